@@ -1,0 +1,211 @@
+"""Every setting of the detector and its training, each with its unit and its source.
+
+Sections follow the code: ``image``, ``backbone``, ``rpn``, ``roi``, ``data``, ``training``. ``faster-rcnn config``
+prints them; ``--config FILE`` reads them back; ``--set section.key=value`` changes one. Settings reach functions as
+plain numbers: only ``model.build_model`` and the jobs read this file.
+
+Sources: FRCNN = Faster R-CNN (arXiv 1506.01497v3), Fast = Fast R-CNN (1504.08083), FPN (1612.03144),
+Mask = Mask R-CNN (1703.06870), TV = torchvision's detection models.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ImageConfig(Section):
+    """What happens to an image before the backbone sees it."""
+
+    short_side: PositiveInt = 416
+    """Pixels of the shorter side after resizing, unless the longer one would exceed ``long_side`` (Fast, 5.2)."""
+    long_side: PositiveInt = 640
+    """Pixels that the longer side may have at most."""
+    resize: Literal["antialias", "plain"] = "antialias"
+    """``antialias``: 8-bit with antialiasing, fast and smooth; ``plain``: float bilinear without it, as TV does."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Subtracted per RGB channel, of values 0..1 (ImageNet)."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Divides each RGB channel, of values 0..1 (ImageNet)."""
+
+
+class BackboneConfig(Section):
+    """The network that runs once per image, and the pyramid on top of it (FPN, section 3)."""
+
+    body: str = "tf_efficientnet_lite0"
+    """A timm model name, or ``torchvision:mobilenet_v3_large``."""
+    levels: tuple[int, ...] = (1, 2, 3, 4)
+    """Which of the body's feature maps enter the pyramid; 1 is stride 4 in most bodies."""
+    weights: Literal["imagenet", "none"] = "none"
+    """Where a new body starts: ImageNet weights (from an installed package, else fetched) or random numbers."""
+    norm: Literal["frozen", "batch"] = "frozen"
+    """``frozen``: batch norm's statistics and affine part stay as they are (TV); ``batch``: trained as usual."""
+    norm_epsilon: float = 1e-5
+    """Added to the variance of the body's batch norm (TV: 1e-5; 0 in its published R50 COCO weights)."""
+    frozen_stages: int = Field(0, ge=0)
+    """How many stages of the body, counted from the image, are not trained (TV freezes 2 of ResNet's 5)."""
+    pyramid_channels: PositiveInt = 128
+    """Channels of every pyramid level (FPN: 256)."""
+    pyramid_norm: bool = False
+    """Batch norm after the pyramid's convolutions (TV's v2 models)."""
+
+
+class RpnConfig(Section):
+    """First stage: the region proposal network (FRCNN, section 3.1)."""
+
+    anchor_sizes: tuple[tuple[PositiveFloat, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
+    """Square root of the anchors' area in pixels of the resized image, for each level (FPN, 4.1)."""
+    anchor_heights_over_widths: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
+    """Aspect ratios of the anchors at every level (FRCNN, 3.1.1)."""
+    anchor_rounding: bool = True
+    """Anchor corners around the centre are rounded to whole pixels (TV)."""
+    head_convs: PositiveInt = 1
+    """3x3 convolutions before the two 1x1 ones (FRCNN: 1; TV's v2: 2)."""
+    objectness: Literal["logit", "softmax"] = "logit"
+    """k outputs with a sigmoid, or 2k with a two-way softmax (FRCNN, 3.1.1 and its footnote)."""
+    positive_iou: float = Field(0.7, gt=0, le=1)
+    """Anchors at least this similar to a truth are positive (FRCNN, 3.1.2)."""
+    negative_iou: float = Field(0.3, ge=0, le=1)
+    """Anchors less similar than this to every truth are negative (FRCNN, 3.1.2)."""
+    samples_per_image: PositiveInt = 256
+    """Anchors of one image that enter the losses (FRCNN, 3.1.3)."""
+    positive_fraction: float = Field(0.5, gt=0, le=1)
+    """At most this share of them is positive (FRCNN, 3.1.3: 1:1)."""
+    box_loss: Literal["smooth_l1"] = "smooth_l1"
+    """Loss of the transforms (Fast, Eq. 3)."""
+    box_loss_beta: float = Field(1 / 9, ge=0)
+    """Where smooth L1 turns from square to straight, in units of deltas (TV: 1/9)."""
+    box_loss_weight: float = Field(1.0, ge=0)
+    """Lambda of FRCNN's Eq. 1, with both terms divided by the number of sampled anchors (TV: 1)."""
+    proposals_before_nms_training: PositiveInt = 1000
+    """Best-scored anchors of each level that are decoded, in training (FPN, 4.1: 2000)."""
+    proposals_after_nms_training: PositiveInt = 1000
+    """Proposals of one image that reach the second stage, in training (FRCNN, 3.3: 2000)."""
+    proposals_before_nms: PositiveInt = 1000
+    """Best-scored anchors of each level that are decoded, in inference."""
+    proposals_after_nms: PositiveInt = 300
+    """n, the proposals of one image that reach the second stage, in inference (FRCNN, 3.3: 300)."""
+    nms_iou: float = Field(0.7, gt=0, le=1)
+    """Of two proposals of one level more similar than this, the worse one is dropped (FRCNN, 3.3)."""
+    min_side: float = Field(1e-3, ge=0)
+    """Proposals with a shorter side in pixels are dropped (TV)."""
+    score_floor: float = Field(0.0, ge=0, lt=1)
+    """Proposals of a lower objectness are dropped (TV: 0; 0.05 in its mobile models)."""
+
+
+class RoiConfig(Section):
+    """Second stage: Fast R-CNN on the proposals (Fast, section 2; FPN, section 4.2)."""
+
+    pooling: Literal["align", "pool"] = "align"
+    """``align``: bilinear samples at exact places (Mask, 3); ``pool``: maximum over rounded bins (Fast, 2.1)."""
+    pooled_side: PositiveInt = 7
+    """Bins of a region along each side (Fast: 7)."""
+    sampling_ratio: PositiveInt = 2
+    """Samples of ``align`` along each side of a bin (TV: 2)."""
+    canonical_size: PositiveFloat = 224.0
+    """A region of this size in pixels reads pyramid level 4, of stride 16 (FPN, Eq. 1)."""
+    head_convs: tuple[PositiveInt, ...] = ()
+    """Channels of 3x3 convolutions with batch norm before the fully connected layers (TV's v2: four of 256)."""
+    head_hidden: tuple[PositiveInt, ...] = (1024, 1024)
+    """Widths of the fully connected layers (FPN, 4.2: two of 1024)."""
+    samples_per_image: PositiveInt = 512
+    """Regions of one image that enter the losses (FPN, 4.2: 512; Fast: 64)."""
+    positive_fraction: float = Field(0.25, gt=0, le=1)
+    """At most this share of them is positive (Fast, 2.3)."""
+    positive_iou: float = Field(0.5, gt=0, le=1)
+    """Regions at least this similar to a truth are positive (Fast, 2.3)."""
+    negative_iou: float = Field(0.5, gt=0, le=1)
+    """Regions less similar than this to every truth are background (FRCNN, 4.2: from 0; Fast: from 0.1)."""
+    delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    """Multiply (dx, dy, dw, dh) so that their spread is about 1 (TV)."""
+    box_loss: Literal["smooth_l1"] = "smooth_l1"
+    """Loss of the transforms (Fast, Eq. 3)."""
+    box_loss_beta: float = Field(1 / 9, ge=0)
+    """Where smooth L1 turns from square to straight, in units of weighted deltas (TV: 1/9)."""
+    box_loss_weight: float = Field(1.0, ge=0)
+    """Weight of the box loss; both losses are divided by the number of sampled regions (Fast, Eq. 1)."""
+    score_floor: float = Field(0.05, ge=0, lt=1)
+    """Detections with a lower score are never reported (TV)."""
+    nms_iou: float = Field(0.5, gt=0, le=1)
+    """Of two detections of one class more similar than this, the worse one is dropped (TV)."""
+    max_detections: PositiveInt = 100
+    """Detections of one image at most (COCO)."""
+
+
+class DataConfig(Section):
+    """Where the parts of a data set lie, if looking is not enough, and how to read them."""
+
+    train: str | None = None
+    """Annotation file or folder of the training split; found by looking where not given."""
+    val: str | None = None
+    """The same for validation."""
+    test: str | None = None
+    """The same for testing."""
+    images: str | None = None
+    """Folder that image names are relative to."""
+    voc_offset: int = 1
+    """Number of VOC XML's first pixel; 0 for files that count from 0."""
+    max_pixels: PositiveInt = 178_956_970
+    """Larger images are refused rather than decoded (Pillow's limit for decompression bombs)."""
+
+
+class TrainingConfig(Section):
+    """How a detector is trained."""
+
+    epochs: PositiveInt = 12
+    """Passes over the training images."""
+    batch: PositiveInt = 4
+    """Images per step."""
+    lr: PositiveFloat = 0.08
+    """Learning rate for 16 images per step; scaled to the batch and printed."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Of stochastic gradient descent (FRCNN, 3.1.3)."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Of weights; norms and biases have none (TV: 1e-4; FRCNN: 5e-4)."""
+    warmup_steps: int = Field(50, ge=0)
+    """Steps during which the learning rate rises linearly."""
+    schedule: Literal["cosine", "multistep"] = "cosine"
+    """How the learning rate falls: along half a cosine to 0, or by ``decay`` at each milestone."""
+    milestones: tuple[float, ...] = (2 / 3, 8 / 9)
+    """Shares of all steps at which ``multistep`` decays (TV: epochs 16 and 22 of 26)."""
+    decay: float = Field(0.1, gt=0, lt=1)
+    """Factor of each decay of ``multistep``."""
+    clip_norm: PositiveFloat = 10.0
+    """Gradients are scaled down to this norm."""
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    """Moving average of the weights, per step; 0 is off. Where it is on, the averaged weights are the model."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Chance of a horizontal flip (FRCNN, 4)."""
+    scale_jitter: tuple[PositiveFloat, PositiveFloat] = (0.8, 1.25)
+    """The image's short side is multiplied by a factor from this range."""
+    photometric: float = Field(0.5, ge=0, le=1)
+    """Strength of changes of brightness, contrast, saturation and hue; 0 is off."""
+    patience: int = Field(0, ge=0)
+    """Epochs without a better validation AP after which training stops; 0 is never."""
+    seed: int = Field(0, ge=0)
+    """Of the new weights, the order of images, augmentation and sampling."""
+    workers: int = Field(1, ge=0)
+    """Processes that decode images ahead."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is fast."""
+
+
+class Config(Section):
+    """All settings of one detector."""
+
+    preset: str = "small"
+    """The preset that the other values were taken from."""
+    image: ImageConfig = ImageConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    rpn: RpnConfig = RpnConfig()
+    roi: RoiConfig = RoiConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()

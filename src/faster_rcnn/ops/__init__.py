@@ -1,0 +1,1 @@
+"""Pure functions on the tensors of one image; float32 boxes in continuous pixels."""

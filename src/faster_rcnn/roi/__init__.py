@@ -1,0 +1,1 @@
+"""Second stage: pooling, network, targets, detections (Fast R-CNN on proposals)."""

@@ -1,0 +1,1 @@
+"""First stage: anchors, network, targets, proposals (section 3.1)."""

@@ -1,0 +1,226 @@
+"""The values that flow through the detector, in order of flow: the glossary of the project.
+
+Four kinds of boxes, each under its own name: ground truth (what an annotator drew), anchors (fixed shapes at
+every feature), proposals (anchors moved by the first stage) and detections (proposals moved by the second stage,
+the output). All are float32 ``(x1, y1, x2, y2)`` in continuous pixels, width = x2 - x1.
+
+Values are made once and never changed. Shape letters: B images, G truths, A anchors, P proposals,
+S sampled references, D detections, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, device
+
+
+class ImageSize(NamedTuple):
+    """Height and width in pixels; a bare pair of numbers never crosses a function border."""
+
+    height: int
+    width: int
+
+
+class _Value:
+    """Moves every tensor field of a frozen dataclass at once."""
+
+    __slots__ = ()
+
+    def to(self, device: device | str) -> Self:
+        """The same value with its tensors on ``device``."""
+        return self._each("to", device, non_blocking=True)
+
+    def pin_memory(self) -> Self:
+        """The same value in page-locked memory; called by the data loader."""
+        return self._each("pin_memory")
+
+    def _each(self, method: str, *args: Any, **kwargs: Any) -> Self:
+        moved: dict[str, Any] = {}
+        for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                moved[field.name] = getattr(value, method)(*args, **kwargs)
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageBatch(_Value):
+    """Images ready for the backbone."""
+
+    pixels: Float[Tensor, "images 3 height width"]
+    """Normalised and padded with zeros at the right and bottom."""
+    sizes: tuple[ImageSize, ...]
+    """Size of each image inside its padding: the frame of anchors, proposals and their clipping."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundTruth(_Value):
+    """What an annotator drew in one image."""
+
+    boxes: Float[Tensor, "truths 4"]
+    labels: Int[Tensor, " truths"]
+    """0..K-1; background does not exist here."""
+    ignored: Bool[Tensor, " truths"]
+    """Crowds and difficult objects: neither to be found nor to be punished for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anchors(_Value):
+    """Reference boxes of the first stage, for one feature size (section 3.1.1)."""
+
+    boxes: Float[Tensor, "anchors 4"]
+    """Ordered by level, row, column, shape."""
+    per_level: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches(_Value):
+    """For each reference box (anchor or proposal): its best truth, and what that makes of it."""
+
+    truth: Int[Tensor, " references"]
+    """Index of the truth of highest overlap; 0 where there is no truth at all."""
+    overlap: Float[Tensor, " references"]
+    """Intersection over union with that truth; 0 where there is none."""
+    positive: Bool[Tensor, " references"]
+    negative: Bool[Tensor, " references"]
+    """In neither: neutral, takes no part in training."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample(_Value):
+    """A mini-batch of references of one image; of fixed length, so unfilled places are marked, not cut off."""
+
+    indices: Int[Tensor, " sampled"]
+    positive: Bool[Tensor, " sampled"]
+    used: Bool[Tensor, " sampled"]
+    """False where there were too few positives and negatives to fill the place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RpnTargets(_Value):
+    """What the first stage should have said about its sampled anchors (section 3.1.2)."""
+
+    indices: Int[Tensor, " sampled"]
+    positive: Bool[Tensor, " sampled"]
+    used: Bool[Tensor, " sampled"]
+    boxes: Float[Tensor, "sampled 4"]
+    """The sampled anchors."""
+    deltas: Float[Tensor, "sampled 4"]
+    """From anchor to truth; meaningful where positive."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals(_Value):
+    """Output of the first stage for one image, best first; never carries a gradient."""
+
+    boxes: Float[Tensor, "proposals 4"]
+    scores: Float[Tensor, " proposals"]
+    """Objectness probability, 0..1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoiTargets(_Value):
+    """Sampled regions of one image and what the second stage should say about them."""
+
+    boxes: Float[Tensor, "sampled 4"]
+    labels: Int[Tensor, " sampled"]
+    """0..K-1, or K for background."""
+    positive: Bool[Tensor, " sampled"]
+    used: Bool[Tensor, " sampled"]
+    deltas: Float[Tensor, "sampled 4"]
+    """From region to truth; meaningful where positive."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections(_Value):
+    """Output boxes of one image, best first, in the pixels of the image that was given."""
+
+    boxes: Float[Tensor, "detections 4"]
+    scores: Float[Tensor, " detections"]
+    labels: Int[Tensor, " detections"]
+    """0..K-1."""
+
+    def __len__(self) -> int:
+        """Number of detections."""
+        return len(self.scores)
+
+    def above(self, score: float, most: int | None = None) -> Detections:
+        """The detections of at least this score, at most ``most`` of them."""
+        count = int((self.scores >= score).sum())
+        count = count if most is None else min(count, most)
+        return Detections(self.boxes[:count], self.scores[:count], self.labels[:count])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RpnLosses:
+    """The two losses of the first stage; scalars."""
+
+    objectness: Float[Tensor, ""]
+    box: Float[Tensor, ""]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoiLosses:
+    """The two losses of the second stage; scalars."""
+
+    classes: Float[Tensor, ""]
+    box: Float[Tensor, ""]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Losses:
+    """The four losses of Faster R-CNN; scalars."""
+
+    rpn_objectness: Float[Tensor, ""]
+    rpn_box: Float[Tensor, ""]
+    roi_class: Float[Tensor, ""]
+    roi_box: Float[Tensor, ""]
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """Their sum; weights are already inside each of them."""
+        return self.rpn_objectness + self.rpn_box + self.roi_class + self.roi_box
+
+    def named(self) -> dict[str, Tensor]:
+        """Name to scalar, in the order of the stages."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """Classes by label 0..K-1, and the ids they have in the data they came from.
+
+    Ids may be any numbers, with holes. A model may have more outputs than classes (COCO's 91): labels whose name is
+    ``None`` are holes and are never reported.
+    """
+
+    names: tuple[str | None, ...]
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check that both columns agree and that nothing occurs twice."""
+        known = [name for name in self.names if name is not None]
+        if len(self.names) != len(self.ids):
+            raise ValueError(f"{len(self.names)} class names for {len(self.ids)} class ids")
+        if len(set(known)) != len(known) or len(set(self.ids)) != len(self.ids):
+            raise ValueError("class names and class ids must each be unique")
+
+    def __len__(self) -> int:
+        """K: the number of labels, holes included."""
+        return len(self.names)
+
+    def label_of(self, class_id: int) -> int:
+        """Label 0..K-1 of an id of the data."""
+        return self.ids.index(class_id)
+
+    def name_of(self, label: int) -> str:
+        """Name of a label; holes have none and are given by number."""
+        return self.names[label] or f"unused {self.ids[label]}"
+
+    @property
+    def holes(self) -> tuple[int, ...]:
+        """Labels without a name."""
+        return tuple(label for label, name in enumerate(self.names) if name is None)
