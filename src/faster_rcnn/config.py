@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors."""
 

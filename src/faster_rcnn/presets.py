@@ -59,7 +59,9 @@ def mobile() -> Config:
                 frozen_stages=3,
                 pyramid_channels=256,
             ),
-            "rpn": reference.rpn.model_copy(update={"anchor_sizes": ((32, 64, 128, 256, 512),) * 3, "score_floor": 0.05}),
+            "rpn": reference.rpn.model_copy(
+                update={"anchor_sizes": ((32, 64, 128, 256, 512),) * 3, "score_floor": 0.05}
+            ),
         }
     )
 
