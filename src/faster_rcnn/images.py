@@ -1,0 +1,86 @@
+"""From decoded images to what the backbone reads, and back to original pixels.
+
+Frames: an *original* image is upright, in its own pixels; a *resized* image has the short side of the settings;
+a batch holds resized images, padded with zeros at the right and bottom. Anchors and proposals live in the resized
+frame, truths and detections that a user sees in the original one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from faster_rcnn.structures import ImageBatch, ImageSize
+
+ResizeMethod = Literal["antialias", "plain"]
+
+
+def size_of(pixels: Tensor) -> ImageSize:
+    """Height and width of an image (..., H, W)."""
+    return ImageSize(pixels.shape[-2], pixels.shape[-1])
+
+
+def target_size(size: ImageSize, short_side: float, long_side: float) -> ImageSize:
+    """Size after resizing: the short side as asked, unless the long one would exceed its limit; at least 1 pixel.
+
+    The factor is rounded to float32 and the sides are rounded down, as torchvision does, so that imported models see
+    images of the very same size.
+    """
+    sides = torch.tensor([short_side / min(size), long_side / max(size)], dtype=torch.float32)
+    factor = float(sides.min())
+    return ImageSize(max(1, math.floor(size.height * factor)), max(1, math.floor(size.width * factor)))
+
+
+def resize(
+    pixels: UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"],
+    short_side: float,
+    long_side: float,
+    method: ResizeMethod,
+) -> Tensor:
+    """Resize one image, keeping its shape.
+
+    ``antialias`` keeps the type of the image (8-bit stays 8-bit: fast) and averages when shrinking; ``plain`` gives
+    float32 in 0..1 by bilinear sampling without antialiasing, which is what torchvision's models were trained with.
+    """
+    target = target_size(size_of(pixels), short_side, long_side)
+    if method == "plain" and pixels.dtype == torch.uint8:
+        pixels = pixels.float() / 255
+    if target == size_of(pixels):
+        return pixels
+    antialias = method == "antialias"
+    return interpolate(pixels[None], size=tuple(target), mode="bilinear", align_corners=False, antialias=antialias)[0]
+
+
+def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "3 height width"]:
+    """RGB of 8 bits, or float in 0..1, to roughly zero mean and unit spread per channel."""
+    scale = 255.0 if pixels.dtype == torch.uint8 else 1.0
+    shift = torch.tensor(mean, device=pixels.device).mul(scale)[:, None, None]
+    spread = torch.tensor(std, device=pixels.device).mul(scale)[:, None, None]
+    return (pixels.float() - shift) / spread
+
+
+def pad_to_batch(images: Sequence[Float[Tensor, "3 _ _"]], multiple: int) -> ImageBatch:
+    """Normalised images of any sizes, in one tensor whose sides are multiples of the largest stride."""
+    sizes = tuple(size_of(image) for image in images)
+    height = _round_up(max(size.height for size in sizes), multiple)
+    width = _round_up(max(size.width for size in sizes), multiple)
+    pixels = images[0].new_zeros(len(images), 3, height, width).to(memory_format=torch.channels_last)
+    for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
+        pixels[index, :, : size.height, : size.width] = image
+    return ImageBatch(pixels, sizes)
+
+
+def rescale_boxes(boxes: Float[Tensor, "boxes 4"], size: ImageSize, to: ImageSize) -> Float[Tensor, "boxes 4"]:
+    """Boxes from the frame of an image of one size to that of the same image at another size."""
+    x, y = to.width / size.width, to.height / size.height
+    return boxes * boxes.new_tensor([x, y, x, y])
+
+
+def _round_up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple

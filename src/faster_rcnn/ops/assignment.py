@@ -1,0 +1,68 @@
+"""Which references (anchors, then proposals) are positive, negative or neutral, and which of them are trained on.
+
+Sections 3.1.2 (rules i and ii) and 3.1.3 (256 anchors, half of them positive) of Faster R-CNN; the second stage uses
+the same two functions with other numbers. Nothing here makes a GPU wait: shapes depend on shapes only.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faster_rcnn.ops import boxes as box_ops
+from faster_rcnn.structures import GroundTruth, Matches, Sample
+
+COVERED_BY_IGNORED = 0.5
+"""A reference that lies at least this much inside an ignored region is neutral."""
+
+
+def match(
+    references: Float[Tensor, "references 4"],
+    truth: GroundTruth,
+    *,
+    positive_iou: float,
+    negative_iou: float,
+    best_of_truth: bool,
+) -> Matches:
+    """Compare each reference with the truths of its image.
+
+    Positive: overlap of at least ``positive_iou`` with some truth, or (``best_of_truth``, rule i) the reference of
+    highest overlap with a truth, ties included, provided it overlaps at all: a truth that nothing overlaps makes
+    nothing positive. Negative: overlap below ``negative_iou`` with all. Ignored truths match nothing; a reference
+    that lies half inside one and is not positive is neutral.
+    """
+    if len(truth.boxes) == 0:
+        nothing = references.new_zeros(len(references), dtype=torch.bool)
+        return Matches(nothing.long(), references.new_zeros(len(references)), nothing, ~nothing)
+    overlaps = box_ops.iou(truth.boxes, references)
+    overlaps.masked_fill_(truth.ignored[:, None], 0)
+    overlap, best = overlaps.max(dim=0)
+    positive = overlap >= positive_iou
+    if best_of_truth:
+        highest = overlaps.amax(dim=1, keepdim=True) if len(references) else overlaps
+        is_best = (overlaps == highest) & (highest > 0)
+        # Rule (i) names an anchor, not a pair: it is trained towards the truth that it overlaps most, as
+        # torchvision and Detectron2 do, even if it was chosen for being the best of another one.
+        positive = positive | is_best.any(dim=0)
+    in_ignored = (box_ops.covered(references, truth.boxes) >= COVERED_BY_IGNORED) & truth.ignored
+    negative = (overlap < negative_iou) & ~positive & ~in_ignored.any(dim=1)
+    return Matches(best, overlap, positive, negative)
+
+
+def sample(matches: Matches, *, size: int, positive_fraction: float, seed: int) -> Sample:
+    """Choose a mini-batch of references at random, a function of ``seed`` alone.
+
+    At most ``size * positive_fraction`` positives; negatives fill the rest. The sample has ``min(size, references)``
+    places, positives first; places that could not be filled are not ``used``.
+    """
+    count = len(matches.positive)
+    keys = torch.rand(count, generator=torch.Generator().manual_seed(seed)).to(matches.positive.device)
+    most_positives = min(int(size * positive_fraction), count)
+    ranked = torch.where(matches.positive, keys, -1.0).topk(most_positives)
+    chosen = torch.zeros_like(keys).scatter_(0, ranked.indices, (ranked.values >= 0).float())
+    # One order for all: chosen positives (2..3) before negatives (0..1) before what may not be taken (-1).
+    order = torch.where(matches.negative, keys, -1.0)
+    order = torch.where(chosen > 0, keys + 2, order)
+    top = order.topk(min(size, count))
+    return Sample(top.indices, top.values >= 2, top.values >= 0)

@@ -1,0 +1,75 @@
+"""Boxes as (x1, y1, x2, y2) in continuous pixels: x grows to the right, y downwards, width = x2 - x1.
+
+A pixel at column c covers [c, c + 1); there is no "+ 1" anywhere. Boxes are float32 under any autocast.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faster_rcnn.structures import ImageSize
+
+
+def area(boxes: Float[Tensor, "boxes 4"]) -> Float[Tensor, " boxes"]:
+    """Square pixels; 0 for boxes turned inside out.
+
+    >>> area(torch.tensor([[0.0, 0.0, 4.0, 3.0]]))
+    tensor([12.])
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0)
+
+
+def intersection(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
+    """Shared square pixels of each pair.
+
+    >>> intersection(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([[2.0, 1.0, 9.0, 3.0]]))
+    tensor([[4.]])
+    """
+    width = torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])
+    height = torch.minimum(a[:, None, 3], b[None, :, 3]) - torch.maximum(a[:, None, 1], b[None, :, 1])
+    return width.clamp_(min=0).mul_(height.clamp_(min=0))
+
+
+def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
+    """Intersection over union of each pair, 0..1; empty boxes overlap nothing.
+
+    >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0]]))
+    tensor([[0.3333, 0.0000]])
+    """
+    shared = intersection(a, b)
+    union = (area(a)[:, None] + area(b)[None, :]).sub_(shared)
+    return shared.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
+
+
+def covered(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
+    """Share of each box of ``a`` that lies inside each box of ``b``, 0..1 (COCO's overlap with a crowd).
+
+    >>> covered(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 9.0, 9.0]]))
+    tensor([[0.5000]])
+    """
+    own = area(a)[:, None]
+    return intersection(a, b).div_(own.clamp(min=torch.finfo(own.dtype).tiny))
+
+
+def clip(boxes: Float[Tensor, "*any 4"], size: ImageSize) -> Float[Tensor, "*any 4"]:
+    """The part of each box inside the image: x in [0, width], y in [0, height].
+
+    >>> clip(torch.tensor([[-3.0, 1.0, 50.0, 9.0]]), ImageSize(height=5, width=20))
+    tensor([[ 0.,  1., 20.,  5.]])
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    width, height = float(size.width), float(size.height)
+    return torch.stack((x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)), dim=-1)
+
+
+def sides_at_least(boxes: Float[Tensor, "boxes 4"], side: float) -> Bool[Tensor, " boxes"]:
+    """Which boxes are neither narrower nor lower than ``side`` pixels.
+
+    >>> sides_at_least(torch.tensor([[0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 5.0, 5.0]]), 2)
+    tensor([False,  True])
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x2 - x1 >= side) & (y2 - y1 >= side)

@@ -1,0 +1,32 @@
+"""Greedy non-maximum suppression (section 3.3): the best box stays, what overlaps it too much goes, and so on."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torchvision.ops import nms as _nms
+
+
+def nms(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], most_iou: float) -> Int[Tensor, " kept"]:
+    """Indices of the boxes that stay, best first; of two that overlap by more than ``most_iou`` the worse goes."""
+    return _nms(boxes, scores, most_iou)
+
+
+def nms_per_group(
+    boxes: Float[Tensor, "boxes 4"],
+    scores: Float[Tensor, " boxes"],
+    groups: Int[Tensor, " boxes"],
+    most_iou: float,
+) -> Int[Tensor, " kept"]:
+    """The same, where only boxes of one group (class or level) compete; indices over all groups, best first.
+
+    Each group is moved to a place of its own, so that one call serves all. The shift is added in float64: in float32
+    many classes or a large image would cost the boxes their fractions. ``torchvision.ops.batched_nms`` does this in
+    float32 and chooses by size, which cannot be exported.
+    """
+    if len(boxes) == 0:
+        return torch.zeros(0, dtype=torch.int64, device=boxes.device)
+    exact = boxes.double()
+    spread = exact.max() - exact.min() + 1
+    return _nms(exact + (groups.double() * spread)[:, None], scores.double(), most_iou)
