@@ -66,6 +66,8 @@ class RpnConfig(Section):
     """Aspect ratios of the anchors at every level (FRCNN, 3.1.1)."""
     anchor_rounding: bool = True
     """Anchor corners around the centre are rounded to whole pixels (TV)."""
+    anchor_stride: Literal["exact", "fitted"] = "exact"
+    """Distance of anchors: the level's stride, or padded image size // feature size (TV; differs on P6)."""
     head_convs: PositiveInt = 1
     """3x3 convolutions before the two 1x1 ones (FRCNN: 1; TV's v2: 2)."""
     objectness: Literal["logit", "softmax"] = "logit"
@@ -133,6 +135,8 @@ class RoiConfig(Section):
     """Weight of the box loss; both losses are divided by the number of sampled regions (Fast, Eq. 1)."""
     score_floor: float = Field(0.05, ge=0, lt=1)
     """Detections with a lower score are never reported (TV)."""
+    min_side: float = Field(1e-2, ge=0)
+    """Detections with a shorter side in pixels of the resized image are dropped (TV)."""
     nms_iou: float = Field(0.5, gt=0, le=1)
     """Of two detections of one class more similar than this, the worse one is dropped (TV)."""
     max_detections: PositiveInt = 100

@@ -24,6 +24,7 @@ def base() -> Config:
         image=ImageConfig(short_side=800, long_side=1333, resize="plain"),
         backbone=BackboneConfig(body="resnet50", weights="imagenet", frozen_stages=2, pyramid_channels=256),
         rpn=RpnConfig(
+            anchor_stride="fitted",
             proposals_before_nms_training=2000,
             proposals_after_nms_training=2000,
             proposals_before_nms=1000,

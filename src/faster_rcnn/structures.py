@@ -11,10 +11,13 @@ S sampled references, D detections, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, TypeVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, device
+
+
+_V = TypeVar("_V", bound="_Value")
 
 
 class ImageSize(NamedTuple):
@@ -29,15 +32,15 @@ class _Value:
 
     __slots__ = ()
 
-    def to(self, device: device | str) -> Self:
+    def to(self: _V, device: device | str) -> _V:
         """The same value with its tensors on ``device``."""
         return self._each("to", device, non_blocking=True)
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self: _V) -> _V:
         """The same value in page-locked memory; called by the data loader."""
         return self._each("pin_memory")
 
-    def _each(self, method: str, *args: Any, **kwargs: Any) -> Self:
+    def _each(self: _V, method: str, *args: Any, **kwargs: Any) -> _V:
         moved: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             value = getattr(self, field.name)
@@ -77,6 +80,16 @@ class Anchors(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RpnOutput(_Value):
+    """What the first stage says about every anchor of every image of a batch."""
+
+    logits: Float[Tensor, "images anchors outputs"]
+    """Objectness before sigmoid (1 output) or softmax (2: no object, object)."""
+    deltas: Float[Tensor, "images anchors 4"]
+    """From anchor to proposal."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Matches(_Value):
     """For each reference box (anchor or proposal): its best truth, and what that makes of it."""
 
@@ -104,10 +117,9 @@ class RpnTargets(_Value):
     """What the first stage should have said about its sampled anchors (section 3.1.2)."""
 
     indices: Int[Tensor, " sampled"]
+    """Of the anchors that were sampled."""
     positive: Bool[Tensor, " sampled"]
     used: Bool[Tensor, " sampled"]
-    boxes: Float[Tensor, "sampled 4"]
-    """The sampled anchors."""
     deltas: Float[Tensor, "sampled 4"]
     """From anchor to truth; meaningful where positive."""
 
@@ -117,6 +129,7 @@ class Proposals(_Value):
     """Output of the first stage for one image, best first; never carries a gradient."""
 
     boxes: Float[Tensor, "proposals 4"]
+    """In the frame of the resized image."""
     scores: Float[Tensor, " proposals"]
     """Objectness probability, 0..1."""
 

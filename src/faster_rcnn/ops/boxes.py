@@ -68,7 +68,7 @@ def clip(boxes: Float[Tensor, "*any 4"], size: ImageSize) -> Float[Tensor, "*any
 def sides_at_least(boxes: Float[Tensor, "boxes 4"], side: float) -> Bool[Tensor, " boxes"]:
     """Which boxes are neither narrower nor lower than ``side`` pixels.
 
-    >>> sides_at_least(torch.tensor([[0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 5.0, 5.0]]), 2)
+    >>> sides_at_least(torch.tensor([[0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 5.0, 5.0]]), 2.0)
     tensor([False,  True])
     """
     x1, y1, x2, y2 = boxes.unbind(-1)

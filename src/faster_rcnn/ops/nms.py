@@ -10,7 +10,8 @@ from torchvision.ops import nms as _nms
 
 def nms(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], most_iou: float) -> Int[Tensor, " kept"]:
     """Indices of the boxes that stay, best first; of two that overlap by more than ``most_iou`` the worse goes."""
-    return _nms(boxes, scores, most_iou)
+    kept: Tensor = _nms(boxes, scores, most_iou)
+    return kept
 
 
 def nms_per_group(
@@ -29,4 +30,5 @@ def nms_per_group(
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
     exact = boxes.double()
     spread = exact.max() - exact.min() + 1
-    return _nms(exact + (groups.double() * spread)[:, None], scores.double(), most_iou)
+    kept: Tensor = _nms(exact + (groups.double() * spread)[:, None], scores.double(), most_iou)
+    return kept

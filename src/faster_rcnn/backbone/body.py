@@ -1,0 +1,104 @@
+"""The convolutional body: any timm model that gives feature maps, or torchvision's MobileNetV3.
+
+Strides and channels are properties of the body, never inferred from the shape of a feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import timm
+from jaxtyping import Float
+from timm.models import FeatureInfo
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v3_large
+
+from faster_rcnn.errors import OptionError
+
+MOBILENET = "torchvision:mobilenet_v3_large"
+
+
+class Body(Protocol):
+    """What the pyramid needs to know of a body."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __call__(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
+        """Feature maps (images, channels, rows, columns), finest first."""
+        ...
+
+
+class TimmBody(nn.Module):
+    """A timm model cut down to its feature maps."""
+
+    def __init__(self, name: str, levels: Sequence[int], frozen_stages: int) -> None:
+        super().__init__()
+        try:
+            self.layers = timm.create_model(name, features_only=True, out_indices=tuple(levels), pretrained=False)
+        except (RuntimeError, ValueError, AttributeError, AssertionError) as error:
+            raise OptionError(
+                f"backbone.body '{name}' with levels {tuple(levels)} is not a timm model with feature maps: {error}; "
+                "see timm.list_models()"
+            ) from error
+        info: FeatureInfo = self.layers.feature_info  # type: ignore[assignment]  # timm is not typed
+        self.channels = tuple(info.channels())
+        self.strides = tuple(info.reduction())
+        if frozen_stages:
+            _freeze_through(self.layers, info.info[frozen_stages - 1]["module"])
+
+    def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
+        """Feature maps (images, channels, rows, columns), finest first."""
+        return list(self.layers(pixels))
+
+
+class MobileNetBody(nn.Module):
+    """torchvision's MobileNetV3-Large; its stages are numbered as in torchvision's detectors.
+
+    Stage 0 is the stem, stages 1 to 4 begin at the blocks that halve the resolution, stage 5 is the last convolution.
+    A stage's feature map is the output of the block that begins it.
+    """
+
+    STAGES = (0, 2, 4, 7, 13, 16)
+    STRIDES = (2, 4, 8, 16, 32, 32)
+    CHANNELS = (16, 24, 40, 80, 160, 960)
+
+    def __init__(self, levels: Sequence[int], frozen_stages: int) -> None:
+        super().__init__()
+        self.layers = mobilenet_v3_large(weights=None).features
+        self.channels = tuple(self.CHANNELS[level] for level in levels)
+        self.strides = tuple(self.STRIDES[level] for level in levels)
+        self._outputs = tuple(self.STAGES[level] for level in levels)
+        for layer in self.layers[: self.STAGES[frozen_stages]]:
+            layer.requires_grad_(False)
+
+    def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
+        """Feature maps (images, channels, rows, columns), finest first."""
+        features = []
+        for index, layer in enumerate(self.layers):
+            pixels = layer(pixels)
+            if index in self._outputs:
+                features.append(pixels)
+        return features
+
+
+def build_body(name: str, levels: Sequence[int], frozen_stages: int) -> TimmBody | MobileNetBody:
+    """A body with random weights, its first stages not trained; raises ``OptionError`` for an unknown name."""
+    if name == MOBILENET:
+        return MobileNetBody(levels, frozen_stages)
+    return TimmBody(name, levels, frozen_stages)
+
+
+def _freeze_through(layers: nn.Module, last: str) -> None:
+    """Stop the training of every parameter up to and including those of the module called ``last``.
+
+    Parameters stand in the order of the forward pass. A stage that ends in a layer without parameters (ResNet's
+    stem ends in an activation) ends before the first parameter of the next stage.
+    """
+    names = [name for name, _ in layers.named_modules()]
+    upto = {name for name in names[: names.index(last) + 1] if name} | {last}
+    for name, module in layers.named_modules():
+        if name in upto or name.startswith(f"{last}."):
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)

@@ -1,0 +1,37 @@
+"""Crop features under regions into a fixed grid: RoI align (Mask R-CNN, section 3) and RoI pool (Fast R-CNN, 2.1).
+
+Regions are rows (image, x1, y1, x2, y2) in pixels of the resized image. A feature at row r, column c of a map of
+stride s speaks for the pixel (s * c, s * r): torchvision's convention, without the half-pixel offset.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+from torchvision.ops import roi_align as _roi_align
+from torchvision.ops import roi_pool as _roi_pool
+
+
+def roi_align(
+    features: Float[Tensor, "images channels rows columns"],
+    regions: Float[Tensor, "regions 5"],
+    *,
+    stride: int,
+    side: int,
+    sampling_ratio: int,
+) -> Float[Tensor, "regions channels side side"]:
+    """Mean of ``sampling_ratio``^2 bilinear samples in each of ``side``^2 bins."""
+    pooled: Tensor = _roi_align(features, regions, side, 1 / stride, sampling_ratio, aligned=False)
+    return pooled
+
+
+def roi_pool(
+    features: Float[Tensor, "images channels rows columns"],
+    regions: Float[Tensor, "regions 5"],
+    *,
+    stride: int,
+    side: int,
+) -> Float[Tensor, "regions channels side side"]:
+    """Maximum of each of ``side``^2 bins, whose borders are rounded to whole features."""
+    pooled: Tensor = _roi_pool(features, regions, side, 1 / stride)
+    return pooled

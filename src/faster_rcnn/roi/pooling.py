@@ -1,0 +1,67 @@
+"""Which pyramid level a region reads (FPN, Eq. 1), and the reading of it (RoI align or RoI pool)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from faster_rcnn.ops import roi_pool as ops
+from faster_rcnn.ops.boxes import area
+
+CANONICAL_LEVEL = 4
+"""The level of stride 2^4 = 16, the one that Fast R-CNN reads (FPN, section 4.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """Numbers of ``RoiConfig``, and the strides of the levels that regions may read, finest first."""
+
+    method: Literal["align", "pool"]
+    side: int
+    sampling_ratio: int
+    canonical_size: float
+    strides: tuple[int, ...]
+
+
+def pyramid_level(
+    boxes: Float[Tensor, "regions 4"], canonical_size: float, finest: int, coarsest: int
+) -> Int[Tensor, " regions"]:
+    """k = floor(4 + log2(sqrt(width * height) / canonical_size)), kept within the levels that there are.
+
+    >>> pyramid_level(torch.tensor([[0.0, 0.0, 224.0, 224.0], [0.0, 0.0, 56.0, 56.0]]), 224.0, 2, 5)
+    tensor([4, 2])
+    """
+    # The small number keeps a region of exactly the canonical size from falling one level (torchvision).
+    level = torch.floor(CANONICAL_LEVEL + torch.log2(area(boxes).sqrt() / canonical_size) + 1e-6)
+    return level.clamp(finest, coarsest).long()
+
+
+def pool_regions(
+    features: Sequence[Tensor], regions: Sequence[Float[Tensor, "_ 4"]], rule: Pooling
+) -> Float[Tensor, "regions channels side side"]:
+    """Features of every region of every image, image by image, in the order given; float32."""
+    finest = round(math.log2(rule.strides[0]))
+    coarsest = round(math.log2(rule.strides[-1]))
+    boxes = torch.cat(list(regions))
+    images = torch.cat([torch.full_like(each[:, 0], index) for index, each in enumerate(regions)])
+    levels = pyramid_level(boxes, rule.canonical_size, finest, coarsest) - finest
+    rois = torch.cat((images[:, None], boxes), dim=1)
+    pooled, order = [], []
+    for index, (feature, stride) in enumerate(zip(features, rule.strides, strict=True)):
+        chosen = torch.nonzero(levels == index)[:, 0]
+        pooled.append(_pool(feature, rois[chosen], stride, rule))
+        order.append(chosen)
+    # Back to the order of the regions: the inverse of the permutation that the levels made.
+    return torch.cat(pooled)[torch.cat(order).argsort()]
+
+
+def _pool(feature: Tensor, rois: Tensor, stride: int, rule: Pooling) -> Tensor:
+    if rule.method == "pool":
+        return ops.roi_pool(feature.float(), rois, stride=stride, side=rule.side)
+    return ops.roi_align(feature.float(), rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio)
