@@ -1,0 +1,41 @@
+"""What all tests share: real images where they are, few threads, fixed seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Callable[[str], Path]:
+    """Finds a folder of real images by name (``bccd``, ``coco128``, ...), or skips the test.
+
+    They lie under the environment variable FASTER_RCNN_TEST_DATA, by default ``../shared/data`` beside the project.
+    """
+    root = Path(os.environ.get("FASTER_RCNN_TEST_DATA", ROOT / ".." / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        folder = root / name
+        if not folder.exists():
+            pytest.skip(f"needs the real images '{name}' in {root}; set FASTER_RCNN_TEST_DATA to their folder")
+        return folder.resolve()
+
+    return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    """Small tensors are slower on many threads, and two is what the smallest machine has."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    """Each test starts from the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
