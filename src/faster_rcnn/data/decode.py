@@ -1,0 +1,207 @@
+"""From an image file to 8-bit RGB pixels, upright.
+
+Whatever a file holds (grey, palette, transparency, 16 bits, an EXIF orientation) becomes the same kind of tensor, and
+what was done is said, so that it can be counted and told.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from faster_rcnn.errors import ImageError
+from faster_rcnn.structures import ImageSize
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TAIL = 4096
+# What Pillow's plugins raise on damaged files; a blind `except Exception` would also hide faults of ours.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+
+class ImageHeader(NamedTuple):
+    """What the first bytes of an image file tell."""
+
+    size: ImageSize
+    """Upright."""
+    orientation: int
+    """EXIF: 1 is upright as stored, 5 to 8 swap width and height."""
+    conversion: str | None
+    """What has to be done to make it upright 8-bit RGB; none if nothing."""
+
+
+def image_header(source: Path | bytes, max_pixels: int) -> ImageHeader:
+    """Look at an image without decoding its pixels.
+
+    Raises:
+        ImageError: it is no image (E105), has too many pixels (E120) or values without a fixed range (E119).
+    """
+    with _opened(source, max_pixels) as (image, _):
+        return _header(image)
+
+
+def image_size(path: Path, max_pixels: int = 178_956_970) -> ImageSize:
+    """Upright size of an image file, without decoding its pixels; raises like ``image_header``."""
+    return image_header(path, max_pixels).size
+
+
+def read_image(source: Path | bytes, max_pixels: int) -> tuple[UInt8[Tensor, "3 height width"], str | None]:
+    """Decode an image file, or its bytes, to upright RGB; and say what was converted, if anything.
+
+    Raises:
+        ImageError: it cannot be decoded (E105), is too large (E120) or has values without a fixed range (E119).
+    """
+    with _opened(source, max_pixels) as (image, stream):
+        header = _header(image)
+        if image.format in ("JPEG", "MPO") and header.conversion is None:
+            pixels = _decode_plain_jpeg(stream)
+            if pixels is not None:
+                return pixels, None
+        # Pillow turns TIFFs upright by itself while loading and then removes the tag, so the tag is read again.
+        image.load()
+        upright = _UPRIGHT.get(_orientation(image))
+        rgb = _to_rgb(image)
+        rgb = rgb if upright is None else rgb.transpose(upright)
+        pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    return pixels, header.conversion
+
+
+def is_whole(path: Path, max_pixels: int) -> bool:
+    """Whether an image file seems complete: cheap, by its end mark; only a doubtful file is decoded.
+
+    A JPEG ends with FFD9 and a PNG with IEND, possibly with a camera's appendix behind it.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(4)
+        stream.seek(max(0, path.stat().st_size - _TAIL))
+        tail = stream.read()
+    if (start[:2] == b"\xff\xd8" and b"\xff\xd9" in tail) or (start == b"\x89PNG" and b"IEND" in tail):
+        return True
+    try:
+        read_image(path, max_pixels)
+    except ImageError:
+        return False
+    return True
+
+
+@contextmanager
+def _opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image, io.BufferedIOBase]]:
+    """The image and the stream it is read from; Pillow's own size check and warnings make way for ours."""
+    name = "image" if isinstance(source, bytes) else str(source)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            _without_size_limit(),
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream,
+            Image.open(stream) as image,
+        ):
+            _refuse_unusable(image, name, max_pixels)
+            yield image, stream
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist", code="E104") from error
+    except _DAMAGE as error:
+        raise ImageError(f"cannot decode {name}: {_cause(error)}", code="E105") from error
+
+
+@contextmanager
+def _without_size_limit() -> Iterator[None]:
+    """Pillow refuses images by a limit of its own, which is a global; ours is a setting."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _refuse_unusable(image: Image.Image, name: str, max_pixels: int) -> None:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ImageError(
+            f"{name} has {image.width}x{image.height} = {pixels:,} pixels, more than the limit of {max_pixels:,}; "
+            f"if it is genuine, raise it: --set data.max_pixels={pixels}",
+            code="E120",
+        )
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        kind = "floats" if image.mode == "F" else "32-bit numbers"
+        raise ImageError(f"{name} holds {kind}, whose range is not known; save it with 8 or 16 bits", code="E119")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is not an image of a known format"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _header(image: Image.Image) -> ImageHeader:
+    orientation = _orientation(image)
+    width, height = image.size
+    # Pillow reports TIFF sizes as they will be after its own rotation.
+    if orientation >= 5 and image.format != "TIFF":
+        width, height = height, width
+    steps = [step for step in (_mode_step(image), "EXIF rotation" if orientation > 1 else None) if step]
+    return ImageHeader(ImageSize(height, width), orientation, ", ".join(steps) or None)
+
+
+def _orientation(image: Image.Image) -> int:
+    # The base class's method: PNG's own decodes all pixels in search of a tag behind them.
+    try:
+        value = Image.Image.getexif(image).get(_ORIENTATION, 1)
+    except _DAMAGE:
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _mode_step(image: Image.Image) -> str | None:
+    """What has to be done about the kind of pixels."""
+    mode = image.mode
+    if mode.startswith("I") or ";16" in str(image.tile):
+        return "16-bit"
+    if mode in ("1", "L"):
+        return "grey"
+    if mode in ("P", "PA"):
+        return "palette"
+    if mode in ("RGBA", "LA", "La", "RGBa", "RGBX"):
+        return "alpha removed"
+    return None if mode == "RGB" else mode
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 65535 / 257 = 255: the range is kept; Pillow's own conversion would cut off at 255.
+        grey = (np.asarray(image).astype(np.int64).clip(0, 65535) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
+
+
+def _decode_plain_jpeg(stream: io.BufferedIOBase) -> Tensor | None:
+    """torchvision's decoder: the same bits as Pillow's (both are libjpeg-turbo) in half the time; none if it fails."""
+    stream.seek(0)
+    encoded = torch.frombuffer(bytearray(stream.read()), dtype=torch.uint8)
+    try:
+        return decode_jpeg(encoded, mode=ImageReadMode.RGB)
+    except RuntimeError:
+        return None
