@@ -1,0 +1,35 @@
+# Each target sets up .venv by itself; all it needs is make and Python 3.11 or newer (PYTHON=... to choose one).
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test check soak clean
+
+# Train, evaluate and predict on built-in pictures.
+demo: $(READY)
+	$(BIN)/faster-rcnn demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# Format, lint, types.
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The slow proofs that `make test` leaves out.
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is touched last, so an installation that was interrupted is done again.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "faster-rcnn needs Python 3.11 or newer as '$(PYTHON)': make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,demo]'
+	@touch $@
