@@ -1,3 +1,27 @@
-"""Faster R-CNN, the two-stage object detector."""
+"""Faster R-CNN: ``Detector`` is the Python door, ``faster-rcnn`` the one on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faster_rcnn.errors import FasterRCNNError
+
+if TYPE_CHECKING:
+    from faster_rcnn.inference.detector import Detector
 
 __version__ = "0.1.0"
+__all__ = ["Detector", "FasterRCNNError", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import torch only when ``Detector`` is asked for, so that ``faster-rcnn --help`` answers at once."""
+    if name != "Detector":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from faster_rcnn.inference.detector import Detector
+
+    return Detector
+
+
+def __dir__() -> list[str]:
+    """The public names, the lazy one too."""
+    return sorted(__all__)
