@@ -133,7 +133,9 @@ def test_floats_have_no_range_and_are_refused(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 20}])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 20}]
+)
 def test_fast_jpeg_decoder_equals_pillow(options: dict[str, object]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     source = encoded(Image.fromarray(noise), "JPEG", **options)

@@ -24,7 +24,7 @@ _KEYS = ("images", "annotations", "categories")
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """Annotation files by split: ``annotations/train.json``, ``train/_annotations.coco.json``, or one JSON alone.
+    """Annotation files by split: ``annotations/train.json``, ``train/_annotations.coco.json``, or ``train.json``.
 
     Raises:
         DatasetError: there are several files and their names don't say which is which.
@@ -35,16 +35,14 @@ def find_splits(root: Path) -> dict[str, Path]:
         return found
     folder = child(root, "annotations")
     files = files_of(folder, ".json") if folder is not None else []
-    return _by_split(files or files_of(root, ".json"))
+    return find_files(files) if files else _by_split(files_of(root, ".json"))
 
 
-def _by_split(files: list[Path]) -> dict[str, Path]:
+def find_files(files: list[Path]) -> dict[str, Path]:
+    """The same of files that can only be COCO's; one alone is the training split."""
     if len(files) == 1:
         return {split_of(files[0].stem) or "train": files[0]}
-    splits: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        if split := split_of(file.stem):
-            splits[split].append(file)
+    splits = _by_split(files)
     if files and not splits:
         read_json(files[0])  # so that, say, a folder of LabelMe files is called what it is
         raise DatasetError(
@@ -52,6 +50,14 @@ def _by_split(files: list[Path]) -> dict[str, Path]:
             f"({first_of(file.name for file in files)}); name them: --set data.train=FILE --set data.val=FILE",
             code="E101",
         )
+    return splits
+
+
+def _by_split(files: list[Path]) -> dict[str, Path]:
+    splits: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        if split := split_of(file.stem):
+            splits[split].append(file)
     return {split: _preferred(split, candidates) for split, candidates in splits.items()}
 
 

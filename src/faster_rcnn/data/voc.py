@@ -33,7 +33,9 @@ def find_lists(root: Path) -> dict[str, Path]:
 
 def find_folders(root: Path) -> dict[str, Path]:
     """Folders of XML files by split: ``train/`` and ``test/``; else ``Annotations/`` or the folder itself, as train."""
-    folders = {split: entry for entry in entries_of(root) if (split := split_of(entry.name)) and files_of(entry, ".xml")}
+    folders = {
+        split: entry for entry in entries_of(root) if (split := split_of(entry.name)) and files_of(entry, ".xml")
+    }
     if folders:
         return folders
     annotations = find_annotations(root) or (root if files_of(root, ".xml") else None)
@@ -65,8 +67,8 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, offset
         _image(annotations / f"{name}.xml", root, by_stem, folders, number)
         for number, name in enumerate(sorted(set(names)), start=1)
     ]
-    notes = [f"voc_offset {offset}: {_offset_text(offset)}"]
-    if source.is_dir():
+    notes = [f"voc_offset {offset}: {_offset_text(offset)}", *_from_zero(listed, offset)]
+    if source.is_dir() and split_of(source.name) is None:
         notes += _unannotated(root, names, by_stem)
     return Listing(FORMAT, split, source, tuple(listed), "xyxy", offset=float(offset), notes=tuple(notes))
 
@@ -80,13 +82,22 @@ def _offset_text(offset: int) -> str:
     )
 
 
+def _from_zero(images: Iterable[ListedImage], offset: int) -> list[str]:
+    """Evidence that files count from 0 although they are read as counting from 1."""
+    boxes = [box for image in images for box in image.boxes if {"0", "0.0"} & set(map(str, box.written[:2]))]
+    if not boxes or offset == 0:
+        return []
+    return [f"xmin or ymin is 0 in {len(boxes)} boxes: these files seem to count from 0: --set data.voc_offset=0"]
+
+
 def _annotations_of(source: Path) -> Path:
     for folder in source.parents[:3]:
         annotations = find_annotations(folder)
         if annotations is not None:
             return annotations
     raise DatasetError(
-        f"{source} is a list of names, but there is no folder Annotations with XML files beside or above it", code="E101"
+        f"{source} is a list of names, but there is no folder Annotations with XML files beside or above it",
+        code="E101",
     )
 
 
@@ -109,7 +120,7 @@ def _unannotated(root: Path, names: Iterable[str], by_stem: dict[str, str]) -> l
         return []
     more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
     return [
-        f"{len(extra)} images in {root.name} have no XML and are not used ({', '.join(extra[:5])}{more}); "
+        f"images in {root.name} that have no XML and are not used: {len(extra)} ({', '.join(extra[:5])}{more}); "
         "an image without objects needs an XML without <object>"
     ]
 

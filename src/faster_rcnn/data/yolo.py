@@ -76,7 +76,9 @@ def class_names(description: Path) -> tuple[tuple[int, str], ...]:
     """
     content = _load(description)
     names = content.get("names")
-    pairs = list(names.items()) if isinstance(names, dict) else list(enumerate(names if isinstance(names, list) else []))
+    pairs = (
+        list(names.items()) if isinstance(names, dict) else list(enumerate(names if isinstance(names, list) else []))
+    )
     if not pairs or not all(str(number).isdecimal() for number, _ in pairs):
         raise DatasetError(f"{description} needs 'names', a list of class names", code="E103")
     if content.get("nc") not in (None, len(pairs)):
@@ -91,7 +93,7 @@ def read(sources: list[Path], split: str, description: Path, images: Path | None
     """Read one split from its image folders or lists.
 
     Raises:
-        DatasetError: a label line has no form that is known (E103), or a class that is not named (E111).
+        DatasetError: a label line holds a detection (E103), or a class that is not named (E111).
     """
     categories = class_names(description)
     paths = sorted({path for source in sources for path in _images_of(source, images, folders)})
@@ -138,14 +140,15 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _box(words: list[str], line: int, source: Path) -> ListedBox:
-    if len(words) == 6 or len(words) < 5 or len(words) % 2 == 0:
-        meant = "it looks like detections with a score" if len(words) == 6 else "it is no YOLO label"
+    if len(words) == 6:
         raise DatasetError(
-            f"{source} line {line} has {len(words)} values, {meant}: a line is 'class cx cy width height'", code="E103"
+            f"{source} line {line} has 6 values: it looks like detections with a score; "
+            "a label line is 'class cx cy width height'",
+            code="E103",
         )
     category = int(float(words[0])) if _is_number(words[0]) else words[0]
-    written = tuple(words[1:]) if len(words) == 5 else _enclosing(words[1:])
-    return ListedBox(f"line {line}", written, category)
+    polygon = len(words) >= 7 and len(words) % 2 == 1
+    return ListedBox(f"line {line}", _enclosing(words[1:]) if polygon else tuple(words[1:]), category)
 
 
 def _enclosing(polygon: list[str]) -> tuple[object, ...]:

@@ -1,0 +1,212 @@
+"""From what is listed to what can be used: images that exist and decode, boxes that are inside them.
+
+Single faults are listed and go on, many of them mean that something is wrong with the data as a whole and stop:
+at most 5 % of the images may be excluded and 1 % of the boxes clipped or dropped, always at least one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from faster_rcnn.data.boxes import (
+    Corners,
+    Fault,
+    Judgement,
+    PlacedBox,
+    judge,
+    refuse_other_notation,
+    refuse_other_units,
+)
+from faster_rcnn.data.decode import ImageHeader, image_header, is_whole
+from faster_rcnn.data.folders import Folders, first_of
+from faster_rcnn.data.listing import ListedBox, ListedImage, Listing
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
+
+_SHOWN = 20
+"""Faults of each kind that notes spell out; all of them are in ``Split.faults``."""
+
+
+def check(
+    listing: Listing, classes: ClassMap, labels: dict[int | str, int], folders: Folders, max_pixels: int
+) -> Split:
+    """Check a listing against its images and make it a split.
+
+    Raises:
+        DatasetError: more images or boxes are bad than go through, or they are bad in a pattern.
+    """
+    usable, image_faults = _usable_images(listing, folders, max_pixels)
+    placed = [[PlacedBox(box, image, header.size) for box in image.boxes] for image, header in usable]
+    everything = [one for boxes in placed for one in boxes]
+    judged = [[judge(one, listing) for one in boxes] for boxes in placed]
+    box_faults = [one.fault for boxes in judged for one in boxes if one.fault is not None]
+    refuse_other_units(everything, listing)
+    _refuse_many_boxes(everything, box_faults, listing)
+    records = tuple(
+        _record(image, header, judgements, labels) for (image, header), judgements in zip(usable, judged, strict=True)
+    )
+    notes = [
+        *_counts(listing, records, classes),
+        *listing.notes,
+        *_told(image_faults, "images excluded", len(listing.images)),
+        *_told(box_faults, "boxes clipped or dropped", len(everything)),
+        *_small_matters(usable, judged),
+    ]
+    faults = tuple(str(fault) for fault in image_faults + box_faults)
+    return Split(listing.split, records, classes, tuple(notes), faults)
+
+
+def _usable_images(
+    listing: Listing, folders: Folders, max_pixels: int
+) -> tuple[list[tuple[ListedImage, ImageHeader]], list[Fault]]:
+    usable, faults = [], []
+    for image in listing.images:
+        found = _look_at(image, folders, max_pixels)
+        if isinstance(found, Fault):
+            faults.append(found)
+        else:
+            usable.append((image, found))
+    _refuse_many_images(faults, listing)
+    return usable, faults
+
+
+def _look_at(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHeader | Fault:
+    """The header of an image that can be used, or what is wrong with it."""
+    if not folders.has(image.path):
+        return Fault("E104", f"{image.file_name} does not exist{folders.hint(image.path)}")
+    if image.fault is not None:
+        code, text = image.fault.split(" ", 1)
+        return Fault(code, text)
+    try:
+        header = image_header(image.path, max_pixels)
+    except ImageError as error:
+        return Fault(error.code or "E105", str(error).removeprefix(f"{error.code} "))
+    if not is_whole(image.path, max_pixels):
+        length = image.path.stat().st_size
+        return Fault("E105", f"cannot decode {image.file_name}: damaged or truncated after {length:,} bytes")
+    if image.size is not None and image.size != header.size:
+        return Fault("E106", _size_differs(image, image.size, header))
+    return header
+
+
+def _size_differs(image: ListedImage, listed: ImageSize, header: ImageHeader) -> str:
+    real = header.size
+    text = (
+        f"{image.file_name} is {real.width}x{real.height}, but {image.annotation} says {listed.width}x{listed.height}"
+    )
+    if header.orientation >= 5 and listed == ImageSize(real.width, real.height):
+        return (
+            f"{text}: the file is stored turned (EXIF orientation {header.orientation}) and its boxes seem to be drawn on "
+            "the stored pixels; remove the orientation tag from the image, or turn the boxes"
+        )
+    return f"{text}: its boxes may be for another version of the image"
+
+
+def _refuse_many_images(faults: list[Fault], listing: Listing) -> None:
+    if len(faults) <= max(1, len(listing.images) * 5 // 100):
+        return
+    code, count = Counter(fault.code for fault in faults).most_common(1)[0]
+    cases = "; ".join(fault.text for fault in faults[:5])
+    advice = "Mend or remove them"
+    if code == "E104" and count == len(listing.images):
+        advice = f"Looked in {listing.images[0].path.parent}; give the right folder: --set data.images=FOLDER"
+    raise DatasetError(
+        f"{len(faults)} of {len(listing.images)} images of {listing.split} cannot be used, more than the 5 % that are "
+        f"excluded and listed: {cases}. {advice}",
+        code=code,
+    )
+
+
+def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], listing: Listing) -> None:
+    allowed = max(1, len(boxes) // 100)
+    if len(faults) <= allowed:
+        return
+    refuse_other_notation(boxes, listing, len(faults), allowed)
+    code = Counter(fault.code for fault in faults).most_common(1)[0][0]
+    cases = "; ".join(fault.text for fault in faults[:5])
+    raise DatasetError(
+        f"{len(faults)} of {len(boxes)} boxes of {listing.split} ({len(faults) / len(boxes):.1%}) are bad, more than the "
+        f"1 % that are mended and listed: {cases}. Correct them in the files; nothing was started",
+        code=code,
+    )
+
+
+def _record(
+    image: ListedImage, header: ImageHeader, judgements: Sequence[Judgement], labels: dict[int | str, int]
+) -> ImageRecord:
+    kept: list[tuple[ListedBox, Corners]] = [
+        (box, judged.corners) for box, judged in zip(image.boxes, judgements, strict=True) if judged.corners is not None
+    ]
+    truth = GroundTruth(
+        boxes=torch.tensor([corners for _, corners in kept], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor([labels[box.category] for box, _ in kept], dtype=torch.int64),
+        ignored=torch.tensor([box.ignored for box, _ in kept], dtype=torch.bool),
+    )
+    areas = [box.area if box.area is not None else (c[2] - c[0]) * (c[3] - c[1]) for box, c in kept]
+    return ImageRecord(
+        path=image.path,
+        file_name=image.file_name,
+        image_id=image.image_id,
+        size=header.size,
+        truth=truth,
+        areas=torch.tensor(areas, dtype=torch.float64),
+    )
+
+
+def _counts(listing: Listing, records: Sequence[ImageRecord], classes: ClassMap) -> list[str]:
+    empty = sum(not len(record.truth.labels) for record in records)
+    ignored = sum(int(record.truth.ignored.sum()) for record in records)
+    labels = Counter(label for record in records for label in record.truth.labels.tolist())
+    per_class = first_of((f"{classes.name_of(label)} {count}" for label, count in labels.most_common()), 20)
+    lines = [
+        f"{listing.split}: {listing.format} from {listing.source.name}: {len(records)} images"
+        f"{f' ({empty} without objects, kept)' if empty else ''}, {labels.total()} boxes"
+        f"{f' ({ignored} of them ignored: crowd or difficult)' if ignored else ''}"
+        f"{f': {per_class}' if per_class else ''}"
+    ]
+    repeated = [name for name, count in Counter(image.file_name for image in listing.images).items() if count > 1]
+    if repeated:
+        lines.append(f"file names listed more than once: {first_of(repeated)}")
+    return lines
+
+
+def _told(faults: Sequence[Fault], what: str, total: int) -> list[str]:
+    if not faults:
+        return []
+    rest = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+    return [f"{what}: {len(faults)} of {total}", *(f"  {fault}" for fault in faults[:_SHOWN]), *rest]
+
+
+def _small_matters(
+    usable: Sequence[tuple[ListedImage, ImageHeader]], judged: Sequence[Sequence[Judgement]]
+) -> list[str]:
+    """What is worth a line but no fault: conversions, boxes that touch the border, boxes given twice."""
+    lines = []
+    converted = Counter(header.conversion for _, header in usable if header.conversion is not None)
+    if converted:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in converted.most_common())
+        lines.append(f"E119 images converted to upright 8-bit RGB: {kinds}")
+    trimmed = sum(one.trimmed for boxes in judged for one in boxes)
+    if trimmed:
+        lines.append(f"E108 boxes that stuck out by at most 1 pixel, clipped: {trimmed}")
+    twice = [
+        f"{image.annotation} {box.where} in {image.file_name}" for image, _ in usable for box in _repeated(image.boxes)
+    ]
+    if twice:
+        lines.append(f"boxes given twice, kept so: {len(twice)} ({first_of(twice)})")
+    return lines
+
+
+def _repeated(boxes: Sequence[ListedBox]) -> list[ListedBox]:
+    seen: set[tuple[object, ...]] = set()
+    repeated = []
+    for box in boxes:
+        key = (box.category, *map(str, box.written))
+        if key in seen:
+            repeated.append(box)
+        seen.add(key)
+    return repeated

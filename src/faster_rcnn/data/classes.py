@@ -1,0 +1,162 @@
+"""One class map for all splits: from the data's ids or names to labels 0..K-1.
+
+Ids may be any numbers, with holes, in any order. Background is built into the detector and is never a class.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from faster_rcnn.data.folders import first_of
+from faster_rcnn.data.listing import Listing
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.structures import ClassMap
+
+
+def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
+    """The classes of a data set, sorted by id (by name where there are only names), and notes about them.
+
+    Raises:
+        DatasetError: splits differ (E116), an undeclared class is used (E112), a name or id occurs twice (E113),
+            ``background`` is used as a class (E114), or there is no class at all (E115).
+    """
+    used = Counter(box.category for listing in listings for image in listing.images for box in image.boxes)
+    if listings[0].categories is None:
+        names, notes = _names_in_use(listings)
+        classes = ClassMap(tuple(names), tuple(range(1, len(names) + 1)))
+    else:
+        declared = {listing.split: _declared(listing, used) for listing in listings}
+        _refuse_different(declared)
+        classes = _class_map(next(iter(declared.values())))
+        notes = _skipped(listings[0], classes)
+        for listing in listings:
+            _refuse_undeclared(listing, classes)
+    if not len(classes):
+        raise DatasetError(f"{listings[0].source} has no classes: nothing to train on", code="E115")
+    _refuse_background(classes, used)
+    return classes, tuple(notes)
+
+
+def labels_of(classes: ClassMap, listing: Listing) -> dict[int | str, int]:
+    """Label by what boxes of the listing call their class: an id, or a name."""
+    keys: Sequence[int | str | None] = classes.names if listing.categories is None else classes.ids
+    return {key: label for label, key in enumerate(keys) if key is not None}
+
+
+def _names_in_use(listings: Sequence[Listing]) -> tuple[list[str], list[str]]:
+    """Names of the training split, which the others may not exceed; of all splits where there is no training."""
+    names = {
+        listing.split: {str(box.category) for image in listing.images for box in image.boxes if box.category != ""}
+        for listing in listings
+    }
+    if "train" not in names:
+        return sorted(set().union(*names.values())), []
+    notes = []
+    for split, found in names.items():
+        if found - names["train"]:
+            only_train = first_of(sorted(names["train"] - found)) or "nothing"
+            raise _different("train", only_train, split, first_of(sorted(found - names["train"])))
+        unseen = sorted(names["train"] - found)
+        if unseen:
+            notes.append(f"no object of {first_of(unseen)} in {split}: nothing can be said about it there")
+    return sorted(names["train"]), notes
+
+
+def _declared(listing: Listing, used: Counter[int | str]) -> dict[int, str]:
+    """Names by id, without what is no class: an unused ``background``, Roboflow's unused parent of all classes."""
+    categories = listing.categories or ()
+    _refuse_repeated(listing, categories)
+    return {number: name for number, name in categories if used[number] or not _is_no_class(number, name, listing)}
+
+
+def _is_no_class(number: int, name: str, listing: Listing) -> bool:
+    return _is_background(name) or (number == 0 and name in listing.parents)
+
+
+def _is_background(name: str | None) -> bool:
+    return name is not None and name.strip().lower() in ("background", "__background__", "_background_")
+
+
+def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
+    notes = []
+    for number, name in sorted(listing.categories or ()):
+        if number in classes.ids:
+            continue
+        why = "background is built in" if _is_background(name) else "it is the parent of the other categories"
+        notes.append(f"E114 category '{name}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
+    return notes
+
+
+def _class_map(declared: dict[int, str]) -> ClassMap:
+    ids = sorted(declared)
+    return ClassMap(tuple(declared[number] for number in ids), tuple(ids))
+
+
+def _refuse_repeated(listing: Listing, categories: Sequence[tuple[int, str]]) -> None:
+    for position, what in enumerate(("id", "name")):
+        repeated = [key for key, count in Counter(entry[position] for entry in categories).items() if count > 1]
+        if repeated:
+            key = repeated[0]
+            others = [entry[1 - position] for entry in categories if entry[position] == key]
+            raise DatasetError(
+                f"{listing.source}: {len(others)} categories have the {what} {key!r} "
+                f"({'names' if what == 'id' else 'ids'} {first_of(others)}); give each its own {what} in the file",
+                code="E113",
+            )
+
+
+def _refuse_different(declared: dict[str, dict[int, str]]) -> None:
+    (first, reference), *others = declared.items()
+    for split, classes in others:
+        if classes == reference:
+            continue
+        if set(classes.values()) == set(reference.values()):
+            moved = sorted(name for number, name in reference.items() if classes.get(number) != name)
+            raise DatasetError(
+                f"class ids differ between {first} and {split}: {first_of(moved)} have other ids in one than in the "
+                "other, so every evaluation would be wrong; give them the same ids in both files",
+                code="E116",
+            )
+        only_first, only_other = (
+            first_of(sorted(f"{number} {name}" for number, name in one.items() - two.items())) or "nothing"
+            for one, two in ((reference, classes), (classes, reference))
+        )
+        raise _different(first, only_first, split, only_other)
+
+
+def _different(first: str, only_first: str, other: str, only_other: str) -> DatasetError:
+    return DatasetError(
+        f"class lists differ: only in {first} {{{only_first}}}; only in {other} {{{only_other}}}. "
+        "Evaluation would score them 0; make the annotation files agree",
+        code="E116",
+    )
+
+
+def _refuse_undeclared(listing: Listing, classes: ClassMap) -> None:
+    known = set(classes.ids)
+    unknown = [
+        (box.category, f"{box.where} of {image.file_name}")
+        for image in listing.images
+        for box in image.boxes
+        if box.category not in known
+    ]
+    if unknown:
+        values = first_of(sorted({str(category) for category, _ in unknown}))
+        raise DatasetError(
+            f"{listing.source}: {len(unknown)} annotations use a category_id that is not in 'categories': {values} "
+            f"({first_of(place for _, place in unknown)}); declared are {first_of(classes.ids, 10)}. "
+            "Ids may be any numbers, but each must be declared in the file",
+            code="E112",
+        )
+
+
+def _refuse_background(classes: ClassMap, used: Counter[int | str]) -> None:
+    for number, name in zip(classes.ids, classes.names, strict=True):
+        if _is_background(name):
+            count = used[number] + used[str(name)]
+            raise DatasetError(
+                f"the class '{name}' has {count} boxes, but background is what is left where no object is, and is "
+                "built in; if it is a real class, rename it in the annotation files, else remove those boxes",
+                code="E114",
+            )

@@ -1,0 +1,262 @@
+"""Training images in batches: the same ones for the same seed, whatever number of processes decodes them.
+
+Everything random about an image is a function of (seed, epoch, index of the image), so neither the order of work nor
+the number of workers can change it, and an interrupted epoch can go on in its middle.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.data.augment import draw, flip, jitter_scale, photometric
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.images import rescale_boxes, resize, size_of
+from faster_rcnn.structures import GroundTruth, ImageSize
+
+_MASK = (1 << 64) - 1
+_AUGMENTATION, _ORDER = 1, 2
+"""Streams: augmentation, sampling (0) and the order of images must not share their random numbers."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingImage:
+    """One image as the model takes it."""
+
+    pixels: UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"]
+    """RGB, resized: 8-bit, or float in 0..1 where the resize method is ``plain``."""
+    truth: GroundTruth
+    """In the pixels of the resized image."""
+    image_id: int
+    seed: int
+    """For whatever is sampled of this image in this epoch; below 2**63."""
+    index: int
+    """Place of its record in the split."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """Stands for an image that turned out to be damaged."""
+
+    index: int
+    message: str
+
+
+def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:
+    """A number below 2**63 that looks random: SplitMix64's mixing step over the four numbers in turn."""
+    state = 0
+    for number in (seed, epoch, index, stream):
+        state = (state + number + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def epoch_batches(sizes: Sequence[ImageSize], batch: int, seed: int, epoch: int) -> list[list[int]]:
+    """Indices of the images of each step of one epoch: each image once, in random order.
+
+    Portraits and landscapes don't mix, since a batch is padded to its largest sides. What is left over of each makes
+    a last, short batch.
+    """
+    generator = torch.Generator().manual_seed(image_seed(seed, epoch, 0, _ORDER))
+    waiting: dict[bool, list[int]] = {False: [], True: []}
+    batches = []
+    for index in torch.randperm(len(sizes), generator=generator).tolist():
+        group = waiting[sizes[index].height > sizes[index].width]
+        group.append(index)
+        if len(group) == batch:
+            batches.append(group.copy())
+            group.clear()
+    batches += [group for group in waiting.values() if group]
+    # The left-overs would otherwise always come last, and one group of them after the other.
+    return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def training_image(
+    record: ImageRecord, image: ImageConfig, training: TrainingConfig, data: DataConfig, epoch: int, index: int
+) -> TrainingImage:
+    """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded."""
+    generator = torch.Generator().manual_seed(image_seed(training.seed, epoch, index, _AUGMENTATION))
+    factor = jitter_scale(generator, *training.scale_jitter)
+    resized = _resized(record, image, data, factor)
+    pixels, truth = resized
+    if draw(generator) < training.flip:
+        pixels, truth = flip(pixels, truth)
+    pixels = photometric(pixels, training.photometric, generator)
+    return TrainingImage(pixels, truth, record.image_id, image_seed(training.seed, epoch, index), index)
+
+
+def validation_image(record: ImageRecord, image: ImageConfig, data: DataConfig, index: int) -> TrainingImage:
+    """Read and resize one image, with no change; its seed is the same in every epoch."""
+    pixels, truth = _resized(record, image, data, 1.0)
+    return TrainingImage(pixels, truth, record.image_id, image_seed(0, 0, index), index)
+
+
+def _resized(record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float) -> tuple[Tensor, GroundTruth]:
+    pixels, _ = read_image(record.path, data.max_pixels)
+    small = resize(pixels, image.short_side * factor, image.long_side * factor, image.resize)
+    boxes = rescale_boxes(record.truth.boxes, size_of(pixels), size_of(small))
+    return small, GroundTruth(boxes, record.truth.labels, record.truth.ignored)
+
+
+class _Images(Dataset[TrainingImage | _Unreadable]):
+    """Gives the image for a key (epoch, index); an epoch of -1 means no augmentation. Holds no state of its own."""
+
+    def __init__(self, split: Split, image: ImageConfig, training: TrainingConfig, data: DataConfig) -> None:
+        self._records, self._image, self._training, self._data = split.records, image, training, data
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainingImage | _Unreadable:
+        epoch, index = key
+        record = self._records[index]
+        try:
+            if epoch < 0:
+                return validation_image(record, self._image, self._data, index)
+            return training_image(record, self._image, self._training, self._data, epoch, index)
+        except ImageError as error:
+            return _Unreadable(index, str(error))
+
+
+class _Plan(Sampler[list[tuple[int, int]]]):
+    """The steps still to come. It lives in the main process, so workers stay alive from epoch to epoch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, int]]] = []
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _packed(images: list[TrainingImage | _Unreadable]) -> bytes:
+    """A batch as plain bytes: torch would send tensors through shared memory, of which containers give 64 MB."""
+    return pickle.dumps(images)
+
+
+class TrainingLoader:
+    """Batches of a split, for training epoch after epoch and for validation, read by worker processes that stay.
+
+    An image that cannot be decoded is left out of its batch and told once; a batch of nothing else is not given.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        image: ImageConfig,
+        training: TrainingConfig,
+        data: DataConfig,
+        tell: Callable[[str], object] = logging.getLogger(__name__).warning,
+    ) -> None:
+        """Start nothing yet: workers start with the first epoch. ``tell`` gets a line about each damaged image."""
+        self._split, self._training, self._tell = split, training, tell
+        self._plan = _Plan()
+        self._damaged: set[int] = set()
+        self._loader: DataLoader[TrainingImage | _Unreadable] = DataLoader(
+            _Images(split, image, training, data),
+            batch_sampler=self._plan,
+            num_workers=training.workers,
+            persistent_workers=training.workers > 0,
+            collate_fn=_packed if training.workers > 0 else list,
+            # Its own generator: otherwise each epoch would draw from the global one, which belongs to dropout.
+            generator=Generator(),
+        )
+
+    def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[list[TrainingImage]]:
+        """Batches of one training epoch, augmented; the first ``skip_batches`` of them are not even read.
+
+        Raises:
+            DatasetError: more than 5 % of the images turned out to be damaged (E105).
+        """
+        sizes = [record.size for record in self._split.records]
+        batches = epoch_batches(sizes, self._training.batch, self._training.seed, epoch)
+        return self._run([[(epoch, index) for index in batch] for batch in batches[skip_batches:]])
+
+    def unchanged(self) -> Iterator[list[TrainingImage]]:
+        """Batches of all images without augmentation, images of one shape together; for validation."""
+        return self._run([[(-1, index) for index in batch] for batch in self._by_shape()])
+
+    def steps(self) -> int:
+        """Number of batches in a training epoch."""
+        portraits = sum(record.size.height > record.size.width for record in self._split.records)
+        groups = (portraits, len(self._split.records) - portraits)
+        return sum(-(-group // self._training.batch) for group in groups)
+
+    def close(self) -> None:
+        """End the workers; a later epoch would start new ones."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+            self._loader._iterator = None
+
+    def _by_shape(self) -> list[list[int]]:
+        records, size = self._split.records, self._training.batch
+        shapes: dict[ImageSize, list[int]] = {}
+        for index, record in enumerate(records):
+            shapes.setdefault(record.size, []).append(index)
+        return [same[start : start + size] for same in shapes.values() for start in range(0, len(same), size)]
+
+    def _run(self, batches: list[list[tuple[int, int]]]) -> Iterator[list[TrainingImage]]:
+        self._plan.batches = batches
+        with warnings.catch_warnings():
+            # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
+            warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+            iterator = iter(self._loader)
+        for packed in iterator:
+            images = pickle.loads(packed) if isinstance(packed, bytes) else packed
+            readable = [one for one in images if isinstance(one, TrainingImage)]
+            self._note_damage([one for one in images if isinstance(one, _Unreadable)])
+            if readable:
+                yield readable
+
+    def _note_damage(self, found: list[_Unreadable]) -> None:
+        for one in found:
+            if one.index not in self._damaged:
+                self._damaged.add(one.index)
+                self._tell(f"{one.message}; it is left out of training")
+        total = len(self._split.records)
+        if len(self._damaged) > max(1, total * 5 // 100):
+            raise DatasetError(
+                f"{len(self._damaged)} of {total} images of {self._split.name} cannot be decoded, more than the 5 % that "
+                f"are left out: {found[-1].message}. Mend or remove them",
+                code="E105",
+            )
+
+
+def training_batches(
+    split: Split,
+    image: ImageConfig,
+    training: TrainingConfig,
+    data: DataConfig,
+    epoch: int,
+    skip_batches: int = 0,
+) -> Iterator[list[TrainingImage]]:
+    """Batches of one epoch alone; over several epochs a ``TrainingLoader`` keeps its workers."""
+    loader = TrainingLoader(split, image, training, data)
+    try:
+        yield from loader.epoch(epoch, skip_batches)
+    finally:
+        loader.close()
+
+
+def validation_batches(
+    split: Split, image: ImageConfig, training: TrainingConfig, data: DataConfig
+) -> Iterator[list[TrainingImage]]:
+    """Batches of all images of a split without augmentation, images of one shape together."""
+    loader = TrainingLoader(split, image, training, data)
+    try:
+        yield from loader.unchanged()
+    finally:
+        loader.close()
