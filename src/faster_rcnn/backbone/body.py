@@ -14,6 +14,7 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
+from faster_rcnn.backbone.depthwise import replace_slow_depthwise
 from faster_rcnn.errors import OptionError
 
 MOBILENET = "torchvision:mobilenet_v3_large"
@@ -43,6 +44,7 @@ class TimmBody(nn.Module):
                 "see timm.list_models()"
             ) from error
         info: FeatureInfo = self.layers.feature_info  # type: ignore[assignment]  # timm is not typed
+        replace_slow_depthwise(self.layers)
         self.channels = tuple(info.channels())
         self.strides = tuple(info.reduction())
         if frozen_stages:

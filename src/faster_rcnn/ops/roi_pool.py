@@ -11,6 +11,8 @@ from torch import Tensor
 from torchvision.ops import roi_align as _roi_align
 from torchvision.ops import roi_pool as _roi_pool
 
+from faster_rcnn.ops.roi_gather import roi_align_by_gathering
+
 
 def roi_align(
     features: Float[Tensor, "images channels rows columns"],
@@ -20,9 +22,11 @@ def roi_align(
     side: int,
     sampling_ratio: int,
 ) -> Float[Tensor, "regions channels side side"]:
-    """Mean of ``sampling_ratio``^2 bilinear samples in each of ``side``^2 bins."""
-    pooled: Tensor = _roi_align(features, regions, side, 1 / stride, sampling_ratio, aligned=False)
-    return pooled
+    """Mean of ``sampling_ratio``^2 bilinear samples in each of ``side``^2 bins, in the type of the features."""
+    if features.device.type == "cpu":
+        return roi_align_by_gathering(features, regions, stride=stride, side=side, sampling_ratio=sampling_ratio)
+    pooled: Tensor = _roi_align(features.float(), regions, side, 1 / stride, sampling_ratio, aligned=False)
+    return pooled.to(features.dtype)
 
 
 def roi_pool(
@@ -33,5 +37,5 @@ def roi_pool(
     side: int,
 ) -> Float[Tensor, "regions channels side side"]:
     """Maximum of each of ``side``^2 bins, whose borders are rounded to whole features."""
-    pooled: Tensor = _roi_pool(features, regions, side, 1 / stride)
-    return pooled
+    pooled: Tensor = _roi_pool(features.float(), regions, side, 1 / stride)
+    return pooled.to(features.dtype)

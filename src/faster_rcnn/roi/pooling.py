@@ -45,7 +45,7 @@ def pyramid_level(
 def pool_regions(
     features: Sequence[Tensor], regions: Sequence[Float[Tensor, "_ 4"]], rule: Pooling
 ) -> Float[Tensor, "regions channels side side"]:
-    """Features of every region of every image, image by image, in the order given; float32."""
+    """Features of every region of every image, image by image, in the order given."""
     finest = round(math.log2(rule.strides[0]))
     coarsest = round(math.log2(rule.strides[-1]))
     boxes = torch.cat(list(regions))
@@ -63,5 +63,5 @@ def pool_regions(
 
 def _pool(feature: Tensor, rois: Tensor, stride: int, rule: Pooling) -> Tensor:
     if rule.method == "pool":
-        return ops.roi_pool(feature.float(), rois, stride=stride, side=rule.side)
-    return ops.roi_align(feature.float(), rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio)
+        return ops.roi_pool(feature, rois, stride=stride, side=rule.side)
+    return ops.roi_align(feature, rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio)

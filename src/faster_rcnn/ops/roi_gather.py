@@ -1,0 +1,82 @@
+"""RoI align on a CPU, as weighted sums of feature rows.
+
+Bilinear sampling is linear in the features, and separable: every bin is a sum of ``(2 * sampling_ratio)^2`` features
+with weights that depend on the region alone. torchvision's CPU kernel works out those weights again for every
+channel, on one thread; here they are worked out once, and PyTorch's embedding bag adds up whole rows of channels on
+all threads, forwards and backwards. It reads channels-last features as they lie, in float32 or bfloat16, adds in
+float32, and gives the same bits in every run. ``benchmarks/roi_align.py`` measures both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+
+def roi_align_by_gathering(
+    features: Float[Tensor, "images channels rows columns"],
+    regions: Float[Tensor, "regions 5"],
+    *,
+    stride: int,
+    side: int,
+    sampling_ratio: int,
+) -> Float[Tensor, "regions channels side side"]:
+    """The same as torchvision's ``roi_align(aligned=False)``; see ``ops.roi_pool.roi_align``."""
+    channels, rows, columns = features.shape[1:]
+    image, x1, y1, x2, y2 = (regions * regions.new_tensor([1, *[1 / stride] * 4])).unbind(dim=1)
+    row, row_weight = _samples(y1, y2, rows, side, sampling_ratio)  # (R, side, 2 * ratio)
+    column, column_weight = _samples(x1, x2, columns, side, sampling_ratio)
+    first = image.int() * (rows * columns)
+    cells = first[:, None, None, None, None] + row[:, :, None, :, None] * columns + column[:, None, :, None, :]
+    weights = row_weight[:, :, None, :, None] * column_weight[:, None, :, None, :]  # (R, side, side, 2r, 2r)
+    terms = (2 * sampling_ratio) ** 2
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    pooled: Tensor = _WeightedRows.apply(table, cells.reshape(-1, terms), weights.reshape(-1, terms).to(table.dtype))
+    return pooled.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
+
+
+def _samples(
+    low: Float[Tensor, " regions"], high: Float[Tensor, " regions"], limit: int, side: int, ratio: int
+) -> tuple[Int[Tensor, "regions side terms"], Float[Tensor, "regions side terms"]]:
+    """Along one axis, in cells: the features that each bin reads, and their weights, which sum to 1 inside the map.
+
+    Samples lie evenly inside a bin. Each reads the two features around it; beyond the outermost feature it reads that
+    one, and more than one cell outside the map it reads nothing. Regions are at least one cell long.
+    """
+    place = (torch.arange(side * ratio, device=low.device) + 0.5) / (ratio * side)
+    at = low[:, None] + place * (high - low).clamp(min=1)[:, None]
+    inside = (at >= -1) & (at <= limit)
+    at = at.clamp(0, limit - 1)
+    before = at.floor()
+    share = at - before
+    after = (before + 1).clamp(max=limit - 1)
+    cells = torch.stack((before, after), dim=-1).int()
+    weights = torch.stack((1 - share, share), dim=-1) * (inside / ratio)[..., None]
+    shape = (len(low), side, 2 * ratio)
+    return cells.reshape(shape), weights.reshape(shape)
+
+
+class _WeightedRows(torch.autograd.Function):
+    """``out[i] = sum_t weights[i, t] * table[cells[i, t]]``; both directions are embedding bags."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(cells, weights)
+        ctx.rows = len(table)
+        return embedding_bag(cells, table, mode="sum", per_sample_weights=weights)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        cells, weights = ctx.saved_tensors
+        # The transposed sum: for each row of the table, the bins that read it. A stable sort fixes their order.
+        by_cell, order = cells.flatten().sort(stable=True)
+        starts = torch.searchsorted(by_cell, torch.arange(ctx.rows, dtype=by_cell.dtype, device=by_cell.device))
+        bins = order // cells.shape[1]
+        gradient = embedding_bag(
+            bins, gradients[0].contiguous(), starts, mode="sum", per_sample_weights=weights.flatten()[order]
+        )
+        return gradient, None, None
