@@ -65,4 +65,5 @@ def colour_matrix(gain: float, saturation: float, turn: float) -> Float[Tensor, 
     """Matrix on RGB columns that multiplies all light by ``gain``, colour by ``saturation`` and turns hue (radians)."""
     cosine, sine = saturation * math.cos(turn), saturation * math.sin(turn)
     inner = torch.tensor([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    return gain * torch.linalg.solve(_YIQ, inner @ _YIQ)
+    turned: Tensor = torch.linalg.solve(_YIQ, inner @ _YIQ)
+    return gain * turned

@@ -58,8 +58,7 @@ def judge(placed: PlacedBox, listing: Listing) -> Judgement:
         lack = "has no class name" if values is not None else f"needs four numbers but has {_shown(box.written)}"
         return Judgement(None, Fault("E118", f"{place} {lack}; dropped"))
     if problem := _without_area(values, listing.notation):
-        reversed_ = problem.startswith("xmax") or problem.startswith("ymax")
-        code = "E118" if reversed_ else "E107"
+        code = "E118" if problem.startswith(("xmax", "ymax")) else "E107"
         return Judgement(None, Fault(code, f"{place}: {problem} ({_written(box, listing.notation)}); dropped"))
     corners = to_corners(values, listing.notation, listing.offset, size)
     return _clip(corners, size, f"{place} ({_written(box, listing.notation)})")
@@ -130,15 +129,15 @@ def _written(box: ListedBox, notation: Notation) -> str:
 
 
 def refuse_other_units(boxes: Sequence[PlacedBox], listing: Listing) -> None:
-    """Stop where all numbers are shares of the image, in a format of pixels (E110); such boxes pass every other rule."""
+    """Stop where all numbers are shares of the image, in a format of pixels (E110); no other rule sees it."""
     values = [numbers for placed in boxes if (numbers := as_numbers(placed.box.written)) is not None]
     if listing.notation == "cxcywh" or not values or max(max(map(abs, numbers)) for numbers in values) > 1:
         return
     example = boxes[0]
     raise DatasetError(
         f"{listing.source}: none of {len(values)} boxes has a value above 1, e.g. {example.box.where} in "
-        f"{example.image.file_name}: {_shown(example.box.written)}; they are shares of the image in a format of pixels. "
-        "Multiply them by the image's width and height in the file",
+        f"{example.image.file_name}: {_shown(example.box.written)}; they are shares of the image in a format of "
+        "pixels. Multiply them by the image's width and height in the file",
         code="E110",
     )
 
@@ -173,8 +172,8 @@ def _refuse_pixels(boxes: Sequence[PlacedBox], listing: Listing) -> None:
         return
     example = large[0]
     raise DatasetError(
-        f"{example.image.annotation} {example.box.where}: {_shown(example.box.written)} are pixels, but {listing.format} "
-        "wants shares of the image's width and height, 0 to 1; "
+        f"{example.image.annotation} {example.box.where}: {_shown(example.box.written)} are pixels, but "
+        f"{listing.format} wants shares of the image's width and height, 0 to 1; "
         f"{len(large)} of {len(boxes)} boxes are so. Divide them in the files",
         code="E111",
     )

@@ -100,8 +100,8 @@ def _size_differs(image: ListedImage, listed: ImageSize, header: ImageHeader) ->
     )
     if header.orientation >= 5 and listed == ImageSize(real.width, real.height):
         return (
-            f"{text}: the file is stored turned (EXIF orientation {header.orientation}) and its boxes seem to be drawn on "
-            "the stored pixels; remove the orientation tag from the image, or turn the boxes"
+            f"{text}: the file is stored turned (EXIF orientation {header.orientation}) and its boxes seem to be "
+            "drawn on the stored pixels; remove the orientation tag from the image, or turn the boxes"
         )
     return f"{text}: its boxes may be for another version of the image"
 
@@ -129,8 +129,8 @@ def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], listing:
     code = Counter(fault.code for fault in faults).most_common(1)[0][0]
     cases = "; ".join(fault.text for fault in faults[:5])
     raise DatasetError(
-        f"{len(faults)} of {len(boxes)} boxes of {listing.split} ({len(faults) / len(boxes):.1%}) are bad, more than the "
-        f"1 % that are mended and listed: {cases}. Correct them in the files; nothing was started",
+        f"{len(faults)} of {len(boxes)} boxes of {listing.split} ({len(faults) / len(boxes):.1%}) are bad, more than "
+        f"the 1 % that are mended and listed: {cases}. Correct them in the files; nothing was started",
         code=code,
     )
 

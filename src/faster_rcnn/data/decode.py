@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -149,7 +149,7 @@ def _refuse_unusable(image: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it is not an image of a known format"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
@@ -176,7 +176,7 @@ def _orientation(image: Image.Image) -> int:
 def _mode_step(image: Image.Image) -> str | None:
     """What has to be done about the kind of pixels."""
     mode = image.mode
-    if mode.startswith("I") or ";16" in str(image.tile):
+    if mode.startswith("I") or ";16" in str(getattr(image, "tile", "")):
         return "16-bit"
     if mode in ("1", "L"):
         return "grey"
@@ -202,6 +202,7 @@ def _decode_plain_jpeg(stream: io.BufferedIOBase) -> Tensor | None:
     stream.seek(0)
     encoded = torch.frombuffer(bytearray(stream.read()), dtype=torch.uint8)
     try:
-        return decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
     except RuntimeError:
         return None
+    return pixels

@@ -25,6 +25,7 @@ from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import rescale_boxes, resize, size_of
 from faster_rcnn.structures import GroundTruth, ImageSize
 
+_LOG = logging.getLogger(__name__)
 _MASK = (1 << 64) - 1
 _AUGMENTATION, _ORDER = 1, 2
 """Streams: augmentation, sampling (0) and the order of images must not share their random numbers."""
@@ -90,8 +91,7 @@ def training_image(
     """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded."""
     generator = torch.Generator().manual_seed(image_seed(training.seed, epoch, index, _AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
-    resized = _resized(record, image, data, factor)
-    pixels, truth = resized
+    pixels, truth = _resized(record, image, data, factor)
     if draw(generator) < training.flip:
         pixels, truth = flip(pixels, truth)
     pixels = photometric(pixels, training.photometric, generator)
@@ -158,7 +158,7 @@ class TrainingLoader:
         image: ImageConfig,
         training: TrainingConfig,
         data: DataConfig,
-        tell: Callable[[str], object] = logging.getLogger(__name__).warning,
+        tell: Callable[[str], object] = _LOG.warning,
     ) -> None:
         """Start nothing yet: workers start with the first epoch. ``tell`` gets a line about each damaged image."""
         self._split, self._training, self._tell = split, training, tell
@@ -229,8 +229,8 @@ class TrainingLoader:
         total = len(self._split.records)
         if len(self._damaged) > max(1, total * 5 // 100):
             raise DatasetError(
-                f"{len(self._damaged)} of {total} images of {self._split.name} cannot be decoded, more than the 5 % that "
-                f"are left out: {found[-1].message}. Mend or remove them",
+                f"{len(self._damaged)} of {total} images of {self._split.name} cannot be decoded, more than the 5 % "
+                f"that are left out: {found[-1].message}. Mend or remove them",
                 code="E105",
             )
 

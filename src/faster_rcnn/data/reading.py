@@ -93,7 +93,8 @@ def _part(path: Path, root: Path, split: str) -> Part:
         if path.suffix.lower() == ".txt":
             return Part(voc.FORMAT, (path,))
         raise DatasetError(
-            f"{path} (from --set data.{split}) holds neither a COCO JSON nor VOC XML files, and {root} has no data.yaml",
+            f"{path} (from --set data.{split}) holds neither a COCO JSON nor VOC XML files, and there is "
+            f"no data.yaml in {root}",
             code="E101",
         )
     if path.is_dir():
@@ -124,7 +125,7 @@ def _look_at_folder(root: Path) -> dict[str, Part]:
         return _parts(coco.FORMAT, splits)
     if (description := yolo.find_description(root)) is not None:
         return _yolo_parts(description)
-    if splits := voc.find_lists(root) or {}:
+    if splits := voc.find_lists(root):
         return _parts(voc.FORMAT, splits)
     if splits := table.find_splits(root):
         return _parts(table.FORMAT, splits)

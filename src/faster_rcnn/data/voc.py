@@ -28,7 +28,8 @@ def find_lists(root: Path) -> dict[str, Path]:
     files = files_of(child(sets, "Main") or sets, ".txt")
     # Only whole names: VOC also has a list per class, such as cat_train.txt.
     lists = {file.stem.lower(): file for file in files if file.stem.lower() in ("train", "val", "test")}
-    return lists or {"train": file for file in files if file.stem.lower() == "trainval"}
+    trainval = child(files[0].parent, "trainval.txt") if files else None
+    return lists or ({"train": trainval} if trainval is not None else {})
 
 
 def find_folders(root: Path) -> dict[str, Path]:

@@ -175,6 +175,7 @@ def _refuse_unknown_classes(
             if box.category not in known:
                 raise DatasetError(
                     f"{image.annotation} {box.where}: class {box.category}, but {description.name} names "
-                    f"{len(known)} classes ({min(known)}-{max(known)}); add the name to {description.name} or correct the line",
+                    f"{len(known)} classes ({min(known)}-{max(known)}); "
+                    f"add the name to {description.name} or correct the line",
                     code="E111",
                 )
