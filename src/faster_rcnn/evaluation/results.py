@@ -1,0 +1,224 @@
+"""Detections that somebody wrote down earlier, read back to be measured.
+
+Two kinds of file, told apart by looking: COCO's results JSON, a list of ``{"image_id", "category_id", "bbox": [x, y,
+width, height], "score"}``; and what ``predict --json`` writes, an object a line with ``"image"`` and its
+``"detections"``. Numbers stay as precise as they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.evaluation.coco import ExactDetections
+from faster_rcnn.evaluation.json_values import (
+    finite_score,
+    first_of,
+    four_numbers,
+    parsed,
+    parsed_lines,
+    require_keys,
+    unknown_values,
+)
+from faster_rcnn.evaluation.matching import NamedImage, positions_of
+from faster_rcnn.structures import ClassMap, ImageSize
+
+HIGH_FLOOR = 0.1
+"""Files whose lowest score is above this were probably cut, as ``predict --conf`` does; that lowers AP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a results file says about a set of images."""
+
+    detections: tuple[ExactDetections, ...]
+    """One per image, in the order in which the images were given; empty for images the file does not mention."""
+    notes: tuple[str, ...]
+    """What a reader of the metrics should know; a line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One detection of the file."""
+
+    image: int
+    """Position among the images that are measured."""
+    category: object
+    """Class id or name, as the file has it."""
+    box_xywh: tuple[float, float, float, float]
+    score: float
+
+
+def is_results_file(path: Path) -> bool:
+    """Whether ``path`` is a file of JSON, which no model file is; ``read_results`` says what may be wrong with it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4096)
+    # A safetensors file opens with a length in 8 bytes, the first of which may well be a bracket; the last ones are 0.
+    return b"\0" not in head and head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
+
+
+def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) -> Results:
+    """The detections that ``path`` holds for ``images``.
+
+    COCO results are matched by image id and class id, lines of ``predict`` by path and class name. Lines about other
+    images are left out with a note, as a folder may hold more images than its split; unknown image ids are an error.
+
+    Raises:
+        DatasetError: broken JSON, not a results file, unknown images or classes, boxes or scores that are none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read as results: {error}") from error
+    if text.lstrip().startswith("["):
+        entries = _coco_entries(path, parsed(str(path), text), images)
+        labels: dict[object, int] = {class_id: label for label, class_id in enumerate(classes.ids)}
+        notes: list[str] = []
+    else:
+        entries, notes = _line_entries(path, _lines(path, text), images)
+        labels = {name: label for label, name in enumerate(classes.names)}
+    labels = {key: label for key, label in labels.items() if label not in classes.holes}
+    _require_known_classes(path, entries, labels, classes)
+    return Results(_grouped(entries, labels, len(images)), (*notes, *_note_on_scores(path, entries)))
+
+
+def _coco_entries(path: Path, records: list[Any], images: Sequence[NamedImage]) -> list[_Entry]:
+    positions: dict[object, int] = {image.image_id: position for position, image in enumerate(images)}
+    for number, record in enumerate(records, 1):
+        keys = ("image_id", "category_id", "bbox", "score")
+        require_keys(f"{path}: record {number}", record, keys, "a COCO detection")
+    unknown = unknown_values([record["image_id"] for record in records], positions)
+    if unknown:
+        mentioned = len({str(record["image_id"]) for record in records})
+        raise DatasetError(
+            _other_images(path, f"{len(unknown)} of its {mentioned} image ids", images, unknown), code="E134"
+        )
+    entries = []
+    for number, record in enumerate(records, 1):
+        where = f"{path}: record {number}"
+        box = four_numbers(where, record["bbox"], "[x, y, width, height]")
+        _require_sides(where, box, record["bbox"], "[x, y, width, height]")
+        score = finite_score(where, record["score"])
+        entries.append(_Entry(positions[record["image_id"]], record["category_id"], box, score))
+    return entries
+
+
+def _lines(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of ``predict --json`` with their numbers."""
+    spread = text.lstrip()[1:2] in ("\r", "\n")  # one object over many lines is another kind of file
+    lines = [(1, parsed(str(path), text))] if spread else parsed_lines(str(path), text)
+    if lines and isinstance(lines[0][1], dict) and "annotations" in lines[0][1]:
+        raise DatasetError(
+            f"{path} holds 'annotations', so it is ground truth; 'evaluate' takes it as DATA and wants a model or "
+            "detections as MODEL",
+            code="E103",
+        )
+    for number, line in lines:
+        require_keys(f"{path}: line {number}", line, ("image", "detections"), "a line of 'predict --json'")
+    return lines
+
+
+def _line_entries(
+    path: Path, lines: list[tuple[int, dict[str, Any]]], images: Sequence[NamedImage]
+) -> tuple[list[_Entry], list[str]]:
+    names = [str(line["image"]) for _, line in lines]
+    positions = positions_of(names, images)
+    others = [name for name, position in zip(names, positions, strict=True) if position is None]
+    if lines and len(others) == len(lines):
+        raise DatasetError(_other_images(path, "all images", images, others), code="E134")
+    entries: list[_Entry] = []
+    line_of: dict[int, int] = {}
+    for (number, line), position in zip(lines, positions, strict=True):
+        if position is not None:
+            _require_new(path, line_of, number, position, line)
+            entries += _entries_of_line(f"{path}: line {number}", line, position, images[position].size)
+    return entries, _notes_on_images(path, others, len(images) - len(line_of), len(images))
+
+
+def _entries_of_line(where: str, line: dict[str, Any], position: int, size: ImageSize) -> list[_Entry]:
+    written = (line.get("height", size.height), line.get("width", size.width))
+    if written != size:
+        raise DatasetError(
+            f"{where}: {line['image']} is {written[1]}x{written[0]} there but {size.width}x{size.height} in the data, "
+            "so its boxes do not fit; predict again on the images of the data",
+            code="E106",
+        )
+    if not isinstance(line["detections"], list):
+        raise DatasetError(f"{where}: 'detections' must be a list", code="E103")
+    entries = []
+    for detection in line["detections"]:
+        require_keys(where, detection, ("box", "score", "label"), "a line of 'predict --json'")
+        x1, y1, x2, y2 = four_numbers(where, detection["box"], "[x1, y1, x2, y2]")
+        box = (x1, y1, x2 - x1, y2 - y1)
+        _require_sides(where, box, detection["box"], "[x1, y1, x2, y2]")
+        entries.append(_Entry(position, detection["label"], box, finite_score(where, detection["score"])))
+    return entries
+
+
+def _require_sides(where: str, box: tuple[float, float, float, float], written: object, order: str) -> None:
+    if box[2] < 0 or box[3] < 0:
+        raise DatasetError(f"{where}: box {written} has a negative side; its order must be {order}", code="E107")
+
+
+def _require_new(path: Path, line_of: dict[int, int], number: int, position: int, line: dict[str, Any]) -> None:
+    """Note that an image is on this line; two lines would count its detections twice."""
+    if position in line_of:
+        raise DatasetError(f"{path}: lines {line_of[position]} and {number} are about the same image {line['image']}")
+    line_of[position] = number
+
+
+def _require_known_classes(path: Path, entries: list[_Entry], labels: dict[object, int], classes: ClassMap) -> None:
+    unknown = unknown_values([entry.category for entry in entries], labels)
+    if unknown:
+        known = [f"{name} ({class_id})" for name, class_id in zip(classes.names, classes.ids, strict=True) if name]
+        raise DatasetError(
+            f"{path}: {len(unknown)} of its classes are none of the data's: {first_of(unknown)}; the data has "
+            f"{first_of(known, 10)}",
+            code="E112",
+        )
+
+
+def _other_images(path: Path, which: str, images: Sequence[NamedImage], names: list[str]) -> str:
+    return (
+        f"{path}: {which} are none of the {len(images)} images that are measured, e.g. {first_of(names)}; "
+        "another split is named with --split"
+    )
+
+
+def _notes_on_images(path: Path, others: list[str], without: int, total: int) -> list[str]:
+    notes = []
+    if others:
+        notes.append(f"{path}: images that are not in this split, left out: {len(others)}, e.g. {first_of(others)}")
+    if without:
+        notes.append(f"{path}: {without} of {total} images of this split have no line and count as without detections")
+    return notes
+
+
+def _note_on_scores(path: Path, entries: list[_Entry]) -> list[str]:
+    lowest = min((entry.score for entry in entries), default=0.0)
+    if lowest <= HIGH_FLOOR:
+        return []
+    advice = "AP needs the low scores too, which 'predict --conf 0.05' keeps"
+    return [f"{path}: the lowest score is {lowest:.2f}; {advice}"]
+
+
+def _grouped(entries: list[_Entry], labels: dict[object, int], count: int) -> tuple[ExactDetections, ...]:
+    """The entries by image, each in the order of the file: equal scores are ranked by it."""
+    of_image: list[list[_Entry]] = [[] for _ in range(count)]
+    for entry in entries:
+        of_image[entry.image].append(entry)
+    return tuple(
+        ExactDetections(
+            torch.tensor([entry.box_xywh for entry in found], dtype=torch.float64).reshape(-1, 4),
+            torch.tensor([entry.score for entry in found], dtype=torch.float64),
+            torch.tensor([labels[entry.category] for entry in found], dtype=torch.int64),
+        )
+        for found in of_image
+    )
