@@ -1,0 +1,225 @@
+"""Training from the first step to the last: the loop, in the open.
+
+Approximate joint training (section 3.2): one step trains both stages, and the proposals between them are constants.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.optim import SGD
+
+from faster_rcnn.config import Config, TrainingConfig
+from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.records import Split
+from faster_rcnn.errors import DivergedError
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import ClassMap, Losses
+from faster_rcnn.training import run_folder, schedule
+from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.step import training_step
+from faster_rcnn.training.validation import Validation, validate
+from faster_rcnn.weights.model_file import save_model
+
+
+class Reporter(Protocol):
+    """Is told how the training goes."""
+
+    def epoch_starts(self, epoch: int, steps: int, done: int) -> None:
+        """Epoch number (from 0) has ``steps`` steps, of which ``done`` were done before an interruption."""
+
+    def step_ends(self, losses: Losses, lr: float) -> None:
+        """One step was made."""
+
+    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
+        """The line of ``metrics.csv`` of this epoch; ``best`` if no epoch before had a higher validation AP."""
+
+
+Measure = Callable[[Split, Validation], Mapping[str, float | None]]
+"""Validation detections to named numbers, among them ``AP``; handed in, for evaluation is not training's business."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is: all that changes besides weights and optimizer, in plain values."""
+
+    epoch: int = 0
+    steps_of_epoch: int = 0
+    """Steps made in this epoch so far."""
+    step: int = 0
+    """Steps made in all."""
+    best_ap: float = -1.0
+    best_epoch: int = -1
+    sums: dict[str, float] = field(default_factory=dict)
+    """Of the losses of this epoch."""
+    training_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    images: int = 0
+    """Trained on in all, counted each time."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Of ``metrics.csv``."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One training run: its parts, and how far it is."""
+
+    folder: Path
+    config: Config
+    classes: ClassMap
+    model: FasterRCNN
+    optimizer: SGD
+    average: AveragedModel | None
+    train: TrainingLoader
+    val: TrainingLoader | None
+    val_split: Split | None
+    precision: torch.dtype
+    progress: Progress
+
+    @property
+    def product(self) -> FasterRCNN:
+        """The model that is validated and saved: the averaged one where averaging is on."""
+        return self.average.model if self.average else self.model
+
+
+class Interrupted(KeyboardInterrupt):  # like KeyboardInterrupt, it is not an error
+    """A signal ended the run between two steps; all is saved."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[], int]) -> str:
+    """Train until the last epoch or until validation stops improving; returns why it ended.
+
+    After every epoch the folder holds the best and the last model, the state, and one more line of metrics.
+
+    Raises:
+        DivergedError: a loss or gradient stopped being finite; the state before that step is saved.
+        Interrupted: ``stop`` gave the number of a signal; the state is saved in the middle of the epoch.
+    """
+    settings, progress = run.config.training, run.progress
+    while progress.epoch < settings.epochs:
+        report.epoch_starts(progress.epoch, run.train.steps(), progress.steps_of_epoch)
+        _train_epoch(run, report, stop)
+        row = _validate_epoch(run, measure)
+        best = run.val is None or row["AP"] is None or row["AP"] > progress.best_ap
+        if best:
+            progress.best_ap = -1.0 if row.get("AP") is None else row["AP"]
+            progress.best_epoch = progress.epoch
+        progress.rows.append(row)
+        progress.epoch, progress.steps_of_epoch, progress.sums = progress.epoch + 1, 0, {}
+        _save_epoch(run, best)
+        report.epoch_ends(row, best)
+        if run.val is not None and settings.patience and progress.epoch - 1 - progress.best_epoch >= settings.patience:
+            return f"no better AP for {settings.patience} epochs"
+    return "all epochs are done"
+
+
+def learning_rate(step: int, settings: TrainingConfig, steps: int) -> float:
+    """Of step number ``step`` (from 0) of a run of ``steps``."""
+    peak = schedule.learning_rate_of_batch(settings.lr, settings.batch)
+    share = (
+        schedule.cosine(step, steps)
+        if settings.schedule == "cosine"
+        else schedule.multistep(step, steps, settings.milestones, settings.decay)
+    )
+    return peak * share * schedule.warm_up(step, settings.warmup_steps)
+
+
+def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
+    settings, progress = run.config.training, run.progress
+    steps = run.train.steps() * settings.epochs
+    run.model.train()
+    start = time.perf_counter()
+    for batch in run.train.epoch(progress.epoch, progress.steps_of_epoch):
+        lr = learning_rate(progress.step, settings, steps)
+        try:
+            losses = training_step(
+                run.model,
+                run.optimizer,
+                [one.pixels for one in batch],
+                [one.truth for one in batch],
+                [one.seed for one in batch],
+                lr=lr,
+                clip_norm=settings.clip_norm,
+                precision=run.precision,
+            )
+        except DivergedError as error:
+            _save_state(run)
+            ids = ", ".join(str(one.image_id) for one in batch)
+            raise DivergedError(
+                f"{error} at step {progress.step} (images {ids}, learning rate {lr:.4g}). The weights before this step "
+                f"are in {run.folder / run_folder.STATE}. Try a lower learning rate: --lr {settings.lr / 4:g}"
+            ) from error
+        if run.average:
+            run.average.update(run.model, progress.step)
+        for name, value in losses.named().items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value.item()
+        progress.step += 1
+        progress.steps_of_epoch += 1
+        progress.images += len(batch)
+        report.step_ends(losses, lr)
+        if stop():
+            progress.training_seconds += time.perf_counter() - start
+            _save_state(run)
+            raise Interrupted(stop())
+    progress.training_seconds += time.perf_counter() - start
+
+
+def _validate_epoch(run: Run, measure: Measure) -> dict[str, Any]:
+    """The line of ``metrics.csv``; columns of validation are there, empty, where there is no such split."""
+    progress = run.progress
+    row: dict[str, Any] = {
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        "lr": learning_rate(progress.step - 1, run.config.training, run.train.steps() * run.config.training.epochs),
+        "training_seconds": round(progress.training_seconds, 3),
+    }
+    row |= {f"train_{name}": value / progress.steps_of_epoch for name, value in progress.sums.items()}
+    if run.val is not None and run.val_split is not None:
+        start = time.perf_counter()
+        validation = validate(run.product, run.val_split, run.val.unchanged(), run.precision)
+        row |= {f"val_{name}": value for name, value in validation.losses.items()}
+        row |= measure(run.val_split, validation)
+        progress.validation_seconds += time.perf_counter() - start
+    return row
+
+
+def _save_epoch(run: Run, best: bool) -> None:
+    save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
+    if best:
+        save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
+    run_folder.write_metrics(run.folder, run.progress.rows)
+    _save_state(run)
+
+
+def _save_state(run: Run) -> None:
+    """Weights, their average, momentum, random state and progress: what a run needs to go on bit for bit."""
+    progress = run.progress
+    run_folder.write_state(
+        run.folder,
+        {
+            "model": run.model.state_dict(),
+            "average": run.average.model.state_dict() if run.average else None,
+            "optimizer": run.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "progress": {name: getattr(progress, name) for name in Progress.__slots__},
+        },
+    )
+
+
+def restore_state(run: Run, state: Mapping[str, Any]) -> None:
+    """Take up where ``state`` was saved."""
+    run.model.load_state_dict(state["model"])
+    if run.average:
+        run.average.model.load_state_dict(state["average"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    run.progress = Progress(**state["progress"])

@@ -1,0 +1,55 @@
+"""One step of training: four losses, their gradient, and a small move of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from faster_rcnn.devices import computing_in
+from faster_rcnn.errors import DivergedError
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import GroundTruth, Losses
+
+
+def training_step(
+    model: FasterRCNN,
+    optimizer: Optimizer,
+    images: Sequence[Tensor],
+    truths: Sequence[GroundTruth],
+    seeds: Sequence[int],
+    *,
+    lr: float,
+    clip_norm: float,
+    precision: torch.dtype,
+) -> Losses:
+    """Train on one batch of resized images and return its losses, cut off from the gradient.
+
+    Raises:
+        DivergedError: a loss or the gradient is not finite; the weights are as before the step.
+    """
+    device = next(model.parameters()).device
+    with computing_in(precision, device):
+        losses = model(
+            [image.to(device, non_blocking=True) for image in images], [truth.to(device) for truth in truths], seeds
+        )
+    optimizer.zero_grad(set_to_none=True)
+    losses.total.backward()
+    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    norm = torch.nn.utils.clip_grad_norm_(trained, clip_norm)
+    # The one place where a GPU is waited for: without it a run would go on with broken weights.
+    if not math.isfinite(norm.item()):
+        raise DivergedError(_what_diverged(losses), code="E128")
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    return Losses(**{name: value.detach() for name, value in losses.named().items()})
+
+
+def _what_diverged(losses: Losses) -> str:
+    values = {name: value.item() for name, value in losses.named().items()}
+    broken = [f"{name} became {value}" for name, value in values.items() if not math.isfinite(value)]
+    return " and ".join(broken) or "the gradient is not finite although all four losses are"
