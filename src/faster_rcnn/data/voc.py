@@ -69,7 +69,8 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, offset
         for number, name in enumerate(sorted(set(names)), start=1)
     ]
     notes = [f"voc_offset {offset}: {_offset_text(offset)}", *_from_zero(listed, offset)]
-    if source.is_dir() and split_of(source.name) is None:
+    shared = root != source and split_of(source.name) is not None  # train/ and test/ may share a folder of images
+    if source.is_dir() and not shared:
         notes += _unannotated(root, names, by_stem)
     return Listing(FORMAT, split, source, tuple(listed), "xyxy", offset=float(offset), notes=tuple(notes))
 

@@ -1,0 +1,116 @@
+"""Augmentation is a function of its generator, and truth follows the pixels."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Generator, Tensor
+
+from faster_rcnn.data.augment import colour_matrix, draw, flip, jitter_scale, photometric
+from faster_rcnn.structures import GroundTruth
+
+
+def generator(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def truth_of(*boxes: list[float]) -> GroundTruth:
+    count = len(boxes)
+    return GroundTruth(torch.tensor(boxes).reshape(-1, 4), torch.arange(count), torch.zeros(count, dtype=torch.bool))
+
+
+def noise(height: int = 20, width: int = 30) -> Tensor:
+    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator(1))
+
+
+def test_flip_by_hand() -> None:
+    pixels = torch.zeros(3, 4, 10, dtype=torch.uint8)
+    pixels[:, 1:3, 2:5] = 255  # the object at columns 2, 3, 4: x from 2 to 5
+    flipped, truth = flip(pixels, truth_of([2.0, 1.0, 5.0, 3.0]))
+    assert truth.boxes.tolist() == [[5, 1, 8, 3]]  # 10 - 5, 10 - 2
+    assert flipped[:, 1:3, 5:8].min() == 255
+    assert flipped.sum() == pixels.sum()
+
+
+def test_flip_of_nothing() -> None:
+    _, truth = flip(noise(), truth_of())
+    assert truth.boxes.shape == (0, 4)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 20, width=32), st.floats(0, 20, width=32), st.floats(1, 9, width=32)), max_size=4)
+)
+def test_flipping_twice_is_nothing(boxes: list[tuple[float, float, float]]) -> None:
+    truth = truth_of(*([x, y, x + side, y + side] for x, y, side in boxes))
+    pixels, back = flip(*flip(noise(), truth))
+    torch.testing.assert_close(back.boxes, truth.boxes)
+    assert torch.equal(pixels, noise())
+
+
+def test_strength_0_changes_nothing() -> None:
+    assert torch.equal(photometric(noise(), 0.0, generator()), noise())
+
+
+def test_photometric_keeps_the_kind_of_pixels() -> None:
+    eight_bit = photometric(noise(), 1.0, generator(3))
+    floats = photometric(noise().float() / 255, 1.0, generator(3))
+    assert eight_bit.dtype == torch.uint8
+    assert floats.dtype == torch.float32
+    assert floats.min() >= 0
+    assert floats.max() <= 1
+    torch.testing.assert_close(eight_bit.float() / 255, floats, atol=0.6 / 255, rtol=0)
+    assert not torch.equal(eight_bit, noise())
+
+
+def test_photometric_depends_on_its_generator_alone() -> None:
+    first = photometric(noise(), 0.5, generator(7))
+    torch.rand(5)
+    assert torch.equal(first, photometric(noise(), 0.5, generator(7)))
+    assert not torch.equal(first, photometric(noise(), 0.5, generator(8)))
+
+
+def test_colour_matrix_by_hand() -> None:
+    torch.testing.assert_close(colour_matrix(1, 1, 0), torch.eye(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(colour_matrix(1.5, 1, 0), 1.5 * torch.eye(3), atol=1e-5, rtol=0)
+    # without saturation each channel is the luma 0.299 R + 0.587 G + 0.114 B
+    luma = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)
+    torch.testing.assert_close(colour_matrix(1, 0, 0), luma, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("turn", [0.1, -0.3, 2.0])
+def test_turning_hue_leaves_grey_grey_and_luma_alone(turn: float) -> None:
+    matrix = colour_matrix(1, 1, turn)
+    torch.testing.assert_close(matrix @ torch.ones(3), torch.ones(3), atol=2e-3, rtol=0)
+    weights = torch.tensor([0.299, 0.587, 0.114])
+    torch.testing.assert_close(weights @ matrix, weights, atol=1e-5, rtol=0)
+    back = colour_matrix(1, 1, -turn) @ matrix
+    torch.testing.assert_close(back, torch.eye(3), atol=1e-4, rtol=0)
+
+
+def test_contrast_turns_around_the_mean_luma() -> None:
+    """A grey image stays itself under contrast, saturation and hue: only brightness moves it, by at most half."""
+    grey = torch.full((3, 4, 4), 100, dtype=torch.uint8)
+    for seed in range(20):
+        changed = photometric(grey, 1.0, generator(seed))
+        assert 49 <= int(changed.min()) <= int(changed.max()) <= 151
+        assert int(changed.max()) - int(changed.min()) <= 1
+
+
+def test_scale_factors_cover_their_range_evenly_in_logarithm() -> None:
+    one = generator()
+    factors = [jitter_scale(one, 0.5, 2.0) for _ in range(400)]
+    assert min(factors) >= 0.5
+    assert max(factors) <= 2.0
+    assert min(factors) < 0.52
+    assert max(factors) > 1.9
+    assert abs(sum(math.log(factor) for factor in factors) / 400) < 0.1
+    assert jitter_scale(one, 1.0, 1.0) == 1.0
+
+
+def test_draw_stays_in_its_range() -> None:
+    one = generator()
+    assert all(3 <= draw(one, 3, 5) <= 5 for _ in range(100))

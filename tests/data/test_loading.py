@@ -1,0 +1,207 @@
+"""The loader: each image once per epoch, the same whatever the number of workers, valid boxes, damage told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.data.loading import (
+    TrainingImage,
+    TrainingLoader,
+    epoch_batches,
+    image_seed,
+    training_batches,
+    validation_batches,
+)
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
+
+SMALL = ImageConfig(short_side=32, long_side=64)
+DATA = DataConfig()
+
+
+def a_split(folder: Path, count: int = 10) -> Split:
+    """Images of noise, portrait and landscape in turn, with ``index % 3`` boxes each."""
+    records = []
+    for index in range(count):
+        size = ImageSize(60, 40) if index % 2 else ImageSize(40, 80)
+        path = folder / f"{index}.png"
+        noise = torch.randint(0, 256, (*size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
+        Image.fromarray(noise.numpy()).save(path)
+        boxes = torch.tensor([[1.0, 2.0, 39.0, 30.0], [0.0, 0.0, 40.0, 40.0]])[: index % 3]
+        truth = GroundTruth(boxes, torch.arange(len(boxes)), torch.zeros(len(boxes), dtype=torch.bool))
+        areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).double()
+        records.append(ImageRecord(path, path.name, 100 + index, size, truth, areas))
+    return Split("train", tuple(records), ClassMap(("a", "b"), (1, 2)), ())
+
+
+def same(first: Sequence[Sequence[TrainingImage]], second: Sequence[Sequence[TrainingImage]]) -> bool:
+    """Whether two lists of batches are equal to the bit."""
+    pairs = [pair for one, two in zip(first, second, strict=True) for pair in zip(one, two, strict=True)]
+    return all(
+        (a.image_id, a.seed, a.index) == (b.image_id, b.seed, b.index)
+        and torch.equal(a.pixels, b.pixels)
+        and torch.equal(a.truth.boxes, b.truth.boxes)
+        and torch.equal(a.truth.labels, b.truth.labels)
+        for a, b in pairs
+    )
+
+
+SIZES = st.lists(st.builds(ImageSize, st.integers(1, 5), st.integers(1, 5)), max_size=30)
+
+
+@given(SIZES, st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))
+def test_each_image_once_and_no_portrait_beside_a_landscape(
+    sizes: list[ImageSize], batch: int, seed: int, epoch: int
+) -> None:
+    batches = epoch_batches(sizes, batch, seed, epoch)
+    assert sorted(index for one in batches for index in one) == list(range(len(sizes)))
+    assert all(1 <= len(one) <= batch for one in batches)
+    assert sum(len(one) < batch for one in batches) <= 2
+    for one in batches:
+        assert len({sizes[index].height > sizes[index].width for index in one}) == 1
+    assert batches == epoch_batches(sizes, batch, seed, epoch)
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    sizes = [ImageSize(10, 10)] * 50
+    orders = [str(epoch_batches(sizes, 4, seed, epoch)) for seed in range(3) for epoch in range(3)]
+    assert len(set(orders)) == 9
+
+
+def test_image_seeds_are_all_different_and_fit() -> None:
+    seeds = [
+        image_seed(seed, epoch, index, stream)
+        for seed in range(4)
+        for epoch in range(4)
+        for index in range(50)
+        for stream in range(2)
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    # torch's generator looks at the lower 32 bits only
+    assert len({seed % 2**32 for seed in seeds}) == len(seeds)
+    assert image_seed(0, 0, 0) == image_seed(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["antialias", "plain"])
+def test_any_number_of_workers_gives_the_same_images(tmp_path: Path, method: str) -> None:
+    split = a_split(tmp_path)
+    image = SMALL.model_copy(update={"resize": method})
+    reference = None
+    for workers in (0, 1, 2):
+        loader = TrainingLoader(split, image, TrainingConfig(workers=workers, batch=3), DATA)
+        epochs = [list(loader.epoch(0)), list(loader.epoch(1))]
+        assert [len(batches) for batches in epochs] == [loader.steps()] * 2 == [4, 4]
+        reference = reference or epochs
+        assert all(same(*pair) for pair in zip(reference, epochs, strict=True))
+        loader.close()
+        loader.close()
+    assert reference is not None
+    assert not same(sorted_by_index(reference[0]), sorted_by_index(reference[1]))
+
+
+def sorted_by_index(batches: list[list[TrainingImage]]) -> list[list[TrainingImage]]:
+    return [sorted((image for batch in batches for image in batch), key=lambda image: image.index)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_goes_on_in_its_middle(tmp_path: Path, workers: int) -> None:
+    split = a_split(tmp_path)
+    training = TrainingConfig(workers=workers, batch=3)
+    whole = list(training_batches(split, SMALL, training, DATA, epoch=5))
+    rest = list(training_batches(split, SMALL, training, DATA, epoch=5, skip_batches=2))
+    assert same(whole[2:], rest)
+
+
+def test_the_loader_draws_nothing_from_the_global_generator(tmp_path: Path) -> None:
+    split = a_split(tmp_path, 2)
+    before = torch.get_rng_state()
+    list(training_batches(split, SMALL, TrainingConfig(workers=0), DATA, epoch=0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_an_epoch_may_be_left_early(tmp_path: Path) -> None:
+    loader = TrainingLoader(a_split(tmp_path), SMALL, TrainingConfig(workers=1, batch=2), DATA)
+    next(loader.epoch(0))
+    second = list(loader.epoch(1))
+    loader.close()
+    assert sum(map(len, second)) == 10
+
+
+def test_training_boxes_are_valid_and_fit_their_pixels(tmp_path: Path) -> None:
+    split = a_split(tmp_path)
+    for epoch in range(4):
+        for batch in training_batches(split, SMALL, TrainingConfig(workers=0, scale_jitter=(0.3, 2.0)), DATA, epoch):
+            for image in batch:
+                boxes, (height, width) = image.truth.boxes, image.pixels.shape[-2:]
+                assert len(boxes) == image.index % 3
+                assert bool((boxes[:, 2:] > boxes[:, :2]).all())
+                assert bool((boxes >= 0).all())
+                assert bool((boxes[:, [0, 2]] <= width + 1e-3).all())
+                assert bool((boxes[:, [1, 3]] <= height + 1e-3).all())
+
+
+def test_without_augmentation_training_images_are_the_validation_images(tmp_path: Path) -> None:
+    split = a_split(tmp_path)
+    plain = TrainingConfig(workers=0, flip=0, photometric=0, scale_jitter=(1, 1))
+    trained = sorted_by_index(list(training_batches(split, SMALL, plain, DATA, epoch=0)))[0]
+    validated = sorted_by_index(list(validation_batches(split, SMALL, plain, DATA)))[0]
+    for one, two in zip(trained, validated, strict=True):
+        assert torch.equal(one.pixels, two.pixels)
+        assert torch.equal(one.truth.boxes, two.truth.boxes)
+
+
+def test_validation_batches_hold_one_shape_each_and_never_change(tmp_path: Path) -> None:
+    split = a_split(tmp_path)
+    training = TrainingConfig(workers=0, batch=2)
+    batches = list(validation_batches(split, SMALL, training, DATA))
+    assert all(len({image.pixels.shape for image in batch}) == 1 for batch in batches)
+    assert Counter(image.index for batch in batches for image in batch) == Counter(range(10))
+    assert same(batches, list(validation_batches(split, SMALL, training, DATA)))
+    # 40 x 80 to a short side of 32: factor 0.8, so the box (1, 2, 39, 30) becomes (0.8, 1.6, 31.2, 24)
+    fourth = next(image for batch in batches for image in batch if image.index == 4)
+    assert fourth.pixels.shape == (3, 32, 64)
+    torch.testing.assert_close(fourth.truth.boxes, torch.tensor([[0.8, 1.6, 31.2, 24.0]]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_breaks_later_is_left_out_and_told_once(tmp_path: Path, workers: int) -> None:
+    split = a_split(tmp_path)
+    told: list[str] = []
+    split.records[3].path.write_bytes(b"no longer an image")
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=2), DATA, tell=told.append)
+    for epoch in range(2):
+        found = [image.index for batch in loader.epoch(epoch) for image in batch]
+        assert sorted(found) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert len(told) == 1
+    assert told[0].startswith("E105 cannot decode")
+    assert "3.png" in told[0]
+    split.records[4].path.unlink()
+    with pytest.raises(DatasetError, match="E105 2 of 10 images of train cannot be decoded"):
+        list(loader.epoch(2))
+    loader.close()
+
+
+def test_a_batch_of_nothing_but_damage_is_not_given(tmp_path: Path) -> None:
+    split = a_split(tmp_path, 2)
+    split.records[0].path.write_bytes(b"")
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA, tell=[].append)
+    assert [[image.index for image in batch] for batch in loader.epoch(0)] == [[1]]
+
+
+def test_real_images_fill_an_epoch(data_folder: Callable[[str], Path]) -> None:
+    split = load_dataset(data_folder("fruits18"), DATA).splits["train"]
+    batches = list(training_batches(split, ImageConfig(), TrainingConfig(workers=0), DATA, epoch=0))
+    assert sum(map(len, batches)) == 16
+    assert sum(len(image.truth.labels) for batch in batches for image in batch) == 152
