@@ -1,1 +1,1 @@
-"""One file per command."""
+"""One file per command: each composes the floors below into one function ``run``."""

@@ -1,0 +1,122 @@
+"""What a command tells while it works: lines, warnings, and how far it is.
+
+Everything goes to stderr, so that standard output holds results and nothing else. On a terminal long work shows a
+bar; in a log it leaves a line every so often.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Of plain progress in a log: enough to see life, few enough to read afterwards."""
+
+Item = TypeVar("Item")
+
+
+def say(text: str) -> None:
+    """One message for the user."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """One message about something that is odd but does not stop the work."""
+    say(f"warning: {text}")
+
+
+class Meter(Protocol):
+    """Something that is told of each step of long work."""
+
+    def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
+        """Count steps; ``values`` are shown beside them, by name."""
+
+
+@contextmanager
+def progress(label: str, total: int | None, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
+    """Shows how far work of ``total`` steps is, and the time left; ``None`` is work of unknown length."""
+    if not sys.stderr.isatty():
+        log = LogMeter(label, total, seconds)
+        yield log
+        log.finish()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[values]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield BarMeter(bars, bars.add_task(label, total=total, values=""))
+
+
+def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    """The same items, one by one, counted as they pass."""
+    with progress(label, total) as meter:
+        for item in items:
+            yield item
+            meter.advance()
+
+
+class BarMeter:
+    """A bar on a terminal."""
+
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self.bars = bars
+        self.task = task
+
+    def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
+        """Move the bar."""
+        if values is not None:
+            self.bars.update(self.task, values=_shown(values))
+        self.bars.advance(self.task, steps)
+
+
+class LogMeter:
+    """Lines in a log: one every so many seconds, and one at the end."""
+
+    def __init__(self, label: str, total: int | None, seconds: float) -> None:
+        self.label = label
+        self.total = total
+        self.seconds = seconds
+        self.done = 0
+        self.values = ""
+        self.start = self.last_line = time.monotonic()
+
+    def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
+        """Count, and write a line when it is time."""
+        self.done += steps
+        self.values = self.values if values is None else _shown(values)
+        now = time.monotonic()
+        if now - self.last_line >= self.seconds and self.done != self.total:
+            self.last_line = now
+            self._write(f"{_clock(self._seconds_left(now))} left" if self.total else "")
+
+    def finish(self) -> None:
+        """The last line, with the time it took."""
+        self._write(f"in {_clock(time.monotonic() - self.start)}")
+
+    def _seconds_left(self, now: float) -> float:
+        return (now - self.start) / self.done * ((self.total or self.done) - self.done)
+
+    def _write(self, ending: str) -> None:
+        count = f"{self.done}/{self.total}" if self.total is not None else str(self.done)
+        say("  ".join(part for part in (self.label, count, self.values, ending) if part))
+
+
+def _shown(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _clock(seconds: float) -> str:
+    """Such as 0:07, 12:30 or 1:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
