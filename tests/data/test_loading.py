@@ -196,7 +196,8 @@ def test_an_image_that_breaks_later_is_left_out_and_told_once(tmp_path: Path, wo
 def test_a_batch_of_nothing_but_damage_is_not_given(tmp_path: Path) -> None:
     split = a_split(tmp_path, 2)
     split.records[0].path.write_bytes(b"")
-    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA, tell=[].append)
+    told: list[str] = []
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA, tell=told.append)
     assert [[image.index for image in batch] for batch in loader.epoch(0)] == [[1]]
 
 

@@ -23,7 +23,7 @@ def test_test_goes_before_val() -> None:
 
 
 def test_a_missing_split_says_which_exist() -> None:
-    with pytest.raises(OptionError, match="cells has no split 'test'; it has: train, val.*--split") as caught:
+    with pytest.raises(OptionError, match=r"cells has no split 'test'; it has: train, val.*--split") as caught:
         dataset("train", "val").split("test")
     assert caught.value.exit_code == 2
     with pytest.raises(OptionError, match="neither a test nor a val split; it has: train"):

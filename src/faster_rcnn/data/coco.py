@@ -116,7 +116,7 @@ def read_json(source: Path) -> dict[str, Any]:
     try:
         payload = json.loads(source.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        ends = error.pos >= len(error.doc.rstrip()) - 1
+        ends = not error.doc.rstrip().endswith(("}", "]"))
         cause = "; the file ends in the middle of a record: was a copy interrupted?" if ends else ""
         raise DatasetError(
             f"{source} is not valid JSON at line {error.lineno} column {error.colno}: {error.msg}{cause}", code="E102"
