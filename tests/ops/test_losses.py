@@ -1,0 +1,99 @@
+"""The terms of Eq. 1 by hand: log loss, smooth L1, and what they are divided by."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from faster_rcnn.ops.losses import box_loss, class_loss, objectness_loss
+
+YES, NO = torch.tensor([True]), torch.tensor([False])
+
+
+def scalar(number: float) -> torch.Tensor:
+    return torch.tensor(number)
+
+
+def test_objectness_of_one_logit() -> None:
+    # An object with logit log 3 has probability 3/4, its loss is log(4/3); no object with it costs log 4.
+    logits = torch.full((2, 1), math.log(3))
+    loss = objectness_loss(logits, torch.tensor([True, False]), torch.tensor([True, True]))
+    assert_close(loss, scalar((math.log(4 / 3) + math.log(4)) / 2))
+
+
+def test_objectness_of_two_logits_is_the_same_with_the_object_second() -> None:
+    logits = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)]])
+    loss = objectness_loss(logits, torch.tensor([True, False]), torch.tensor([True, True]))
+    assert_close(loss, scalar((math.log(4 / 3) + math.log(4)) / 2))
+
+
+def test_class_loss_of_no_opinion_is_the_log_of_the_number_of_outputs() -> None:
+    assert_close(
+        class_loss(torch.zeros(5, 4), torch.tensor([0, 1, 2, 3, 3]), torch.ones(5).bool()), scalar(math.log(4))
+    )
+
+
+def test_class_loss_by_hand() -> None:
+    # exp(logits) = 1, 2, 5: the true class 2 has 5/8, the true class 0 has 1/8.
+    logits = torch.tensor([[1.0, 2.0, 5.0], [1.0, 2.0, 5.0]]).log()
+    loss = class_loss(logits, torch.tensor([2, 0]), torch.tensor([True, True]))
+    assert_close(loss, scalar((math.log(8 / 5) + math.log(8)) / 2))
+
+
+@pytest.mark.parametrize(
+    ("error", "beta", "loss"),
+    [
+        (0.0, 1.0, 0.0),
+        (0.5, 1.0, 0.125),  # below beta: 0.5^2 / (2 * 1)
+        (-0.5, 1.0, 0.125),
+        (3.0, 1.0, 2.5),  # above: 3 - 1/2 (Fast R-CNN, Eq. 3)
+        (0.05, 1 / 9, 0.01125),  # 0.0025 * 9 / 2
+        (1.0, 1 / 9, 1 - 1 / 18),
+        (2.0, 0.0, 2.0),  # beta 0 is L1
+    ],
+)
+def test_smooth_l1(error: float, beta: float, loss: float) -> None:
+    predicted = torch.tensor([[error, 0.0, 0.0, 0.0]])
+    assert_close(box_loss(predicted, torch.zeros(1, 4), YES, YES, beta), scalar(loss))
+
+
+def test_box_loss_adds_the_four_deltas() -> None:
+    # Errors 1, 2, 3, 4 at beta 1: 0.5 + 1.5 + 2.5 + 3.5 = 8.
+    assert_close(box_loss(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4), YES, YES, 1.0), scalar(8.0))
+
+
+def test_places_that_are_not_used_weigh_nothing() -> None:
+    used = torch.tensor([True, False])
+    wild = torch.tensor([[0.0], [100.0]])
+    assert_close(objectness_loss(wild, torch.tensor([False, False]), used), scalar(math.log(2)))
+    assert_close(class_loss(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), torch.tensor([1, 1]), used), scalar(math.log(2)))
+    positive = torch.tensor([True, True])
+    assert_close(box_loss(torch.tensor([[2.0] * 4, [9.0] * 4]), torch.zeros(2, 4), positive, used, 1.0), scalar(6.0))
+
+
+def test_boxes_that_are_not_positive_weigh_nothing_even_with_targets_that_mean_nothing() -> None:
+    targets = torch.tensor([[float("inf"), float("nan"), 0.0, 0.0]])
+    predicted = torch.ones(1, 4, requires_grad=True)
+    loss = box_loss(predicted, targets, NO, YES, 1.0)
+    loss.backward()
+    assert_close(loss.detach(), scalar(0.0))
+    assert_close(predicted.grad, torch.zeros(1, 4))
+
+
+def test_losses_of_nothing_are_zero_and_still_in_the_graph() -> None:
+    none = torch.zeros(0, dtype=torch.bool)
+    logits = torch.zeros(0, 3, requires_grad=True)
+    deltas = torch.zeros(0, 4, requires_grad=True)
+    losses = [
+        objectness_loss(logits[:, :1], none, none),
+        objectness_loss(logits[:, :2], none, none),
+        class_loss(logits, none.long(), none),
+        box_loss(deltas, torch.zeros(0, 4), none, none, 1.0),
+    ]
+    assert [float(loss.detach()) for loss in losses] == [0.0] * 4
+    sum(losses, torch.zeros(())).backward()
+    assert logits.grad is not None
+    assert deltas.grad is not None

@@ -1,0 +1,71 @@
+"""Small detectors, boxes and truths, for tests that need some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from faster_rcnn.config import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
+from faster_rcnn.model import FasterRCNN, build_model
+from faster_rcnn.structures import Anchors, GroundTruth
+
+
+def tiny_config(**sections: dict[str, Any]) -> Config:
+    """Every part of the detector on timm's smallest ResNet, at 64 to 128 pixels; each section may be changed."""
+    numbers: dict[str, dict[str, Any]] = {
+        "image": {"short_side": 64, "long_side": 128},
+        "backbone": {"body": "test_resnet", "pyramid_channels": 16},
+        "rpn": {"anchor_sizes": ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,)), "proposals_after_nms": 50},
+        "roi": {"head_hidden": (32,), "samples_per_image": 64, "score_floor": 0.0},
+    }
+    merged = {name: {**numbers.get(name, {}), **sections.get(name, {})} for name in numbers}
+    return Config(
+        image=ImageConfig(**merged["image"]),
+        backbone=BackboneConfig(**merged["backbone"]),
+        rpn=RpnConfig(**merged["rpn"]),
+        roi=RoiConfig(**merged["roi"]),
+    )
+
+
+def tiny_model(num_classes: int = 3, seed: int = 0, **sections: dict[str, Any]) -> FasterRCNN:
+    """The detector of ``tiny_config`` with random weights, in training mode; equal seeds give equal weights."""
+    torch.manual_seed(seed)
+    return build_model(tiny_config(**sections), num_classes)
+
+
+def random_image(height: int, width: int, seed: int = 0) -> Tensor:
+    """An 8-bit image of noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def truth_of(
+    boxes: Sequence[Sequence[float]], labels: Sequence[int] | None = None, ignored: Sequence[bool] | None = None
+) -> GroundTruth:
+    """Truths from rows of numbers; all of class 0 and none ignored unless said."""
+    return GroundTruth(
+        boxes_of(boxes),
+        torch.tensor([0] * len(boxes) if labels is None else labels, dtype=torch.int64),
+        torch.tensor([False] * len(boxes) if ignored is None else ignored, dtype=torch.bool),
+    )
+
+
+def boxes_of(rows: Sequence[Sequence[float]]) -> Tensor:
+    """Boxes (N, 4) from rows of numbers, none included."""
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+
+
+def anchors_of(*levels: Sequence[Sequence[float]]) -> Anchors:
+    """Anchors from rows of numbers for each level."""
+    return Anchors(boxes_of([row for level in levels for row in level]), tuple(len(level) for level in levels))
+
+
+def integer_boxes(least: int = 0, most: int = 8, side: int = 12) -> st.SearchStrategy[Tensor]:
+    """Boxes whose corners are whole pixels, at least one pixel wide and high."""
+    corner, length = st.integers(0, side), st.integers(1, side)
+    box = st.tuples(corner, corner, length, length).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+    return st.lists(box, min_size=least, max_size=most).map(boxes_of)
