@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.jobs.digits_pen import draw, readable_ink, strokes
 from faster_rcnn.structures import ImageSize
+
+Box = tuple[int, int, int, int]
+"""(x1, y1, x2, y2) in whole pixels."""
 
 CREDITS = """\
 Made-up pictures: real handwritten digits laid over two photographs by 'faster-rcnn demo'.
@@ -32,12 +35,12 @@ Photographs: china.jpg and flower.jpg of scikit-learn's load_sample_images, CC B
   flower.jpg: https://www.flickr.com/photos/vultilion/6056698931/ (scikit-learn names danielbuechele here too)
 """
 
-REGIONS: dict[str, tuple[tuple[int, int, int, int], ...]] = {
+REGIONS: dict[str, tuple[Box, ...]] = {
     "train": ((0, 0, 352, 427), (0, 0, 352, 427)),
     "val": ((368, 0, 640, 205), (368, 222, 640, 427)),
     "test": ((368, 222, 640, 427), (368, 0, 640, 205)),
 }
-"""What each split may show of china.jpg and flower.jpg, as (x1, y1, x2, y2): at least 16 pixels apart."""
+"""What each split may show of china.jpg and flower.jpg: at least 16 pixels apart."""
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 """Of the digit samples."""
 SIZE = ImageSize(height=240, width=320)
@@ -47,6 +50,7 @@ _FEWEST_DIGITS = 3
 _BLANK_EVERY = 20
 """Every twentieth picture has no digit at all."""
 _SMALLEST, _LARGEST = 26.0, 150.0
+"""Height of an upright digit in pixels; turned by 25 degrees, the largest still fits into a picture."""
 _GAP = 3
 """Pixels between a digit's box and anything else."""
 
@@ -68,8 +72,8 @@ class Placed:
 
     sample: int
     """Its index in ``load_digits``."""
-    box: tuple[int, int, int, int]
-    """(x1, y1, x2, y2) in pixels of the picture, tight around the ink."""
+    box: Box
+    """In the picture, tight around the ink."""
 
 
 def make_digits(out: Path, seed: int = 0, train: int = 300, val: int = 60, test: int = 60) -> Path:
@@ -172,8 +176,8 @@ def _annotation(number: int, image_id: int, placed: Placed, sources: Sources) ->
 
 def _background(
     split: str, sources: Sources, generator: np.random.Generator
-) -> tuple[str, tuple[int, int, int, int], UInt8[np.ndarray, "height width 3"]]:
-    """Name of a photograph, what is seen of it as (x1, y1, x2, y2), and that view as a picture."""
+) -> tuple[str, Box, UInt8[np.ndarray, "height width 3"]]:
+    """Name of a photograph, what is seen of it, and that view as a picture."""
     which = int(generator.integers(len(sources.photographs)))
     name, photograph = sources.photographs[which]
     left, top, right, bottom = REGIONS[split][which]
@@ -209,11 +213,11 @@ def _scatter(
 
 def _place(
     pixels: UInt8[np.ndarray, "height width 3"],
-    free: np.ndarray,
+    free: Bool[np.ndarray, "height width"],
     surface: Float[np.ndarray, "side side"],
     height: float,
     generator: np.random.Generator,
-) -> tuple[int, int, int, int] | None:
+) -> Box | None:
     """Draw one digit, smaller and smaller until there is room; its box, or ``None`` if there is none."""
     degrees = generator.uniform(-25, 25)
     while height >= _SMALLEST:
