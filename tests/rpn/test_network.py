@@ -1,0 +1,165 @@
+"""Which channel speaks about which anchor, Eq. 1 by hand, and where the gradient goes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from faster_rcnn.rpn.network import RegionProposalNetwork
+from faster_rcnn.rpn.proposals import ProposalFilter
+from faster_rcnn.rpn.targets import AnchorSampling
+from faster_rcnn.structures import Anchors, ImageBatch, ImageSize, RpnOutput
+from tiny import boxes_of, truth_of
+
+SAMPLING = AnchorSampling(positive_iou=0.7, negative_iou=0.3, samples=256, positive_fraction=0.5)
+
+
+def network(channels: int = 4, **numbers: Any) -> RegionProposalNetwork:
+    """Two levels, strides 8 and 16, three anchors each, unless told otherwise."""
+    settings: dict[str, Any] = {
+        "convs": 1,
+        "outputs_per_anchor": 1,
+        "anchor_sizes": ((16,), (32,)),
+        "heights_over_widths": (0.5, 1.0, 2.0),
+        "anchor_rounding": True,
+        "strides": (8, 16),
+        "fitted_strides": False,
+        "sampling": SAMPLING,
+        "box_loss_beta": 1.0,
+        "box_loss_weight": 1.0,
+    }
+    return RegionProposalNetwork(channels, **{**settings, **numbers})
+
+
+def batch_of(count: int, height: int, width: int) -> ImageBatch:
+    return ImageBatch(torch.zeros(count, 3, height, width), (ImageSize(height, width),) * count)
+
+
+def speaking_by_channel(rpn: RegionProposalNetwork) -> RpnOutput:
+    """The output of a network whose every channel says its own number, everywhere."""
+    with torch.no_grad():
+        for layer in (rpn.objectness, rpn.deltas):
+            weight, bias = layer.parameters()
+            weight.zero_()
+            bias.copy_(torch.arange(len(bias)))
+        output: RpnOutput = rpn([torch.zeros(1, 4, 2, 3), torch.zeros(1, 4, 1, 2)])
+    return output
+
+
+def test_k_objectness_channels_are_one_per_shape() -> None:
+    output = speaking_by_channel(network())
+    # 2 * 3 + 1 * 2 = 8 positions of 3 shapes.
+    assert output.logits.shape == (1, 24, 1)
+    assert_close(output.logits[0, :, 0], torch.tensor([0.0, 1.0, 2.0]).repeat(8))
+
+
+def test_2k_objectness_channels_are_pairs_per_shape_no_object_first() -> None:
+    output = speaking_by_channel(network(outputs_per_anchor=2))
+    assert_close(output.logits[0], torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]).repeat(8, 1))
+
+
+def test_4k_delta_channels_are_dx_dy_dw_dh_per_shape() -> None:
+    output = speaking_by_channel(network())
+    assert_close(output.deltas[0], torch.arange(12.0).reshape(3, 4).repeat(8, 1))
+
+
+def test_rows_of_the_output_are_rows_of_the_anchors() -> None:
+    rpn = network(convs=0)
+    features = [torch.zeros(1, 4, 2, 3), torch.zeros(1, 4, 1, 2)]
+    for feature, stride in zip(features, (8, 16), strict=True):
+        rows, columns = feature.shape[-2:]
+        feature[0, 0] = (torch.arange(columns) * stride)[None, :].expand(rows, columns)  # x of each position
+        feature[0, 1] = (torch.arange(rows) * stride)[:, None].expand(rows, columns)  # and y
+    with torch.no_grad():
+        rpn.deltas.weight.zero_()
+        rpn.deltas.weight[0::4, 0] = 1  # every shape's dx says x
+        rpn.deltas.weight[1::4, 1] = 1  # and dy says y
+        output = rpn(features)
+    anchors = rpn.anchors(features, batch_of(1, 16, 32)).boxes
+    assert_close(output.deltas[0, :, :2], (anchors[:, :2] + anchors[:, 2:]) / 2)
+
+
+def test_anchors_take_the_strides_of_the_backbone_or_those_that_fit() -> None:
+    features = [torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 3, 3)]  # 40 pixels; 40 / 16 rounded up is 3
+    exact = network().anchors(features, batch_of(1, 40, 40)).boxes
+    fitted = network(fitted_strides=True).anchors(features, batch_of(1, 40, 40)).boxes
+    # The square anchor of the last cell of the coarser level: at 2 * 16 = 32, or at 2 * (40 // 3) = 26.
+    assert_close(exact[-2], torch.tensor([16.0, 16.0, 48.0, 48.0]))
+    assert_close(fitted[-2], torch.tensor([10.0, 10.0, 42.0, 42.0]))
+    assert_close(exact[:75], fitted[:75])
+
+
+def test_every_convolution_is_followed_by_relu() -> None:
+    rpn = network(convs=2)
+    with torch.no_grad():
+        for conv in rpn.convs:
+            weight, bias = conv.parameters()
+            weight.zero_()
+            bias.fill_(-1.0)
+        weight, bias = rpn.objectness.parameters()
+        weight.fill_(1.0)
+        bias.fill_(3.0)
+        # -1 becomes 0 after each, so that only the bias of the last layer is left; without relu it were 3 - 4.
+        assert_close(rpn([torch.rand(1, 4, 2, 2)]).logits, torch.full((1, 12, 1), 3.0))
+
+
+def test_new_weights_are_those_of_the_paper() -> None:
+    # Gaussian of deviation 0.01 (section 3.1.3): the fewest weights are 12 * 256, their deviation is known to 1 or 2 %.
+    rpn = network(channels=256)
+    for layer in (*rpn.convs, rpn.deltas):
+        weight, bias = layer.parameters()
+        assert abs(float(weight.detach().std()) - 0.01) < 0.001
+        assert not bool(bias.any())
+
+
+# Eq. 1 by hand: four anchors; the first has overlap 0.9 with the truth, the second 0.5 (neutral), two are far away.
+ANCHORS = Anchors(boxes_of([[0, 0, 10, 9], [0, 0, 10, 5], [50, 50, 60, 60], [80, 0, 120, 40]]), (3, 1))
+TRUTH = truth_of([[0, 0, 10, 10]])
+
+
+def test_equation_1_by_hand() -> None:
+    logits = torch.tensor([[[math.log(3)], [7.0], [0.0], [0.0]]])
+    deltas = torch.zeros(1, 4, 4)
+    losses = network(box_loss_weight=10.0).losses(RpnOutput(logits, deltas), ANCHORS, [TRUTH], [0])
+    # Three sampled: the object costs log(4/3), the two others log 2 each.
+    assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + 2 * math.log(2)) / 3))
+    # Wanted dy = 0.5 / 9 and dh = log(10 / 9), both below beta 1: squares / 2; lambda 10; over 3 sampled anchors.
+    box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
+    assert_close(losses.box, torch.tensor(10 * box / 3))
+
+
+def test_the_losses_of_a_batch_weigh_every_sampled_anchor_equally() -> None:
+    # The first image has 3 sampled anchors, the second, without truths, 4: seven terms of log 2, over 7.
+    output = RpnOutput(torch.zeros(2, 4, 1), torch.zeros(2, 4, 4))
+    losses = network().losses(output, ANCHORS, [TRUTH, truth_of([])], [0, 1])
+    assert_close(losses.objectness, torch.tensor(math.log(2)))
+    box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
+    assert_close(losses.box, torch.tensor(box / 7))
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_gradient_reaches_sampled_anchors_only(outputs: int) -> None:
+    # The last anchor lies in an ignored region, the second is neutral: their gradient is 0 exactly.
+    truth = truth_of([[0, 0, 10, 10], [70, 0, 130, 50]], ignored=[False, True])
+    logits = torch.zeros(1, 4, outputs, requires_grad=True)
+    deltas = torch.zeros(1, 4, 4, requires_grad=True)
+    losses = network(outputs_per_anchor=outputs).losses(RpnOutput(logits, deltas), ANCHORS, [truth], [0])
+    (losses.objectness + losses.box).backward()
+    assert logits.grad is not None
+    assert deltas.grad is not None
+    assert logits.grad[0].abs().sum(dim=1).ne(0).tolist() == [True, False, True, False]
+    assert deltas.grad[0].abs().sum(dim=1).ne(0).tolist() == [True, False, False, False]
+
+
+def test_proposals_are_cut_off_from_the_gradient() -> None:
+    rpn = network()
+    features = [torch.rand(2, 4, 4, 4), torch.rand(2, 4, 2, 2)]
+    batch = batch_of(2, 32, 32)
+    rule = ProposalFilter(before_nms=20, after_nms=10, nms_iou=0.7, min_side=1.0, score_floor=0.0)
+    proposals = rpn.propose(rpn(features), rpn.anchors(features, batch), batch.sizes, rule)
+    assert [len(each.boxes) for each in proposals] == [10, 10]
+    assert not any(each.boxes.requires_grad or each.scores.requires_grad for each in proposals)
