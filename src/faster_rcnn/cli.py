@@ -37,6 +37,8 @@ app = App(
 class Terminated(KeyboardInterrupt):
     """SIGTERM: whatever saves its work on Ctrl-C does so for this too."""
 
+    signal = signal.SIGTERM
+
 
 @app.command
 def demo(*, out: Path | None = None) -> int:
@@ -239,10 +241,8 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
             return f"error: too many arguments: {' '.join(error.unused_tokens)}", 2
         case CycloptsError():
             return f"error: {text[:1].lower()}{text[1:]}", 2
-        case Terminated():
-            return "terminated", 143
         case KeyboardInterrupt():
-            return "interrupted", 130
+            return "interrupted", 128 + getattr(error, "signal", signal.SIGINT)
         case BrokenPipeError():
             _discard_stdout()
             return None, 141  # as a shell reports a writer that SIGPIPE ended

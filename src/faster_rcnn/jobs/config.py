@@ -1,0 +1,62 @@
+"""``faster-rcnn config``: the whole configuration as YAML, each field below what it means."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from faster_rcnn.config import Config, Section
+from faster_rcnn.presets import PRESETS, preset
+
+WIDTH = 110
+
+
+def run(model: str) -> int:
+    """Print the configuration of a preset, a model file or a run folder; returns the exit code."""
+    print(as_yaml(_configuration(model)))
+    return 0
+
+
+def as_yaml(config: Config) -> str:
+    """YAML that ``--config`` reads back to an equal configuration."""
+    lines = [f"# {Config.__doc__} `faster-rcnn train DATA --config FILE` reads them back.", ""]
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Section):
+            lines += ["", f"# {type(value).__doc__}", f"{name}:", *_fields(value)]
+        else:
+            lines += [*_comment(field.description or "", ""), f"{name}: {_scalar(value)}"]
+    return "\n".join(lines)
+
+
+def _configuration(model: str) -> Config:
+    if model in PRESETS or not Path(model).exists():
+        return preset(model)
+    from faster_rcnn.weights.model_file import read_model_config
+
+    return read_model_config(Path(model))
+
+
+def _fields(section: Section) -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
+        yield from _comment(field.description or "", "  ")
+        yield f"  {name}: {_scalar(getattr(section, name))}"
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    plain = " ".join(text.replace("``", "").split())
+    return textwrap.wrap(plain, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+
+
+def _scalar(value: Any) -> str:
+    """One value on one line."""
+    text = yaml.safe_dump(_listed(value), default_flow_style=True, width=float("inf"), allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(each) for each in value] if isinstance(value, tuple) else value

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from faster_rcnn.config import BackboneConfig, Config, DataConfig
+from faster_rcnn.errors import OptionError
+from faster_rcnn.jobs import config as job
+from faster_rcnn.jobs.settings import all_keys, resolve_config
+from faster_rcnn.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_printed_is_read_back_equal(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.run(name) == 0
+    path = tmp_path / "printed.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert resolve_config(None, path, (), {}) == preset(name)
+
+
+def test_awkward_values_are_read_back_equal(tmp_path: Path) -> None:
+    config = Config(
+        backbone=BackboneConfig(body="no", norm_epsilon=1e-20),
+        data=DataConfig(train="1e3", val="a: b # c", test="", images="Fotos/Äpfel\n"),
+    )
+    path = tmp_path / "printed.yaml"
+    path.write_text(job.as_yaml(config), encoding="utf-8")
+    assert resolve_config(None, path, (), {}) == config
+
+
+def test_every_field_stands_below_its_comment() -> None:
+    lines = job.as_yaml(preset("small")).splitlines()
+    for section, key in (name.split(".") for name in all_keys()):
+        place = next(i for i in range(lines.index(f"{section}:"), len(lines)) if lines[i].startswith(f"  {key}: "))
+        assert lines[place - 1].startswith("  # "), key
+    assert max(map(len, lines)) <= 120
+    assert list(yaml.safe_load("\n".join(lines))) == list(Config.model_fields)
+
+
+def test_e125_a_preset_that_does_not_exist() -> None:
+    with pytest.raises(OptionError, match=r"^E125 there is no preset 'smal'; presets are small, base"):
+        job.run("smal")
