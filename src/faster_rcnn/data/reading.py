@@ -153,16 +153,15 @@ def _yolo_parts(description: Path) -> dict[str, Part]:
 def _unknown(root: Path) -> DatasetError:
     """Says what the folder holds instead of annotations."""
     endings = [entry.suffix.lower() or entry.name for entry in entries_of(root)]
-    if child(root, "labels") is not None or child(root, "obj.data", "obj.names") is not None:
-        what = "it looks like YOLO, but has no data.yaml with 'names', 'train' and 'val'"
-    elif ".tfrecord" in endings:
-        what = "it holds TFRecord files, which are not read"
-    elif not endings:
-        what = "it is empty"
-    elif any(ending in IMAGE_SUFFIXES for ending in endings):
-        what = "it holds images, but nothing that says where the objects are"
-    else:
-        what = f"it holds {first_of(sorted(set(endings)))}"
+    is_yolo = child(root, "labels", "obj.data", "obj.names") is not None
+    reasons = {
+        "it looks like YOLO, but has no data.yaml with 'names', 'train' and 'val'": is_yolo,
+        "it holds TFRecord files, which are not read": ".tfrecord" in endings,
+        "it is empty": not endings,
+        "it holds images, but nothing that says where the objects are": not IMAGE_SUFFIXES.isdisjoint(endings),
+        f"it holds {first_of(sorted(set(endings)))}": True,
+    }
+    what = next(reason for reason, applies in reasons.items() if applies)
     return DatasetError(f"{root} has no annotations that are known: {what}. Known are {_EXPECTED}", code="E101")
 
 
