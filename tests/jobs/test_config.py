@@ -9,7 +9,10 @@ from faster_rcnn.config import BackboneConfig, Config, DataConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs import config as job
 from faster_rcnn.jobs.settings import all_keys, resolve_config
+from faster_rcnn.model import build_model
 from faster_rcnn.presets import PRESETS, preset
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.model_file import save_model
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -42,3 +45,14 @@ def test_every_field_stands_below_its_comment() -> None:
 def test_e125_a_preset_that_does_not_exist() -> None:
     with pytest.raises(OptionError, match=r"^E125 there is no preset 'smal'; presets are small, base"):
         job.run("smal")
+
+
+def test_a_model_file_and_a_run_folder_print_their_own_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["image.short_side=64", "image.long_side=96", "roi.head_hidden=[8]", "backbone.pyramid_channels=16"]
+    config = resolve_config("small", None, settings, {})
+    save_model(tmp_path / "best.safetensors", build_model(config, 1), config, ClassMap(("cell",), (1,)))
+    for model in (tmp_path, tmp_path / "best.safetensors"):
+        assert job.run(str(model)) == 0
+        assert capsys.readouterr().out == job.as_yaml(config) + "\n"

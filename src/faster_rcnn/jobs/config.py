@@ -36,9 +36,9 @@ def as_yaml(config: Config) -> str:
 def _configuration(model: str) -> Config:
     if model in PRESETS or not Path(model).exists():
         return preset(model)
-    from faster_rcnn.weights.model_file import read_model_config
+    from faster_rcnn.weights.model_file import find_model_file, read_model_config
 
-    return read_model_config(Path(model))
+    return read_model_config(find_model_file(model))
 
 
 def _fields(section: Section) -> Iterator[str]:

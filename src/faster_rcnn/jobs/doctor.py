@@ -1,0 +1,138 @@
+"""``faster-rcnn doctor``: what this machine has, and whether a detector trains and detects on it.
+
+Imports of torch stand inside the functions: one that does not load is among the things to be found.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+
+from faster_rcnn import __version__
+from faster_rcnn.errors import MachineError
+from faster_rcnn.jobs.settings import resolve_config
+
+REQUIRED = ("torch", "torchvision", "timm", "pydantic", "safetensors", "hotcoco", "pillow", "numpy")
+OPTIONAL = {"scikit-learn": "demo", "pycocotools": "test"}
+"""Package to the extra that brings it."""
+SIDE = 96
+"""Pixels of the self-test's image."""
+SMALLER = (f"image.short_side={SIDE}", f"image.long_side={SIDE}", "roi.head_hidden=[64, 64]")
+"""What makes the preset quick enough for a self-test."""
+
+
+def run() -> int:
+    """Print the report; returns 0, or 5 if something that is needed does not work."""
+    checks: dict[str, Callable[[], str]] = {
+        "packages": _packages,
+        "optional": _optional_packages,
+        "devices": _devices,
+        "instructions": _instructions,
+        "precision": _precision,
+        "compiler": _compiler,
+        "operations": _operations,
+        "self-test": _self_test,
+    }
+    print(f"{'faster-rcnn':<14}{__version__}, Python {platform.python_version()}, {platform.system()}")
+    broken = [name for name, check in checks.items() if not _holds(name, check)]
+    if broken:
+        print(f"faster-rcnn: error: not working on this machine: {', '.join(broken)}", file=sys.stderr)
+    return MachineError.exit_code if broken else 0
+
+
+def _holds(name: str, check: Callable[[], str]) -> bool:
+    """Print what a check found or how it failed."""
+    try:
+        found = check()
+    except Exception as error:  # noqa: BLE001  # a broken installation may raise anything, and that is the finding
+        print(f"{name:<14}BROKEN: {type(error).__name__}: {' '.join(str(error).split())}", flush=True)
+        return False
+    print(f"{name:<14}{found}", flush=True)
+    return True
+
+
+def _packages() -> str:
+    return ", ".join(f"{name} {metadata.version(name)}" for name in REQUIRED)
+
+
+def _optional_packages() -> str:
+    return ", ".join(_version_or_command(name, extra) for name, extra in OPTIONAL.items())
+
+
+def _version_or_command(name: str, extra: str) -> str:
+    try:
+        return f"{name} {metadata.version(name)}"
+    except metadata.PackageNotFoundError:
+        return f"no {name} (pip install 'faster-rcnn[{extra}]')"
+
+
+def _devices() -> str:
+    import torch
+
+    gpus = [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
+    return ", ".join([f"cpu ({torch.get_num_threads()} threads on {os.cpu_count()} processors)", *gpus])
+
+
+def _instructions() -> str:
+    import torch
+
+    names = {
+        "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
+        "AMX": torch.cpu._is_amx_tile_supported(),
+    }
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *(name for name, has in names.items() if has)])
+
+
+def _precision() -> str:
+    from faster_rcnn.devices import choose_device, choose_precision
+
+    device = choose_device("auto")
+    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    return f"auto is {precision} on {device}"
+
+
+def _compiler() -> str:
+    found = next((name for name in ("c++", "g++", "clang++", "cl") if shutil.which(name)), None)
+    return f"{found} (not needed)" if found else "none (not needed)"
+
+
+def _operations() -> str:
+    """torchvision's compiled operations, which go missing where its version does not fit torch's."""
+    import torch
+    from torchvision.ops import nms, roi_align
+
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 3.9]])
+    kept = nms(boxes, torch.tensor([0.5, 0.9]), 0.5).tolist()
+    pooled = roi_align(torch.ones(1, 1, 8, 8), [boxes], output_size=2, aligned=True)
+    if kept != [1] or pooled.shape != (2, 1, 2, 2):
+        raise MachineError(f"torchvision's nms kept {kept} instead of [1]; do its version and torch's belong together?")
+    return "torchvision's nms and roi_align work"
+
+
+def _self_test() -> str:
+    """One training step and one detection of a small new detector, on the best device and in its precision."""
+    import torch
+
+    from faster_rcnn.devices import choose_device, choose_precision, computing_in
+    from faster_rcnn.model import build_model
+    from faster_rcnn.structures import GroundTruth
+    from faster_rcnn.training.step import training_step
+
+    start = time.perf_counter()
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    model = build_model(resolve_config("small", None, SMALLER, {}), num_classes=2).to(device).train()
+    image = torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8)
+    truth = GroundTruth(torch.tensor([[8.0, 8.0, 72.0, 64.0]]), torch.tensor([1]), torch.tensor([False]))
+    optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=1e-3)
+    losses = training_step(model, optimizer, [image], [truth], [0], lr=1e-3, clip_norm=10.0, precision=precision)
+    with computing_in(precision, device):
+        found = model.eval().detect([image.to(device)])[0]
+    if not (torch.isfinite(losses.total) and torch.isfinite(found.boxes).all()):
+        raise MachineError("a new detector gave numbers that are not finite")
+    return f"one training step and one detection on {device}, {time.perf_counter() - start:.1f} s"
