@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,8 @@ class FasterRCNN(nn.Module):
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
         """Detections in the pixels of the given images: (3, H, W), RGB, 8 bits or float in 0..1, of any sizes.
 
-        An image's detections do not depend on its neighbours: only images of one padded shape share a batch.
+        An image's detections do not depend on its neighbours: only images of one padded shape share a batch, and
+        batch norm is in the mode of inference whatever the mode of the model, which stays as it is.
         """
         resized = [resize(each, self.image.short_side, self.image.long_side, self.image.resize) for each in images]
         found: dict[int, Detections] = {}
@@ -73,13 +75,14 @@ class FasterRCNN(nn.Module):
     ) -> tuple[Losses, list[Detections]]:
         """Losses and detections of resized images from one pass, both over the proposals of inference."""
         batch = self.batch(images)
-        features = self.backbone(batch.pixels)
-        output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
-        rpn = self.rpn.losses(output, anchors, truths, seeds)
-        proposals = self.rpn.propose(output, anchors, batch.sizes, self.inference_filter)
-        roi = self.roi.losses(features, proposals, truths, seeds)
-        losses = Losses(rpn.objectness, rpn.box, roi.classes, roi.box)
-        return losses, self.roi.detect(features, proposals, batch.sizes)
+        with _evaluating(self):
+            features = self.backbone(batch.pixels)
+            output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
+            rpn = self.rpn.losses(output, anchors, truths, seeds)
+            proposals = self.rpn.propose(output, anchors, batch.sizes, self.inference_filter)
+            roi = self.roi.losses(features, proposals, truths, seeds)
+            losses = Losses(rpn.objectness, rpn.box, roi.classes, roi.box)
+            return losses, self.roi.detect(features, proposals, batch.sizes)
 
     def batch(self, images: Sequence[Tensor]) -> ImageBatch:
         """Resized images, normalised and padded, ready for the backbone."""
@@ -88,10 +91,11 @@ class FasterRCNN(nn.Module):
 
     def _detect_batch(self, images: Sequence[Tensor]) -> list[Detections]:
         batch = self.batch(images)
-        features = self.backbone(batch.pixels)
-        output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
-        proposals = self.rpn.propose(output, anchors, batch.sizes, self.inference_filter)
-        return self.roi.detect(features, proposals, batch.sizes)
+        with _evaluating(self):
+            features = self.backbone(batch.pixels)
+            output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
+            proposals = self.rpn.propose(output, anchors, batch.sizes, self.inference_filter)
+            return self.roi.detect(features, proposals, batch.sizes)
 
 
 def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
@@ -116,7 +120,8 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
 
 
 def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> RegionProposalNetwork:
-    if len(config.anchor_sizes) != len(strides) or len({len(sizes) for sizes in config.anchor_sizes}) != 1:
+    per_level = {len(sizes) for sizes in config.anchor_sizes}
+    if len(config.anchor_sizes) != len(strides) or len(per_level) != 1 or 0 in per_level:
         raise OptionError(
             f"rpn.anchor_sizes has {[len(sizes) for sizes in config.anchor_sizes]} sizes per level; the backbone has "
             f"{len(strides)} levels (strides {tuple(strides)}), and each needs the same number of sizes"
@@ -171,6 +176,18 @@ def _build_roi(
 
 def _proposal_filter(config: RpnConfig, before_nms: int, after_nms: int) -> ProposalFilter:
     return ProposalFilter(before_nms, after_nms, config.nms_iou, config.min_side, config.score_floor)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Every layer in the mode of inference, and afterwards in the mode that it was in before."""
+    in_training = [layer for layer in model.modules() if layer.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer in in_training:
+            layer.training = True
 
 
 def _of_equal_shape(images: Sequence[Tensor], multiple: int) -> list[list[int]]:
