@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, device
-
 
 _V = TypeVar("_V", bound="_Value")
 
@@ -34,7 +34,8 @@ class _Value:
 
     def to(self: _V, device: device | str) -> _V:
         """The same value with its tensors on ``device``."""
-        return self._each("to", device, non_blocking=True)
+        # Only towards an accelerator: of a copy to the CPU nobody would know when it has arrived.
+        return self._each("to", device, non_blocking=torch.device(device).type != "cpu")
 
     def pin_memory(self: _V) -> _V:
         """The same value in page-locked memory; called by the data loader."""
