@@ -41,7 +41,7 @@ class BackboneConfig(Section):
 
     body: str = "tf_efficientnet_lite0"
     """A timm model name, or ``torchvision:mobilenet_v3_large``."""
-    levels: tuple[int, ...] = (1, 2, 3, 4)
+    levels: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1)
     """Which of the body's feature maps enter the pyramid; 1 is stride 4 in most bodies."""
     weights: Literal["imagenet", "none"] = "none"
     """Where a new body starts: ImageNet weights (from an installed package, else fetched) or random numbers."""
@@ -62,7 +62,7 @@ class RpnConfig(Section):
 
     anchor_sizes: tuple[tuple[PositiveFloat, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
     """Square root of the anchors' area in pixels of the resized image, for each level (FPN, 4.1)."""
-    anchor_heights_over_widths: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
+    anchor_heights_over_widths: tuple[PositiveFloat, ...] = Field((0.5, 1.0, 2.0), min_length=1)
     """Aspect ratios of the anchors at every level (FRCNN, 3.1.1)."""
     anchor_rounding: bool = True
     """Anchor corners around the centre are rounded to whole pixels (TV)."""

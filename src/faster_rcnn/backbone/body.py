@@ -6,6 +6,7 @@ Strides and channels are properties of the body, never inferred from the shape o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import timm
@@ -47,6 +48,7 @@ class TimmBody(nn.Module):
         replace_slow_depthwise(self.layers)
         self.channels = tuple(info.channels())
         self.strides = tuple(info.reduction())
+        _refuse_missing_stages(name, frozen_stages, len(info.info))
         if frozen_stages:
             _freeze_through(self.layers, info.info[frozen_stages - 1]["module"])
 
@@ -68,11 +70,17 @@ class MobileNetBody(nn.Module):
 
     def __init__(self, levels: Sequence[int], frozen_stages: int) -> None:
         super().__init__()
+        if not all(0 <= level < len(self.STAGES) for level in levels):
+            raise OptionError(
+                f"backbone.levels is {tuple(levels)}; '{MOBILENET}' has levels 0 to {len(self.STAGES) - 1}"
+            )
+        _refuse_missing_stages(MOBILENET, frozen_stages, len(self.STAGES))
         self.layers = mobilenet_v3_large(weights=None).features
         self.channels = tuple(self.CHANNELS[level] for level in levels)
         self.strides = tuple(self.STRIDES[level] for level in levels)
         self._outputs = tuple(self.STAGES[level] for level in levels)
-        for layer in self.layers[: self.STAGES[frozen_stages]]:
+        ends = (*self.STAGES, len(self.layers))
+        for layer in self.layers[: ends[frozen_stages]]:
             layer.requires_grad_(False)
 
     def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
@@ -86,10 +94,23 @@ class MobileNetBody(nn.Module):
 
 
 def build_body(name: str, levels: Sequence[int], frozen_stages: int) -> TimmBody | MobileNetBody:
-    """A body with random weights, its first stages not trained; raises ``OptionError`` for an unknown name."""
-    if name == MOBILENET:
-        return MobileNetBody(levels, frozen_stages)
-    return TimmBody(name, levels, frozen_stages)
+    """A body with random weights, its first stages not trained.
+
+    Raises ``OptionError`` for an unknown name, and for levels or stages that it does not have. Strides grow by two at
+    most: Eq. 1 of FPN assigns regions to every level between the finest and the coarsest.
+    """
+    body = MobileNetBody(levels, frozen_stages) if name == MOBILENET else TimmBody(name, levels, frozen_stages)
+    if not all(coarse in (fine, 2 * fine) for fine, coarse in pairwise(body.strides)):
+        raise OptionError(
+            f"backbone.levels {tuple(levels)} of '{name}' have the strides {body.strides}; "
+            "each must be as large as the one before or twice as large"
+        )
+    return body
+
+
+def _refuse_missing_stages(name: str, frozen_stages: int, stages: int) -> None:
+    if frozen_stages > stages:
+        raise OptionError(f"backbone.frozen_stages is {frozen_stages}; '{name}' has {stages} stages")
 
 
 def _freeze_through(layers: nn.Module, last: str) -> None:
