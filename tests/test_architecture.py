@@ -1,0 +1,240 @@
+"""The shape of the code, enforced: floors, sizes, and no import that hides. An exception is a written line here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "faster_rcnn"
+
+FLOORS = (
+    (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
+    (("ops", "devices"),),
+    (("images",), ("backbone",), ("rpn",), ("roi",)),
+    (("model",),),
+    (("data",), ("weights",), ("evaluation",), ("drawing",)),
+    (("training",), ("inference",), ("explain",)),
+    (("jobs",),),
+    (("__init__",), ("cli",), ("__main__",)),
+)
+"""Floor by floor; a tuple in a floor is a part. Only the parts of the lowest and highest floor may use earlier ones."""
+ORDERED = {0, 7}
+
+LAZY_DOORS = ("cli", "__init__", "jobs")
+"""Where torch and the jobs are imported late, so that ``--help`` answers at once."""
+LAZY_IMPORTS = {
+    "evaluation.engine imports pycocotools.coco.COCO": "optional: stands in where hotcoco does not load",
+    "evaluation.engine imports pycocotools.cocoeval.COCOeval": "optional: stands in where hotcoco does not load",
+}
+"""Optional or slow dependencies of other files, each with its reason."""
+
+MOST_LINES, MOST_BODY_LINES, MOST_NESTING = 300, 40, 3
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match)
+
+
+def module_name(path: Path, package: Path = PACKAGE) -> str:
+    """Such as ``rpn.anchors``, ``cli`` or, for the package's own file, ``__init__``."""
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def place(module: str) -> tuple[int, int]:
+    """Floor and part within the floor; raises for a module that the design does not know."""
+    part = module.split(".")[0]
+    for floor, parts in enumerate(FLOORS):
+        for index, members in enumerate(parts):
+            if part in members:
+                return floor, index
+    raise LookupError(f"{part} has no floor: give it one in tests/test_architecture.py")
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+    """Every import, as the full name of what is imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (node.module or "")
+            yield from ((node, f"{prefix}.{alias.name}") for alias in node.names)
+
+
+def own_imports(tree: ast.AST, modules: set[str]) -> Iterator[str]:
+    """Modules of this package that are imported."""
+    for _, name in imports(tree):
+        inner = name.removeprefix("faster_rcnn.") if name.startswith("faster_rcnn.") else None
+        if inner is not None:
+            inside = [inner, inner.rpartition(".")[0]]
+            yield next((each for each in inside if each in modules), "__init__")
+
+
+def forbidden_imports(module: str, tree: ast.AST, modules: set[str]) -> list[str]:
+    faults = [f"{module}: relative import {name}" for _, name in imports(tree) if name.startswith(".")]
+    floor, part = place(module)
+    for target in own_imports(tree, modules):
+        other_floor, other_part = place(target)
+        same_folder = (other_floor, other_part) == (floor, part)
+        earlier = other_floor == floor and floor in ORDERED and other_part < part
+        # Both doors may be asked which version they are: the package's own file imports nothing heavy.
+        if not (other_floor < floor or same_folder or earlier or (target == "__init__" and module.startswith("jobs"))):
+            faults.append(f"{module} (floor {floor}) imports {target} (floor {other_floor})")
+    return faults
+
+
+def late_imports(module: str, tree: ast.AST) -> list[str]:
+    if module.split(".")[0] in LAZY_DOORS:
+        return []
+    functions = [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]
+    names = {name for function in functions for _, name in imports(function)}
+    return [
+        f"{module} imports {name} in a function"
+        for name in sorted(names)
+        if f"{module} imports {name}" not in LAZY_IMPORTS
+    ]
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Some import cycle, first module repeated at the end; empty if there is none."""
+    finished: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in finished:
+            return []
+        found = next((each for target in sorted(graph[module]) if (each := visit(target, [*path, module]))), [])
+        finished.add(module)
+        return found
+
+    return next((found for module in sorted(graph) if (found := visit(module, []))), [])
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """From the first to the last line of the body, docstring not counted."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def nesting(node: ast.AST) -> int:
+    """Depth of blocks within blocks; ``elif`` is no deeper than its ``if``."""
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (*FUNCTIONS, ast.ClassDef)):
+            continue  # has its own count
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        deepest = max(deepest, nesting(child) + (isinstance(child, BLOCKS) and not is_elif))
+    return deepest
+
+
+def too_large(module: str, source: str) -> list[str]:
+    lines = len(source.splitlines())
+    faults = [f"{module} has {lines} lines"] if lines > MOST_LINES else []
+    for function in (node for node in ast.walk(ast.parse(source)) if isinstance(node, FUNCTIONS)):
+        if (length := body_lines(function)) > MOST_BODY_LINES:
+            faults.append(f"{module}.{function.name} has {length} lines in its body")
+        if (depth := nesting(function)) > MOST_NESTING:
+            faults.append(f"{module}.{function.name} nests {depth} deep")
+    return faults
+
+
+def without_docstring(module: str, tree: ast.Module) -> list[str]:
+    def missing(owner: ast.Module | ast.ClassDef, prefix: str) -> Iterator[str]:
+        for node in owner.body:
+            if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.name.startswith("_"):
+                if not ast.get_docstring(node) and not has_overload(node):
+                    yield f"{prefix}.{node.name} has no docstring"
+                if isinstance(node, ast.ClassDef):
+                    yield from missing(node, f"{prefix}.{node.name}")
+
+    return ([] if ast.get_docstring(tree) else [f"{module} has no docstring"]) + list(missing(tree, module))
+
+
+def has_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """An overload says nothing but types; the function after it has the words."""
+    return any(ast.unparse(each).split(".")[-1] == "overload" for each in node.decorator_list)
+
+
+def loose_ends(module: str, source: str) -> list[str]:
+    marks = ("TODO", "FIXME", "XXX")
+    lines = enumerate(source.splitlines(), 1)
+    return [f"{module} line {number}: {mark}" for number, line in lines for mark in marks if mark in line]
+
+
+SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {module: ast.parse(source) for module, source in SOURCES.items()}
+TESTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_module_keeps_the_rules(module: str) -> None:
+    source, tree = SOURCES[module], TREES[module]
+    faults = forbidden_imports(module, tree, set(SOURCES)) + late_imports(module, tree) + too_large(module, source)
+    assert faults + without_docstring(module, tree) + loose_ends(module, source) == []
+
+
+def test_no_import_cycle() -> None:
+    graph = {module: set(own_imports(tree, set(SOURCES))) - {module} for module, tree in TREES.items()}
+    # The two halves of a lazy door: cli needs the version, and nothing of __init__ needs cli.
+    assert cycle({module: {each for each in targets if each != "__init__"} for module, targets in graph.items()}) == []
+
+
+def test_tests_compare_tensors_by_assert_close() -> None:
+    banned = "." + "allclose("
+    assert [name for name, source in TESTS.items() if banned in source] == []
+
+
+def test_a_written_exception_is_still_needed() -> None:
+    late = {f"{module} imports {name}" for module, tree in TREES.items() for _, name in imports(tree)}
+    assert set(LAZY_IMPORTS) <= late
+
+
+def test_floors_are_in_the_order_of_the_design() -> None:
+    names = ("errors", "structures", "config", "presets", "ops.boxes", "images", "model", "data.coco", "training.loop")
+    assert all(place(name) < place(later) for name, later in pairwise((*names, "jobs.train", "cli", "__main__")))
+
+
+BAD_MODULE = '''
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.roi.targets import sample
+from ..ops import boxes
+
+def public(x):
+    import json
+    if x:
+        for y in x:
+            with y:
+                while y: pass  # TODO
+''' + "    x = 1\n" * 40  # fmt: skip
+
+
+def test_the_rules_can_fail() -> None:
+    tree, modules = ast.parse(BAD_MODULE), {"model", "roi.targets", "rpn.bad"}
+    assert forbidden_imports("rpn.bad", tree, modules) == [
+        "rpn.bad: relative import ..ops.boxes",
+        "rpn.bad (floor 2) imports model (floor 3)",
+        "rpn.bad (floor 2) imports roi.targets (floor 2)",
+    ]
+    assert late_imports("rpn.bad", tree) == ["rpn.bad imports json in a function"]
+    assert late_imports("jobs.bad", tree) == []
+    # 5 lines down to the innermost block, then 40.
+    assert too_large("rpn.bad", BAD_MODULE) == [
+        "rpn.bad.public has 45 lines in its body",
+        "rpn.bad.public nests 4 deep",
+    ]
+    assert too_large("rpn.bad", "\n" * 301) == ["rpn.bad has 301 lines"]
+    assert without_docstring("rpn.bad", tree) == ["rpn.bad has no docstring", "rpn.bad.public has no docstring"]
+    assert loose_ends("rpn.bad", BAD_MODULE) == ["rpn.bad line 11: TODO"]
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    with pytest.raises(LookupError, match="utils has no floor"):
+        place("utils.misc")
+
+
+def test_elif_is_no_deeper_than_if() -> None:
+    chain = "def f(x):\n    if x: pass\n    elif x: pass\n    elif x: pass\n    elif x: pass\n    else: pass\n"
+    assert nesting(ast.parse(chain).body[0]) == 1
