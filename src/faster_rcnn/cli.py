@@ -25,12 +25,22 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Switch = Annotated[bool, Parameter(negative="")]
 Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
 
+
+def _refuse_option(kind: object, value: str | None) -> None:
+    """``-`` may be a value, but in ``--json --out x`` a value was forgotten."""
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError("give a file name, or - for standard output")
+
+
+JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, validator=_refuse_option)]
+
 app = App(
     name="faster-rcnn",
     help="Faster R-CNN: train, evaluate and run the two-stage object detector.",
     help_epilogue="With any command, --debug shows the traceback of a fault.",
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main() tells Ctrl-C from SIGTERM
 )
 
 
@@ -122,7 +132,7 @@ def evaluate(
     *,
     split: str | None = None,
     precision: Precision = "auto",
-    json: str | None = None,
+    json: JsonOut = None,
 ) -> int:
     """Measure a detector on labelled images: COCO's twelve numbers, and each class.
 
@@ -149,7 +159,7 @@ def predict(
     max_det: int | None = None,
     precision: Precision = "auto",
     out: Path | None = None,
-    json: str | None = None,
+    json: JsonOut = None,
 ) -> int:
     """Find objects in images; draw them, or write them as JSON lines.
 
