@@ -55,15 +55,19 @@ class Setting:
 
 
 def resolve_config(
-    model: str | None, config: Path | None, settings: Sequence[str], flags: Mapping[str, object]
+    model: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    flags: Mapping[str, object],
+    start: Config | None = None,
 ) -> Config:
     """The configuration that these options mean; raises ``OptionError`` for anything that does not fit.
 
-    ``model`` is a preset, None for the file's own or ``small``. ``flags`` are values by the names of ``FLAGS``; None
-    is a flag that was not given.
+    ``model`` is a preset, None for ``start``, or else for the file's own or ``small``. ``flags`` are values by the
+    names of ``FLAGS``; None is a flag that was not given.
     """
     in_file = _read_file(config) if config else []
-    base = preset(_preset_name(model, config, in_file))
+    base = start if start and model is None else preset(_preset_name(model, config, in_file))
     typed = [_from_text(text) for text in settings] + _from_flags(flags)
     _refuse_contradictions(typed)
     values = base.model_dump(mode="json")

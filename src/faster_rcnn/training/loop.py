@@ -87,7 +87,7 @@ class Run:
         return self.average.model if self.average else self.model
 
 
-class Interrupted(KeyboardInterrupt):  # like KeyboardInterrupt, it is not an error
+class Interrupted(KeyboardInterrupt):
     """A signal ended the run between two steps; all is saved."""
 
     def __init__(self, signal: int) -> None:

@@ -1,0 +1,61 @@
+"""What a user sees of a training run: a bar with the four losses, and a line per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from faster_rcnn.jobs.console import Meter, progress, say
+from faster_rcnn.structures import Losses
+
+SMOOTHING = 0.9
+"""Of the losses shown: each step counts a tenth."""
+
+
+class TrainingDisplay:
+    """Told by the loop; use it in a ``with`` block, so that an interruption leaves the terminal clean."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self._bar = ExitStack()
+        self._meter: Meter | None = None
+        self._shown: dict[str, float] = {}
+
+    def __enter__(self) -> TrainingDisplay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def epoch_starts(self, epoch: int, steps: int, done: int) -> None:
+        """A new bar; steps that were done before an interruption are counted at once."""
+        self._meter = self._bar.enter_context(progress(f"epoch {epoch + 1}/{self.epochs}", steps))
+        if done:
+            self._meter.advance(steps=done)
+
+    def step_ends(self, losses: Losses, lr: float) -> None:
+        """Move the bar, and show the smoothed losses."""
+        for name, value in losses.named().items():
+            number = value.item()
+            self._shown[name] = SMOOTHING * self._shown.get(name, number) + (1 - SMOOTHING) * number
+        if self._meter:
+            self._meter.advance({**self._shown, "lr": lr})
+
+    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
+        """The epoch in one line."""
+        self._bar.close()
+        train = sum(value for name, value in row.items() if name.startswith("train_"))
+        parts = [f"epoch {row['epoch']}/{self.epochs}", f"training loss {train:.3f}"]
+        if "AP" in row:
+            val = sum(value for name, value in row.items() if name.startswith("val_"))
+            parts += [f"validation loss {val:.3f}", *(f"{name} {_number(row[name])}" for name in ("AP", "AP50"))]
+            parts += ["best so far"] if best else []
+        say("  ".join(parts))
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
