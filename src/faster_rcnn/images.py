@@ -29,11 +29,9 @@ def size_of(pixels: Tensor) -> ImageSize:
 def target_size(size: ImageSize, short_side: float, long_side: float) -> ImageSize:
     """Size after resizing: the short side as asked, unless the long one would exceed its limit; at least 1 pixel.
 
-    The factor is rounded to float32 and the sides are rounded down, as torchvision does, so that imported models see
-    images of the very same size.
+    The sides are rounded down, as torchvision does, so that imported models see images of the very same size.
     """
-    sides = torch.tensor([short_side / min(size), long_side / max(size)], dtype=torch.float32)
-    factor = float(sides.min())
+    factor = min(short_side / min(size), long_side / max(size))
     return ImageSize(max(1, math.floor(size.height * factor)), max(1, math.floor(size.width * factor)))
 
 
