@@ -39,7 +39,7 @@ class TimmBody(nn.Module):
         super().__init__()
         try:
             self.layers = timm.create_model(name, features_only=True, out_indices=tuple(levels), pretrained=False)
-        except (RuntimeError, ValueError, AttributeError, AssertionError) as error:
+        except (RuntimeError, ValueError, AttributeError, AssertionError, IndexError) as error:
             raise OptionError(
                 f"backbone.body '{name}' with levels {tuple(levels)} is not a timm model with feature maps: {error}; "
                 "see timm.list_models()"
