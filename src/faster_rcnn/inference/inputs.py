@@ -1,0 +1,174 @@
+"""Whatever a caller calls an image, as upright 8-bit RGB.
+
+The data's decoder reads files and bytes. Arrays and tensors tell nothing about themselves, so anything that is
+probably not what its owner believes it to be is refused: a wrong guess would only show as bad detections.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.errors import ImageError
+
+AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor
+"""Path, encoded bytes, PIL image, RGB array (height, width, 3) or RGB tensor (3, height, width).
+
+Arrays and tensors are 8-bit, or floats in 0..1.
+"""
+
+KINDS = (str, Path, bytes, Image.Image, np.ndarray, Tensor)
+"""The same, for ``isinstance``."""
+
+_KEPT_BY_PNG = ("1", "L", "LA", "P", "RGBA", "I", "I;16", "I;16B", "I;16L")
+"""Pillow's modes that a PNG stores as they are."""
+
+# The decoder sets a limit of Pillow's and Python's filters for warnings aside for a moment; both are global.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 height width"]:
+    """Upright RGB of 8 bits, on the CPU.
+
+    Args:
+        image: any kind of it.
+        name: how messages call an image that has no path.
+        max_pixels: larger files are refused.
+
+    Raises:
+        ImageError: it cannot be decoded or is too large (E104, E105, E119, E120), or is an array of another kind than
+            those above (E121).
+    """
+    if isinstance(image, str | Path | bytes):
+        return _decoded(Path(image) if isinstance(image, str) else image, max_pixels)
+    if isinstance(image, Image.Image):
+        return _of_pillow(image, name, max_pixels)
+    if isinstance(image, np.ndarray):
+        return _of_array(image, name)
+    if isinstance(image, Tensor):
+        return _of_tensor(image, name)
+    raise ImageError(
+        f"{name} is of type {type(image).__name__}; an image is a path, bytes, a PIL image, an RGB array (height, "
+        "width, 3) or an RGB tensor (3, height, width)",
+        code="E121",
+    )
+
+
+def _decoded(source: Path | bytes, max_pixels: int) -> Tensor:
+    if isinstance(source, Path) and source.is_dir():
+        raise ImageError(f"{source} is a folder; give its images, such as sorted(Path(...).glob('*.jpg'))", code="E122")
+    try:
+        with _ONE_AT_A_TIME:
+            return read_image(source, max_pixels)[0]
+    except ImageError as error:
+        if error.code != "E120":
+            raise
+        # The limit comes from the model file here, so the setting that the reader of data sets names is no help.
+        raise ImageError(f"{_fault_alone(error)}; make the image smaller first", code="E120") from error
+
+
+def _fault_alone(error: ImageError) -> str:
+    return str(error).removeprefix(f"{error.code} ").partition(";")[0]
+
+
+def _of_pillow(image: Image.Image, name: str, max_pixels: int) -> Tensor:
+    try:
+        with _ONE_AT_A_TIME:
+            upright = ImageOps.exif_transpose(image)
+        if upright.mode in _KEPT_BY_PNG:
+            # By way of a file, so that 16 bits, palettes and transparency are treated in one place only.
+            encoded = io.BytesIO()
+            upright.save(encoded, "PNG", compress_level=0)
+            return _decoded(encoded.getvalue(), max_pixels)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"cannot decode {getattr(image, 'filename', '') or name}: {error}", code="E105") from error
+    if upright.mode == "F":
+        raise ImageError(f"{name} holds floats, whose range is not known; give it with 8 or 16 bits", code="E119")
+    return _channels_first(np.array(upright.convert("RGB")))
+
+
+def _of_array(image: np.ndarray[Any, np.dtype[Any]], name: str) -> Tensor:
+    shape = "x".join(map(str, image.shape))
+    if image.ndim == 3 and image.shape[2] != 3 and image.shape[0] == 3:
+        raise ImageError(
+            f"{name} is an array of {shape}, channels first; arrays are (height, width, 3): transpose(1, 2, 0), or "
+            "give a tensor",
+            code="E121",
+        )
+    advice = "make three of a grey one: numpy.repeat(image.reshape(height, width, 1), 3, axis=2)"
+    if image.ndim == 3 and image.shape[2] == 4:
+        advice = "without transparency: image[..., :3]"
+    _refuse_shape(name, f"an array of {shape}", image.ndim, image.shape[-1:] == (3,), "(height, width, 3)", advice)
+    _refuse_empty(name, shape, image.size)
+    if image.dtype.byteorder not in ("=", "|"):
+        image = image.astype(image.dtype.newbyteorder("="))
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise _wrong_type(name, str(image.dtype))
+    return _eight_bits(_channels_first(image), name)
+
+
+def _of_tensor(image: Tensor, name: str) -> Tensor:
+    shape = "x".join(map(str, image.shape))
+    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
+        raise ImageError(
+            f"{name} is a tensor of {shape}, channels last; tensors are (3, height, width): permute(2, 0, 1), or "
+            "give an array",
+            code="E121",
+        )
+    advice = "make three of a grey one: image.expand(3, height, width)"
+    if image.ndim == 3 and image.shape[0] == 4:
+        advice = "without transparency: image[:3]"
+    _refuse_shape(name, f"a tensor of {shape}", image.ndim, image.shape[:1] == (3,), "(3, height, width)", advice)
+    _refuse_empty(name, shape, image.numel())
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise _wrong_type(name, str(image.dtype).removeprefix("torch."))
+    return _eight_bits(image.detach().cpu(), name)
+
+
+def _refuse_shape(name: str, what: str, dimensions: int, three_channels: bool, wanted: str, advice: str) -> None:
+    if dimensions == 4:
+        raise ImageError(f"{name} is {what}, which is many images; give them one by one, in a list", code="E121")
+    if dimensions != 3 or not three_channels:
+        raise ImageError(f"{name} is {what}; RGB is {wanted}; {advice}", code="E121")
+
+
+def _refuse_empty(name: str, shape: str, numbers: int) -> None:
+    if not numbers:
+        raise ImageError(f"{name} of {shape} has no pixels", code="E121")
+
+
+def _wrong_type(name: str, kind: str) -> ImageError:
+    return ImageError(f"{name} holds {kind}; give 8-bit numbers (uint8) in 0..255, or floats in 0..1", code="E121")
+
+
+def _channels_first(image: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
+    # A copy: arrays may be read-only, flipped (negative strides) or changed by their owner meanwhile.
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)).copy())
+
+
+def _eight_bits(image: Tensor, name: str) -> UInt8[Tensor, "3 height width"]:
+    """Floats become 8-bit too: the same picture must give the same detections in whatever form it comes."""
+    if image.dtype == torch.uint8:
+        return image.clone()
+    image = image.float()
+    if not image.isfinite().all():
+        raise ImageError(f"{name} holds numbers that are not finite (NaN or infinite)", code="E121")
+    low, high = image.min().item(), image.max().item()
+    # Resampling may overshoot a little; what is outside by more is another range.
+    if high > 1.5:
+        raise ImageError(f"{name} holds floats up to {high:.4g}; floats must be in 0..1, or give uint8", code="E121")
+    if low < -0.5:
+        raise ImageError(
+            f"{name} holds floats down to {low:.4g}; floats must be in 0..1, and the detector normalises by itself",
+            code="E121",
+        )
+    return image.clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -1,0 +1,125 @@
+"""A detector at work on images: one after the other, the next one being decoded meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from faster_rcnn.devices import computing_in
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.images import size_of
+from faster_rcnn.inference.ahead import done_ahead
+from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.inference.result import Result
+from faster_rcnn.structures import Detections
+from faster_rcnn.weights.model_file import LoadedModel
+
+BATCH_ON_GPU = 8
+"""A GPU idles with one image of a small detector; a CPU is busy with one, and each more only takes memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """An image, what was found in it, and its pixels, while they are at hand."""
+
+    result: Result
+    pixels: UInt8[Tensor, "3 height width"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """A decoded image."""
+
+    image: AnyImage
+    pixels: UInt8[Tensor, "3 height width"]
+
+
+class Predictor:
+    """Runs one detector on any number of images."""
+
+    def __init__(
+        self, loaded: LoadedModel, device: torch.device, precision: torch.dtype, batch: int | None = None
+    ) -> None:
+        """Move the detector to where it works; ``batch`` images at most are looked at together."""
+        self.model = loaded.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.classes = loaded.classes
+        self.config = loaded.config
+        self.device = device
+        self.precision = precision
+        self.batch = batch or (BATCH_ON_GPU if device.type == "cuda" else 1)
+
+    def predict_one(self, image: AnyImage, conf: float, most: int | None = None) -> Result:
+        """What is in one image; raises like ``stream``."""
+        refuse_limits(conf, most)
+        read = _Read(image, to_pixels(image, "image", self.config.data.max_pixels))
+        return next(self._look_at([read], conf, most)).result
+
+    def stream(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Result]:
+        """What is in each image, in their order; images are taken as results are, and one more.
+
+        Args:
+            images: of any kinds; may be endless.
+            conf: lowest score that is reported.
+            most: detections of one image, beside the model's own limit.
+
+        Raises:
+            ImageError: an image cannot be used.
+            OptionError: a limit makes no sense.
+        """
+        refuse_limits(conf, most)
+        return (one.result for one in self._seen_or_raised(images, conf, most))
+
+    def outcomes(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Seen | ImageError]:
+        """As ``stream``, but with the pixels, and an error in the place of each image that cannot be used."""
+        waiting: list[_Read] = []
+        for one in done_ahead(enumerate(images), self._read, self.batch):
+            if isinstance(one, _Read):
+                waiting.append(one)
+            if isinstance(one, ImageError) or len(waiting) == self.batch:
+                yield from self._look_at(waiting, conf, most)
+                waiting = []
+            if isinstance(one, ImageError):
+                yield one
+        yield from self._look_at(waiting, conf, most)
+
+    def _seen_or_raised(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Seen]:
+        for one in self.outcomes(images, conf, most):
+            if isinstance(one, ImageError):
+                raise one
+            yield one
+
+    def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
+        number, image = numbered
+        try:
+            return _Read(image, to_pixels(image, f"image {number} (counted from 0)", self.config.data.max_pixels))
+        except ImageError as error:
+            return error
+
+    def _look_at(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen]:
+        if not group:
+            return
+        with torch.inference_mode(), computing_in(self.precision, self.device):
+            found = self.model.detect([one.pixels.to(self.device) for one in group])
+        for one, detections in zip(group, found, strict=True):
+            kept = _ordinary(detections).above(conf, most)
+            result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)
+            yield Seen(result, one.pixels)
+
+
+def refuse_limits(conf: float, most: int | None) -> None:
+    """Raise ``OptionError`` for limits that make no sense."""
+    if not 0 <= conf <= 1:
+        hint = f"; {conf:g} % is {conf / 100:g}" if 1 < conf <= 100 else ""
+        raise OptionError(f"conf {conf:g}: scores are between 0 and 1{hint}", code="E125")
+    if most is not None and most < 1:
+        raise OptionError(f"max-det {most}: an image can have 1 detection or more", code="E125")
+
+
+def _ordinary(detections: Detections) -> Detections:
+    """On the CPU, as tensors that their owner may change and differentiate, which those of inference mode refuse."""
+    boxes, scores, labels = (each.cpu().clone() for each in (detections.boxes, detections.scores, detections.labels))
+    return Detections(boxes, scores, labels)

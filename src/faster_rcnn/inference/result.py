@@ -1,0 +1,95 @@
+"""What was found in one image, for people and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from faster_rcnn.drawing import draw_boxes
+from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.structures import ClassMap, Detections, ImageSize
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Result:
+    """Detections of one image, best first, on the CPU."""
+
+    boxes: Float[Tensor, "detections 4"]
+    """``(x1, y1, x2, y2)`` in pixels of the upright image, as it was given."""
+    scores: Float[Tensor, " detections"]
+    """0..1."""
+    labels: Int[Tensor, " detections"]
+    """0..K-1."""
+    classes: ClassMap
+    """What labels mean."""
+    size: ImageSize
+    """Of the upright image."""
+    image: AnyImage
+    """As it was given; a path is not held as pixels."""
+
+    def __len__(self) -> int:
+        """Number of detections."""
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        best = ", ".join(
+            f"{name} {score:.2f}" for name, score in zip(self.names[:3], self.scores.tolist(), strict=False)
+        )
+        more = ", ..." if len(self) > 3 else ""
+        found = f"{len(self)} detections" + (f": {best}{more}" if best else "")
+        return f"Result({self.path or 'image'}, {self.size.width}x{self.size.height}, {found})"
+
+    @property
+    def names(self) -> list[str]:
+        """Class name of each detection."""
+        return [self.classes.name_of(label) for label in self.labels.tolist()]
+
+    @property
+    def label_ids(self) -> list[int]:
+        """Class id of each detection in the data that the model was trained on."""
+        return [self.classes.ids[label] for label in self.labels.tolist()]
+
+    @property
+    def path(self) -> Path | None:
+        """Where the image is, if it was given so."""
+        return Path(self.image) if isinstance(self.image, str | Path) else None
+
+    @property
+    def detections(self) -> Detections:
+        """The tensors alone."""
+        return Detections(self.boxes, self.scores, self.labels)
+
+    def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
+        """Entries of a COCO results file; ``image_id`` is the image's in the ground truth they are for."""
+        rows = zip(self.boxes.double().tolist(), self.scores.tolist(), self.label_ids, strict=True)
+        return [
+            {"image_id": image_id, "category_id": label_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+            for (x1, y1, x2, y2), score, label_id in rows
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``predict --json`` writes; ``image`` is null where there is no path."""
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.names, self.label_ids, strict=True)
+        return {
+            "image": None if self.path is None else str(self.path),
+            "width": self.size.width,
+            "height": self.size.height,
+            "detections": [
+                {"box": box, "score": score, "label": name, "label_id": label_id} for box, score, name, label_id in rows
+            ],
+        }
+
+    def picture(self) -> Image.Image:
+        """The image with its boxes; an image that was given by its path is read again."""
+        # It was accepted once already, whatever its size.
+        pixels = to_pixels(self.image, "image", max_pixels=self.size.height * self.size.width)
+        return self.drawn_on(pixels)
+
+    def drawn_on(self, pixels: Tensor) -> Image.Image:
+        """The boxes on the image's own pixels, 8-bit RGB (3, height, width), where they are at hand."""
+        return draw_boxes(pixels, self.boxes, self.names, self.labels.tolist(), self.scores.tolist())
