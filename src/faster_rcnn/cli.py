@@ -199,7 +199,7 @@ def config(*, model: str = "small") -> int:
     """Print the whole configuration as YAML, each field with its unit and source; --config reads it back.
 
     Args:
-        model: Preset, model file or run folder.
+        model: Preset, model file, run folder or published name.
     """
     from faster_rcnn.jobs import config as job
 
@@ -248,7 +248,7 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
         case FasterRCNNError():
             return f"error: {text}", error.exit_code
         case UnusedCliTokensError():
-            return f"error: too many arguments: {' '.join(error.unused_tokens)}", 2
+            return f"error: too many arguments: {' '.join(error.unused_tokens or ())}", 2
         case CycloptsError():
             return f"error: {text[:1].lower()}{text[1:]}", 2
         case KeyboardInterrupt():

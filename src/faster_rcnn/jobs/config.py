@@ -16,7 +16,7 @@ WIDTH = 110
 
 
 def run(model: str) -> int:
-    """Print the configuration of a preset, a model file or a run folder; returns the exit code."""
+    """Print the configuration of a preset, a model file, a run folder or published weights; returns the exit code."""
     print(as_yaml(_configuration(model)))
     return 0
 
@@ -34,11 +34,12 @@ def as_yaml(config: Config) -> str:
 
 
 def _configuration(model: str) -> Config:
-    if model in PRESETS or not Path(model).exists():
+    if model in PRESETS or not (Path(model).exists() or model.startswith("torchvision:")):
         return preset(model)
     from faster_rcnn.weights.model_file import find_model_file, read_model_config
+    from faster_rcnn.weights.published import resolve_model
 
-    return read_model_config(find_model_file(model))
+    return read_model_config(find_model_file(model)) if Path(model).exists() else resolve_model(model).config
 
 
 def _fields(section: Section) -> Iterator[str]:
