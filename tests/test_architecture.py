@@ -20,7 +20,7 @@ FLOORS = (
     (("data",), ("weights",), ("evaluation",), ("drawing",)),
     (("training",), ("inference",), ("explain",)),
     (("jobs",),),
-    (("__init__",), ("cli",), ("__main__",)),
+    (("detector",), ("__init__",), ("cli",), ("__main__",)),
 )
 """Floor by floor; a tuple in a floor is a part. Only the parts of the lowest and highest floor may use earlier ones."""
 ORDERED = {0, 7}

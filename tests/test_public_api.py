@@ -15,7 +15,7 @@ def test_the_public_names_are_sorted_and_exist() -> None:
 
 
 def test_detector_is_the_class_of_its_file() -> None:
-    from faster_rcnn.inference.detector import Detector
+    from faster_rcnn.detector import Detector
 
     assert faster_rcnn.Detector is Detector
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from faster_rcnn.errors import FasterRCNNError
 
 if TYPE_CHECKING:
-    from faster_rcnn.inference.detector import Detector
+    from faster_rcnn.detector import Detector
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "FasterRCNNError", "__version__"]
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> object:
     """Import torch only when ``Detector`` is asked for, so that ``faster-rcnn --help`` answers at once."""
     if name != "Detector":
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from faster_rcnn.inference.detector import Detector
+    from faster_rcnn.detector import Detector
 
     return Detector
 

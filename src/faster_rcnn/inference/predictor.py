@@ -45,7 +45,8 @@ class Predictor:
         self, loaded: LoadedModel, device: torch.device, precision: torch.dtype, batch: int | None = None
     ) -> None:
         """Move the detector to where it works; ``batch`` images at most are looked at together."""
-        self.model = loaded.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        loaded.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
+        self.model = loaded.model.eval()
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device

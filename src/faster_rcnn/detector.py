@@ -1,0 +1,172 @@
+"""The Python door: load a detector, look at images, measure, train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+from faster_rcnn.config import Config
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.errors import OptionError
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.inference.inputs import KINDS, AnyImage
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Result
+from faster_rcnn.jobs.evaluate import measure_detector, settings_for
+from faster_rcnn.jobs.train import train
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.published import resolve_model
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Detector:
+    """A trained detector.
+
+    >>> detector = Detector.load("runs/cells")  # doctest: +SKIP
+    >>> detector.predict("slide.png").names  # doctest: +SKIP
+    ['red cell', 'red cell', 'platelet']
+    """
+
+    def __init__(self, loaded: LoadedModel, device: str = "auto", precision: Precision = "auto") -> None:
+        """Take a detector that is in memory; ``load`` takes one by its name."""
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise OptionError(f"precision '{precision}' is none of auto, float32, bfloat16", code="E125")
+        place = choose_device(device)
+        self._predictor = Predictor(loaded, place, choose_precision(precision, place))
+
+    @staticmethod
+    def load(model: str | Path, device: str = "auto", precision: Precision = "auto") -> Detector:
+        """Load a model file, a run folder (its best model) or published weights by their name.
+
+        Args:
+            model: such as ``runs/cells`` or ``torchvision:fasterrcnn_resnet50_fpn_v2``.
+            device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+            precision: of convolutions and matrix products; auto takes bfloat16 where it is fast.
+
+        Raises:
+            ModelFileError: there is no such model, or it is damaged.
+            OptionError: the device or precision does not exist.
+            MachineError: published weights are not here and there is no network.
+        """
+        return Detector(resolve_model(str(model)), device, precision)
+
+    @staticmethod
+    def train(
+        data: str | Path,
+        *,
+        model: str | None = None,
+        weights: str | Path | None = None,
+        out: str | Path | None = None,
+        epochs: int | None = None,
+        batch: int | None = None,
+        lr: float | None = None,
+        image_size: int | None = None,
+        seed: int | None = None,
+        workers: int | None = None,
+        device: str | None = None,
+        precision: Precision | None = None,
+        config: str | Path | None = None,
+        settings: Sequence[str] = (),
+        resume: bool = False,
+    ) -> Detector:
+        """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
+
+        The arguments are the command's options; ``settings`` are its ``--set``, such as ``["training.flip=0"]``.
+        """
+        flags = {
+            "epochs": epochs,
+            "batch": batch,
+            "lr": lr,
+            "image_size": image_size,
+            "seed": seed,
+            "workers": workers,
+            "device": device,
+            "precision": precision,
+        }
+        folder = train(
+            Path(data),
+            model=model,
+            weights=None if weights is None else str(weights),
+            out=None if out is None else Path(out),
+            config=None if config is None else Path(config),
+            settings=settings,
+            resume=resume,
+            flags=flags,
+        )
+        return Detector.load(folder, device or "auto", precision or "auto")
+
+    @property
+    def model(self) -> FasterRCNN:
+        """The network: ``model(images, truths, seeds)`` gives losses, ``model.detect(images)`` detections."""
+        return self._predictor.model
+
+    @property
+    def classes(self) -> ClassMap:
+        """Names and ids of the labels."""
+        return self._predictor.classes
+
+    @property
+    def config(self) -> Config:
+        """The settings it was built and trained with."""
+        return self._predictor.config
+
+    # A str or bytes is a Sequence too; the first signature that fits is taken, which is right.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, images: AnyImage, conf: float = 0.5, max_det: int | None = None
+    ) -> Result: ...
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, images: Sequence[AnyImage], conf: float = 0.5, max_det: int | None = None
+    ) -> list[Result]: ...
+
+    @overload
+    def predict(
+        self, images: Iterable[AnyImage], conf: float = 0.5, max_det: int | None = None
+    ) -> Iterator[Result]: ...
+
+    def predict(
+        self, images: AnyImage | Iterable[AnyImage], conf: float = 0.5, max_det: int | None = None
+    ) -> Result | list[Result] | Iterator[Result]:
+        """Find objects in one image, in a list of them, or in whatever an iterator gives.
+
+        Args:
+            images: a path, encoded bytes, a PIL image, an RGB array (height, width, 3) or an RGB tensor (3, height,
+                width); arrays and tensors of 8 bits or of floats in 0..1. Or many of them: a list gives a list, any
+                other iterable is consumed one image ahead of the results that are taken.
+            conf: lowest score that is reported; the detector itself reports nothing below its ``roi.score_floor``.
+            max_det: most detections of one image.
+
+        Raises:
+            ImageError: an image cannot be used; says which and why.
+            OptionError: ``conf`` or ``max_det`` makes no sense.
+        """
+        if isinstance(images, KINDS):
+            return self._predictor.predict_one(images, conf, max_det)
+        results = self._predictor.stream(images, conf, max_det)
+        return list(results) if isinstance(images, list | tuple) else results
+
+    def evaluate(self, data: str | Path, split: str | None = None) -> Metrics:
+        """COCO's metrics on labelled images, as ``faster-rcnn evaluate`` gives them.
+
+        Args:
+            data: folder or file of labelled images.
+            split: which part of them; test where there is one, else val.
+
+        Raises:
+            DatasetError: the data cannot be used.
+            ModelFileError: the data has classes that the detector does not know.
+        """
+        dataset = load_dataset(Path(data), settings_for(Path(data), self.config.data))
+        return measure_detector(self._predictor, dataset.split(split), "the detector")
+
+    def __repr__(self) -> str:
+        names = [name for name in self.classes.names if name is not None]
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        return f"Detector({self.config.preset}, {len(names)} classes: {shown}; on {self._predictor.device})"

@@ -1,0 +1,106 @@
+"""``faster-rcnn evaluate``: COCO's metrics of a detector, or of detections that were written down earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from faster_rcnn.config import DataConfig
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Split
+from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.evaluation.matching import NamedImage
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.evaluation.results import is_results_file, read_results
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.measuring import measure_split
+from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.predict import load_predictor
+from faster_rcnn.jobs.translation import Translation
+from faster_rcnn.structures import Detections
+
+
+def run(model: str, data: Path, *, split: str | None, precision: str, json: str | None) -> int:
+    """Measure, and print a table, or with ``--json -`` nothing but the numbers."""
+    refuse_folder("--json", json)
+    if is_results_file(Path(model)):
+        if precision != "auto":
+            warn(f"--precision {precision} changes nothing: {model} holds finished detections")
+        part = _split_of(data, DataConfig(), split)
+        metrics = _measure_results(Path(model), part)
+    else:
+        predictor = load_predictor(model, precision)
+        part = _split_of(data, settings_for(data, predictor.config.data), split)
+        metrics = measure_detector(predictor, part, model)
+    if json != STDOUT:
+        print(metrics.table(), flush=True)
+    if json is not None:
+        write_json(json, metrics.to_json(part.name))
+    if json is not None and json != STDOUT:
+        say(f"numbers in {json}")
+    return 0
+
+
+def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
+    """Metrics of a detector on a split; ``model`` is its name in messages.
+
+    Raises:
+        DatasetError: more than 5 % of the images cannot be decoded.
+        ModelFileError: the data has classes that the detector does not know.
+    """
+    translation = Translation.between(predictor.classes, split.classes, model, split.name)
+    for note in translation.notes:
+        say(note)
+    found: dict[int, Detections] = {}
+    damaged: list[str] = []
+    outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
+    for place, one in enumerate(counted(outcomes, f"images of {split.name}", len(split.records))):
+        if isinstance(one, ImageError):
+            _note_damage(damaged, str(one), split, warn)
+        else:
+            found[place] = translation.translate(one.result.detections)
+    return measure_split(split, found)
+
+
+def settings_for(data: Path, trained_on: DataConfig) -> DataConfig:
+    """How to read ``data`` for a detector: as its training data were read.
+
+    Parts that were named by hand count only where they lie below ``data``: other data has its own.
+    """
+    root = (data if data.is_dir() else data.parent).resolve()
+    named = {name: getattr(trained_on, name) for name in ("train", "val", "test", "images")}
+    elsewhere = {name: None for name, value in named.items() if value is not None and not _is_below(root, value)}
+    return trained_on.model_copy(update=elsewhere)
+
+
+def _is_below(root: Path, value: str) -> bool:
+    path = (root / value).resolve()
+    return path.exists() and path.is_relative_to(root)
+
+
+def _split_of(data: Path, settings: DataConfig, name: str | None) -> Split:
+    """The split to measure on, with everything there is to know about it told."""
+    split = load_dataset(data, settings).split(name)
+    for note in split.notes:
+        say(note)
+    return split
+
+
+def _measure_results(path: Path, split: Split) -> Metrics:
+    images = [NamedImage(record.image_id, record.path, record.size) for record in split.records]
+    results = read_results(path, images, split.classes)
+    for note in results.notes:
+        say(note)
+    return measure_split(split, dict(enumerate(results.detections)))
+
+
+def _note_damage(damaged: list[str], fault: str, split: Split, tell: Callable[[str], None]) -> None:
+    damaged.append(fault)
+    tell(f"{fault}; it is left out, with its truth")
+    if len(damaged) > max(1, len(split.records) * 5 // 100):
+        raise DatasetError(
+            f"{len(damaged)} of {len(split.records)} images of {split.name} cannot be decoded, more than the 5 % that "
+            f"are left out: {fault}. Mend or remove them",
+            code="E105",
+        )

@@ -1,0 +1,120 @@
+"""``faster-rcnn predict``: objects in images, as pictures with boxes and as JSON lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.inference.predictor import Predictor, Seen, refuse_limits
+from faster_rcnn.inference.sources import Survey, images_of, survey
+from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.outputs import json_lines, refuse_file, refuse_folder
+from faster_rcnn.jobs.pictures import PictureFolder, free_folder
+from faster_rcnn.weights.published import resolve_model
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been done so far."""
+
+    images: int = 0
+    detections: int = 0
+    unreadable: int = 0
+
+
+def run(
+    model: str,
+    sources: Sequence[str],
+    *,
+    conf: float,
+    max_det: int | None,
+    precision: str,
+    out: Path | None,
+    json: str | None,
+) -> int:
+    """Look at all images; returns 2 if one of them, or a whole source, could not be used, else 0."""
+    refuse_limits(conf, max_det)
+    refuse_folder("--json", json)
+    refuse_file("--out", out)
+    found = _survey(sources)
+    predictor = load_predictor(model, precision)
+    _say_limits(predictor, conf, max_det)
+    folder = free_folder() if out is None and json is None else out
+    pictures = None if folder is None else PictureFolder(folder, found.folders)
+    tally, start = _Tally(), time.monotonic()
+    with ExitStack() as open_files:
+        write = None if json is None else open_files.enter_context(json_lines(json))
+        outcomes = predictor.outcomes(images_of(sources), conf, max_det)
+        for one in counted(outcomes, "images", found.images):
+            _record(one, write, pictures, tally)
+    _say_summary(tally, time.monotonic() - start, folder, json)
+    return 2 if tally.unreadable or found.unmatched else 0
+
+
+def _survey(sources: Sequence[str]) -> Survey:
+    """What there is to look at; sources without an image are told, and stop where no other has one."""
+    found = survey(sources)
+    if not found.images:
+        raise OptionError("; ".join(found.unmatched), code="E122")
+    for line in found.unmatched:
+        warn(f"E122 {line}; the others are done")
+    return found
+
+
+def load_predictor(model: str, precision: str) -> Predictor:
+    """The detector that a command names, ready to work, and a line about it."""
+    device = choose_device("auto")
+    predictor = Predictor(resolve_model(model), device, choose_precision(precision, device))
+    classes = len(predictor.classes) - len(predictor.classes.holes)
+    kind = str(predictor.precision).removeprefix("torch.")
+    say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")
+    return predictor
+
+
+def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
+    floor, most = predictor.config.roi.score_floor, predictor.config.roi.max_detections
+    if conf < floor:
+        say(f"--conf {conf:g}: the model reports nothing below a score of {floor:g}, so neither is it here")
+    if max_det is not None and max_det > most:
+        say(f"--max-det {max_det}: the model reports at most {most} detections of an image")
+
+
+def _record(
+    one: Seen | ImageError,
+    write: Callable[[object], None] | None,
+    pictures: PictureFolder | None,
+    tally: _Tally,
+) -> None:
+    """Write down what was found in one image."""
+    if isinstance(one, ImageError):
+        tally.unreadable += 1
+        warn(f"{one}; it is left out")
+        return
+    tally.images += 1
+    tally.detections += len(one.result)
+    if write is not None:
+        write(one.result.to_json())
+    if pictures is not None:
+        pictures.save(one)
+
+
+def _say_summary(tally: _Tally, seconds: float, folder: Path | None, json: str | None) -> None:
+    parts = [f"{_count(tally.images, 'image')}, {_count(tally.detections, 'detection')}"]
+    if tally.images:
+        parts[0] += f", {seconds / tally.images:.3f} s per image"
+    if tally.unreadable:
+        parts.append(f"{_count(tally.unreadable, 'file')} could not be read, see above")
+    if folder is not None and tally.images:
+        parts.append(f"pictures with boxes in {folder}")
+    if json is not None and json != "-":
+        parts.append(f"JSON lines in {json}")
+    say("; ".join(parts))
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
