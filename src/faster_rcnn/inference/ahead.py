@@ -17,32 +17,25 @@ def done_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) 
     Items are taken in the caller's thread, as they are needed. What the work or the items raise is raised here, after
     everything that came before it. A caller who stops early waits for no more than the piece that is being done.
     """
-    iterator = iter(items)
+    worker = ThreadPoolExecutor(1, "faster-rcnn-ahead")
     pending: deque[Future[Done]] = deque()
-    with ThreadPoolExecutor(1, "faster-rcnn-ahead") as worker:
-        try:
-            more = True
-            while more or pending:
-                while more and len(pending) <= ahead:
-                    more = _start_next(iterator, work, worker, pending)
-                if pending:
-                    yield pending.popleft().result()
-        finally:
-            for each in pending:
-                each.cancel()
-
-
-def _start_next(
-    items: Iterator[Item], work: Callable[[Item], Done], worker: ThreadPoolExecutor, pending: deque[Future[Done]]
-) -> bool:
-    """Take an item and put it to work; false after the last one."""
     try:
-        pending.append(worker.submit(work, next(items)))
-    except StopIteration:
-        return False
+        for started in _started(items, work, worker):
+            pending.append(started)
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        worker.shutdown(cancel_futures=True)
+
+
+def _started(items: Iterable[Item], work: Callable[[Item], Done], worker: ThreadPoolExecutor) -> Iterator[Future[Done]]:
+    """Take items and put them to work; what the items raise becomes the outcome of a last piece of work."""
+    try:
+        for item in items:
+            yield worker.submit(work, item)
     except Exception as error:  # noqa: BLE001  # raised again when its turn comes
         failed: Future[Done] = Future()
         failed.set_exception(error)
-        pending.append(failed)
-        return False
-    return True
+        yield failed
