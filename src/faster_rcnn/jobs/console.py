@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -31,6 +31,7 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
+@runtime_checkable
 class Meter(Protocol):
     """Something that is told of each step of long work."""
 
