@@ -1,4 +1,4 @@
-"""What all tests share: real images where they are, few threads, fixed seeds."""
+"""What all tests share: real images where they are, one thread, fixed seeds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def data_folder() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_threads() -> None:
-    """Small tensors are slower on many threads, and two is what the smallest machine has."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+def _one_thread() -> None:
+    """Small tensors gain nothing from a second thread, and on a busy machine threads that wait for each other crawl."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
