@@ -31,9 +31,9 @@ def tiny_config(**sections: dict[str, Any]) -> Config:
     )
 
 
-def tiny_model(num_classes: int = 3, seed: int = 0, **sections: dict[str, Any]) -> FasterRCNN:
-    """The detector of ``tiny_config`` with random weights, in training mode; equal seeds give equal weights."""
-    torch.manual_seed(seed)
+def tiny_model(num_classes: int = 3, **sections: dict[str, Any]) -> FasterRCNN:
+    """The detector of ``tiny_config`` with random weights, in training mode; always the same weights."""
+    torch.manual_seed(0)
     return build_model(tiny_config(**sections), num_classes)
 
 
@@ -69,3 +69,20 @@ def integer_boxes(least: int = 0, most: int = 8, side: int = 12) -> st.SearchStr
     corner, length = st.integers(0, side), st.integers(1, side)
     box = st.tuples(corner, corner, length, length).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
     return st.lists(box, min_size=least, max_size=most).map(boxes_of)
+
+
+def decided_model(num_classes: int = 3, **sections: dict[str, Any]) -> FasterRCNN:
+    """The tiny model with heads so loud that scores differ widely and boxes move, in the mode of inference.
+
+    The heads of a new model give nearly equal scores, whose order would hang on the last digit.
+    """
+    model = tiny_model(num_classes, **sections)
+    with torch.no_grad():
+        for layer, factor in (
+            (model.rpn.objectness, 30.0),
+            (model.rpn.deltas, 5.0),
+            (model.roi.classes, 30.0),
+            (model.roi.deltas, 100.0),
+        ):
+            layer.weight.mul_(factor)
+    return model.eval()

@@ -1,0 +1,168 @@
+"""Settings cannot be changed or misspelt, and presets hold the numbers of torchvision's builders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+from torch.testing import assert_close
+from torchvision.models import detection as torchvision_models
+from torchvision.models.detection.image_list import ImageList
+
+from faster_rcnn.config import Config, ImageConfig, RpnConfig, Section
+from faster_rcnn.errors import OptionError
+from faster_rcnn.model import FasterRCNN, build_model
+from faster_rcnn.presets import PRESETS, preset
+from faster_rcnn.structures import ImageBatch, ImageSize
+from tiny import tiny_config
+
+Build = Callable[..., nn.Module]
+PAIRS: list[tuple[str, Build]] = [
+    ("base", torchvision_models.fasterrcnn_resnet50_fpn),
+    ("base-v2", torchvision_models.fasterrcnn_resnet50_fpn_v2),
+    ("mobile", torchvision_models.fasterrcnn_mobilenet_v3_large_fpn),
+    ("mobile-320", torchvision_models.fasterrcnn_mobilenet_v3_large_320_fpn),
+]
+
+
+def ours_and_theirs(name: str, build: Build) -> tuple[FasterRCNN, Any]:
+    """Both models for 3 classes (torchvision counts the background), without memory for their weights."""
+    with torch.device("meta"):
+        return build_model(preset(name), 3), build(weights=None, weights_backbone=None, num_classes=4)
+
+
+def test_settings_are_frozen() -> None:
+    config = Config()
+    with pytest.raises(ValidationError):
+        config.rpn.nms_iou = 0.5  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        config.rpn = RpnConfig()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("values", [{"nms": 0.5}, {"rpn": {"nms_threshold": 0.5}}, {"rpn": {"nms_iou": {"a": 1}}}])
+def test_unknown_keys_are_errors(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Config.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": {"short_side": 0}},
+        {"image": {"resize": "cubic"}},
+        {"backbone": {"levels": ()}},
+        {"backbone": {"frozen_stages": -1}},
+        {"rpn": {"positive_iou": 0}},
+        {"rpn": {"positive_fraction": 1.1}},
+        {"rpn": {"anchor_heights_over_widths": ()}},
+        {"rpn": {"anchor_sizes": ((0,),)}},
+        {"roi": {"score_floor": 1}},
+        {"roi": {"delta_weights": (1, 1, 1)}},
+        {"training": {"lr": -1}},
+    ],
+)
+def test_values_without_meaning_are_errors(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Config.model_validate(values)
+
+
+@pytest.mark.parametrize("section", Section.__subclasses__())
+def test_every_setting_says_what_it_is(section: type[Section]) -> None:
+    nested = {name for name, field in section.model_fields.items() if isinstance(field.default, Section)}
+    for name in section.model_fields.keys() - nested:
+        assert section.model_fields[name].description, f"{section.__name__}.{name}"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_know_their_name_and_survive_being_written(name: str) -> None:
+    config = preset(name)
+    assert config.preset == name
+    assert Config.model_validate(config.model_dump()) == config
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_an_unknown_preset_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(OptionError, match=r"'large'.*small, base, base-v2, mobile, mobile-320"):
+        preset("large")
+
+
+def test_small_is_the_default_and_what_the_design_says() -> None:
+    small = preset("small")
+    assert (small.image.short_side, small.image.long_side) == (416, 640)
+    assert (small.backbone.body, small.backbone.pyramid_channels) == ("tf_efficientnet_lite0", 128)
+    assert [sizes[0] for sizes in small.rpn.anchor_sizes] == [32, 64, 128, 256, 512]
+    assert (small.rpn.proposals_after_nms_training, small.rpn.proposals_after_nms) == (1000, 300)
+    assert (small.roi.pooled_side, small.roi.head_hidden[-1]) == (7, 1024)
+    with torch.device("meta"):
+        assert build_model(small, 3).backbone.strides == (4, 8, 16, 32, 64)
+
+
+@pytest.mark.parametrize(("name", "build"), PAIRS)
+def test_parameters_are_those_of_torchvision(name: str, build: Build) -> None:
+    ours, theirs = ours_and_theirs(name, build)
+    heads = (ours.roi.deltas, theirs.roi_heads.box_predictor.bbox_pred)
+    # torchvision gives the background deltas too: 4 rows of 1024 weights and a bias that we do not have.
+    assert [sum(each.numel() for each in head.parameters()) for head in heads] == [12 * 1025, 16 * 1025]
+    # All other parameters, batch norm's too, have the same shapes; only their names and order differ.
+    for head in heads:
+        head.weight, head.bias = None, None
+    shapes = [Counter(tuple(each.shape) for each in model.parameters()) for model in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(("name", "build"), PAIRS)
+def test_numbers_are_those_of_torchvision(name: str, build: Build) -> None:
+    config = preset(name)
+    with torch.device("meta"):
+        theirs: Any = build(weights=None, weights_backbone=None, num_classes=4)
+    image, rpn, roi = config.image, config.rpn, config.roi
+    transform, first, second = theirs.transform, theirs.rpn, theirs.roi_heads
+    assert ((image.short_side,), image.long_side) == (tuple(transform.min_size), transform.max_size)
+    assert (list(image.mean), list(image.std)) == (transform.image_mean, transform.image_std)
+    assert image.resize == "plain"
+    assert (rpn.proposals_before_nms_training, rpn.proposals_before_nms) == tuple(first._pre_nms_top_n.values())
+    assert (rpn.proposals_after_nms_training, rpn.proposals_after_nms) == tuple(first._post_nms_top_n.values())
+    assert (rpn.nms_iou, rpn.score_floor, rpn.min_side) == (first.nms_thresh, first.score_thresh, first.min_size)
+    matcher, sampler = first.proposal_matcher, first.fg_bg_sampler
+    assert (rpn.positive_iou, rpn.negative_iou) == (matcher.high_threshold, matcher.low_threshold)
+    assert (rpn.samples_per_image, rpn.positive_fraction) == (sampler.batch_size_per_image, sampler.positive_fraction)
+    assert (roi.score_floor, roi.nms_iou, roi.max_detections) == (
+        second.score_thresh,
+        second.nms_thresh,
+        second.detections_per_img,
+    )
+    matcher, sampler = second.proposal_matcher, second.fg_bg_sampler
+    assert (roi.positive_iou, roi.negative_iou) == (matcher.high_threshold, matcher.low_threshold)
+    assert (roi.samples_per_image, roi.positive_fraction) == (sampler.batch_size_per_image, sampler.positive_fraction)
+    assert roi.delta_weights == second.box_coder.weights
+    pool = second.box_roi_pool
+    assert ((roi.pooled_side,) * 2, roi.sampling_ratio) == (pool.output_size, pool.sampling_ratio)
+    assert (roi.canonical_size, 4) == (pool.canonical_scale, pool.canonical_level)
+
+
+@pytest.mark.parametrize(("name", "build"), [PAIRS[0], PAIRS[2]])
+def test_anchors_are_those_of_torchvision(name: str, build: Build) -> None:
+    ours = build_model(preset(name), 3)
+    with torch.device("meta"):
+        theirs: Any = build(weights=None, weights_backbone=None, num_classes=4)
+    generator = theirs.rpn.anchor_generator
+    generator.cell_anchors = [
+        generator.generate_anchors(sizes, ratios)
+        for sizes, ratios in zip(generator.sizes, generator.aspect_ratios, strict=True)
+    ]
+    # 416 x 608: strides of 64 leave 6.5 x 9.5 cells, rounded up.
+    pixels = torch.zeros(1, 3, 416, 608)
+    features = [torch.zeros(1, 1, -(-416 // stride), -(-608 // stride)) for stride in ours.backbone.strides]
+    expected = generator(ImageList(pixels, [(416, 608)]), features)[0]
+    found = ours.rpn.anchors(features, ImageBatch(pixels, (ImageSize(416, 608),)))
+    assert_close(found.boxes, expected)
+
+
+def test_sections_are_separate_values() -> None:
+    assert tiny_config(image={"short_side": 70}).image == ImageConfig(short_side=70, long_side=128)
+    assert tiny_config() == tiny_config()
