@@ -188,7 +188,7 @@ class TrainingConfig(Section):
     flip: float = Field(0.5, ge=0, le=1)
     """Chance of a horizontal flip (FRCNN, 4)."""
     scale_jitter: tuple[PositiveFloat, PositiveFloat] = (0.8, 1.25)
-    """The image's short side is multiplied by a factor from this range."""
+    """The image is enlarged by a factor from this range, then cut or surrounded to its size without it."""
     photometric: float = Field(0.5, ge=0, le=1)
     """Strength of changes of brightness, contrast, saturation and hue; 0 is off."""
     patience: int = Field(0, ge=0)

@@ -7,19 +7,24 @@ they are.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
-from faster_rcnn.structures import GroundTruth
+from faster_rcnn.ops.boxes import area, clip, sides_at_least
+from faster_rcnn.structures import GroundTruth, ImageSize
 
 Pixels = UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"]
+Placed = UInt8[Tensor, "3 rows columns"] | Float[Tensor, "3 rows columns"]
 
 # Luma and two colour axes (YIQ, the NTSC primaries): hue is an angle in the plane of the last two.
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _MAX_CHANGE = 0.5
 """Brightness, contrast and saturation are multiplied by at most 1 ± this, at strength 1 (SSD, 1512.02325)."""
+VISIBLE = 0.3
+"""Share of a truth that must be left for it to be worth finding, when an image is cut."""
 _MAX_TURN = math.radians(18)
 """Hue is turned by at most this angle, at strength 1 (SSD)."""
 
@@ -39,6 +44,37 @@ def flip(pixels: Pixels, truth: GroundTruth) -> tuple[Pixels, GroundTruth]:
     x1, y1, x2, y2 = truth.boxes.unbind(1)
     width = pixels.shape[-1]
     return pixels.flip(-1), GroundTruth(torch.stack([width - x2, y1, width - x1, y2], 1), truth.labels, truth.ignored)
+
+
+def place_on_canvas(
+    pixels: Pixels, truth: GroundTruth, canvas: ImageSize, fill: Sequence[float], generator: Generator
+) -> tuple[Placed, GroundTruth]:
+    """Put an image at a random place of a canvas: cut where it is larger, surrounded by ``fill`` where smaller.
+
+    ``fill`` is a colour (RGB, 0..1). Every image of a batch then keeps its size whatever factor it was resized by,
+    and no step costs more than another. Truths of which less than ``VISIBLE`` is left are ignored, neither to be
+    found nor punished for; those outside are gone.
+    """
+    size = ImageSize(pixels.shape[-2], pixels.shape[-1])
+    down, right = (round(draw(generator) * (room - side)) for room, side in zip(canvas, size, strict=True))
+    scale = 255 if pixels.dtype == torch.uint8 else 1
+    colour = (torch.tensor(fill) * scale).to(pixels.dtype)
+    placed = colour[:, None, None].expand(3, *canvas).clone()
+    rows, source_rows = _shared(down, size.height, canvas.height)
+    columns, source_columns = _shared(right, size.width, canvas.width)
+    placed[:, rows, columns] = pixels[:, source_rows, source_columns]
+    moved = truth.boxes + truth.boxes.new_tensor([right, down, right, down])
+    inside = clip(moved, canvas)
+    visible = area(inside) / area(moved)
+    kept = sides_at_least(inside, 1.0)
+    ignored = truth.ignored | (visible < VISIBLE)
+    return placed, GroundTruth(inside[kept], truth.labels[kept], ignored[kept])
+
+
+def _shared(offset: int, length: int, room: int) -> tuple[slice, slice]:
+    """Where something of ``length`` pixels that begins at ``offset`` lies in a ``room``: there, and in itself."""
+    begin, end = max(offset, 0), min(offset + length, room)
+    return slice(begin, end), slice(begin - offset, end - offset)
 
 
 def photometric(pixels: Pixels, strength: float, generator: Generator) -> Pixels:

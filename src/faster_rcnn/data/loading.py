@@ -18,11 +18,11 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
-from faster_rcnn.data.augment import draw, flip, jitter_scale, photometric
+from faster_rcnn.data.augment import draw, flip, jitter_scale, photometric, place_on_canvas
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
-from faster_rcnn.images import rescale_boxes, resize, size_of
+from faster_rcnn.images import rescale_boxes, resize, size_of, target_size
 from faster_rcnn.structures import GroundTruth, ImageSize
 
 _LOG = logging.getLogger(__name__)
@@ -92,6 +92,9 @@ def training_image(
     generator = torch.Generator().manual_seed(image_seed(training.seed, epoch, index, _AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
     pixels, truth = _resized(record, image, data, factor)
+    if factor != 1:
+        canvas = target_size(record.size, image.short_side, image.long_side)
+        pixels, truth = place_on_canvas(pixels, truth, canvas, image.mean, generator)
     if draw(generator) < training.flip:
         pixels, truth = flip(pixels, truth)
     pixels = photometric(pixels, training.photometric, generator)
