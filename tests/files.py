@@ -1,0 +1,69 @@
+"""Files to test commands with: a small model file, images, a labelled folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.model_file import LoadedModel, save_model
+from tiny import decided_model, random_image, tiny_config
+
+CLASSES = ClassMap(("cat", "dog", "cow"), (1, 5, 7))
+
+
+def loaded_model(classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> LoadedModel:
+    """A detector of random weights that finds something in every image."""
+    model = decided_model(len(classes), **sections)
+    return LoadedModel(model, tiny_config(**sections), classes)
+
+
+def model_file(path: Path, classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> Path:
+    """The same, written down."""
+    loaded = loaded_model(classes, **sections)
+    save_model(path, loaded.model, loaded.config, classes)
+    return path
+
+
+def rgb(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Noise as an RGB array (height, width, 3)."""
+    array: np.ndarray[Any, np.dtype[np.uint8]] = random_image(height, width, seed).permute(1, 2, 0).contiguous().numpy()
+    return array
+
+
+def image_file(path: Path, height: int = 40, width: int = 60, seed: int = 0) -> Path:
+    """Noise in the format that the name's ending says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgb(height, width, seed)).save(path)
+    return path
+
+
+def coco_folder(
+    root: Path, boxes: Sequence[Sequence[Sequence[float]]], classes: ClassMap = CLASSES, split: str = "test"
+) -> Path:
+    """A COCO folder of images 60 x 40, one for each list of rows ``(label, x, y, width, height)``."""
+    images, annotations = [], []
+    for number, rows in enumerate(boxes, 1):
+        image_file(root / "images" / f"{number}.png", seed=number)
+        images.append({"id": 10 * number, "file_name": f"{number}.png", "height": 40, "width": 60})
+        for label, x, y, width, height in rows:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": 10 * number,
+                    "category_id": classes.ids[int(label)],
+                    "bbox": [x, y, width, height],
+                    "area": width * height,
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": number, "name": name} for name, number in zip(classes.names, classes.ids, strict=True)]
+    file = root / "annotations" / f"{split}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return root

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.images import size_of
+from faster_rcnn.inference import predictor as module
+from faster_rcnn.inference.predictor import Predictor, Seen
+from faster_rcnn.inference.result import Result
+from files import image_file, loaded_model, rgb
+from tiny import truth_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(loaded_model(), CPU, torch.float32)
+
+
+def assert_same(one: Result, other: Result, tolerance: float = 0) -> None:
+    torch.testing.assert_close(one.boxes, other.boxes, rtol=0, atol=tolerance)
+    torch.testing.assert_close(one.scores, other.scores, rtol=0, atol=tolerance)
+    assert one.labels.tolist() == other.labels.tolist()
+    assert one.size == other.size
+
+
+def test_every_kind_of_the_same_image_gives_the_same_detections(predictor: Predictor, tmp_path: Path) -> None:
+    path = image_file(tmp_path / "a.png")
+    tensor = torch.from_numpy(rgb()).permute(2, 0, 1)
+    expected = predictor.predict_one(path, conf=0.0)
+    assert len(expected) > 5
+    for image in (str(path), path.read_bytes(), Image.open(path), rgb(), tensor, tensor.float() / 255):
+        assert_same(predictor.predict_one(image, conf=0.0), expected)
+
+
+def test_boxes_are_in_the_pixels_of_the_upright_image(predictor: Predictor, tmp_path: Path) -> None:
+    """Stored lying down and marked as turned (EXIF 6: turn clockwise to see it), or stored upright: no difference."""
+    upright = rgb(60, 40)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(tmp_path / "turned.png", exif=exif)
+    result = predictor.predict_one(tmp_path / "turned.png", conf=0.0)
+    assert (result.size.height, result.size.width) == (60, 40)
+    assert_same(result, predictor.predict_one(upright, conf=0.0))
+    assert result.boxes[:, 2].max() <= 40 + 1e-3
+    assert result.boxes[:, 3].max() <= 60 + 1e-3
+    assert result.boxes[:, 3].max() > 40
+
+
+def test_conf_and_most_cut_the_list(predictor: Predictor) -> None:
+    everything = predictor.predict_one(rgb(), conf=0.0)
+    middle = everything.scores[4].item()
+    kept = predictor.predict_one(rgb(), conf=middle)
+    assert len(kept) == int((everything.scores >= middle).sum()) >= 5
+    assert predictor.predict_one(rgb(), conf=0.0, most=2).scores.tolist() == everything.scores[:2].tolist()
+    assert len(predictor.predict_one(rgb(), conf=1.0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("conf", "most", "message"), [(50, None, "50 % is 0.5"), (-0.1, None, "between"), (0.5, 0, "1")]
+)
+def test_limits_that_make_no_sense_are_refused_at_once(
+    predictor: Predictor, conf: float, most: int | None, message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        predictor.stream(iter([rgb()]), conf, most)
+    with pytest.raises(OptionError, match=message):
+        predictor.predict_one(rgb(), conf, most)
+
+
+def test_a_stream_is_lazy_and_endless(predictor: Predictor) -> None:
+    taken = 0
+
+    def camera() -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield rgb(seed=taken)
+
+    results = predictor.stream(camera(), conf=0.0)
+    assert taken == 0
+    for number in range(1, 4):
+        assert_same(next(results), predictor.predict_one(rgb(seed=number), conf=0.0))
+        assert taken == number + 1
+    results.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive, most = 0, 0
+    decode = module.to_pixels
+
+    def died() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def counting(*arguments: Any) -> torch.Tensor:
+        nonlocal alive, most
+        pixels = decode(*arguments)
+        alive, most = alive + 1, max(most, alive + 1)
+        weakref.finalize(pixels, died)
+        return pixels
+
+    monkeypatch.setattr(module, "to_pixels", counting)
+    images = (rgb(16, 16, seed=number) for number in range(40))
+    assert sum(1 for _ in predictor.outcomes(images, conf=0.5)) == 40
+    gc.collect()
+    assert alive == 0
+    assert most <= 4  # being looked at, handed out, waiting, being decoded
+
+
+def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"bad")
+    images = [rgb(), tmp_path / "bad.jpg", rgb(seed=1), rgb().astype(np.float32)]
+    first, bad, second, wrong = predictor.outcomes(images, conf=0.0)
+    assert isinstance(first, Seen)
+    assert isinstance(second, Seen)
+    assert "bad.jpg" in str(bad)
+    assert "image 3 (counted from 0) holds floats up to 255" in str(wrong)
+    assert size_of(first.pixels) == first.result.size
+    assert_same(second.result, predictor.predict_one(rgb(seed=1), conf=0.0))
+    stream = predictor.stream(images, conf=0.0)
+    assert_same(next(stream), first.result)
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        next(stream)
+
+
+def test_batches_change_nothing_but_speed(predictor: Predictor, tmp_path: Path) -> None:
+    """Images of three shapes, and a bad one, looked at three by three, as on a GPU."""
+    together = Predictor(loaded_model(), CPU, torch.float32, batch=3)
+    images: list[Any] = [rgb(40 + 40 * (number % 3), 60, seed=number) for number in range(8)]
+    images.insert(4, b"bad")
+    for one, other in zip(together.outcomes(images, 0.0), predictor.outcomes(images, 0.0), strict=True):
+        if isinstance(one, Seen) and isinstance(other, Seen):
+            assert_same(one.result, other.result, tolerance=1e-3)
+        else:
+            assert str(one) == str(other)
+
+
+def test_half_precision_gives_float32_boxes_nearby(predictor: Predictor) -> None:
+    rounded = Predictor(loaded_model(), CPU, torch.bfloat16).predict_one(rgb(), conf=0.0)
+    assert rounded.boxes.dtype == rounded.scores.dtype == torch.float32
+    assert abs(rounded.scores[0] - predictor.predict_one(rgb(), conf=0.0).scores[0]) < 0.1
+
+
+def test_nothing_to_look_at(predictor: Predictor) -> None:
+    assert list(predictor.stream([], conf=0.5)) == []
+
+
+def test_a_tiny_and_a_long_image_work(predictor: Predictor) -> None:
+    for height, width in ((1, 1), (2, 3), (1, 400)):
+        assert predictor.predict_one(rgb(height, width), conf=0.0).size == (height, width)
+
+
+def test_the_model_can_be_trained_after_it_was_used() -> None:
+    predictor = Predictor(loaded_model(), CPU, torch.float32)
+    result = predictor.predict_one(rgb(), conf=0.0)
+    result.boxes[:, 0] += 1  # an owner may change what he was given
+    pixels = torch.from_numpy(rgb(64, 64)).permute(2, 0, 1)
+    losses = predictor.model([pixels], [truth_of([[5, 5, 40, 40]])], [0])
+    losses.total.backward()
+    assert any(parameter.grad is not None for parameter in predictor.model.parameters())
