@@ -47,7 +47,8 @@ def coco_folder(
     root: Path, boxes: Sequence[Sequence[Sequence[float]]], classes: ClassMap = CLASSES, split: str = "test"
 ) -> Path:
     """A COCO folder of images 60 x 40, one for each list of rows ``(label, x, y, width, height)``."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, rows in enumerate(boxes, 1):
         image_file(root / "images" / f"{number}.png", seed=number)
         images.append({"id": 10 * number, "file_name": f"{number}.png", "height": 40, "width": 60})

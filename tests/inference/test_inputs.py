@@ -25,7 +25,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def test_every_kind_of_the_same_image_gives_the_same_pixels(tmp_path: Path) -> None:
     path = image_file(tmp_path / "a.png")
-    kinds = {
+    kinds: dict[str, Any] = {
         "path": path,
         "text": str(path),
         "bytes": path.read_bytes(),

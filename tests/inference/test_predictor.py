@@ -13,7 +13,7 @@ from PIL import Image
 
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import size_of
-from faster_rcnn.inference import predictor as module
+from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor, Seen
 from faster_rcnn.inference.result import Result
 from files import image_file, loaded_model, rgb
@@ -97,7 +97,6 @@ def test_a_stream_is_lazy_and_endless(predictor: Predictor) -> None:
 
 def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     alive, most = 0, 0
-    decode = module.to_pixels
 
     def died() -> None:
         nonlocal alive
@@ -105,12 +104,12 @@ def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch
 
     def counting(*arguments: Any) -> torch.Tensor:
         nonlocal alive, most
-        pixels = decode(*arguments)
+        pixels = to_pixels(*arguments)
         alive, most = alive + 1, max(most, alive + 1)
         weakref.finalize(pixels, died)
         return pixels
 
-    monkeypatch.setattr(module, "to_pixels", counting)
+    monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", counting)
     images = (rgb(16, 16, seed=number) for number in range(40))
     assert sum(1 for _ in predictor.outcomes(images, conf=0.5)) == 40
     gc.collect()
@@ -120,7 +119,7 @@ def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch
 
 def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"bad")
-    images = [rgb(), tmp_path / "bad.jpg", rgb(seed=1), rgb().astype(np.float32)]
+    images: list[Any] = [rgb(), tmp_path / "bad.jpg", rgb(seed=1), rgb().astype(np.float32)]
     first, bad, second, wrong = predictor.outcomes(images, conf=0.0)
     assert isinstance(first, Seen)
     assert isinstance(second, Seen)

@@ -63,8 +63,8 @@ def test_names_are_read_as_results_are_taken(photos: Path) -> None:
         ("photos/notse.txt", "no images match 'photos/notse.txt' (there is no such file). Nearby: notes.txt"),
         ("photo", "no images match 'photo' (there is no such file). Nearby: photos"),
         ("photso/*.jpg", "no images match 'photso/*.jpg' (there is no folder 'photso'). Nearby: photos"),
-        ("photos/old/o*/*.g", "no images match 'photos/old/o*/*.g' (the folder 'photos/old' holds 1 .jpg file, 1 folder, whose "
-            "images 'photos/old/**/*' would take)"),
+        ("nested/i*/*.tif", "no images match 'nested/i*/*.tif' (the folder 'nested' holds 1 folder, whose images "
+            "'nested/**/*' would take)"),
         ("texts", "no images match 'texts' (the folder holds 2 .txt files, 1 file without an ending)"),
         ("empty", "no images match 'empty' (the folder holds nothing)"),
         ("", "no images match '' (there is no such file)"),

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.weights.atomic import atomic_write
@@ -32,10 +31,10 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     """A function that writes one value a line, at once; a file appears under its name when the last one is written."""
     if target == STDOUT:
         # Kept from the start: a progress bar puts something else in the place of sys.stdout.
-        yield _line_writer(sys.stdout)
+        yield _line_writer(sys.stdout.write, sys.stdout.flush)
         return
     with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        yield _line_writer(stream)
+        yield _line_writer(stream.write, stream.flush)
 
 
 def write_json(target: str, value: object) -> None:
@@ -48,9 +47,9 @@ def write_json(target: str, value: object) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _line_writer(stream: TextIO) -> Callable[[object], None]:
-    def write(value: object) -> None:
-        stream.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
-        stream.flush()
+def _line_writer(write: Callable[[str], object], flush: Callable[[], object]) -> Callable[[object], None]:
+    def write_line(value: object) -> None:
+        write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        flush()
 
-    return write
+    return write_line

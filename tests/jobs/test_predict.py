@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.jobs import predict
+from files import image_file, model_file
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(model_file(tmp_path_factory.mktemp("model") / "tiny.safetensors"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with three photos in ``photos``."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a.png", "b.jpg", "c.png")):
+        image_file(Path("photos") / name, 40 + number, 60, seed=number)
+    return tmp_path
+
+
+def run(model: str, *sources: str, **options: Any) -> int:
+    defaults: dict[str, Any] = {"conf": 0.0, "max_det": 5, "precision": "float32", "out": None, "json": None}
+    return predict.run(model, list(sources), **{**defaults, **options})
+
+
+def files_below(folder: str) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_pictures_go_to_a_new_folder_by_default(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model, "photos") == 0
+    assert files_below("predictions") == ["a.png", "b.jpg", "c.png"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "3 images, 15 detections, " in err
+    assert err.endswith(" s per image; pictures with boxes in predictions\n")
+    with Image.open("predictions/a.png") as picture, Image.open("photos/a.png") as image:
+        assert picture.size == image.size
+        assert (np.asarray(picture) != np.asarray(image)).any()
+    assert run(model, "photos/a.png") == 0
+    assert files_below("predictions-2") == ["a.png"]
+    assert len(files_below("predictions")) == 3
+
+
+def test_json_on_standard_output_stands_there_alone(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, "photos/*", json="-") == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["image"] for line in lines] == ["photos/a.png", "photos/b.jpg", "photos/c.png"]
+    assert [(line["width"], line["height"]) for line in lines] == [(60, 40), (60, 41), (60, 42)]
+    for line in lines:
+        assert set(line) == {"image", "width", "height", "detections"}
+        assert len(line["detections"]) == 5
+        scores = [one["score"] for one in line["detections"]]
+        assert scores == sorted(scores, reverse=True)
+        assert {(one["label"], one["label_id"]) for one in line["detections"]} <= {("cat", 1), ("dog", 5), ("cow", 7)}
+    assert "pictures" not in err
+    assert [path.name for path in photos.iterdir()] == ["photos"]
+
+
+def test_json_stays_on_standard_output_beside_a_bar_on_the_terminal(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(model, "photos", json="-") == 0
+    out, err = capsys.readouterr()
+    assert len([json.loads(line) for line in out.splitlines()]) == 3
+    assert "3/3" in err
+
+
+def test_json_in_a_file_and_pictures_too(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model, "photos", json="deep/found.jsonl", out=Path("deep/pictures")) == 0
+    assert files_below("deep") == ["found.jsonl", "pictures/a.png", "pictures/b.jpg", "pictures/c.png"]
+    assert len(Path("deep/found.jsonl").read_text().splitlines()) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("; pictures with boxes in deep/pictures; JSON lines in deep/found.jsonl\n")
+
+
+def test_a_file_of_lines_appears_when_it_is_whole(model: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("found.jsonl").write_text("the old one")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, "photos", json="found.jsonl")
+    assert Path("found.jsonl").read_text() == "the old one"
+    assert sorted(path.name for path in photos.iterdir()) == ["found.jsonl", "photos"]
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_done(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("photos/aa.jpg").write_bytes(b"no image")
+    Path("notes.txt").write_text("no image")
+    assert run(model, "photos", "notes.txt", "absent/*.png", json="found.jsonl") == 2
+    err = capsys.readouterr().err
+    assert "warning: E122 no images match 'absent/*.png' (there is no folder 'absent')" in err
+    assert "warning: E105 cannot decode photos/aa.jpg: it is not an image of a known format; it is left out" in err
+    assert "warning: E105 cannot decode notes.txt" in err
+    assert "3 images, 15 detections" in err
+    assert "2 files could not be read, see above" in err
+    assert len(Path("found.jsonl").read_text().splitlines()) == 3
+
+
+def test_files_in_a_folder_that_are_not_called_as_images_are_skipped(model: str, photos: Path) -> None:
+    Path("photos/notes.txt").write_text("no image")
+    assert run(model, "photos") == 0
+
+
+def test_nothing_to_look_at_stops_before_the_model_is_loaded(photos: Path) -> None:
+    with pytest.raises(OptionError, match=r"^E122 no images match 'photos/\*.tif' \(the folder 'photos' holds 2 .png"):
+        run("no model", "photos/*.tif")
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(model: str, photos: Path) -> None:
+    image_file(Path("photos/2024/a.png"), seed=7)
+    image_file(Path("photos/2025/a.png"), seed=8)
+    assert run(model, "photos/a.png", "photos/2024", "photos/2025", out=Path("out")) == 0
+    assert files_below("out") == ["2024/a.png", "2025/a.png", "a.png"]
+
+
+def test_pictures_keep_names_where_they_can(model: str, photos: Path) -> None:
+    for name in ("a.bmp", "d.bmp", "e.tif", "e.bmp", "F.JPG", "g.jpeg"):
+        image_file(Path("photos") / name)
+    assert run(model, "photos", out=Path("out")) == 0
+    # d has no namesake; a.bmp and a.png, e.tif and e.bmp have.
+    assert files_below("out") == sorted(
+        ["a.bmp.jpg", "a.png", "b.jpg", "c.png", "d.jpg", "e.bmp.jpg", "e.tif.jpg", "F.JPG", "g.jpeg"]
+    )
+    kinds = {}
+    for name in ("a.bmp.jpg", "a.png", "F.JPG"):
+        with Image.open(Path("out") / name) as picture:
+            kinds[name] = picture.format
+    assert kinds == {"a.bmp.jpg": "JPEG", "a.png": "PNG", "F.JPG": "JPEG"}
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/../photos"])
+def test_pictures_never_take_the_place_of_their_images(model: str, photos: Path, out: str) -> None:
+    before = Path("photos/a.png").read_bytes()
+    with pytest.raises(OptionError, match="which pictures of the same name would overwrite; name another folder"):
+        run(model, "photos", out=Path(out))
+    assert Path("photos/a.png").read_bytes() == before
+
+
+def test_pictures_never_take_the_place_of_images_of_another_source(model: str, photos: Path) -> None:
+    """Out is the parent of the sources, so the pictures of each would go back to where the images are."""
+    image_file(Path("photos/old/a.png"))
+    image_file(Path("photos/new/a.png"))
+    with pytest.raises(OptionError, match="would overwrite"):
+        run(model, "photos/old", "photos/new", out=Path("photos"))
+
+
+def test_outputs_of_the_wrong_kind_are_refused_before_the_work(photos: Path) -> None:
+    Path("file").touch()
+    with pytest.raises(OptionError, match="--json photos is a folder; name a file"):
+        run("no model", "photos", json="photos")
+    with pytest.raises(OptionError, match="--out file is a file; name a folder"):
+        run("no model", "photos", out=Path("file"))
+    with pytest.raises(OptionError, match="scores are between 0 and 1"):
+        run("no model", "photos", conf=50)
+
+
+def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = model_file(tmp_path / "m.safetensors", roi={"score_floor": 0.05, "max_detections": 8})
+    assert run(str(model), "photos", json="-", conf=0.01, max_det=20) == 0
+    out, err = capsys.readouterr()
+    assert err.count("--conf 0.01: the model reports nothing below a score of 0.05") == 1
+    assert err.count("--max-det 20: the model reports at most 8 detections of an image") == 1
+    scores = [one["score"] for line in out.splitlines() for one in json.loads(line)["detections"]]
+    assert min(scores) >= 0.05
+
+
+def test_a_reader_who_goes_away_ends_the_work(model: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command turns this into a quiet exit."""
+
+    def closed(_: str) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys.stdout, "write", closed)
+    with pytest.raises(BrokenPipeError):
+        run(model, "photos", json="-")
