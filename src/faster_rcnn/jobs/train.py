@@ -17,8 +17,12 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.devices import choose_device, choose_precision
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.examples import Example, find_examples
 from faster_rcnn.jobs.measuring import measure_split
+from faster_rcnn.jobs.report import write_report
 from faster_rcnn.jobs.resuming import config_to_resume
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.training_display import TrainingDisplay
@@ -32,7 +36,7 @@ from faster_rcnn.training.loop import Interrupted, Progress, Run, restore_state,
 from faster_rcnn.training.schedule import build_optimizer, learning_rate_of_batch
 from faster_rcnn.training.validation import Validation
 from faster_rcnn.weights.finetuning import load_for_finetuning
-from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.model_file import LoadedModel, load_model
 from faster_rcnn.weights.pretrained import load_pretrained_body
 from faster_rcnn.weights.published import resolve_model
 
@@ -166,9 +170,15 @@ def _initialise(model: FasterRCNN, config: Config, classes: ClassMap, start: Loa
 
 def _train(run: Run, data: Path, began: float) -> Path:
     display = TrainingDisplay(run.config.training.epochs)
+    measured: dict[int, Metrics] = {}
+
+    def measure(split: Split, validation: Validation) -> Mapping[str, float | None]:
+        measured[run.progress.epoch] = metrics = measure_split(split, validation.detections)
+        return _columns(metrics, split)
+
     try:
         with stop_signals() as stop, display:
-            reason = run_training(run, _measured, display, stop)
+            reason = run_training(run, measure, display, stop)
     except Interrupted:
         say(f"saved after step {run.progress.step}; go on with: {_command_to_resume(run, data)}")
         raise
@@ -180,11 +190,22 @@ def _train(run: Run, data: Path, began: float) -> Path:
     run_folder.write_summary(run.folder, summary)
     ap = f", AP {summary['best']['AP']:.3f}" if summary["best"].get("AP") is not None else ""
     say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{ap}: {run.folder / run_folder.BEST}")
+    # The best epoch was not measured here if it came before an interruption.
+    _report(run, summary, measured.get(run.progress.best_epoch))
     return run.folder
 
 
-def _measured(split: Split, validation: Validation) -> Mapping[str, float | None]:
-    values = measure_split(split, validation.detections).to_json(split.name)
+def _report(run: Run, summary: Mapping[str, Any], metrics: Metrics | None) -> None:
+    examples: list[Example] = []
+    if run.val_split:
+        best = load_model(run.folder / run_folder.BEST)
+        device = next(run.model.parameters()).device
+        examples = find_examples(Predictor(best, device, run.precision), run.val_split)
+    say(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
+
+
+def _columns(metrics: Metrics, split: Split) -> Mapping[str, float | None]:
+    values = metrics.to_json(split.name)
     return {name: values[name] for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")}
 
 
