@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jaxtyping
+import pytest
+import torch
+from PIL import Image
+
+from faster_rcnn import Detector
+from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.inference.result import Result
+from faster_rcnn.model import FasterRCNN
+from files import CLASSES, coco_folder, image_file, model_file, rgb
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_file(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def detector(model: Path) -> Detector:
+    return Detector.load(model, device="cpu", precision="float32")
+
+
+def test_one_image_gives_one_result(detector: Detector, tmp_path: Path) -> None:
+    path = image_file(tmp_path / "a.png")
+    for image in (path, str(path), path.read_bytes(), Image.open(path), rgb(), torch.zeros(3, 20, 20)):
+        assert isinstance(detector.predict(image, conf=0.0), Result)
+
+
+def test_a_list_gives_a_list_and_an_iterator_stays_lazy(detector: Detector) -> None:
+    images = [rgb(seed=seed) for seed in range(3)]
+    listed = detector.predict(images, conf=0.0, max_det=4)
+    assert isinstance(listed, list)
+    assert [len(one) for one in listed] == [4, 4, 4]
+    assert isinstance(detector.predict(tuple(images)), list)
+    lazy = detector.predict(iter(images), conf=0.0, max_det=4)
+    assert isinstance(lazy, Iterator)
+    for one, other in zip(lazy, listed, strict=True):
+        torch.testing.assert_close(one.boxes, other.boxes)
+    assert detector.predict([]) == []
+
+
+def test_what_a_detector_knows(detector: Detector) -> None:
+    assert isinstance(detector.model, FasterRCNN)
+    assert detector.classes == CLASSES
+    assert detector.config.image.short_side == 64
+    assert repr(detector) == "Detector(small, 3 classes: cat, dog, cow; on cpu)"
+
+
+def test_a_run_folder_is_a_model(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_bytes(model.read_bytes())
+    assert Detector.load(tmp_path, device="cpu").classes == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"precision": "float16"}, "E125 precision 'float16' is none of"), ({"device": "tpu"}, "E126 .* tpu is not a")],
+)
+def test_what_does_not_exist_is_refused(
+    model: Path, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users, whose types nobody checks
+    with pytest.raises(OptionError, match=message):
+        Detector.load(model, **options)
+    with pytest.raises(ModelFileError):
+        Detector.load("no/such/model")
+
+
+def test_evaluate_gives_metrics(detector: Detector, tmp_path: Path) -> None:
+    data = coco_folder(tmp_path, [[(0, 5, 5, 30, 20)], []])
+    metrics = detector.evaluate(data, split="test")
+    assert (metrics.images, metrics.truths) == (2, 1)
+    assert detector.evaluate(str(data)).to_json("test") == metrics.to_json("test")
+
+
+def test_train_does_what_the_command_does(tmp_path: Path) -> None:
+    data = coco_folder(tmp_path / "data", [[(0, 5, 5, 30, 20)], [(1, 0, 0, 20, 20)]], split="train")
+    settings = ("backbone.body=test_resnet", "backbone.weights=none", "backbone.pyramid_channels=16")
+    detector = Detector.train(
+        data,
+        model="small",
+        out=tmp_path / "run",
+        epochs=1,
+        image_size=64,
+        workers=0,
+        precision="float32",
+        settings=(*settings, "roi.head_hidden=[32]"),
+    )
+    assert detector.classes == CLASSES
+    assert detector.config.training.epochs == 1
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+    assert isinstance(detector.predict(rgb()), Result)
