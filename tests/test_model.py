@@ -11,8 +11,8 @@ from torch.testing import assert_close
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import resize
 from faster_rcnn.model import FasterRCNN, build_model
-from faster_rcnn.structures import Detections, GroundTruth, Losses
-from tiny import decided_model, random_image, tiny_config, tiny_model, truth_of
+from faster_rcnn.structures import GroundTruth, Losses
+from tiny import assert_equal_detections, decided_model, random_image, tiny_config, tiny_model, truth_of
 
 IMAGES = [random_image(64, 96, 1), random_image(96, 64, 2)]
 TRUTHS = [truth_of([[4, 4, 40, 50], [50, 10, 90, 60]], labels=[0, 2]), truth_of([[10, 20, 60, 90]], labels=[1])]
@@ -36,12 +36,6 @@ def named_gradients(model: FasterRCNN, losses: Losses) -> dict[str, torch.Tensor
     model.zero_grad()
     losses.total.backward()
     return {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
-
-
-def assert_equal_detections(found: Detections, expected: Detections) -> None:
-    assert_close(found.boxes, expected.boxes, rtol=1e-5, atol=1e-4)
-    assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
-    assert torch.equal(found.labels, expected.labels)
 
 
 @pytest.mark.parametrize("sections", VARIANTS)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.testing import assert_close
 
 from faster_rcnn.config import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.model import FasterRCNN, build_model
-from faster_rcnn.structures import Anchors, GroundTruth
+from faster_rcnn.structures import Anchors, Detections, GroundTruth
 
 
 def tiny_config(**sections: dict[str, Any]) -> Config:
@@ -62,6 +63,13 @@ def boxes_of(rows: Sequence[Sequence[float]]) -> Tensor:
 def anchors_of(*levels: Sequence[Sequence[float]]) -> Anchors:
     """Anchors from rows of numbers for each level."""
     return Anchors(boxes_of([row for level in levels for row in level]), tuple(len(level) for level in levels))
+
+
+def assert_equal_detections(found: Detections, expected: Detections) -> None:
+    """Equal to 1e-5, as much as another order of addition may change."""
+    assert_close(found.boxes, expected.boxes, rtol=1e-5, atol=1e-4)
+    assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert torch.equal(found.labels, expected.labels)
 
 
 def integer_boxes(least: int = 0, most: int = 8, side: int = 12) -> st.SearchStrategy[Tensor]:

@@ -17,17 +17,19 @@ def scalar(number: float) -> torch.Tensor:
     return torch.tensor(number)
 
 
+# Two objects and one that is none, so that an exchange of yes and no would show.
+TWO_OF_THREE, ALL_USED = torch.tensor([True, True, False]), torch.tensor([True, True, True])
+
+
 def test_objectness_of_one_logit() -> None:
     # An object with logit log 3 has probability 3/4, its loss is log(4/3); no object with it costs log 4.
-    logits = torch.full((2, 1), math.log(3))
-    loss = objectness_loss(logits, torch.tensor([True, False]), torch.tensor([True, True]))
-    assert_close(loss, scalar((math.log(4 / 3) + math.log(4)) / 2))
+    loss = objectness_loss(torch.full((3, 1), math.log(3)), TWO_OF_THREE, ALL_USED)
+    assert_close(loss, scalar((2 * math.log(4 / 3) + math.log(4)) / 3))
 
 
 def test_objectness_of_two_logits_is_the_same_with_the_object_second() -> None:
-    logits = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)]])
-    loss = objectness_loss(logits, torch.tensor([True, False]), torch.tensor([True, True]))
-    assert_close(loss, scalar((math.log(4 / 3) + math.log(4)) / 2))
+    loss = objectness_loss(torch.tensor([[0.0, math.log(3)]]).repeat(3, 1), TWO_OF_THREE, ALL_USED)
+    assert_close(loss, scalar((2 * math.log(4 / 3) + math.log(4)) / 3))
 
 
 def test_class_loss_of_no_opinion_is_the_log_of_the_number_of_outputs() -> None:
