@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import timm
 from jaxtyping import Float
@@ -19,17 +18,6 @@ from faster_rcnn.backbone.depthwise import replace_slow_depthwise
 from faster_rcnn.errors import OptionError
 
 MOBILENET = "torchvision:mobilenet_v3_large"
-
-
-class Body(Protocol):
-    """What the pyramid needs to know of a body."""
-
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def __call__(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
-        """Feature maps (images, channels, rows, columns), finest first."""
-        ...
 
 
 class TimmBody(nn.Module):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch.optim import SGD
@@ -27,6 +27,7 @@ from faster_rcnn.training.validation import Validation, validate
 from faster_rcnn.weights.model_file import save_model
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Is told how the training goes."""
 

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Split
+from faster_rcnn.model import build_model
+from faster_rcnn.structures import Losses
+from faster_rcnn.training import run_folder
+from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.loop import Interrupted, Progress, Run, restore_state, run_training
+from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.validation import Validation
+from made_data import make_squares, training_config
+
+
+class Silent:
+    """A reporter that only counts."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
+
+    def step_ends(self, losses: Losses, lr: float) -> None:
+        self.steps += 1
+
+    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None: ...
+
+
+def scripted(*values: float) -> Callable[[Split, Validation], Mapping[str, float | None]]:
+    """A measure that gives these APs, one per epoch."""
+    queue = list(values)
+    return lambda split, validation: {"AP": queue.pop(0)}
+
+
+def prepared(data: Path, folder: Path, **training: object) -> Run:
+    config = training_config(**training)
+    dataset = load_dataset(data, config.data)
+    torch.manual_seed(config.training.seed)
+    model = build_model(config, len(dataset.classes))
+    folder.mkdir(exist_ok=True)
+    val = dataset.splits.get("val")
+    return Run(
+        folder=folder,
+        config=config,
+        classes=dataset.classes,
+        model=model,
+        optimizer=build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4),
+        average=AveragedModel(model, config.training.ema_decay) if config.training.ema_decay else None,
+        train=TrainingLoader(dataset.splits["train"], config.image, config.training, config.data),
+        val=TrainingLoader(val, config.image, config.training, config.data) if val else None,
+        val_split=val,
+        precision=torch.float32,
+        progress=Progress(),
+    )
+
+
+def go(run: Run, *aps: float, stop_after: int | None = None) -> str:
+    reporter = Silent()
+    try:
+        return run_training(run, scripted(*aps), reporter, lambda: signal.SIGINT if reporter.steps == stop_after else 0)
+    finally:
+        run.train.close()
+        if run.val:
+            run.val.close()
+
+
+def assert_same_weights(one: Run, other: Run) -> None:
+    for (name, mine), theirs in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), name
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_squares(tmp_path_factory.mktemp("squares") / "data", {"train": 18, "val": 3})
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_same_seed_gives_the_same_weights_to_the_last_bit(squares: Path, tmp_path: Path, workers: int) -> None:
+    first = prepared(squares, tmp_path / "a", epochs=4, workers=0)
+    second = prepared(squares, tmp_path / "b", epochs=4, workers=workers)
+    for run in (first, second):
+        go(run, 0.1, 0.2, 0.3, 0.4)
+    assert first.progress.step == 20  # four epochs of 18 images in batches of 4: 5 steps each
+    assert_same_weights(first, second)
+
+
+def test_another_seed_gives_other_weights(squares: Path, tmp_path: Path) -> None:
+    first, second = (prepared(squares, tmp_path / str(seed), epochs=1, seed=seed) for seed in (0, 1))
+    for run in (first, second):
+        go(run, 0.1)
+    assert not torch.equal(first.model.roi.classes.weight, second.model.roi.classes.weight)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares: Path, tmp_path: Path, average: float) -> None:
+    whole = prepared(squares, tmp_path / "whole", ema_decay=average)
+    go(whole, 0.1, 0.2)
+    broken = prepared(squares, tmp_path / "broken", ema_decay=average)
+    with pytest.raises(Interrupted) as raised:
+        go(broken, 0.1, 0.2, stop_after=7)  # the second step of the second epoch
+    assert raised.value.signal == signal.SIGINT
+    resumed = prepared(squares, tmp_path / "broken", ema_decay=average)
+    state = run_folder.read_state(tmp_path / "broken")
+    assert state is not None
+    restore_state(resumed, state)
+    assert (resumed.progress.epoch, resumed.progress.steps_of_epoch, resumed.progress.step) == (1, 2, 7)
+    go(resumed, 0.2)
+    assert_same_weights(whole, resumed)
+    assert (tmp_path / "whole/last.safetensors").read_bytes() == (tmp_path / "broken/last.safetensors").read_bytes()
+    rows = [
+        list(csv.DictReader((tmp_path / name / "metrics.csv").read_text().splitlines())) for name in ("whole", "broken")
+    ]
+    for one, other in zip(*rows, strict=True):
+        assert {**one, "training_seconds": ""} == {**other, "training_seconds": ""}
+
+
+def test_the_best_model_is_of_the_epoch_with_the_highest_ap(squares: Path, tmp_path: Path) -> None:
+    run = prepared(squares, tmp_path / "run", epochs=3)
+    kept: list[bytes] = []
+
+    class Keeps(Silent):
+        def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
+            kept.append((tmp_path / "run/last.safetensors").read_bytes())
+
+    assert run_training(run, scripted(0.2, 0.5, 0.4), Keeps(), lambda: 0) == "all epochs are done"
+    assert (tmp_path / "run/best.safetensors").read_bytes() == kept[1]
+    assert run.progress.best_epoch == 1
+
+
+def test_patience_ends_a_run_that_gets_no_better(squares: Path, tmp_path: Path) -> None:
+    run = prepared(squares, tmp_path / "run", epochs=9, patience=2)
+    assert go(run, 0.3, 0.2, 0.3, 0.9) == "no better AP for 2 epochs"
+    assert run.progress.epoch == 3  # the first was the best; two more did not beat it
+
+
+def test_without_validation_every_epoch_is_trained_and_the_last_is_best(tmp_path: Path) -> None:
+    data = make_squares(tmp_path / "data", {"train": 6})
+    run = prepared(data, tmp_path / "run", epochs=3, patience=1)
+    assert go(run) == "all epochs are done"
+    assert (tmp_path / "run/best.safetensors").read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
+    assert run.progress.best_epoch == 2
+
+
+def test_where_weights_are_averaged_the_average_is_the_model(squares: Path, tmp_path: Path) -> None:
+    run = prepared(squares, tmp_path / "run", epochs=1, ema_decay=0.9)
+    go(run, 0.1)
+    stored = load_file(tmp_path / "run/best.safetensors")["roi.classes.weight"]
+    assert run.average is not None
+    torch.testing.assert_close(stored, run.average.model.roi.classes.weight, rtol=0, atol=0)
+    assert not torch.equal(stored, run.model.roi.classes.weight)
+
+
+def test_losses_fall_on_what_is_seen_again_and_again(squares: Path, tmp_path: Path) -> None:
+    run = prepared(squares, tmp_path / "run", epochs=8, lr=0.8)
+    go(run, *[0.1] * 8)
+    first, last = run.progress.rows[0], run.progress.rows[-1]
+    # The second stage's losses may rise at first: the better the proposals, the more of them are worth correcting.
+    for loss in ("train_rpn_objectness", "val_rpn_objectness", "train_rpn_box"):
+        assert last[loss] < first[loss], loss
+
+
+def test_the_state_holds_plain_values_only(squares: Path, tmp_path: Path) -> None:
+    run = prepared(squares, tmp_path / "run", epochs=1)
+    go(run, 0.1)
+    state = torch.load(tmp_path / "run/state.pt", weights_only=True)
+    json.dumps(state["progress"])
+    assert sorted(state) == ["average", "model", "optimizer", "progress", "random"]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from faster_rcnn.config import TrainingConfig
+from faster_rcnn.training.loop import learning_rate
+from faster_rcnn.training.schedule import build_optimizer, learning_rate_of_batch, multistep, warm_up
+
+
+def test_the_learning_rate_is_for_sixteen_images() -> None:
+    assert learning_rate_of_batch(0.08, 16) == 0.08
+    assert learning_rate_of_batch(0.08, 4) == 0.02  # 0.08 x 4 / 16
+
+
+def test_cosine_after_a_warm_up_falls_to_nothing() -> None:
+    settings = TrainingConfig(lr=0.16, batch=1, warmup_steps=4)  # 0.01 for one image
+    rates = [learning_rate(step, settings, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.01 / 4)
+    assert rates[50] == pytest.approx(0.005)  # half a cosine is 1/2 in its middle
+    assert rates[99] < 0.01 * 0.001
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_multistep_decays_at_each_milestone() -> None:
+    settings = TrainingConfig(lr=1.6, batch=1, warmup_steps=0, schedule="multistep", milestones=(0.5, 0.9), decay=0.1)
+    rates = [learning_rate(step, settings, 10) for step in (0, 4, 5, 8, 9)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_no_warm_up_and_no_milestones() -> None:
+    assert warm_up(0, 0) == 1.0
+    assert multistep(99, 100, (), 0.1) == 1.0
+
+
+def test_weights_decay_and_biases_and_norms_do_not() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    decayed, spared = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=0.01).param_groups
+    assert [tuple(each.shape) for each in decayed["params"]] == [(2, 4)]
+    assert [tuple(each.shape) for each in spared["params"]] == [(4,), (4,), (2,)]
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
