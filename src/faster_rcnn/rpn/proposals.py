@@ -41,12 +41,12 @@ def select_proposals(
     For each level: the ``before_nms`` best-scored anchors are decoded and clipped, tiny ones are dropped, and
     suppression removes doubles. Of all levels together the ``after_nms`` best go on.
     """
-    scores = objectness_scores(logits)
+    evidence = _evidence(logits)
     counts = list(anchors.per_level)
     kept = [
-        _select_of_level(each_scores, each_deltas, each_anchors, size, rule)
-        for each_scores, each_deltas, each_anchors in zip(
-            torch.split(scores, counts),
+        _select_of_level(each_evidence, each_deltas, each_anchors, size, rule)
+        for each_evidence, each_deltas, each_anchors in zip(
+            torch.split(evidence, counts),
             torch.split(deltas, counts),
             torch.split(anchors.boxes, counts),
             strict=True,
@@ -61,17 +61,24 @@ def select_proposals(
 
 def objectness_scores(logits: Float[Tensor, "anchors outputs"]) -> Float[Tensor, " anchors"]:
     """Probability of an object, from one logit (sigmoid) or from two (softmax; no object, object)."""
+    return _evidence(logits).sigmoid()
+
+
+def _evidence(logits: Tensor) -> Tensor:
+    """The one logit of each anchor, or the difference of its two: the sigmoid of that is their softmax."""
     logits = logits.float()
-    return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1]
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
 
 
 def _select_of_level(
-    scores: Tensor, deltas: Tensor, anchors: Tensor, size: ImageSize, rule: ProposalFilter
+    evidence: Tensor, deltas: Tensor, anchors: Tensor, size: ImageSize, rule: ProposalFilter
 ) -> tuple[Tensor, Tensor]:
     """Boxes (n, 4) and scores (n,) that remain of one level."""
-    top = scores.topk(min(rule.before_nms, len(scores)))
+    # Ranked before the sigmoid: float32 is too coarse near 1, where many probabilities would be equal.
+    top = evidence.topk(min(rule.before_nms, len(evidence)))
+    scores = top.values.sigmoid()
     boxes = clip(decode(deltas[top.indices], anchors[top.indices]), size)
-    keep = sides_at_least(boxes, rule.min_side) & (top.values >= rule.score_floor)
-    boxes, best = boxes[keep], top.values[keep]
+    keep = sides_at_least(boxes, rule.min_side) & (scores >= rule.score_floor)
+    boxes, best = boxes[keep], scores[keep]
     kept = nms(boxes, best, rule.nms_iou)[: rule.after_nms]
     return boxes[kept], best[kept]
