@@ -12,7 +12,10 @@ from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 from torchvision.models import detection as torchvision_models
+from torchvision.models import mobilenet_v3_large
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FrozenBatchNorm2d
 
 from faster_rcnn.config import Config, ImageConfig, RpnConfig, Section
 from faster_rcnn.errors import OptionError
@@ -143,6 +146,24 @@ def test_numbers_are_those_of_torchvision(name: str, build: Build) -> None:
     pool = second.box_roi_pool
     assert ((roi.pooled_side,) * 2, roi.sampling_ratio) == (pool.output_size, pool.sampling_ratio)
     assert (roi.canonical_size, 4) == (pool.canonical_scale, pool.canonical_level)
+
+
+def trained(body: nn.Module) -> int:
+    return sum(each.numel() for each in body.parameters() if each.requires_grad)
+
+
+def test_trained_parameters_of_the_bodies_are_those_of_torchvision() -> None:
+    # Where its bodies begin with ImageNet weights, torchvision trains the last 3 of 5 or 6 stages.
+    for name, norm in (("base", FrozenBatchNorm2d), ("base-v2", nn.BatchNorm2d)):
+        with torch.device("meta"):
+            ours = build_model(preset(name), 3).backbone.body
+            theirs = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3, norm_layer=norm)
+        assert trained(ours) == trained(theirs.body)
+    with torch.device("meta"):
+        ours = build_model(preset("mobile"), 3).backbone.body
+        layers = mobilenet_v3_large(weights=None, norm_layer=FrozenBatchNorm2d)
+        # It is cut before the classifier; 3 of 6 stages leaves blocks 7 to 16.
+        assert trained(ours) == trained(layers.features[7:])
 
 
 @pytest.mark.parametrize(("name", "build"), [PAIRS[0], PAIRS[2]])

@@ -195,6 +195,23 @@ def test_numbers_reach_the_parts_they_belong_to() -> None:
     assert (model.rpn.strides, model.roi.pooling.strides) == ((4, 8, 16, 32, 64), (4, 8, 16, 32))
 
 
+@pytest.mark.parametrize(("objectness", "outputs"), [("logit", 3), ("softmax", 6)])
+def test_k_or_2k_outputs_of_objectness(objectness: str, outputs: int) -> None:
+    # Three shapes at every position; the paper's form has two outputs for each.
+    model = tiny_model(3, rpn={"objectness": objectness})
+    assert model.rpn.objectness.out_channels == outputs
+
+
+def test_training_counts_its_own_proposals_and_not_those_of_inference() -> None:
+    def region_loss(**rpn: int) -> torch.Tensor:
+        loss: torch.Tensor = tiny_model(3, rpn=rpn, roi={"samples_per_image": 500})(IMAGES, TRUTHS, [1, 2]).roi_class
+        return loss.detach()
+
+    usual = region_loss(proposals_after_nms_training=40)
+    assert torch.equal(region_loss(proposals_after_nms_training=40, proposals_after_nms=3), usual)
+    assert not torch.equal(region_loss(proposals_after_nms_training=3), usual)
+
+
 def test_at_most_so_many_detections_and_proposals() -> None:
     model = tiny_model(rpn={"proposals_after_nms": 5}, roi={"max_detections": 4})
     assert len(model.detect(IMAGES[:1])[0]) == 4

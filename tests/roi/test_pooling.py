@@ -29,6 +29,7 @@ def square(side: float) -> list[float]:
         (111.9, 2),  # 4 + log2(111.9 / 224) = 2.999
         (112, 3),  # 4 + log2(1 / 2) = 3
         (223.9, 3),
+        (223.9999, 4),  # 3.9999994, within what rounding of corners may do to a region of the canonical size
         (224, 4),  # the canonical size
         (447.9, 4),
         (448, 5),

@@ -26,6 +26,12 @@ def test_positive_negative_neutral_and_the_deltas_of_the_positive() -> None:
     assert_close(targets.deltas[targets.positive], torch.tensor([[0.0, 0.5 / 9, 0.0, math.log(10 / 9)]]))
 
 
+def test_the_best_anchor_of_a_truth_is_positive_however_little_it_overlaps() -> None:
+    # Rule (i): the anchor at (80, 0, 120, 40) overlaps (100, 20, 110, 30) by 100 / 1600, below 0.3; no other does.
+    targets = rpn_targets(ANCHORS, truth_of([[100, 20, 110, 30]]), RULE, seed=0)
+    assert targets.indices[targets.positive].tolist() == [3]
+
+
 def test_deltas_lead_to_the_truth_that_the_anchor_overlaps_most() -> None:
     truth = truth_of([[80, 0, 120, 40], [0, 0, 10, 9]])
     targets = rpn_targets(ANCHORS, truth, RULE, seed=0)
