@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
+from faster_rcnn.jobs import train as job
+from made_data import make_squares, training_config
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_squares(tmp_path_factory.mktemp("squares") / "data", {"train": 6, "val": 2})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The tiny detector's settings as a file."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(training_config(epochs=1).model_dump(mode="json")))
+    return path
+
+
+def test_a_run_folder_holds_what_a_user_expects(
+    squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path.stat().st_mtime_ns for path in squares.rglob("*"))
+    assert job.run(squares, config=config, out=tmp_path / "run", epochs=2) == 0
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"best.safetensors", "last.safetensors", "state.pt", "config.yaml", "metrics.csv", "summary.json"}
+    assert sorted(path.stat().st_mtime_ns for path in squares.rglob("*")) == before  # the data is never written to
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["epochs"], summary["steps"], summary["images"]) == (2, 4, 12)
+    assert summary["classes"] == ["dark", "light"]
+    assert "AP50" in summary["best"]
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "learning rate 0.02 for batches of 4 (0.08 for 16)" in told.err
+    assert "6 images" in told.err
+    assert "best.safetensors" in told.err.splitlines()[-2]
+
+
+def test_without_validation_it_says_so(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_squares(tmp_path / "data", {"train": 4})
+    job.run(data, config=config, out=tmp_path / "run")
+    assert "warning: no validation split" in capsys.readouterr().err
+    assert (tmp_path / "run/best.safetensors").read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
+
+
+def test_nothing_to_train_on_is_told(tmp_path: Path, config: Path) -> None:
+    data = make_squares(tmp_path / "data", {"val": 2})
+    with pytest.raises(DatasetError, match=r"E115 .*data has no split to train on; it has val\."):
+        job.run(data, config=config, out=tmp_path / "run")
+
+
+def test_a_finished_run_is_not_overwritten_nor_resumed(squares: Path, config: Path, tmp_path: Path) -> None:
+    job.run(squares, config=config, out=tmp_path / "run")
+    with pytest.raises(OptionError, match="is finished; choose another folder with --out"):
+        job.run(squares, config=config, out=tmp_path / "run")
+    with pytest.raises(OptionError, match="is finished"):
+        job.run(squares, out=tmp_path / "run", resume=True)
+
+
+def test_resume_with_other_settings_is_refused(squares: Path, config: Path, tmp_path: Path) -> None:
+    job.run(squares, config=config, out=tmp_path / "run")
+    (tmp_path / "run/summary.json").unlink()  # as if it had been interrupted
+    with pytest.raises(OptionError, match=r"E124 .*training\.epochs 1 -> 9; training\.lr 0\.08 -> 0\.5"):
+        job.run(squares, out=tmp_path / "run", resume=True, epochs=9, settings=["training.lr=0.5"])
+    with pytest.raises(OptionError, match="leave out --weights"):
+        job.run(squares, out=tmp_path / "run", resume=True, weights=str(tmp_path / "run"))
+    job.run(squares, out=tmp_path / "run", resume=True)  # as it began; all is done, so it only ends properly
+    assert (tmp_path / "run/summary.json").exists()
+
+
+def test_resume_with_nothing_to_go_on_with_starts_over(squares: Path, config: Path, tmp_path: Path) -> None:
+    assert job.run(squares, config=config, out=tmp_path / "run", resume=True) == 0
+
+
+def test_training_starts_from_another_model(
+    squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.run(squares, config=config, out=tmp_path / "first")
+    settings = ["training.epochs=1", "training.lr=1e-9", "training.batch=4", "training.workers=0"]
+    job.run(squares, weights=str(tmp_path / "first"), out=tmp_path / "second", settings=settings)
+    assert "classes kept: dark, light" in capsys.readouterr().err
+    first, second = (load_file(tmp_path / name / "last.safetensors") for name in ("first", "second"))
+    difference = (first["roi.classes.weight"] - second["roi.classes.weight"]).abs().max().item()
+    assert 0 <= difference < 1e-6  # it began where the first one ended, and such a rate hardly moves it
+
+
+def test_weights_that_are_not_there_are_told_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError):
+        job.run(squares, weights=str(tmp_path / "nowhere"), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_saves_and_says_how_to_go_on(
+    squares: Path, config: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "faster_rcnn", "train", str(squares), "--config", str(config), "--out", str(run)]
+    process = subprocess.Popen([*command, "--epochs", "500"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    assert f"go on with: faster-rcnn train {squares} --out {run} --resume" in told
+    assert "Traceback" not in told
+    steps = int(told.split("saved after step ")[1].split(";")[0])
+    again = subprocess.Popen([*command[:5], "--out", str(run), "--resume"], stderr=subprocess.PIPE, text=True)
+    assert again.stderr is not None
+    line = next((each for each in again.stderr if "going on" in each), "nothing")
+    again.kill()
+    again.communicate()
+    assert f"after step {steps}" in line
