@@ -71,10 +71,11 @@ def test_trap_02_nothing_is_learnt_from_the_first_batch(pixels: int) -> None:
 
 def test_trap_03_box_arithmetic_is_float32_under_half_precision() -> None:
     # bfloat16 has 8 bits of mantissa: 1003 would become 1004.
-    half = torch.tensor([[0.0, 0.0, 0.0, 0.0]], dtype=torch.bfloat16)
+    half = torch.tensor([[0.1, -0.2, 0.3, -0.4]], dtype=torch.bfloat16)
     box = boxes_of([[1001, 1003, 1101, 1103]])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(decode(half, box), box)
+        assert torch.equal(decode(half * 0, box), box)
+        assert torch.equal(decode(half, box), decode(half.float(), box))
         assert decode(half, box).dtype == encode(box, box).dtype == torch.float32
         yes = torch.tensor([True])
         assert objectness_loss(half[:, :1], yes, yes).dtype == torch.float32
