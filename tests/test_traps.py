@@ -91,11 +91,11 @@ def test_trap_03_box_arithmetic_is_float32_under_half_precision() -> None:
 
 
 def test_trap_03_many_classes_and_large_images_cost_no_fractions() -> None:
-    # Boxes 0.1 wide at 20000 pixels in class 1000: moved in float32 (steps of 2 at 2 * 10^7) all would be the same.
-    offsets = [20000 + 0.5 * index for index in range(8)]
-    boxes = boxes_of([[x, 20000, x + 0.1, 20000.1] for x in offsets])
-    kept = nms_per_group(boxes, torch.arange(8.0).flip(0), torch.full((8,), 1000), 0.5)
-    assert kept.tolist() == list(range(8))
+    # Boxes 0.1 wide around 20000 pixels, in class 1000, beside one of class 0 at the origin: the class is moved by
+    # 1000 * 20005, where float32 has steps of 2 and all eight would be one.
+    boxes = boxes_of([[x, x, x + 0.1, x + 0.1] for x in [0, *(20000 + 0.5 * index for index in range(8))]])
+    kept = nms_per_group(boxes, torch.arange(9.0).flip(0), torch.tensor([0] + [1000] * 8), 0.5)
+    assert kept.tolist() == list(range(9))
 
 
 def test_trap_04_height_comes_before_width() -> None:
