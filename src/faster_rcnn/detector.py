@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Literal, overload
 
 from faster_rcnn.config import Config
-from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.devices import choose_device, choose_precision
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.inputs import KINDS, AnyImage
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
-from faster_rcnn.jobs.evaluate import measure_detector, settings_for
+from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_measure
 from faster_rcnn.jobs.train import train
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap
@@ -163,8 +162,8 @@ class Detector:
             DatasetError: the data cannot be used.
             ModelFileError: the data has classes that the detector does not know.
         """
-        dataset = load_dataset(Path(data), settings_for(Path(data), self.config.data))
-        return measure_detector(self._predictor, dataset.split(split), "the detector")
+        part = split_to_measure(Path(data), settings_for(Path(data), self.config.data), split)
+        return measure_detector(self._predictor, part, "the detector")
 
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]

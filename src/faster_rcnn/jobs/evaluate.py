@@ -27,11 +27,11 @@ def run(model: str, data: Path, *, split: str | None, precision: str, json: str 
     if is_results_file(Path(model)):
         if precision != "auto":
             warn(f"--precision {precision} changes nothing: {model} holds finished detections")
-        part = _split_of(data, DataConfig(), split)
+        part = split_to_measure(data, DataConfig(), split)
         metrics = _measure_results(Path(model), part)
     else:
         predictor = load_predictor(model, precision)
-        part = _split_of(data, settings_for(data, predictor.config.data), split)
+        part = split_to_measure(data, settings_for(data, predictor.config.data), split)
         metrics = measure_detector(predictor, part, model)
     if json != STDOUT:
         print(metrics.table(), flush=True)
@@ -79,7 +79,7 @@ def _is_below(root: Path, value: str) -> bool:
     return path.exists() and path.is_relative_to(root)
 
 
-def _split_of(data: Path, settings: DataConfig, name: str | None) -> Split:
+def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Split:
     """The split to measure on, with everything there is to know about it told."""
     split = load_dataset(data, settings).split(name)
     for note in split.notes:
