@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from faster_rcnn.structures import ClassMap
+from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.model_file import LoadedModel, save_model
 from tiny import decided_model, random_image, tiny_config
 
 CLASSES = ClassMap(("cat", "dog", "cow"), (1, 5, 7))
+SIZE = ImageSize(40, 60)
 
 
 def loaded_model(classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> LoadedModel:
@@ -44,14 +45,18 @@ def image_file(path: Path, height: int = 40, width: int = 60, seed: int = 0) -> 
 
 
 def coco_folder(
-    root: Path, boxes: Sequence[Sequence[Sequence[float]]], classes: ClassMap = CLASSES, split: str = "test"
+    root: Path,
+    boxes: Sequence[Sequence[Sequence[float]]],
+    classes: ClassMap = CLASSES,
+    split: str = "test",
+    size: ImageSize = SIZE,
 ) -> Path:
-    """A COCO folder of images 60 x 40, one for each list of rows ``(label, x, y, width, height)``."""
+    """A COCO folder of images of one size, one for each list of rows ``(label, x, y, width, height)``."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, rows in enumerate(boxes, 1):
-        image_file(root / "images" / f"{number}.png", seed=number)
-        images.append({"id": 10 * number, "file_name": f"{number}.png", "height": 40, "width": 60})
+        image_file(root / "images" / f"{number}.png", *size, seed=number)
+        images.append({"id": 10 * number, "file_name": f"{number}.png", "height": size.height, "width": size.width})
         for label, x, y, width, height in rows:
             annotations.append(
                 {

@@ -16,7 +16,7 @@ from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.jobs import evaluate, predict
-from faster_rcnn.structures import ClassMap
+from faster_rcnn.structures import ClassMap, ImageSize
 from files import coco_folder, loaded_model, model_file
 
 BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)], [(2, 20.25, 10.5, 30.125, 25.0)], []]
@@ -93,6 +93,33 @@ def test_perfect_detections_are_perfect(data: Path, tmp_path: Path) -> None:
     assert (found["AP"], found["AP75"], found["AR1"]) == pytest.approx((1.0, 1.0, 1.0))
 
 
+def by_pycocotools(truth: Path, results: Path) -> list[float]:
+    """The twelve numbers of the original."""
+    coco = COCO(str(truth))
+    oracle = COCOeval(coco, coco.loadRes(str(results)), "bbox")
+    oracle.evaluate()
+    oracle.accumulate()
+    oracle.summarize()
+    numbers: list[float] = oracle.stats.tolist()
+    return numbers
+
+
+def test_boxes_are_measured_to_their_last_digit(tmp_path: Path) -> None:
+    """Half a box has an IoU of 0.5 with it: which side of the threshold it is on hangs on the last bit."""
+    truth = [[(0, 0.1 + 0.7 * step, 0.3 + 0.3 * step, 40.1, 33.2)] for step in range(20)]
+    data = coco_folder(tmp_path / "data", truth, size=ImageSize(60, 80))
+    halves = [
+        {"image_id": 10 * number, "category_id": 1, "bbox": [x, y, width, height / 2], "score": number / 20}
+        for number, [(_, x, y, width, height)] in enumerate(truth, 1)
+    ]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(halves))
+    found = numbers(str(results), data, tmp_path, precision="auto")
+    expected = [None if value == -1 else value for value in by_pycocotools(data / "annotations/test.json", results)]
+    assert list(found.values())[:12] == expected
+    assert 0 < found["AR1"] < 0.1
+
+
 def test_results_of_others_measure_as_pycocotools_does(
     data_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,8 +131,9 @@ def test_results_of_others_measure_as_pycocotools_does(
     for one in json.loads(file.read_text())["annotations"]:
         for spread in (0.0, 0.1, 0.2):
             x, y, width, height = one["bbox"]
-            shift = (torch.randn(2, generator=generator) * spread).tolist()
-            box = [round(x + shift[0] * width, 2), round(y + shift[1] * height, 2), width, height]
+            a, b, c, d = (torch.randn(4, generator=generator) * spread).tolist()
+            box = [x + a * width, y + b * height, max(1.0, width * (1 + c)), max(1.0, height * (1 + d))]
+            box = [round(number, 2) for number in box] if spread else one["bbox"]
             score = round(torch.rand((), generator=generator).item(), 2)
             results.append(
                 {"image_id": one["image_id"], "category_id": one["category_id"], "bbox": box, "score": score}
@@ -113,12 +141,7 @@ def test_results_of_others_measure_as_pycocotools_does(
     path = tmp_path / "results.json"
     path.write_text(json.dumps(results))
     found = numbers(str(path), data, tmp_path, split="train", precision="auto")
-    truth = COCO(str(file))
-    oracle = COCOeval(truth, truth.loadRes(str(path)), "bbox")
-    oracle.evaluate()
-    oracle.accumulate()
-    oracle.summarize()
-    assert list(found.values())[:12] == oracle.stats.tolist()
+    assert list(found.values())[:12] == by_pycocotools(file, path)
 
 
 def test_a_class_the_model_does_not_know_stops(model: str, tmp_path: Path) -> None:
