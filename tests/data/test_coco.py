@@ -208,3 +208,16 @@ def test_coco_as_it_is(data_folder: Callable[[str], Path]) -> None:
                 and abs(entry[3] + entry[5] - y2) < 1e-3
                 for entry in genuine
             )
+
+
+def test_metrics_get_the_digits_of_the_file(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    written = [[0.1, 0.2, 0.7, 1.1], [30.3, 1.0, 10.5, 5.0]]  # the second sticks out by 0.8 and is clipped to 40
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 40, "width": 40}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": n, "image_id": 1, "category_id": 1, "bbox": box} for n, box in enumerate(written)],
+    }
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    record = load_dataset(tmp_path / "train.json", DataConfig()).splits["train"].records[0]
+    assert record.boxes_xywh.tolist() == [written[0], [30.3, 1.0, 40 - 30.3, 5.0]]

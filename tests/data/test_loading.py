@@ -41,7 +41,8 @@ def a_split(folder: Path, count: int = 10) -> Split:
         boxes = torch.tensor([[1.0, 2.0, 39.0, 30.0], [0.0, 0.0, 40.0, 40.0]])[: index % 3]
         truth = GroundTruth(boxes, torch.arange(len(boxes)), torch.zeros(len(boxes), dtype=torch.bool))
         areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).double()
-        records.append(ImageRecord(path, path.name, 100 + index, size, truth, areas))
+        xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).double()
+        records.append(ImageRecord(path, path.name, 100 + index, size, truth, areas, xywh))
     return Split("train", tuple(records), ClassMap(("a", "b"), (1, 2)), ())
 
 

@@ -86,6 +86,20 @@ def to_corners(values: Corners, notation: Notation, offset: float, size: ImageSi
     return (a - c / 2) * width, (b - d / 2) * height, (a + c / 2) * width, (b + d / 2) * height
 
 
+def exact_xywh(box: ListedBox, corners: Corners, notation: Notation) -> Corners:
+    """(x, y, width, height) in double precision: the numbers of the file, unless the box was clipped.
+
+    Metrics are taken of these. A width made of corners would differ from the file's own in its last digits.
+    """
+    x1, y1, x2, y2 = corners
+    written = as_numbers(box.written)
+    if notation == "xywh" and written is not None:
+        x, y, width, height = written
+        if (x, y, x + width, y + height) == corners:
+            return written
+    return x1, y1, x2 - x1, y2 - y1
+
+
 def _without_area(values: Corners, notation: Notation) -> str | None:
     """What is wrong with width or height, by the numbers as written.
 

@@ -16,13 +16,14 @@ from faster_rcnn.data.boxes import (
     Fault,
     Judgement,
     PlacedBox,
+    exact_xywh,
     judge,
     refuse_other_notation,
     refuse_other_units,
 )
 from faster_rcnn.data.decode import ImageHeader, image_header, is_whole
 from faster_rcnn.data.folders import Folders, first_of
-from faster_rcnn.data.listing import ListedBox, ListedImage, Listing
+from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
@@ -47,7 +48,8 @@ def check(
     refuse_other_units(everything, listing)
     _refuse_many_boxes(everything, box_faults, listing)
     records = tuple(
-        _record(image, header, judgements, labels) for (image, header), judgements in zip(usable, judged, strict=True)
+        _record(image, header, judgements, labels, listing.notation)
+        for (image, header), judgements in zip(usable, judged, strict=True)
     )
     notes = [
         *_counts(listing, records, classes),
@@ -136,7 +138,11 @@ def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], listing:
 
 
 def _record(
-    image: ListedImage, header: ImageHeader, judgements: Sequence[Judgement], labels: dict[int | str, int]
+    image: ListedImage,
+    header: ImageHeader,
+    judgements: Sequence[Judgement],
+    labels: dict[int | str, int],
+    notation: Notation,
 ) -> ImageRecord:
     kept: list[tuple[ListedBox, Corners]] = [
         (box, judged.corners) for box, judged in zip(image.boxes, judgements, strict=True) if judged.corners is not None
@@ -154,6 +160,9 @@ def _record(
         size=header.size,
         truth=truth,
         areas=torch.tensor(areas, dtype=torch.float64),
+        boxes_xywh=torch.tensor(
+            [exact_xywh(box, corners, notation) for box, corners in kept], dtype=torch.float64
+        ).reshape(-1, 4),
     )
 
 

@@ -27,6 +27,8 @@ class ImageRecord:
     """In the pixels of the upright original."""
     areas: Float64[Tensor, " truths"]
     """Square pixels: COCO's ``area`` (of the object's outline) where the data has it, else that of the box."""
+    boxes_xywh: Float64[Tensor, "truths 4"]
+    """The boxes of ``truth`` as (x, y, width, height) with the digits of the file, for metrics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,9 @@ from faster_rcnn.structures import Detections
 
 def truths_of(records: Sequence[ImageRecord]) -> list[TruthOfImage]:
     """What is to be found in each image."""
-    return [TruthOfImage(record.image_id, record.size, record.truth, record.areas) for record in records]
+    return [
+        TruthOfImage(record.image_id, record.size, record.truth, record.areas, record.boxes_xywh) for record in records
+    ]
 
 
 def measure_split(split: Split, detections: Mapping[int, Detections | ExactDetections]) -> Metrics:

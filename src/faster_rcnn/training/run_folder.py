@@ -67,7 +67,7 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file at once."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_config(folder: Path, config: Config) -> None:

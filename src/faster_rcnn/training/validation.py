@@ -27,30 +27,25 @@ class Validation:
 def validate(
     model: FasterRCNN, split: Split, batches: Iterable[list[TrainingImage]], precision: torch.dtype
 ) -> Validation:
-    """Run the detector over unchanged images; the mode of the model is as before afterwards.
+    """Run the detector over unchanged images.
 
     The means are over images: every batch counts by its length. Sampling has the same seeds in every epoch.
     """
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     sums: dict[str, float] = {}
     found: dict[int, Detections] = {}
     images = 0
-    try:
-        for batch in batches:
-            with computing_in(precision, device):
-                losses, detections = model.validate(
-                    [one.pixels.to(device) for one in batch],
-                    [one.truth.to(device) for one in batch],
-                    [one.seed for one in batch],
-                )
-            for name, value in losses.named().items():
-                sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
-            images += len(batch)
-            for one, each in zip(batch, detections, strict=True):
-                boxes = rescale_boxes(each.boxes, size_of(one.pixels), split.records[one.index].size)
-                found[one.index] = Detections(boxes, each.scores, each.labels).to("cpu")
-    finally:
-        model.train(training)
+    for batch in batches:
+        with computing_in(precision, device):
+            losses, detections = model.validate(
+                [one.pixels.to(device) for one in batch],
+                [one.truth.to(device) for one in batch],
+                [one.seed for one in batch],
+            )
+        for name, value in losses.named().items():
+            sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
+        images += len(batch)
+        for one, each in zip(batch, detections, strict=True):
+            boxes = rescale_boxes(each.boxes, size_of(one.pixels), split.records[one.index].size)
+            found[one.index] = Detections(boxes, each.scores, each.labels).to("cpu")
     return Validation({name: value / max(images, 1) for name, value in sums.items()}, found)
