@@ -10,8 +10,9 @@ READY := .venv/ready
 demo: $(READY)
 	$(BIN)/faster-rcnn demo
 
+# One process per processor: each test computes on one thread.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # Format, lint, types.
 check: $(READY)
