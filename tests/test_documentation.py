@@ -95,19 +95,16 @@ def module_of(path: Path) -> ModuleType:
     return importlib.import_module(".".join(path.resolve().relative_to(ROOT / "src").with_suffix("").parts))
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
     """A folder with all that the README's commands speak of; ``runs/cells`` holds a tiny detector."""
-    place = tmp_path_factory.mktemp("workplace")
     for name in ("cells", "more"):
-        make_squares(place / name, {"train": 4, "val": 2, "test": 2}, seed=len(name))
+        make_squares(tmp_path / name, {"train": 4, "val": 2, "test": 2}, seed=len(name))
     for name in ("photos/a.jpg", "photos/b.png", "slides/a.png", "slide.png", "photo.jpg"):
-        image_file(place / name)
-    (place / "runs" / "cells").mkdir(parents=True)
-    model_file(place / "runs" / "cells" / "best.safetensors", ClassMap(("dark", "light"), (3, 7)))
-    peer = build_peer("torchvision:fasterrcnn_resnet50_fpn", outputs=3, seed=0)
-    torch.save(peer.state_dict(), place / "checkpoint.pth")
-    return place
+        image_file(tmp_path / name)
+    (tmp_path / "runs" / "cells").mkdir(parents=True)
+    model_file(tmp_path / "runs" / "cells" / "best.safetensors", ClassMap(("dark", "light"), (3, 7)))
+    return tmp_path
 
 
 def run(command: str) -> int:
@@ -122,6 +119,8 @@ def run(command: str) -> int:
 
 def test_commands_run_in_the_order_of_the_readme(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
+    peer = build_peer("torchvision:fasterrcnn_resnet50_fpn", outputs=3, seed=0)
+    torch.save(peer.state_dict(), "checkpoint.pth")
     for command in commands():
         if command in NOT_RUN:
             continue
@@ -155,8 +154,8 @@ def test_what_is_not_run_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("command", [*commands(), *inline_commands()])
-def test_every_command_is_understood(command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
+def test_every_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     match shlex.split(command.partition(" > ")[0]):
         case ["faster-rcnn", *arguments]:
             _, bound, _ = cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
