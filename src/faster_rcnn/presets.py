@@ -13,7 +13,7 @@ def small() -> Config:
     return Config(
         preset="small",
         image=ImageConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-        # The two stages down to stride 4 hold 0.5 % of the body's weights and its largest maps: not worth their backward.
+        # The two stages down to stride 4: 0.5 % of the body's weights, and its largest maps to go back through.
         backbone=BackboneConfig(weights="imagenet", norm_epsilon=1e-3, frozen_stages=2),
         roi=RoiConfig(samples_per_image=256),
     )
