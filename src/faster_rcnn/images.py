@@ -57,10 +57,10 @@ def resize(
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "3 height width"]:
     """RGB of 8 bits, or float in 0..1, to roughly zero mean and unit spread per channel."""
-    scale = 255.0 if pixels.dtype == torch.uint8 else 1.0
-    shift = torch.tensor(mean, device=pixels.device).mul(scale)[:, None, None]
-    spread = torch.tensor(std, device=pixels.device).mul(scale)[:, None, None]
-    return (pixels.float() - shift) / spread
+    shares = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+    shift = torch.tensor(mean, device=pixels.device)[:, None, None]
+    spread = torch.tensor(std, device=pixels.device)[:, None, None]
+    return (shares - shift) / spread
 
 
 def pad_to_batch(images: Sequence[Float[Tensor, "3 _ _"]], multiple: int) -> ImageBatch:

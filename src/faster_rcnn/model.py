@@ -61,11 +61,13 @@ class FasterRCNN(nn.Module):
         An image's detections do not depend on its neighbours: only images of one padded shape share a batch, and
         batch norm is in the mode of inference whatever the mode of the model, which stays as it is.
         """
-        resized = [resize(each, self.image.short_side, self.image.long_side, self.image.resize) for each in images]
+        prepared = [self._prepare(each) for each in images]
         found: dict[int, Detections] = {}
-        for group in _of_equal_shape(resized, largest_stride(self.backbone.strides)):
-            for index, detections in zip(group, self._detect_batch([resized[i] for i in group]), strict=True):
-                boxes = rescale_boxes(detections.boxes, size_of(resized[index]), size_of(images[index]))
+        stride = largest_stride(self.backbone.strides)
+        for group in _of_equal_shape(prepared, stride):
+            batch = pad_to_batch([prepared[index] for index in group], stride)
+            for index, detections in zip(group, self._detect_batch(batch), strict=True):
+                boxes = rescale_boxes(detections.boxes, size_of(prepared[index]), size_of(images[index]))
                 found[index] = Detections(boxes, detections.scores, detections.labels)
         return [found[index] for index in range(len(images))]
 
@@ -89,8 +91,14 @@ class FasterRCNN(nn.Module):
         normalised = [normalise(each, self.image.mean, self.image.std) for each in images]
         return pad_to_batch(normalised, largest_stride(self.backbone.strides))
 
-    def _detect_batch(self, images: Sequence[Tensor]) -> list[Detections]:
-        batch = self.batch(images)
+    def _prepare(self, pixels: Tensor) -> Tensor:
+        """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used."""
+        short_side, long_side, method = self.image.short_side, self.image.long_side, self.image.resize
+        if method == "plain":
+            return resize(normalise(pixels, self.image.mean, self.image.std), short_side, long_side, method)
+        return normalise(resize(pixels, short_side, long_side, method), self.image.mean, self.image.std)
+
+    def _detect_batch(self, batch: ImageBatch) -> list[Detections]:
         with _evaluating(self):
             features = self.backbone(batch.pixels)
             output, anchors = self.rpn(features), self.rpn.anchors(features, batch)

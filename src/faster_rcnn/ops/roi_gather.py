@@ -47,8 +47,10 @@ def _samples(
     Samples lie evenly inside a bin. Each reads the two features around it; beyond the outermost feature it reads that
     one, and more than one cell outside the map it reads nothing. Regions are at least one cell long.
     """
-    place = (torch.arange(side * ratio, device=low.device) + 0.5) / (ratio * side)
-    at = low[:, None] + place * (high - low).clamp(min=1)[:, None]
+    bins = ((high - low).clamp(min=1) / side)[:, None]
+    place = torch.arange(side * ratio, device=low.device)
+    # In torchvision's order of operations, so that samples lie where its own do to the last bit.
+    at = low[:, None] + place // ratio * bins + (place % ratio + 0.5) * bins / ratio
     inside = (at >= -1) & (at <= limit)
     at = at.clamp(0, limit - 1)
     before = at.floor()
