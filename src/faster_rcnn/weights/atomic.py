@@ -13,6 +13,9 @@ from faster_rcnn.errors import MachineError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, the quota or the largest file size is used up."""
 
+TORCH_SAVE = "inline_container"
+"""In the RuntimeError by which torch.save tells, without a number, that it could not write."""
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -53,8 +56,7 @@ def _flush(path: Path) -> None:
 def _fault(error: OSError | RuntimeError, path: Path) -> MachineError | None:
     """What went wrong with the disk, in one line; ``None`` for a fault of another kind."""
     kept = "; the old file is kept" if path.exists() else ""
-    # torch.save tells of a full disk by a RuntimeError without a number.
-    if (isinstance(error, OSError) and error.errno in NO_SPACE) or "PytorchStreamWriter" in str(error):
+    if (isinstance(error, OSError) and error.errno in NO_SPACE) or TORCH_SAVE in str(error):
         return MachineError(f"no space left to write {path}{kept}; free some and run the command again", code="E133")
     if isinstance(error, OSError):
         return MachineError(f"cannot write {path}: {error.strerror or error}{kept}")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models import detection
+
+from faster_rcnn.errors import MachineError, ModelFileError
+from faster_rcnn.jobs import import_weights as job
+from faster_rcnn.presets import preset
+from faster_rcnn.weights import published
+from faster_rcnn.weights.model_file import load_model
+
+LAYOUT = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+def checkpoint(outputs: int) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    peer = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=outputs)
+    state: dict[str, Tensor] = peer.state_dict()
+    return state
+
+
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "peer.pth"
+    torch.save({"model": checkpoint(4), "epoch": 3}, path)  # as torchvision's own scripts wrap it
+    return path
+
+
+def test_a_checkpoint_becomes_a_model_file(
+    three_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pets.safetensors"
+    assert job.run(three_classes, layout=LAYOUT, classes="cat,dog,cow", out=out) == 0
+    loaded = load_model(out)
+    assert loaded.classes.names == ("cat", "dog", "cow")
+    assert loaded.config == preset("mobile-320")
+    foreign = checkpoint(4)
+    # torchvision's background is class 0, ours is the last; the four rows of background's box are gone.
+    torch.testing.assert_close(loaded.model.roi.classes.bias[0], foreign["roi_heads.box_predictor.cls_score.bias"][1])
+    torch.testing.assert_close(loaded.model.roi.classes.bias[3], foreign["roi_heads.box_predictor.cls_score.bias"][0])
+    torch.testing.assert_close(loaded.model.roi.deltas.weight, foreign["roi_heads.box_predictor.bbox_pred.weight"][4:])
+    assert "read it back and found it equal" in capsys.readouterr().err
+
+
+def test_cocos_outputs_keep_their_ids_and_holes(tmp_path: Path) -> None:
+    torch.save(checkpoint(91), tmp_path / "coco.pth")
+    job.run(tmp_path / "coco.pth", layout=LAYOUT, classes=None, out=tmp_path / "coco.safetensors")
+    classes = load_model(tmp_path / "coco.safetensors").classes
+    assert classes.ids == tuple(range(1, 91))
+    assert [classes.ids[label] for label in classes.holes] == [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
+    assert classes.names[classes.label_of(90)] == "toothbrush"
+
+
+@pytest.mark.parametrize(
+    ("layout", "classes", "message"),
+    [
+        (LAYOUT, None, "the file has 3 classes without names and COCO has 90"),
+        (LAYOUT, "cat,dog", "names 2 classes, the file has 3, background not counted"),
+        (LAYOUT, "cat,dog,cat", "names 'cat' twice"),
+        ("torchvision:fasterrcnn_resnet50_fpn", "a,b,c", "tensors look like --layout .*mobilenet_v3_large_fpn"),
+        ("torchvision:fasterrcnn", "a,b,c", "there is no layout 'torchvision:fasterrcnn'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    three_classes: Path, tmp_path: Path, layout: str, classes: str | None, message: str
+) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        job.run(three_classes, layout=layout, classes=classes, out=tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
+    torch.save({"model": Path("a class of somebody")}, tmp_path / "evil.pth")
+    with pytest.raises(ModelFileError, match="holds other objects than tensors; it is not imported"):
+        job.run(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
+
+
+def test_published_weights_without_a_network_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(MachineError, match=r"could not be fetched from https://.*faster-rcnn import FILE") as raised:
+        published.resolve_model(LAYOUT)
+    assert raised.value.exit_code == 5
+    assert "\n" not in str(raised.value)
+
+
+def test_published_weights_are_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: checkpoint(91))
+    loaded = published.resolve_model(LAYOUT)
+    assert len(loaded.classes) == 90
+    assert loaded.config == preset("mobile-320")
+
+
+def test_published_resnet_weights_have_an_epsilon_of_their_own() -> None:
+    assert published.EPSILON_OF == {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
+    assert preset("base").backbone.norm_epsilon == 1e-5

