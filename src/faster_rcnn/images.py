@@ -68,7 +68,7 @@ def pad_to_batch(images: Sequence[Float[Tensor, "3 _ _"]], multiple: int) -> Ima
     sizes = tuple(size_of(image) for image in images)
     height = _round_up(max(size.height for size in sizes), multiple)
     width = _round_up(max(size.width for size in sizes), multiple)
-    pixels = images[0].new_zeros(len(images), 3, height, width).to(memory_format=torch.channels_last)
+    pixels = images[0].new_zeros(len(images), 3, height, width)
     for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
         pixels[index, :, : size.height, : size.width] = image
     return ImageBatch(pixels, sizes)

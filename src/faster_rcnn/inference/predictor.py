@@ -45,7 +45,9 @@ class Predictor:
         self, loaded: LoadedModel, device: torch.device, precision: torch.dtype, batch: int | None = None
     ) -> None:
         """Move the detector to where it works; ``batch`` images at most are looked at together."""
-        loaded.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
+        # Channels last is the faster order for bfloat16; in float32 the order of torchvision keeps its last bits.
+        order = torch.channels_last if precision == torch.bfloat16 else torch.contiguous_format
+        loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
         self.model = loaded.model.eval()
         self.classes = loaded.classes
         self.config = loaded.config

@@ -43,7 +43,9 @@ def select_detections(
     A proposal gives one candidate for each class whose score is above the floor; background, the last output, gives
     none. Only candidates are decoded.
     """
-    scores = logits.float().softmax(dim=1)[:, :-1]
+    # Background first, as torchvision has it: the order of a sum decides its last bit, and that bit which of two
+    # nearly equal boxes survives suppression.
+    scores = logits.float().roll(1, dims=1).softmax(dim=1)[:, 1:]
     if rule.holes:
         scores[:, list(rule.holes)] = 0
     proposal, label = torch.nonzero(scores > rule.score_floor, as_tuple=True)
