@@ -14,7 +14,7 @@ from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.digits import CREDITS, SIZE, make_digits
 from faster_rcnn.jobs.train import train
 
-EPOCHS = 10
+EPOCHS = 5
 SETTINGS = (
     f"image.short_side={SIZE.height}",  # the pictures are used as they are
     f"image.long_side={SIZE.width}",
