@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from faster_rcnn.data.augment import colour_matrix, draw, flip, jitter_scale, photometric
-from faster_rcnn.structures import GroundTruth
+import tiny
+from faster_rcnn.data.augment import colour_matrix, draw, flip, jitter_scale, photometric, place_on_canvas
+from faster_rcnn.structures import GroundTruth, ImageSize
 
 
 def generator(seed: int = 0) -> Generator:
@@ -114,3 +115,47 @@ def test_scale_factors_cover_their_range_evenly_in_logarithm() -> None:
 def test_draw_stays_in_its_range() -> None:
     one = generator()
     assert all(3 <= draw(one, 3, 5) <= 5 for _ in range(100))
+
+
+def test_a_larger_image_is_cut_to_the_canvas_and_its_truths_with_it() -> None:
+    pixels = torch.arange(3 * 8 * 10, dtype=torch.uint8).reshape(3, 8, 10)
+    truth = tiny.truth_of([[0, 0, 10, 8], [0, 0, 1, 1], [4, 4, 6, 6]], [0, 1, 2])
+    for seed in range(20):
+        one = torch.Generator().manual_seed(seed)
+        placed, kept = place_on_canvas(pixels, truth, ImageSize(6, 5), (0.5, 0.5, 0.5), one)
+        # Wherever the window lay, the pixels under it are the image's own.
+        down = int((pixels[0, :, 0] == placed[0, 0, 0] - placed[0, 0, 0] % 10).nonzero()[0, 0])
+        right = int(placed[0, 0, 0] % 10)
+        assert torch.equal(placed, pixels[:, down : down + 6, right : right + 5])
+        # The whole image is a truth: what is left of it is the canvas, 30 of 80 pixels, more than 30 %.
+        torch.testing.assert_close(kept.boxes[0], torch.tensor([0.0, 0.0, 5.0, 6.0]))
+        assert not kept.ignored[0]
+        assert (1 in kept.labels) == (down == 0 and right == 0)  # the corner's pixel is there only if the corner is
+
+
+def test_a_truth_of_which_little_is_left_is_ignored() -> None:
+    truth = tiny.truth_of([[0, 0, 20, 4]])
+    pixels = torch.zeros(3, 4, 20, dtype=torch.uint8)
+    _, kept = place_on_canvas(pixels, truth, ImageSize(4, 5), (0, 0, 0), torch.Generator().manual_seed(0))
+    assert kept.ignored.tolist() == [True]  # 5 of 20 columns, a quarter, are left
+
+
+def test_a_smaller_image_is_surrounded_by_the_given_colour() -> None:
+    pixels = torch.full((3, 2, 3), 9, dtype=torch.uint8)
+    one = torch.Generator().manual_seed(3)
+    placed, kept = place_on_canvas(pixels, tiny.truth_of([[0, 0, 3, 2]]), ImageSize(6, 8), (1.0, 0.5, 0.0), one)
+    x1, y1, x2, y2 = (int(value) for value in kept.boxes[0])
+    assert (x2 - x1, y2 - y1) == (3, 2)
+    assert (placed[:, y1:y2, x1:x2] == 9).all()
+    assert int((placed[0] == 255).sum()) == 6 * 8 - 6
+    assert placed[1].max() == 127
+
+
+def test_placing_is_a_function_of_the_generator() -> None:
+    pixels = torch.randint(0, 256, (3, 9, 9), dtype=torch.uint8)
+    truth = tiny.truth_of([[1, 1, 8, 8]])
+    first, again = (
+        place_on_canvas(pixels, truth, ImageSize(5, 5), (0, 0, 0), torch.Generator().manual_seed(7))[0]
+        for _ in range(2)
+    )
+    assert torch.equal(first, again)

@@ -1,0 +1,76 @@
+"""The fast way of RoI align agrees with torchvision's kernel, forwards and backwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align as torchvision_roi_align
+
+from faster_rcnn.ops.roi_gather import roi_align_by_gathering
+from faster_rcnn.ops.roi_pool import roi_align
+
+IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE = 2, 5, 9, 13, 4
+
+
+def some_regions() -> Tensor:
+    """Inside the map, across each of its borders, far outside, without area, and larger than the image."""
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.rand(40, 2, generator=generator) * torch.tensor([70.0, 50.0]) - 12
+    sides = torch.rand(40, 2, generator=generator) * 40
+    special = torch.tensor([[-90.0, -90, -60, -50], [10, 10, 10, 10], [-100, -100, 200, 200], [51.9, 35.9, 52, 36]])
+    boxes = torch.cat([torch.cat([corners, corners + sides], dim=1), special])
+    return torch.cat([(torch.arange(len(boxes)) % IMAGES)[:, None].float(), boxes], dim=1)
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_forwards_and_backwards(ratio: int, order: torch.memory_format) -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).to(memory_format=order)
+    mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
+    found = roi_align_by_gathering(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio)
+    expected = torchvision_roi_align(theirs, some_regions(), 3, 1 / STRIDE, ratio, aligned=False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    weights = torch.randn_like(expected)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_added_up_in_float32() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).bfloat16()
+    found = roi_align_by_gathering(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
+    expected = torchvision_roi_align(features.float(), some_regions(), 3, 1 / STRIDE, 2, aligned=False)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)  # 8 bits of a number near 1: 0.004
+
+
+def test_the_same_bits_in_every_run() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
+    gradients = []
+    for _ in range(2):
+        features.grad = None
+        roi_align_by_gathering(
+            features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2
+        ).square().sum().backward()
+        gradients.append(features.grad)
+    assert torch.equal(gradients[0], gradients[1])
+
+
+def test_no_regions() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
+    pooled = roi_align_by_gathering(features, torch.zeros(0, 5), stride=STRIDE, side=3, sampling_ratio=2)
+    assert pooled.shape == (0, CHANNELS, 3, 3)
+    pooled.sum().backward()
+    assert features.grad is not None
+    assert features.grad.abs().sum() == 0
+
+
+def test_float32_inference_is_torchvisions_kernel_and_training_is_ours() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS)
+    expected = torchvision_roi_align(features, some_regions(), 3, 1 / STRIDE, 2, aligned=False)
+    with torch.no_grad():
+        exact = roi_align(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
+    assert torch.equal(exact, expected)
+    trained = roi_align(features.requires_grad_(), some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
+    torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-6)
