@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from timm.layers.conv2d_same import Conv2dSame
-from torch import nn
+from torch import Tensor, nn
 
 from faster_rcnn.backbone.depthwise import DepthwiseConv2d, replace_slow_depthwise
 
@@ -20,7 +20,7 @@ def test_forwards_and_backwards(kernel: int, stride: int, same: bool, half: bool
     plain = kind(6, 6, kernel, stride, 0 if same else kernel // 2, groups=6, bias=False)
     fast = DepthwiseConv2d(copy.deepcopy(plain))
     features = torch.randn(2, 6, 11, 14)
-    results = []
+    results: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
     for layer in (plain, fast):
         layer.weight.grad = None
         given = features.clone().requires_grad_()
@@ -28,10 +28,12 @@ def test_forwards_and_backwards(kernel: int, stride: int, same: bool, half: bool
             output = layer(given)
         output.float().square().sum().backward()
         results.append((output.float(), given.grad, layer.weight.grad))
-    tolerance = {"rtol": 0.05, "atol": 0.3} if half else {"rtol": 1e-5, "atol": 1e-5}
+    rtol, atol = (0.05, 0.3) if half else (1e-5, 1e-5)
     for mine, theirs in zip(results[1], results[0], strict=True):
-        torch.testing.assert_close(mine, theirs, **tolerance)
-    assert results[1][2].dtype == torch.float32
+        torch.testing.assert_close(mine, theirs, rtol=rtol, atol=atol)
+    gradient = results[1][2]
+    assert gradient is not None
+    assert gradient.dtype == torch.float32
 
 
 def test_only_slow_ones_are_replaced_and_names_stay() -> None:

@@ -47,13 +47,15 @@ def test_bfloat16_is_added_up_in_float32() -> None:
 
 def test_the_same_bits_in_every_run() -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
-    gradients = []
+    gradients: list[Tensor | None] = []
     for _ in range(2):
         features.grad = None
         roi_align_by_gathering(
             features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2
         ).square().sum().backward()
         gradients.append(features.grad)
+    assert gradients[0] is not None
+    assert gradients[1] is not None
     assert torch.equal(gradients[0], gradients[1])
 
 

@@ -16,7 +16,7 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.model import build_model
 from faster_rcnn.structures import Losses
-from faster_rcnn.training import run_folder
+from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.loop import Interrupted, Progress, Run, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer
@@ -126,7 +126,10 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares: Path, tm
         assert {**one, "training_seconds": ""} == {**other, "training_seconds": ""}
 
 
-def test_the_best_model_is_of_the_epoch_with_the_highest_ap(squares: Path, tmp_path: Path) -> None:
+def test_the_best_model_is_of_the_epoch_with_the_highest_ap(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)  # the last model of every epoch is on the disk
     run = prepared(squares, tmp_path / "run", epochs=3)
     kept: list[bytes] = []
 
@@ -177,3 +180,18 @@ def test_the_state_holds_plain_values_only(squares: Path, tmp_path: Path) -> Non
     state = torch.load(tmp_path / "run/state.pt", weights_only=True)
     json.dumps(state["progress"])
     assert sorted(state) == ["average", "model", "optimizer", "progress", "random"]
+
+
+def test_last_model_and_state_are_written_every_so_often_and_at_the_end(squares: Path, tmp_path: Path) -> None:
+    run = prepared(squares, tmp_path / "run", epochs=3)
+    steps: list[int] = []
+
+    class Looks(Silent):
+        def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
+            state = run_folder.read_state(tmp_path / "run")
+            assert state is not None
+            steps.append(state["progress"]["step"])
+
+    run_training(run, scripted(0.1, 0.2, 0.3), Looks(), lambda: 0)
+    # Five steps an epoch: the first state is written, the second epoch ends within seconds, the third is the last.
+    assert steps == [5, 5, 15]

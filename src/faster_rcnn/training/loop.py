@@ -5,6 +5,7 @@ Approximate joint training (section 3.2): one step trains both stages, and the p
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -81,11 +82,17 @@ class Run:
     val_split: Split | None
     precision: torch.dtype
     progress: Progress
+    saved_at: float = -math.inf
+    """When the last model and the state were written, by the clock of ``time.monotonic``."""
 
     @property
     def product(self) -> FasterRCNN:
         """The model that is validated and saved: the averaged one where averaging is on."""
         return self.average.model if self.average else self.model
+
+
+SECONDS_BETWEEN_STATES = 30.0
+"""A state is some hundred megabytes: on a small data set, writing it every epoch would take as long as training."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -99,7 +106,8 @@ class Interrupted(KeyboardInterrupt):
 def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[], int]) -> str:
     """Train until the last epoch or until validation stops improving; returns why it ended.
 
-    After every epoch the folder holds the best and the last model, the state, and one more line of metrics.
+    After every epoch the folder holds the best model and one more line of metrics; the last model and the state are
+    at most ``SECONDS_BETWEEN_STATES`` and an epoch old.
 
     Raises:
         DivergedError: a loss or gradient stopped being finite; the state before that step is saved.
@@ -119,6 +127,7 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
         _save_epoch(run, best)
         report.epoch_ends(row, best)
         if run.val is not None and settings.patience and progress.epoch - 1 - progress.best_epoch >= settings.patience:
+            _save_last(run)
             return f"no better AP for {settings.patience} epochs"
     return "all epochs are done"
 
@@ -169,7 +178,7 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
         report.step_ends(losses, lr)
         if stop():
             progress.training_seconds += time.perf_counter() - start
-            _save_state(run)
+            _save_last(run)
             raise Interrupted(stop())
     progress.training_seconds += time.perf_counter() - start
 
@@ -194,11 +203,19 @@ def _validate_epoch(run: Run, measure: Measure) -> dict[str, Any]:
 
 
 def _save_epoch(run: Run, best: bool) -> None:
-    save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
+    """Metrics and a better model at once; what a crash would cost, the last model and the state, every so often."""
+    run_folder.write_metrics(run.folder, run.progress.rows)
     if best:
         save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
-    run_folder.write_metrics(run.folder, run.progress.rows)
+    now = time.monotonic()
+    if run.progress.epoch == run.config.training.epochs or now - run.saved_at >= SECONDS_BETWEEN_STATES:
+        _save_last(run)
+
+
+def _save_last(run: Run) -> None:
+    save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
     _save_state(run)
+    run.saved_at = time.monotonic()
 
 
 def _save_state(run: Run) -> None:
