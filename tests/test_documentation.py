@@ -225,7 +225,7 @@ def test_departures_are_settings_of_the_default() -> None:
     config: Any = PRESETS["small"]()
     values: dict[str, Any] = {name: reduce(getattr, name.split("."), config) for names in named for name in names}
     shown = ("image.short_side", "rpn.proposals_after_nms_training", "roi.samples_per_image", "roi.negative_iou")
-    assert [values[name] for name in shown] == [416, 1000, 512, 0.5]
+    assert [values[name] for name in shown] == [416, 1000, 256, 0.5]
     assert (values["rpn.box_loss_beta"], values["training.weight_decay"]) == (1 / 9, 1e-4)
     assert (values["rpn.objectness"], values["roi.pooling"]) == ("logit", "align")
 
