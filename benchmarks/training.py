@@ -24,11 +24,11 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingImage, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.model import build_model
 from faster_rcnn.presets import preset
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step

@@ -16,14 +16,14 @@ FLOORS = (
     (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
     (("ops", "devices"),),
     (("images",), ("backbone",), ("rpn",), ("roi",)),
-    (("model",),),
+    (("model",), ("building",)),
     (("data",), ("weights",), ("evaluation",), ("drawing",)),
     (("training",), ("inference",), ("explain",)),
     (("jobs",),),
     (("detector",), ("__init__",), ("cli",), ("__main__",)),
 )
-"""Floor by floor; a tuple in a floor is a part. Only the parts of the lowest and highest floor may use earlier ones."""
-ORDERED = {0, 7}
+"""Floor by floor; a tuple in a floor is a part. Only the parts of ordered floors may use earlier ones."""
+ORDERED = {0, 3, 7}
 
 LAZY_DOORS = ("cli", "__init__", "jobs")
 """Where torch and the jobs are imported late, so that ``--help`` answers at once."""

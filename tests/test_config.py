@@ -17,9 +17,10 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
+from faster_rcnn.building import build_model
 from faster_rcnn.config import Config, ImageConfig, RpnConfig, Section
 from faster_rcnn.errors import OptionError
-from faster_rcnn.model import FasterRCNN, build_model
+from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.structures import ImageBatch, ImageSize
 from tiny import tiny_config

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from faster_rcnn import cli, errors
+from faster_rcnn.building import build_model
 from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.model import build_model
 from faster_rcnn.presets import PRESETS
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.torchvision_layout import LAYOUTS

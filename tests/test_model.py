@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from faster_rcnn.building import build_model
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import resize
-from faster_rcnn.model import FasterRCNN, build_model
+from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import GroundTruth, Losses
 from tiny import assert_equal_detections, decided_model, random_image, tiny_config, tiny_model, truth_of
 

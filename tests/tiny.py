@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from faster_rcnn.building import build_model
 from faster_rcnn.config import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
-from faster_rcnn.model import FasterRCNN, build_model
+from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import Anchors, Detections, GroundTruth
 
 

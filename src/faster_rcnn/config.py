@@ -1,11 +1,11 @@
 """Every setting of the detector and its training, each with its unit and its source.
 
-Sections follow the code: ``image``, ``backbone``, ``rpn``, ``roi``, ``data``, ``training``. ``faster-rcnn config``
-prints them; ``--config FILE`` reads them back; ``--set section.key=value`` changes one. Settings reach functions as
-plain numbers: only ``model.build_model`` and the jobs read this file.
+Sections follow the code: ``detector``, ``image``, ``backbone``, ``rpn``, ``roi``, ``data``, ``training``.
+``faster-rcnn config`` prints them; ``--config FILE`` reads them back; ``--set section.key=value`` changes one. Settings
+reach functions as plain numbers: only ``building.build_model`` and the jobs read this file.
 
 Sources: FRCNN = Faster R-CNN (arXiv 1506.01497v3), Fast = Fast R-CNN (1504.08083), FPN (1612.03144),
-Mask = Mask R-CNN (1703.06870), TV = torchvision's detection models.
+Mask = Mask R-CNN (1703.06870), TV = torchvision's detection models, D2 = Detectron2's model zoo.
 """
 
 from __future__ import annotations
@@ -14,11 +14,25 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+Padding = Literal["zeros", "reflect", "replicate", "circular"]
+BoxLossKind = Literal["smooth_l1", "l1", "giou", "ciou"]
+
 
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DetectorConfig(Section):
+    """Which of the two stages there are."""
+
+    kind: Literal["faster-rcnn", "fast-rcnn", "rpn"] = "faster-rcnn"
+    """Both stages; the second one on proposals from outside (Fast); or the first one alone, which finds objects."""
+    selective_search: Literal["fast", "quality"] = "fast"
+    """Mode of selective search, where ``fast-rcnn`` is given no proposals (Uijlings et al., IJCV 2013, section 5)."""
+    outside_proposals: PositiveInt = 2000
+    """Proposals from outside that are used of one image, best first (Fast, 5.5: 2000)."""
 
 
 class ImageConfig(Section):
@@ -30,6 +44,10 @@ class ImageConfig(Section):
     """Pixels that the longer side may have at most."""
     resize: Literal["antialias", "plain"] = "antialias"
     """``antialias``: 8-bit with antialiasing, fast and smooth; ``plain``: float bilinear without it, as TV does."""
+    size_rounding: Literal["down", "nearest"] = "down"
+    """How the sides after resizing become whole pixels (TV: down; D2: nearest)."""
+    multiple_of: int = Field(0, ge=0)
+    """Images are padded to multiples of this; 0 is the backbone's stride (TV: 32; D2's C4 and DC5: 1, no padding)."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Subtracted per RGB channel, of values 0..1 (ImageNet)."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -41,8 +59,14 @@ class BackboneConfig(Section):
 
     body: str = "tf_efficientnet_lite0"
     """A timm model name, or ``torchvision:mobilenet_v3_large``."""
+    neck: Literal["pyramid", "none"] = "pyramid"
+    """A feature pyramid over all ``levels`` (FPN), or the features of the one level as they are (FRCNN, 3)."""
     levels: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1)
-    """Which of the body's feature maps enter the pyramid; 1 is stride 4 in most bodies."""
+    """Which of the body's feature maps enter the neck; 1 is stride 4 in most bodies."""
+    stride_in_1x1: bool = False
+    """Bottlenecks halve the resolution in their first 1x1 convolution, not in the 3x3 one (D2's R50 and R101)."""
+    dilated_last_stage: bool = False
+    """The body's last stage keeps the resolution and has its 3x3 kernels dilated by 2 (D2's DC5)."""
     weights: Literal["imagenet", "none"] = "none"
     """Where a new body starts: ImageNet weights (from an installed package, else fetched) or random numbers."""
     norm: Literal["frozen", "batch"] = "frozen"
@@ -55,6 +79,8 @@ class BackboneConfig(Section):
     """Channels of every pyramid level (FPN: 256)."""
     pyramid_norm: bool = False
     """Batch norm after the pyramid's convolutions (TV's v2 models)."""
+    pyramid_padding: Padding = "zeros"
+    """What lies around the features for the pyramid's 3x3 convolutions; zeros tell them where the border is."""
 
 
 class RpnConfig(Section):
@@ -62,30 +88,44 @@ class RpnConfig(Section):
 
     anchor_sizes: tuple[tuple[PositiveFloat, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
     """Square root of the anchors' area in pixels of the resized image, for each level (FPN, 4.1)."""
-    anchor_heights_over_widths: tuple[PositiveFloat, ...] = Field((0.5, 1.0, 2.0), min_length=1)
-    """Aspect ratios of the anchors at every level (FRCNN, 3.1.1)."""
+    anchor_heights_over_widths: tuple[PositiveFloat, ...] | tuple[tuple[PositiveFloat, ...], ...] = Field(
+        (0.5, 1.0, 2.0), min_length=1
+    )
+    """Aspect ratios of the anchors (FRCNN, 3.1.1): of every level, or a list for each level."""
     anchor_rounding: bool = True
     """Anchor corners around the centre are rounded to whole pixels (TV)."""
     anchor_stride: Literal["exact", "fitted"] = "exact"
     """Distance of anchors: the level's stride, or padded image size // feature size (TV; differs on P6)."""
+    anchor_offset: float = Field(0.0, ge=0, lt=1)
+    """Where in its cell an anchor's centre lies, in strides (TV, D2: 0; the authors' code of FRCNN: 0.5)."""
+    head: Literal["siblings", "joined", "branches"] = "siblings"
+    """Two 1x1 layers on the same features (FRCNN, 3.1); one layer for both; or 3x3 layers of its own for each."""
+    head_channels: int = Field(0, ge=0)
+    """Channels of the 3x3 convolutions; 0 is as many as the features have (FRCNN, 3.1: 512 for VGG16)."""
     head_convs: PositiveInt = 1
-    """3x3 convolutions before the two 1x1 ones (FRCNN: 1; TV's v2: 2)."""
+    """3x3 convolutions before the 1x1 ones (FRCNN: 1; TV's v2: 2)."""
+    head_padding: Padding = "zeros"
+    """What lies around the features for the 3x3 convolutions; zeros tell them where the border is."""
     objectness: Literal["logit", "softmax"] = "logit"
     """k outputs with a sigmoid, or 2k with a two-way softmax (FRCNN, 3.1.1 and its footnote)."""
     positive_iou: float = Field(0.7, gt=0, le=1)
     """Anchors at least this similar to a truth are positive (FRCNN, 3.1.2)."""
     negative_iou: float = Field(0.3, ge=0, le=1)
     """Anchors less similar than this to every truth are negative (FRCNN, 3.1.2)."""
+    crossing_anchors: Literal["train", "ignore"] = "train"
+    """Whether anchors that cross the image border take part in training (FRCNN, 3.3: ignored; TV: trained)."""
     samples_per_image: PositiveInt = 256
     """Anchors of one image that enter the losses (FRCNN, 3.1.3)."""
     positive_fraction: float = Field(0.5, gt=0, le=1)
     """At most this share of them is positive (FRCNN, 3.1.3: 1:1)."""
-    box_loss: Literal["smooth_l1"] = "smooth_l1"
-    """Loss of the transforms (Fast, Eq. 3)."""
+    box_loss: BoxLossKind = "smooth_l1"
+    """Loss of the transforms: smooth L1 (Fast, Eq. 3), L1, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
     box_loss_beta: float = Field(1 / 9, ge=0)
-    """Where smooth L1 turns from square to straight, in units of deltas (TV: 1/9)."""
+    """Where smooth L1 turns from square to straight, in units of deltas (TV: 1/9; FRCNN's authors: 1/9)."""
+    box_loss_normaliser: Literal["samples", "positions"] = "samples"
+    """N_reg of FRCNN's Eq. 1: the sampled anchors (TV), or the positions of the anchors (FRCNN, 3.1.2: about 2400)."""
     box_loss_weight: float = Field(1.0, ge=0)
-    """Lambda of FRCNN's Eq. 1, with both terms divided by the number of sampled anchors (TV: 1)."""
+    """Lambda of FRCNN's Eq. 1 (TV: 1; FRCNN, 3.1.2: 10, with N_reg positions)."""
     proposals_before_nms_training: PositiveInt = 1000
     """Best-scored anchors of each level that are decoded, in training (FPN, 4.1: 2000)."""
     proposals_after_nms_training: PositiveInt = 1000
@@ -105,18 +145,25 @@ class RpnConfig(Section):
 class RoiConfig(Section):
     """Second stage: Fast R-CNN on the proposals (Fast, section 2; FPN, section 4.2)."""
 
-    pooling: Literal["align", "pool"] = "align"
-    """``align``: bilinear samples at exact places (Mask, 3); ``pool``: maximum over rounded bins (Fast, 2.1)."""
+    pooling: Literal["align", "aligned-align", "pool"] = "align"
+    """``align``: bilinear samples (Mask, 3); ``aligned-align``: the same, half a feature up and left (D2's ROIAlignV2);
+    ``pool``: maximum over rounded bins (Fast, 2.1)."""
     pooled_side: PositiveInt = 7
     """Bins of a region along each side (Fast: 7)."""
-    sampling_ratio: PositiveInt = 2
-    """Samples of ``align`` along each side of a bin (TV: 2)."""
+    sampling_ratio: int = Field(2, ge=0)
+    """Samples of ``align`` along each side of a bin (TV: 2); 0 is one per feature that the bin is long (D2)."""
     canonical_size: PositiveFloat = 224.0
     """A region of this size in pixels reads pyramid level 4, of stride 16 (FPN, Eq. 1)."""
+    head: Literal["layers", "last_stage"] = "layers"
+    """Layers as below, or the body's next stage after ``backbone.levels``, averaged (C4: ResNet's conv5)."""
     head_convs: tuple[PositiveInt, ...] = ()
     """Channels of 3x3 convolutions with batch norm before the fully connected layers (TV's v2: four of 256)."""
     head_hidden: tuple[PositiveInt, ...] = (1024, 1024)
-    """Widths of the fully connected layers (FPN, 4.2: two of 1024)."""
+    """Widths of the fully connected layers (FPN, 4.2: two of 1024; Fast: fc6 and fc7 of 4096)."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of each fully connected layer's outputs that are dropped in training (VGG16's fc6 and fc7: 0.5)."""
+    class_agnostic: bool = False
+    """One transform per region, whatever its class, instead of one for each class (Fast, 2.1)."""
     samples_per_image: PositiveInt = 512
     """Regions of one image that enter the losses (FPN, 4.2: 512; Fast: 64)."""
     positive_fraction: float = Field(0.25, gt=0, le=1)
@@ -124,13 +171,15 @@ class RoiConfig(Section):
     positive_iou: float = Field(0.5, gt=0, le=1)
     """Regions at least this similar to a truth are positive (Fast, 2.3)."""
     negative_iou: float = Field(0.5, gt=0, le=1)
-    """Regions less similar than this to every truth are background (FRCNN, 4.2: from 0; Fast: from 0.1)."""
+    """Regions less similar than this to every truth are background (Fast, 2.3)."""
+    negative_iou_from: float = Field(0.0, ge=0, le=1)
+    """Regions less similar than this to every truth are not trained on (Fast, 2.3: 0.1; FRCNN's authors: 0)."""
     delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     """Multiply (dx, dy, dw, dh) so that their spread is about 1 (TV)."""
-    box_loss: Literal["smooth_l1"] = "smooth_l1"
-    """Loss of the transforms (Fast, Eq. 3)."""
+    box_loss: BoxLossKind = "smooth_l1"
+    """Loss of the transforms: smooth L1 (Fast, Eq. 3), L1, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
     box_loss_beta: float = Field(1 / 9, ge=0)
-    """Where smooth L1 turns from square to straight, in units of weighted deltas (TV: 1/9)."""
+    """Where smooth L1 turns from square to straight, in units of weighted deltas (TV: 1/9; Fast: 1)."""
     box_loss_weight: float = Field(1.0, ge=0)
     """Weight of the box loss; both losses are divided by the number of sampled regions (Fast, Eq. 1)."""
     score_floor: float = Field(0.05, ge=0, lt=1)
@@ -163,8 +212,12 @@ class DataConfig(Section):
 class TrainingConfig(Section):
     """How a detector is trained."""
 
+    scheme: Literal["joint", "alternating"] = "joint"
+    """Both stages at once (FRCNN, 3.2, approximate joint training), or FRCNN's four alternating steps."""
+    shared_layers: Literal["trained", "fixed"] = "trained"
+    """Whether the backbone is trained; steps 3 and 4 of alternating training keep it fixed (FRCNN, 3.2)."""
     epochs: PositiveInt = 12
-    """Passes over the training images."""
+    """Passes over the training images; of each step, in alternating training."""
     batch: PositiveInt = 4
     """Images per step."""
     lr: PositiveFloat = 0.08
@@ -208,6 +261,7 @@ class Config(Section):
 
     preset: str = "small"
     """The preset that the other values were taken from."""
+    detector: DetectorConfig = DetectorConfig()
     image: ImageConfig = ImageConfig()
     backbone: BackboneConfig = BackboneConfig()
     rpn: RpnConfig = RpnConfig()

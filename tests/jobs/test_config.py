@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from faster_rcnn.building import build_model
 from faster_rcnn.config import BackboneConfig, Config, DataConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs import config as job
 from faster_rcnn.jobs.settings import all_keys, resolve_config
-from faster_rcnn.model import build_model
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import save_model

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.model import build_model
 from faster_rcnn.structures import Losses
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel

@@ -4,8 +4,8 @@ import pytest
 import timm
 import torch
 
+from faster_rcnn.building import build_model
 from faster_rcnn.errors import MachineError, ModelFileError
-from faster_rcnn.model import build_model
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import pretrained

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.models import detection
 
+from faster_rcnn.building import build_model
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.model import build_model
 from faster_rcnn.presets import preset
 from faster_rcnn.weights.classes import coco_classes, read_classes
 from faster_rcnn.weights.model_file import stored_tensors

@@ -118,8 +118,8 @@ def _self_test() -> str:
     """One training step and one detection of a small new detector, on the best device and in its precision."""
     import torch
 
+    from faster_rcnn.building import build_model
     from faster_rcnn.devices import choose_device, choose_precision, computing_in
-    from faster_rcnn.model import build_model
     from faster_rcnn.structures import GroundTruth
     from faster_rcnn.training.step import training_step
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from faster_rcnn import __version__
+from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
@@ -26,7 +27,7 @@ from faster_rcnn.jobs.report import write_report
 from faster_rcnn.jobs.resuming import config_to_resume
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.training_display import TrainingDisplay
-from faster_rcnn.model import FasterRCNN, build_model
+from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.training import run_folder

@@ -1,0 +1,99 @@
+"""From settings to a detector with new weights: the one place where the parts meet their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from faster_rcnn.backbone.body import build_body
+from faster_rcnn.backbone.norm import set_norm_epsilon
+from faster_rcnn.backbone.pyramid import Backbone, FeaturePyramid
+from faster_rcnn.config import Config, RoiConfig, RpnConfig
+from faster_rcnn.errors import OptionError
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.roi.detections import DetectionFilter
+from faster_rcnn.roi.network import RegionClassifier, RegionHead
+from faster_rcnn.roi.pooling import Pooling
+from faster_rcnn.roi.targets import RegionSampling
+from faster_rcnn.rpn.network import RegionProposalNetwork
+from faster_rcnn.rpn.proposals import ProposalFilter
+from faster_rcnn.rpn.targets import AnchorSampling
+
+
+def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
+    """A detector with new weights.
+
+    ``num_classes`` is K, without background; ``holes`` are labels that are never reported.
+    """
+    body = build_body(config.backbone.body, config.backbone.levels, config.backbone.frozen_stages)
+    set_norm_epsilon(body, config.backbone.norm_epsilon)
+    pyramid = FeaturePyramid(body.channels, config.backbone.pyramid_channels, config.backbone.pyramid_norm)
+    backbone = Backbone(body, pyramid, frozen_norm=config.backbone.norm == "frozen")
+    return FasterRCNN(
+        backbone,
+        _build_rpn(config.rpn, config.backbone.pyramid_channels, backbone.strides),
+        _build_roi(config.roi, config.backbone.pyramid_channels, backbone.strides, num_classes, holes),
+        config.image,
+        training_filter=_proposal_filter(
+            config.rpn, config.rpn.proposals_before_nms_training, config.rpn.proposals_after_nms_training
+        ),
+        inference_filter=_proposal_filter(config.rpn, config.rpn.proposals_before_nms, config.rpn.proposals_after_nms),
+    )
+
+
+def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> RegionProposalNetwork:
+    per_level = {len(sizes) for sizes in config.anchor_sizes}
+    if len(config.anchor_sizes) != len(strides) or len(per_level) != 1 or 0 in per_level:
+        raise OptionError(
+            f"rpn.anchor_sizes has {[len(sizes) for sizes in config.anchor_sizes]} sizes per level; the backbone has "
+            f"{len(strides)} levels (strides {tuple(strides)}), and each needs the same number of sizes"
+        )
+    return RegionProposalNetwork(
+        channels,
+        convs=config.head_convs,
+        outputs_per_anchor=2 if config.objectness == "softmax" else 1,
+        anchor_sizes=config.anchor_sizes,
+        heights_over_widths=config.anchor_heights_over_widths,
+        anchor_rounding=config.anchor_rounding,
+        strides=strides,
+        fitted_strides=config.anchor_stride == "fitted",
+        sampling=AnchorSampling(
+            config.positive_iou, config.negative_iou, config.samples_per_image, config.positive_fraction
+        ),
+        box_loss_beta=config.box_loss_beta,
+        box_loss_weight=config.box_loss_weight,
+    )
+
+
+def _build_roi(
+    config: RoiConfig, channels: int, strides: Sequence[int], num_classes: int, holes: Sequence[int]
+) -> RegionClassifier:
+    # The subsampled coarsest level is for anchors only (FPN, section 4.1).
+    pooling = Pooling(
+        config.pooling, config.pooled_side, config.sampling_ratio, config.canonical_size, tuple(strides[:-1])
+    )
+    return RegionClassifier(
+        RegionHead(channels, config.pooled_side, config.head_convs, config.head_hidden),
+        num_classes=num_classes,
+        pooling=pooling,
+        sampling=RegionSampling(
+            config.positive_iou,
+            config.negative_iou,
+            config.samples_per_image,
+            config.positive_fraction,
+            config.delta_weights,
+        ),
+        detection_filter=DetectionFilter(
+            config.score_floor,
+            config.min_side,
+            config.nms_iou,
+            config.max_detections,
+            config.delta_weights,
+            tuple(holes),
+        ),
+        box_loss_beta=config.box_loss_beta,
+        box_loss_weight=config.box_loss_weight,
+    )
+
+
+def _proposal_filter(config: RpnConfig, before_nms: int, after_nms: int) -> ProposalFilter:
+    return ProposalFilter(before_nms, after_nms, config.nms_iou, config.min_side, config.score_floor)
