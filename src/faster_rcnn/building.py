@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from faster_rcnn.backbone.body import build_body
 from faster_rcnn.backbone.norm import set_norm_epsilon
 from faster_rcnn.backbone.pyramid import Backbone, FeaturePyramid
-from faster_rcnn.config import Config, RoiConfig, RpnConfig
+from faster_rcnn.backbone.stages import LastStage
+from faster_rcnn.config import BackboneConfig, Config, RoiConfig, RpnConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.detections import DetectionFilter
@@ -24,20 +25,52 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
 
     ``num_classes`` is K, without background; ``holes`` are labels that are never reported.
     """
-    body = build_body(config.backbone.body, config.backbone.levels, config.backbone.frozen_stages)
-    set_norm_epsilon(body, config.backbone.norm_epsilon)
-    pyramid = FeaturePyramid(body.channels, config.backbone.pyramid_channels, config.backbone.pyramid_norm)
-    backbone = Backbone(body, pyramid, frozen_norm=config.backbone.norm == "frozen")
+    backbone = _build_backbone(config.backbone)
+    with_rpn, with_roi = config.detector.kind != "fast-rcnn", config.detector.kind != "rpn"
+    channels = backbone.channels
+    stage = _last_stage(config) if with_roi and config.roi.head == "last_stage" else None
     return FasterRCNN(
         backbone,
-        _build_rpn(config.rpn, config.backbone.pyramid_channels, backbone.strides),
-        _build_roi(config.roi, config.backbone.pyramid_channels, backbone.strides, num_classes, holes),
+        _build_rpn(config.rpn, channels, backbone.strides) if with_rpn else None,
+        _build_roi(config.roi, channels, backbone.region_strides, num_classes, holes, stage) if with_roi else None,
         config.image,
         training_filter=_proposal_filter(
             config.rpn, config.rpn.proposals_before_nms_training, config.rpn.proposals_after_nms_training
         ),
         inference_filter=_proposal_filter(config.rpn, config.rpn.proposals_before_nms, config.rpn.proposals_after_nms),
     )
+
+
+def _build_backbone(config: BackboneConfig) -> Backbone:
+    body = build_body(
+        config.body,
+        config.levels,
+        config.frozen_stages,
+        stride_in_1x1=config.stride_in_1x1,
+        dilated_last_stage=config.dilated_last_stage,
+    )
+    set_norm_epsilon(body, config.norm_epsilon)
+    if config.neck == "none" and len(config.levels) != 1:
+        raise OptionError(f"backbone.neck=none takes one of the body's levels; backbone.levels is {config.levels}")
+    pyramid = None
+    if config.neck == "pyramid":
+        pyramid = FeaturePyramid(body.channels, config.pyramid_channels, config.pyramid_norm, config.pyramid_padding)
+    return Backbone(body, pyramid, frozen_norm=config.norm == "frozen")
+
+
+def _last_stage(config: Config) -> LastStage:
+    """What follows the one level of a backbone without neck, for regions."""
+    backbone = config.backbone
+    if backbone.neck != "none":
+        raise OptionError("roi.head=last_stage continues the body's own features: it needs backbone.neck=none")
+    stage = LastStage(
+        backbone.body,
+        backbone.levels[-1],
+        frozen_norm=backbone.norm == "frozen",
+        stride_in_1x1=backbone.stride_in_1x1,
+    )
+    set_norm_epsilon(stage, backbone.norm_epsilon)
+    return stage
 
 
 def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> RegionProposalNetwork:
@@ -65,12 +98,14 @@ def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> Regi
 
 
 def _build_roi(
-    config: RoiConfig, channels: int, strides: Sequence[int], num_classes: int, holes: Sequence[int]
+    config: RoiConfig,
+    channels: int,
+    strides: Sequence[int],
+    num_classes: int,
+    holes: Sequence[int],
+    stage: LastStage | None,
 ) -> RegionClassifier:
-    # The subsampled coarsest level is for anchors only (FPN, section 4.1).
-    pooling = Pooling(
-        config.pooling, config.pooled_side, config.sampling_ratio, config.canonical_size, tuple(strides[:-1])
-    )
+    pooling = Pooling(config.pooling, config.pooled_side, config.sampling_ratio, config.canonical_size, tuple(strides))
     return RegionClassifier(
         RegionHead(channels, config.pooled_side, config.head_convs, config.head_hidden),
         num_classes=num_classes,

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from faster_rcnn.structures import ImageBatch, ImageSize
+from faster_rcnn.structures import ImageBatch, ImageSize, Proposals
 
 ResizeMethod = Literal["antialias", "plain"]
 
@@ -78,6 +78,11 @@ def rescale_boxes(boxes: Float[Tensor, "boxes 4"], size: ImageSize, to: ImageSiz
     """Boxes from the frame of an image of one size to that of the same image at another size."""
     x, y = to.width / size.width, to.height / size.height
     return boxes * boxes.new_tensor([x, y, x, y])
+
+
+def rescale_proposals(proposals: Proposals, size: ImageSize, to: ImageSize) -> Proposals:
+    """The same for proposals; scores stay."""
+    return Proposals(rescale_boxes(proposals.boxes, size, to), proposals.scores)
 
 
 def _round_up(side: int, multiple: int) -> int:

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from faster_rcnn.backbone.pyramid import Backbone, largest_stride
+from faster_rcnn.backbone.pyramid import Backbone
 from faster_rcnn.config import ImageConfig
-from faster_rcnn.images import normalise, pad_to_batch, rescale_boxes, resize, size_of
+from faster_rcnn.images import normalise, pad_to_batch, rescale_boxes, rescale_proposals, resize, size_of
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
-from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, Losses
+from faster_rcnn.structures import Anchors, Detections, GroundTruth, ImageBatch, Losses, Proposals, RpnOutput
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What the shared features and the first stage make of a batch."""
+
+    features: list[Tensor]
+    output: RpnOutput | None
+    """Of the first stage, where it ran."""
+    anchors: Anchors | None
+    proposals: list[Proposals]
 
 
 class FasterRCNN(nn.Module):
-    """Detect objects in two stages: a network proposes regions, a second one classifies and corrects them."""
+    """Detect objects in two stages: a network proposes regions, a second one classifies and corrects them.
+
+    Without the first stage it is Fast R-CNN, which needs ``proposals`` from outside; without the second one it is a
+    region proposal network, whose proposals are its detections of the one class "object". Proposals from outside
+    are in the frame of the images that they come with, and take the place of the first stage's.
+    """
 
     def __init__(
         self,
         backbone: Backbone,
-        rpn: RegionProposalNetwork,
-        roi: RegionClassifier,
+        rpn: RegionProposalNetwork | None,
+        roi: RegionClassifier | None,
         image: ImageConfig,
         training_filter: ProposalFilter,
         inference_filter: ProposalFilter,
@@ -37,52 +54,108 @@ class FasterRCNN(nn.Module):
         self.training_filter = training_filter
         self.inference_filter = inference_filter
 
-    def forward(self, images: Sequence[Tensor], truths: Sequence[GroundTruth], seeds: Sequence[int]) -> Losses:
-        """The four losses. Images (3, H, W) are at training size already; truths are in their frame."""
+    def forward(
+        self,
+        images: Sequence[Tensor],
+        truths: Sequence[GroundTruth],
+        seeds: Sequence[int],
+        proposals: Sequence[Proposals] | None = None,
+    ) -> Losses:
+        """The losses of the stages. Images (3, H, W) are at training size already; truths are in their frame."""
         batch = self.batch(images)
-        features = self.backbone(batch.pixels)
-        output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
-        rpn = self.rpn.losses(output, anchors, truths, seeds)
-        proposals = self.rpn.propose(output, anchors, batch.sizes, self.training_filter)
-        roi = self.roi.losses(features, proposals, truths, seeds)
-        return Losses(rpn.objectness, rpn.box, roi.classes, roi.box)
+        # Nobody reads the proposals of a first stage that is trained alone.
+        rule = None if self.roi is None else self.training_filter
+        return self._losses(self._look(batch, rule, proposals), batch, truths, seeds)
 
     @torch.no_grad()
-    def detect(self, images: Sequence[Tensor]) -> list[Detections]:
+    def detect(self, images: Sequence[Tensor], proposals: Sequence[Proposals] | None = None) -> list[Detections]:
         """Detections in the pixels of the given images: (3, H, W), RGB, 8 bits or float in 0..1, of any sizes.
 
         An image's detections do not depend on its neighbours: only images of one padded shape share a batch, and
         batch norm is in the mode of inference whatever the mode of the model, which stays as it is.
         """
-        prepared = [self._prepare(each) for each in images]
         found: dict[int, Detections] = {}
-        stride = largest_stride(self.backbone.strides)
-        for group in _of_equal_shape(prepared, stride):
-            batch = pad_to_batch([prepared[index] for index in group], stride)
-            for index, detections in zip(group, self._detect_batch(batch), strict=True):
-                boxes = rescale_boxes(detections.boxes, size_of(prepared[index]), size_of(images[index]))
-                found[index] = Detections(boxes, detections.scores, detections.labels)
+        for group, batch, scaled in self._batches(images, proposals):
+            with _evaluating(self):
+                seen = self._look(batch, self.inference_filter, scaled)
+                detections = self._detections(seen, batch)
+            for index, size, each in zip(group, batch.sizes, detections, strict=True):
+                boxes = rescale_boxes(each.boxes, size, size_of(images[index]))
+                found[index] = Detections(boxes, each.scores, each.labels)
+        return [found[index] for index in range(len(images))]
+
+    @torch.no_grad()
+    def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
+        """The first stage's proposals of inference, best first, in the pixels of the given images of any sizes."""
+        found: dict[int, Proposals] = {}
+        for group, batch, _ in self._batches(images, None):
+            with _evaluating(self):
+                seen = self._look(batch, self.inference_filter, None)
+            for index, size, each in zip(group, batch.sizes, seen.proposals, strict=True):
+                found[index] = rescale_proposals(each, size, size_of(images[index]))
         return [found[index] for index in range(len(images))]
 
     @torch.no_grad()
     def validate(
-        self, images: Sequence[Tensor], truths: Sequence[GroundTruth], seeds: Sequence[int]
+        self,
+        images: Sequence[Tensor],
+        truths: Sequence[GroundTruth],
+        seeds: Sequence[int],
+        proposals: Sequence[Proposals] | None = None,
     ) -> tuple[Losses, list[Detections]]:
         """Losses and detections of resized images from one pass, both over the proposals of inference."""
         batch = self.batch(images)
         with _evaluating(self):
-            features = self.backbone(batch.pixels)
-            output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
-            rpn = self.rpn.losses(output, anchors, truths, seeds)
-            proposals = self.rpn.propose(output, anchors, batch.sizes, self.inference_filter)
-            roi = self.roi.losses(features, proposals, truths, seeds)
-            losses = Losses(rpn.objectness, rpn.box, roi.classes, roi.box)
-            return losses, self.roi.detect(features, proposals, batch.sizes)
+            seen = self._look(batch, self.inference_filter, proposals)
+            return self._losses(seen, batch, truths, seeds), self._detections(seen, batch)
+
+    def _look(self, batch: ImageBatch, rule: ProposalFilter | None, outside: Sequence[Proposals] | None) -> _Seen:
+        """Features, and proposals of the first stage unless there are some from outside, or no rule for them."""
+        features = self.backbone(batch.pixels)
+        if outside is not None:
+            return _Seen(features, None, None, list(outside))
+        if self.rpn is None:
+            raise ValueError("Fast R-CNN has no first stage: it needs proposals from outside")
+        output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
+        proposals = [] if rule is None else self.rpn.propose(output, anchors, batch.sizes, rule)
+        return _Seen(features, output, anchors, proposals)
+
+    def _losses(self, seen: _Seen, batch: ImageBatch, truths: Sequence[GroundTruth], seeds: Sequence[int]) -> Losses:
+        rpn = roi = None
+        if self.rpn is not None and seen.output is not None and seen.anchors is not None:
+            rpn = self.rpn.losses(seen.output, seen.anchors, batch.sizes, truths, seeds)
+        if self.roi is not None:
+            roi = self.roi.losses(seen.features, seen.proposals, truths, seeds)
+        return Losses.of_stages(rpn, roi)
+
+    def _detections(self, seen: _Seen, batch: ImageBatch) -> list[Detections]:
+        """In the frame of the resized images."""
+        if self.roi is not None:
+            return self.roi.detect(seen.features, seen.proposals, batch.sizes)
+        return [Detections(each.boxes, each.scores, torch.zeros_like(each.scores).long()) for each in seen.proposals]
+
+    def _batches(
+        self, images: Sequence[Tensor], proposals: Sequence[Proposals] | None
+    ) -> Iterator[tuple[list[int], ImageBatch, list[Proposals] | None]]:
+        """Images of any sizes, prepared, in batches of one padded shape: their indices, pixels and own proposals."""
+        prepared = [self._prepare(each) for each in images]
+        for group in _of_equal_shape(prepared, self.multiple):
+            batch = pad_to_batch([prepared[index] for index in group], self.multiple)
+            scaled = None
+            if proposals is not None:
+                pairs = zip(group, batch.sizes, strict=True)
+                scaled = [rescale_proposals(proposals[index], size_of(images[index]), size) for index, size in pairs]
+            yield group, batch, scaled
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of a batch are multiples of."""
+        return self.image.multiple_of or self.backbone.stride
 
     def batch(self, images: Sequence[Tensor]) -> ImageBatch:
         """Resized images, normalised and padded, ready for the backbone."""
         normalised = [normalise(each, self.image.mean, self.image.std) for each in images]
-        return pad_to_batch(normalised, largest_stride(self.backbone.strides))
+        return pad_to_batch(normalised, self.multiple)
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used."""
@@ -90,13 +163,6 @@ class FasterRCNN(nn.Module):
         if method == "plain":
             return resize(normalise(pixels, self.image.mean, self.image.std), short_side, long_side, method)
         return normalise(resize(pixels, short_side, long_side, method), self.image.mean, self.image.std)
-
-    def _detect_batch(self, batch: ImageBatch) -> list[Detections]:
-        with _evaluating(self):
-            features = self.backbone(batch.pixels)
-            output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
-            proposals = self.rpn.propose(output, anchors, batch.sizes, self.inference_filter)
-            return self.roi.detect(features, proposals, batch.sizes)
 
 
 @contextmanager

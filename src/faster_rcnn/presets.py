@@ -81,12 +81,81 @@ def mobile_320() -> Config:
     )
 
 
+def paper() -> Config:
+    """Faster R-CNN as the paper has it: VGG16, one level of stride 16, 9 anchors, RoI pool, 300 proposals.
+
+    What the paper leaves open is taken from its authors' code: the regression's spread, 12000 and 6000 anchors before
+    suppression, and 0.3 for suppression of detections.
+    """
+    return Config(
+        preset="paper",
+        image=ImageConfig(short_side=600, long_side=1000),  # section 3.3
+        # conv5_3, of stride 16; conv1_1 to conv2_2 are not trained (section 3.1.3).
+        backbone=BackboneConfig(body="vgg16", neck="none", levels=(4,), weights="imagenet", frozen_stages=2),
+        rpn=RpnConfig(
+            anchor_sizes=((128, 256, 512),),  # section 3.3
+            anchor_rounding=False,
+            anchor_offset=0.5,
+            head_channels=512,  # section 3.1
+            objectness="softmax",
+            crossing_anchors="ignore",  # section 3.3
+            box_loss_beta=1.0,  # Fast R-CNN, Eq. 3
+            box_loss_normaliser="positions",  # section 3.1.2, with the weight of 10
+            box_loss_weight=10.0,
+            proposals_before_nms_training=12000,
+            proposals_after_nms_training=2000,  # section 3.3
+            proposals_before_nms=6000,
+            proposals_after_nms=300,  # section 4
+        ),
+        roi=RoiConfig(
+            pooling="pool",  # Fast R-CNN, 2.1
+            head_hidden=(4096, 4096),
+            dropout=0.5,
+            samples_per_image=128,
+            box_loss_beta=1.0,
+            nms_iou=0.3,
+        ),
+        training=TrainingConfig(
+            batch=1,
+            lr=0.016,  # 0.001 for the one image of a step (section 3.1.3)
+            weight_decay=5e-4,
+            schedule="multistep",
+            milestones=(0.75,),  # 60,000 of 80,000 steps
+            scale_jitter=(1.0, 1.0),
+            photometric=0.0,
+        ),
+    )
+
+
+def c4() -> Config:
+    """ResNet-50 up to conv4 for both stages, and its conv5 as the second stage's network (1512.03385, appendix A)."""
+    reference = base()
+    return reference.model_copy(
+        update={
+            "preset": "c4",
+            "image": reference.image.model_copy(update={"resize": "antialias"}),
+            "backbone": BackboneConfig(body="resnet50", neck="none", levels=(3,), weights="imagenet", frozen_stages=2),
+            "rpn": RpnConfig(
+                anchor_sizes=((32, 64, 128, 256, 512),),
+                anchor_rounding=False,
+                proposals_before_nms_training=12000,
+                proposals_after_nms_training=2000,
+                proposals_before_nms=6000,
+                proposals_after_nms=300,
+            ),
+            "roi": RoiConfig(pooling="aligned-align", pooled_side=14, head="last_stage"),
+        }
+    )
+
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "small": small,
     "base": base,
     "base-v2": base_v2,
     "mobile": mobile,
     "mobile-320": mobile_320,
+    "paper": paper,
+    "c4": c4,
 }
 
 

@@ -186,21 +186,33 @@ class RoiLosses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
-    """The four losses of Faster R-CNN; scalars."""
+    """The four losses of Faster R-CNN; scalars. A detector of one stage has two, the others are ``None``."""
 
-    rpn_objectness: Float[Tensor, ""]
-    rpn_box: Float[Tensor, ""]
-    roi_class: Float[Tensor, ""]
-    roi_box: Float[Tensor, ""]
+    rpn_objectness: Float[Tensor, ""] | None
+    rpn_box: Float[Tensor, ""] | None
+    roi_class: Float[Tensor, ""] | None
+    roi_box: Float[Tensor, ""] | None
+
+    @classmethod
+    def of_stages(cls, rpn: RpnLosses | None, roi: RoiLosses | None) -> Losses:
+        """The losses of the stages that there are."""
+        first = (None, None) if rpn is None else (rpn.objectness, rpn.box)
+        second = (None, None) if roi is None else (roi.classes, roi.box)
+        return cls(*first, *second)
 
     @property
     def total(self) -> Float[Tensor, ""]:
-        """Their sum; weights are already inside each of them."""
-        return self.rpn_objectness + self.rpn_box + self.roi_class + self.roi_box
+        """The sum of those that there are; weights are already inside each of them."""
+        return torch.stack(list(self.named().values())).sum()
+
+    def detach(self) -> Losses:
+        """The same numbers, cut off from the gradient."""
+        return replace(self, **{name: value.detach() for name, value in self.named().items()})
 
     def named(self) -> dict[str, Tensor]:
-        """Name to scalar, in the order of the stages."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Name to scalar of those that there are, in the order of the stages."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

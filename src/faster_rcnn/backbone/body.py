@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import timm
 from jaxtyping import Float
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
 from faster_rcnn.backbone.depthwise import replace_slow_depthwise
+from faster_rcnn.backbone.stages import dilate, stride_in_first_conv, timm_features
 from faster_rcnn.errors import OptionError
 
 MOBILENET = "torchvision:mobilenet_v3_large"
@@ -23,19 +23,26 @@ MOBILENET = "torchvision:mobilenet_v3_large"
 class TimmBody(nn.Module):
     """A timm model cut down to its feature maps."""
 
-    def __init__(self, name: str, levels: Sequence[int], frozen_stages: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        levels: Sequence[int],
+        frozen_stages: int,
+        *,
+        stride_in_1x1: bool = False,
+        dilated_last_stage: bool = False,
+    ) -> None:
         super().__init__()
-        try:
-            self.layers = timm.create_model(name, features_only=True, out_indices=tuple(levels), pretrained=False)
-        except (RuntimeError, ValueError, AttributeError, AssertionError, IndexError) as error:
-            raise OptionError(
-                f"backbone.body '{name}' with levels {tuple(levels)} is not a timm model with feature maps: {error}; "
-                "see timm.list_models()"
-            ) from error
+        self.layers = timm_features(name, levels)
         info: FeatureInfo = self.layers.feature_info  # type: ignore[assignment]  # timm is not typed
-        replace_slow_depthwise(self.layers)
         self.channels = tuple(info.channels())
         self.strides = tuple(info.reduction())
+        if stride_in_1x1:
+            stride_in_first_conv(name, self.layers)
+        if dilated_last_stage:
+            dilate(name, self.layers.get_submodule(info.module_name()[-1]))
+            self.strides = (*self.strides[:-1], self.strides[-1] // 2)
+        replace_slow_depthwise(self.layers)
         _refuse_missing_stages(name, frozen_stages, len(info.info))
         if frozen_stages:
             _freeze_through(self.layers, info.info[frozen_stages - 1]["module"])
@@ -81,13 +88,26 @@ class MobileNetBody(nn.Module):
         return features
 
 
-def build_body(name: str, levels: Sequence[int], frozen_stages: int) -> TimmBody | MobileNetBody:
+def build_body(
+    name: str,
+    levels: Sequence[int],
+    frozen_stages: int,
+    *,
+    stride_in_1x1: bool = False,
+    dilated_last_stage: bool = False,
+) -> TimmBody | MobileNetBody:
     """A body with random weights, its first stages not trained.
 
     Raises ``OptionError`` for an unknown name, and for levels or stages that it does not have. Strides grow by two at
     most: Eq. 1 of FPN assigns regions to every level between the finest and the coarsest.
     """
-    body = MobileNetBody(levels, frozen_stages) if name == MOBILENET else TimmBody(name, levels, frozen_stages)
+    if name == MOBILENET and (stride_in_1x1 or dilated_last_stage):
+        raise OptionError(f"backbone.stride_in_1x1 and backbone.dilated_last_stage are for ResNets, not for '{name}'")
+    body = (
+        MobileNetBody(levels, frozen_stages)
+        if name == MOBILENET
+        else TimmBody(name, levels, frozen_stages, stride_in_1x1=stride_in_1x1, dilated_last_stage=dilated_last_stage)
+    )
     if not all(coarse in (fine, 2 * fine) for fine, coarse in pairwise(body.strides)):
         raise OptionError(
             f"backbone.levels {tuple(levels)} of '{name}' have the strides {body.strides}; "

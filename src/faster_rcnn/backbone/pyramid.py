@@ -1,25 +1,30 @@
-"""Feature pyramid (Lin et al., arXiv 1612.03144, section 3) on a body: one backbone pass, features of all scales."""
+"""Body and feature pyramid (Lin et al., arXiv 1612.03144, section 3): one pass, features of all scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
 from faster_rcnn.backbone.body import MobileNetBody, TimmBody
 from faster_rcnn.backbone.norm import freeze_norms
+from faster_rcnn.ops.convolution import Padding, conv3x3
 
 
 class FeaturePyramid(nn.Module):
     """Top-down path with lateral connections, and one more level by subsampling the coarsest."""
 
-    def __init__(self, body_channels: Sequence[int], channels: int, norm: bool) -> None:
+    def __init__(self, body_channels: Sequence[int], channels: int, norm: bool, padding: Padding = "zeros") -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(_conv(each, channels, 1, norm) for each in body_channels)
-        self.output = nn.ModuleList(_conv(channels, channels, 3, norm) for _ in body_channels)
+        self.channels = channels
+        self.lateral = nn.ModuleList(
+            _started(nn.Conv2d(each, channels, 1, bias=not norm), norm) for each in body_channels
+        )
+        self.output = nn.ModuleList(
+            _started(conv3x3(channels, channels, padding, bias=not norm), norm) for _ in body_channels
+        )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Maps (images, channels, rows, columns), finest first, one more than given."""
@@ -32,42 +37,48 @@ class FeaturePyramid(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Body and pyramid; the part of the detector that runs once per image (section 3, Fig. 2: "conv layers")."""
+    """Body and neck; the part of the detector that runs once per image (section 3, Fig. 2: "conv layers")."""
 
-    def __init__(self, body: TimmBody | MobileNetBody, pyramid: FeaturePyramid, frozen_norm: bool) -> None:
+    def __init__(self, body: TimmBody | MobileNetBody, pyramid: FeaturePyramid | None, frozen_norm: bool) -> None:
+        """Without a pyramid the body gives the one level that both stages read, as in the paper."""
         super().__init__()
         self.body = body
         self.pyramid = pyramid
-        self.strides = (*body.strides, body.strides[-1] * 2)
+        self.region_strides = tuple(body.strides)
+        """Of the levels that regions may read: the subsampled one is for anchors only (FPN, section 4.1)."""
+        self.channels = body.channels[-1] if pyramid is None else pyramid.channels
+        """Of every feature map."""
+        self.strides = self.region_strides if pyramid is None else (*body.strides, body.strides[-1] * 2)
+        self.stride = max(body.strides)
+        """What the sides of a batch are padded to multiples of; the subsampled level rounds up."""
         self._frozen_norm = frozen_norm
+        self._fixed = False
         self.train(self.training)
 
     def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
         """Feature maps (images, channels, rows, columns), one for each of ``strides``, finest first."""
-        features: list[Tensor] = self.pyramid(self.body(pixels))
+        features: list[Tensor] = self.body(pixels)
+        if self.pyramid is not None:
+            features = self.pyramid(features)
         return features
 
+    def fix(self) -> None:
+        """Train nothing of it from now on: steps 3 and 4 of alternating training (section 3.2)."""
+        self._fixed = True
+        self.requires_grad_(False)
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Backbone:
-        """Switch the mode, except for frozen batch norm."""
-        super().train(mode)
+        """Switch the mode, except for frozen batch norm, and for all of a fixed backbone."""
+        super().train(mode and not self._fixed)
         if self._frozen_norm:
             freeze_norms(self.body)
         return self
 
 
-def _conv(inputs: int, outputs: int, kernel: int, norm: bool) -> nn.Sequential:
-    """A convolution that keeps the resolution, started as in FPN (Xavier's uniform with a = 1), and a norm if asked."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=not norm)
+def _started(conv: nn.Conv2d, norm: bool) -> nn.Sequential:
+    """A convolution as FPN starts it (Xavier's uniform with a = 1), and a norm if asked."""
     nn.init.kaiming_uniform_(conv.weight, a=1)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs)) if norm else nn.Sequential(conv)
-
-
-def largest_stride(strides: Sequence[int]) -> int:
-    """What the sides of a batch must be multiples of: the stride of the body, for the subsampled level rounds up.
-
-    >>> largest_stride((4, 8, 16, 32, 64))
-    32
-    """
-    return int(torch.tensor(strides[:-1]).max())
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)) if norm else nn.Sequential(conv)

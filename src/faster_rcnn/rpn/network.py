@@ -71,7 +71,12 @@ class RegionProposalNetwork(nn.Module):
         return anchors_of_levels(self.base_anchors, grids, strides, batch.pixels.device)
 
     def losses(
-        self, output: RpnOutput, anchors: Anchors, truths: Sequence[GroundTruth], seeds: Sequence[int]
+        self,
+        output: RpnOutput,
+        anchors: Anchors,
+        sizes: Sequence[ImageSize],
+        truths: Sequence[GroundTruth],
+        seeds: Sequence[int],
     ) -> RpnLosses:
         """Eq. 1 over the sampled anchors of all images; ``seeds``, one per image, decide which are sampled."""
         targets = [rpn_targets(anchors, truth, self.sampling, seed) for truth, seed in zip(truths, seeds, strict=True)]

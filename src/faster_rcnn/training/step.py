@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import GroundTruth, Losses
+from faster_rcnn.structures import GroundTruth, Losses, Proposals
 
 
 def training_step(
@@ -21,6 +21,7 @@ def training_step(
     images: Sequence[Tensor],
     truths: Sequence[GroundTruth],
     seeds: Sequence[int],
+    proposals: Sequence[Proposals] | None = None,
     *,
     lr: float,
     clip_norm: float,
@@ -28,13 +29,18 @@ def training_step(
 ) -> Losses:
     """Train on one batch of resized images and return its losses, cut off from the gradient.
 
+    ``proposals`` from outside, in the frame of the images, are for the second stage instead of the first one's.
+
     Raises:
         DivergedError: a loss or the gradient is not finite; the weights are as before the step.
     """
     device = next(model.parameters()).device
     with computing_in(precision, device):
-        losses = model(
-            [image.to(device, non_blocking=True) for image in images], [truth.to(device) for truth in truths], seeds
+        losses: Losses = model(
+            [image.to(device, non_blocking=True) for image in images],
+            [truth.to(device) for truth in truths],
+            seeds,
+            None if proposals is None else [each.to(device) for each in proposals],
         )
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
@@ -46,7 +52,7 @@ def training_step(
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return Losses(**{name: value.detach() for name, value in losses.named().items()})
+    return losses.detach()
 
 
 def _what_diverged(losses: Losses) -> str:
