@@ -48,8 +48,9 @@ class FasterRCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.rpn = rpn
-        self.roi = roi
+        # Either may be None. They are typed as if both were there, for all who know that their detector has both.
+        self.rpn: RegionProposalNetwork = rpn  # type: ignore[assignment]
+        self.roi: RegionClassifier = roi  # type: ignore[assignment]
         self.image = image
         self.training_filter = training_filter
         self.inference_filter = inference_filter

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 import tiny
-from faster_rcnn.data.augment import colour_matrix, draw, flip, jitter_scale, photometric, place_on_canvas
-from faster_rcnn.structures import GroundTruth, ImageSize
+from faster_rcnn.data.augment import Labelled, colour_matrix, draw, flip, jitter_scale, photometric, place_on_canvas
+from faster_rcnn.structures import GroundTruth, ImageSize, Proposals
 
 
 def generator(seed: int = 0) -> Generator:
@@ -31,15 +31,20 @@ def noise(height: int = 20, width: int = 30) -> Tensor:
 def test_flip_by_hand() -> None:
     pixels = torch.zeros(3, 4, 10, dtype=torch.uint8)
     pixels[:, 1:3, 2:5] = 255  # the object at columns 2, 3, 4: x from 2 to 5
-    flipped, truth = flip(pixels, truth_of([2.0, 1.0, 5.0, 3.0]))
-    assert truth.boxes.tolist() == [[5, 1, 8, 3]]  # 10 - 5, 10 - 2
-    assert flipped[:, 1:3, 5:8].min() == 255
-    assert flipped.sum() == pixels.sum()
+    proposals = Proposals(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([0.7]))
+    flipped = flip(Labelled(pixels, truth_of([2.0, 1.0, 5.0, 3.0]), proposals))
+    assert flipped.truth.boxes.tolist() == [[5, 1, 8, 3]]  # 10 - 5, 10 - 2
+    assert flipped.proposals is not None
+    assert flipped.proposals.boxes.tolist() == [[6, 0, 10, 4]]  # 10 - 4, 10 - 0
+    assert torch.equal(flipped.proposals.scores, proposals.scores)
+    assert flipped.pixels[:, 1:3, 5:8].min() == 255
+    assert flipped.pixels.sum() == pixels.sum()
 
 
 def test_flip_of_nothing() -> None:
-    _, truth = flip(noise(), truth_of())
-    assert truth.boxes.shape == (0, 4)
+    flipped = flip(Labelled(noise(), truth_of()))
+    assert flipped.truth.boxes.shape == (0, 4)
+    assert flipped.proposals is None
 
 
 @given(
@@ -47,9 +52,9 @@ def test_flip_of_nothing() -> None:
 )
 def test_flipping_twice_is_nothing(boxes: list[tuple[float, float, float]]) -> None:
     truth = truth_of(*([x, y, x + side, y + side] for x, y, side in boxes))
-    pixels, back = flip(*flip(noise(), truth))
-    torch.testing.assert_close(back.boxes, truth.boxes)
-    assert torch.equal(pixels, noise())
+    back = flip(flip(Labelled(noise(), truth)))
+    torch.testing.assert_close(back.truth.boxes, truth.boxes)
+    assert torch.equal(back.pixels, noise())
 
 
 def test_strength_0_changes_nothing() -> None:
@@ -122,7 +127,13 @@ def test_a_larger_image_is_cut_to_the_canvas_and_its_truths_with_it() -> None:
     truth = tiny.truth_of([[0, 0, 10, 8], [0, 0, 1, 1], [4, 4, 6, 6]], [0, 1, 2])
     for seed in range(20):
         one = torch.Generator().manual_seed(seed)
-        placed, kept = place_on_canvas(pixels, truth, ImageSize(6, 5), (0.5, 0.5, 0.5), one)
+        whole = Proposals(truth.boxes, torch.tensor([0.9, 0.8, 0.7]))
+        cut = place_on_canvas(Labelled(pixels, truth, whole), ImageSize(6, 5), (0.5, 0.5, 0.5), one)
+        placed, kept = cut.pixels, cut.truth
+        # Proposals go where truths go.
+        assert cut.proposals is not None
+        assert torch.equal(cut.proposals.boxes, kept.boxes)
+        assert torch.equal(cut.proposals.scores, whole.scores[kept.labels])
         # Wherever the window lay, the pixels under it are the image's own.
         down = int((pixels[0, :, 0] == placed[0, 0, 0] - placed[0, 0, 0] % 10).nonzero()[0, 0])
         right = int(placed[0, 0, 0] % 10)
@@ -136,15 +147,19 @@ def test_a_larger_image_is_cut_to_the_canvas_and_its_truths_with_it() -> None:
 def test_a_truth_of_which_little_is_left_is_ignored() -> None:
     truth = tiny.truth_of([[0, 0, 20, 4]])
     pixels = torch.zeros(3, 4, 20, dtype=torch.uint8)
-    _, kept = place_on_canvas(pixels, truth, ImageSize(4, 5), (0, 0, 0), torch.Generator().manual_seed(0))
-    assert kept.ignored.tolist() == [True]  # 5 of 20 columns, a quarter, are left
+    one = torch.Generator().manual_seed(0)
+    assert place_on_canvas(Labelled(pixels, truth), ImageSize(4, 5), (0, 0, 0), one).truth.ignored.tolist() == [
+        True
+    ]  # 5 of 20 columns, a quarter, are left
 
 
 def test_a_smaller_image_is_surrounded_by_the_given_colour() -> None:
     pixels = torch.full((3, 2, 3), 9, dtype=torch.uint8)
     one = torch.Generator().manual_seed(3)
-    placed, kept = place_on_canvas(pixels, tiny.truth_of([[0, 0, 3, 2]]), ImageSize(6, 8), (1.0, 0.5, 0.0), one)
-    x1, y1, x2, y2 = (int(value) for value in kept.boxes[0])
+    image = Labelled(pixels, tiny.truth_of([[0, 0, 3, 2]]))
+    surrounded = place_on_canvas(image, ImageSize(6, 8), (1.0, 0.5, 0.0), one)
+    placed = surrounded.pixels
+    x1, y1, x2, y2 = (int(value) for value in surrounded.truth.boxes[0])
     assert (x2 - x1, y2 - y1) == (3, 2)
     assert (placed[:, y1:y2, x1:x2] == 9).all()
     assert int((placed[0] == 255).sum()) == 6 * 8 - 6
@@ -155,7 +170,7 @@ def test_placing_is_a_function_of_the_generator() -> None:
     pixels = torch.randint(0, 256, (3, 9, 9), dtype=torch.uint8)
     truth = tiny.truth_of([[1, 1, 8, 8]])
     first, again = (
-        place_on_canvas(pixels, truth, ImageSize(5, 5), (0, 0, 0), torch.Generator().manual_seed(7))[0]
+        place_on_canvas(Labelled(pixels, truth), ImageSize(5, 5), (0, 0, 0), torch.Generator().manual_seed(7)).pixels
         for _ in range(2)
     )
     assert torch.equal(first, again)

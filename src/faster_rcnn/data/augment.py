@@ -1,23 +1,23 @@
 """Random changes of a training image: pure functions of their numbers, or of a generator they are given.
 
-Truth follows the pixels: a flipped image has flipped boxes. Pixels are RGB, 8-bit or float in 0..1, and stay what
-they are.
+Boxes follow the pixels: a flipped image has flipped truths and proposals. Pixels are RGB, 8-bit or float in 0..1, and
+stay what they are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Generator, Tensor
 
 from faster_rcnn.ops.boxes import area, clip, sides_at_least
-from faster_rcnn.structures import GroundTruth, ImageSize
+from faster_rcnn.structures import GroundTruth, ImageSize, Proposals
 
 Pixels = UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"]
-Placed = UInt8[Tensor, "3 rows columns"] | Float[Tensor, "3 rows columns"]
 
 # Luma and two colour axes (YIQ, the NTSC primaries): hue is an angle in the plane of the last two.
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -27,6 +27,16 @@ VISIBLE = 0.3
 """Share of a truth that must be left for it to be worth finding, when an image is cut."""
 _MAX_TURN = math.radians(18)
 """Hue is turned by at most this angle, at strength 1 (SSD)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """An image and the boxes that follow its pixels."""
+
+    pixels: Pixels
+    truth: GroundTruth
+    proposals: Proposals | None = None
+    """From outside, for Fast R-CNN."""
 
 
 def draw(generator: Generator, low: float = 0.0, high: float = 1.0) -> float:
@@ -39,22 +49,29 @@ def jitter_scale(generator: Generator, low: float, high: float) -> float:
     return math.exp(draw(generator, math.log(low), math.log(high)))
 
 
-def flip(pixels: Pixels, truth: GroundTruth) -> tuple[Pixels, GroundTruth]:
+def flip(image: Labelled) -> Labelled:
     """Mirror left and right: x becomes width - x, and the left edge of a box its right one."""
-    x1, y1, x2, y2 = truth.boxes.unbind(1)
-    width = pixels.shape[-1]
-    return pixels.flip(-1), GroundTruth(torch.stack([width - x2, y1, width - x1, y2], 1), truth.labels, truth.ignored)
+    width = image.pixels.shape[-1]
+    truth, proposals = image.truth, image.proposals
+    if proposals is not None:
+        proposals = Proposals(_flip_boxes(proposals.boxes, width), proposals.scores)
+    mirrored = GroundTruth(_flip_boxes(truth.boxes, width), truth.labels, truth.ignored)
+    return Labelled(image.pixels.flip(-1), mirrored, proposals)
 
 
-def place_on_canvas(
-    pixels: Pixels, truth: GroundTruth, canvas: ImageSize, fill: Sequence[float], generator: Generator
-) -> tuple[Placed, GroundTruth]:
+def _flip_boxes(boxes: Float[Tensor, "boxes 4"], width: int) -> Float[Tensor, "boxes 4"]:
+    x1, y1, x2, y2 = boxes.unbind(1)
+    return torch.stack([width - x2, y1, width - x1, y2], 1)
+
+
+def place_on_canvas(image: Labelled, canvas: ImageSize, fill: Sequence[float], generator: Generator) -> Labelled:
     """Put an image at a random place of a canvas: cut where it is larger, surrounded by ``fill`` where smaller.
 
     ``fill`` is a colour (RGB, 0..1). Every image of a batch then keeps its size whatever factor it was resized by,
     and no step costs more than another. Truths of which less than ``VISIBLE`` is left are ignored, neither to be
-    found nor punished for; those outside are gone.
+    found nor punished for; those outside are gone, and so are proposals.
     """
+    pixels, truth, proposals = image.pixels, image.truth, image.proposals
     size = ImageSize(pixels.shape[-2], pixels.shape[-1])
     down, right = (round(draw(generator) * (room - side)) for room, side in zip(canvas, size, strict=True))
     scale = 255 if pixels.dtype == torch.uint8 else 1
@@ -63,12 +80,19 @@ def place_on_canvas(
     rows, source_rows = _shared(down, size.height, canvas.height)
     columns, source_columns = _shared(right, size.width, canvas.width)
     placed[:, rows, columns] = pixels[:, source_rows, source_columns]
-    moved = truth.boxes + truth.boxes.new_tensor([right, down, right, down])
-    inside = clip(moved, canvas)
-    visible = area(inside) / area(moved)
-    kept = sides_at_least(inside, 1.0)
-    ignored = truth.ignored | (visible < VISIBLE)
-    return placed, GroundTruth(inside[kept], truth.labels[kept], ignored[kept])
+    shift = truth.boxes.new_tensor([right, down, right, down])
+    inside, kept = _cut(truth.boxes + shift, canvas)
+    ignored = truth.ignored | (area(inside) / area(truth.boxes) < VISIBLE)
+    if proposals is not None:
+        boxes, left = _cut(proposals.boxes + shift, canvas)
+        proposals = Proposals(boxes[left], proposals.scores[left])
+    return Labelled(placed, GroundTruth(inside[kept], truth.labels[kept], ignored[kept]), proposals)
+
+
+def _cut(boxes: Float[Tensor, "boxes 4"], canvas: ImageSize) -> tuple[Float[Tensor, "boxes 4"], Bool[Tensor, " boxes"]]:
+    """The part of each box on the canvas, and whether a pixel of it is left."""
+    inside = clip(boxes, canvas)
+    return inside, sides_at_least(inside, 1.0)
 
 
 def _shared(offset: int, length: int, room: int) -> tuple[slice, slice]:

@@ -18,12 +18,12 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
-from faster_rcnn.data.augment import draw, flip, jitter_scale, photometric, place_on_canvas
+from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
-from faster_rcnn.images import rescale_boxes, resize, size_of, target_size
-from faster_rcnn.structures import GroundTruth, ImageSize
+from faster_rcnn.images import rescale_boxes, rescale_proposals, resize, size_of, target_size
+from faster_rcnn.structures import GroundTruth, ImageSize, Proposals
 
 _LOG = logging.getLogger(__name__)
 _MASK = (1 << 64) - 1
@@ -44,6 +44,8 @@ class TrainingImage:
     """For whatever is sampled of this image in this epoch; below 2**63."""
     index: int
     """Place of its record in the split."""
+    proposals: Proposals | None = None
+    """From outside, where the detector is Fast R-CNN; in the pixels of the resized image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,47 +88,72 @@ def epoch_batches(sizes: Sequence[ImageSize], batch: int, seed: int, epoch: int)
 
 
 def training_image(
-    record: ImageRecord, image: ImageConfig, training: TrainingConfig, data: DataConfig, epoch: int, index: int
+    record: ImageRecord,
+    image: ImageConfig,
+    training: TrainingConfig,
+    data: DataConfig,
+    epoch: int,
+    index: int,
+    proposals: Proposals | None = None,
 ) -> TrainingImage:
-    """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded."""
+    """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded.
+
+    ``proposals`` from outside are in the pixels of the original image.
+    """
     generator = torch.Generator().manual_seed(image_seed(training.seed, epoch, index, _AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
-    pixels, truth = _resized(record, image, data, factor)
+    one = _resized(record, image, data, factor, proposals)
     if factor != 1:
         canvas = target_size(record.size, image.short_side, image.long_side)
-        pixels, truth = place_on_canvas(pixels, truth, canvas, image.mean, generator)
+        one = place_on_canvas(one, canvas, image.mean, generator)
     if draw(generator) < training.flip:
-        pixels, truth = flip(pixels, truth)
-    pixels = photometric(pixels, training.photometric, generator)
-    return TrainingImage(pixels, truth, record.image_id, image_seed(training.seed, epoch, index), index)
+        one = flip(one)
+    pixels = photometric(one.pixels, training.photometric, generator)
+    seed = image_seed(training.seed, epoch, index)
+    return TrainingImage(pixels, one.truth, record.image_id, seed, index, one.proposals)
 
 
-def validation_image(record: ImageRecord, image: ImageConfig, data: DataConfig, index: int) -> TrainingImage:
+def validation_image(
+    record: ImageRecord, image: ImageConfig, data: DataConfig, index: int, proposals: Proposals | None = None
+) -> TrainingImage:
     """Read and resize one image, with no change; its seed is the same in every epoch."""
-    pixels, truth = _resized(record, image, data, 1.0)
-    return TrainingImage(pixels, truth, record.image_id, image_seed(0, 0, index), index)
+    one = _resized(record, image, data, 1.0, proposals)
+    return TrainingImage(one.pixels, one.truth, record.image_id, image_seed(0, 0, index), index, one.proposals)
 
 
-def _resized(record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float) -> tuple[Tensor, GroundTruth]:
+def _resized(
+    record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float, proposals: Proposals | None
+) -> Labelled:
     pixels, _ = read_image(record.path, data.max_pixels)
     small = resize(pixels, image.short_side * factor, image.long_side * factor, image.resize)
-    boxes = rescale_boxes(record.truth.boxes, size_of(pixels), size_of(small))
-    return small, GroundTruth(boxes, record.truth.labels, record.truth.ignored)
+    before, after = size_of(pixels), size_of(small)
+    boxes = rescale_boxes(record.truth.boxes, before, after)
+    truth = GroundTruth(boxes, record.truth.labels, record.truth.ignored)
+    return Labelled(small, truth, None if proposals is None else rescale_proposals(proposals, before, after))
 
 
 class _Images(Dataset[TrainingImage | _Unreadable]):
     """Gives the image for a key (epoch, index); an epoch of -1 means no augmentation. Holds no state of its own."""
 
-    def __init__(self, split: Split, image: ImageConfig, training: TrainingConfig, data: DataConfig) -> None:
+    def __init__(
+        self,
+        split: Split,
+        image: ImageConfig,
+        training: TrainingConfig,
+        data: DataConfig,
+        proposals: Sequence[Proposals] | None,
+    ) -> None:
         self._records, self._image, self._training, self._data = split.records, image, training, data
+        self._proposals = proposals
 
     def __getitem__(self, key: tuple[int, int]) -> TrainingImage | _Unreadable:
         epoch, index = key
         record = self._records[index]
+        proposals = None if self._proposals is None else self._proposals[index]
         try:
             if epoch < 0:
-                return validation_image(record, self._image, self._data, index)
-            return training_image(record, self._image, self._training, self._data, epoch, index)
+                return validation_image(record, self._image, self._data, index, proposals)
+            return training_image(record, self._image, self._training, self._data, epoch, index, proposals)
         except ImageError as error:
             return _Unreadable(index, str(error))
 
@@ -161,14 +188,18 @@ class TrainingLoader:
         image: ImageConfig,
         training: TrainingConfig,
         data: DataConfig,
+        proposals: Sequence[Proposals] | None = None,
         tell: Callable[[str], object] = _LOG.warning,
     ) -> None:
-        """Start nothing yet: workers start with the first epoch. ``tell`` gets a line about each damaged image."""
+        """Start nothing yet: workers start with the first epoch. ``tell`` gets a line about each damaged image.
+
+        ``proposals`` from outside are those of each record, in the pixels of the original image.
+        """
         self._split, self._training, self._tell = split, training, tell
         self._plan = _Plan()
         self._damaged: set[int] = set()
         self._loader: DataLoader[TrainingImage | _Unreadable] = DataLoader(
-            _Images(split, image, training, data),
+            _Images(split, image, training, data, proposals),
             batch_sampler=self._plan,
             num_workers=training.workers,
             persistent_workers=training.workers > 0,

@@ -24,7 +24,7 @@ from faster_rcnn.structures import ClassMap, Losses
 from faster_rcnn.training import run_folder, schedule
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.step import training_step
-from faster_rcnn.training.validation import Validation, validate
+from faster_rcnn.training.validation import Validation, proposals_of, validate
 from faster_rcnn.weights.model_file import save_model
 
 
@@ -147,6 +147,7 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
     settings, progress = run.config.training, run.progress
     steps = run.train.steps() * settings.epochs
     run.model.train()
+    device = next(run.model.parameters()).device
     start = time.perf_counter()
     for batch in run.train.epoch(progress.epoch, progress.steps_of_epoch):
         lr = learning_rate(progress.step, settings, steps)
@@ -157,6 +158,7 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
                 [one.pixels for one in batch],
                 [one.truth for one in batch],
                 [one.seed for one in batch],
+                proposals_of(batch, device),
                 lr=lr,
                 clip_norm=settings.clip_norm,
                 precision=run.precision,

@@ -40,7 +40,7 @@ def training_step(
             [image.to(device, non_blocking=True) for image in images],
             [truth.to(device) for truth in truths],
             seeds,
-            None if proposals is None else [each.to(device) for each in proposals],
+            proposals,
         )
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()

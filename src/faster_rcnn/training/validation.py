@@ -12,7 +12,7 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.devices import computing_in
 from faster_rcnn.images import rescale_boxes, size_of
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import Detections
+from faster_rcnn.structures import Detections, Proposals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +41,7 @@ def validate(
                 [one.pixels.to(device) for one in batch],
                 [one.truth.to(device) for one in batch],
                 [one.seed for one in batch],
+                proposals_of(batch, device),
             )
         for name, value in losses.named().items():
             sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
@@ -49,3 +50,9 @@ def validate(
             boxes = rescale_boxes(each.boxes, size_of(one.pixels), split.records[one.index].size)
             found[one.index] = Detections(boxes, each.scores, each.labels).to("cpu")
     return Validation({name: value / max(images, 1) for name, value in sums.items()}, found)
+
+
+def proposals_of(batch: list[TrainingImage], device: torch.device) -> list[Proposals] | None:
+    """The proposals from outside that the images of a batch come with; ``None`` where the detector makes its own."""
+    given = [one.proposals.to(device) for one in batch if one.proposals is not None]
+    return given or None
