@@ -11,8 +11,10 @@ from faster_rcnn.backbone.stages import LastStage
 from faster_rcnn.config import BackboneConfig, Config, RoiConfig, RpnConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.losses import BoxLoss
 from faster_rcnn.roi.detections import DetectionFilter
-from faster_rcnn.roi.network import RegionClassifier, RegionHead
+from faster_rcnn.roi.heads import RegionHead, StageHead
+from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.roi.targets import RegionSampling
 from faster_rcnn.rpn.network import RegionProposalNetwork
@@ -74,27 +76,60 @@ def _last_stage(config: Config) -> LastStage:
 
 
 def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> RegionProposalNetwork:
-    per_level = {len(sizes) for sizes in config.anchor_sizes}
-    if len(config.anchor_sizes) != len(strides) or len(per_level) != 1 or 0 in per_level:
-        raise OptionError(
-            f"rpn.anchor_sizes has {[len(sizes) for sizes in config.anchor_sizes]} sizes per level; the backbone has "
-            f"{len(strides)} levels (strides {tuple(strides)}), and each needs the same number of sizes"
-        )
+    ratios = _ratios_of_levels(config, len(strides))
+    _refuse_uneven_anchors(config, ratios, strides)
     return RegionProposalNetwork(
         channels,
+        head=config.head,
+        hidden=config.head_channels or channels,
         convs=config.head_convs,
+        padding=config.head_padding,
         outputs_per_anchor=2 if config.objectness == "softmax" else 1,
         anchor_sizes=config.anchor_sizes,
-        heights_over_widths=config.anchor_heights_over_widths,
+        heights_over_widths=ratios,
         anchor_rounding=config.anchor_rounding,
+        anchor_offset=config.anchor_offset,
         strides=strides,
         fitted_strides=config.anchor_stride == "fitted",
         sampling=AnchorSampling(
-            config.positive_iou, config.negative_iou, config.samples_per_image, config.positive_fraction
+            config.positive_iou,
+            config.negative_iou,
+            config.samples_per_image,
+            config.positive_fraction,
+            config.crossing_anchors == "ignore",
         ),
-        box_loss_beta=config.box_loss_beta,
-        box_loss_weight=config.box_loss_weight,
+        loss=BoxLoss(config.box_loss, config.box_loss_beta, config.box_loss_weight),
+        loss_per_position=config.box_loss_normaliser == "positions",
     )
+
+
+def _ratios_of_levels(config: RpnConfig, levels: int) -> list[tuple[float, ...]]:
+    """Aspect ratios of each level, from one list for all or a list for each."""
+    given = config.anchor_heights_over_widths
+    lists = [each for each in given if isinstance(each, tuple)]
+    if not lists:
+        return [tuple(each for each in given if not isinstance(each, tuple))] * levels
+    if len(lists) != levels:
+        raise OptionError(
+            f"rpn.anchor_heights_over_widths has lists for {len(lists)} levels; the backbone has {levels}"
+        )
+    return lists
+
+
+def _refuse_uneven_anchors(config: RpnConfig, ratios: Sequence[Sequence[float]], strides: Sequence[int]) -> None:
+    """One network slides over all levels, so each position of each level has the same number of anchors."""
+    sizes = [len(each) for each in config.anchor_sizes]
+    if len(sizes) != len(strides):
+        raise OptionError(
+            f"rpn.anchor_sizes has {sizes} sizes per level; the backbone has {len(strides)} levels (strides "
+            f"{tuple(strides)})"
+        )
+    counts = [size * len(each) for size, each in zip(sizes, ratios, strict=True)]
+    if len(set(counts)) != 1 or 0 in counts:
+        raise OptionError(
+            f"rpn.anchor_sizes and rpn.anchor_heights_over_widths make {counts} anchors per position of the levels; "
+            "each needs the same number, at least 1"
+        )
 
 
 def _build_roi(
@@ -105,17 +140,25 @@ def _build_roi(
     holes: Sequence[int],
     stage: LastStage | None,
 ) -> RegionClassifier:
-    pooling = Pooling(config.pooling, config.pooled_side, config.sampling_ratio, config.canonical_size, tuple(strides))
+    if stage is None:
+        head: RegionHead | StageHead = RegionHead(
+            channels, config.pooled_side, config.head_convs, config.head_hidden, config.dropout
+        )
+    else:
+        head = StageHead(stage, stage.outputs)
     return RegionClassifier(
-        RegionHead(channels, config.pooled_side, config.head_convs, config.head_hidden),
+        head,
         num_classes=num_classes,
-        pooling=pooling,
+        pooling=Pooling(
+            config.pooling, config.pooled_side, config.sampling_ratio, config.canonical_size, tuple(strides)
+        ),
         sampling=RegionSampling(
             config.positive_iou,
             config.negative_iou,
             config.samples_per_image,
             config.positive_fraction,
             config.delta_weights,
+            config.negative_iou_from,
         ),
         detection_filter=DetectionFilter(
             config.score_floor,
@@ -125,8 +168,8 @@ def _build_roi(
             config.delta_weights,
             tuple(holes),
         ),
-        box_loss_beta=config.box_loss_beta,
-        box_loss_weight=config.box_loss_weight,
+        loss=BoxLoss(config.box_loss, config.box_loss_beta, config.box_loss_weight, config.delta_weights),
+        class_agnostic=config.class_agnostic,
     )
 
 

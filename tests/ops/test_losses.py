@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from faster_rcnn.ops.losses import box_loss, class_loss, objectness_loss
+from faster_rcnn.config import BoxLossKind
+from faster_rcnn.ops.losses import BoxLoss, box_loss, class_loss, objectness_loss
 
+BETA_1 = BoxLoss(beta=1.0)
+UNIT = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 YES, NO = torch.tensor([True]), torch.tensor([False])
 
 
@@ -59,12 +62,12 @@ def test_class_loss_by_hand() -> None:
 )
 def test_smooth_l1(error: float, beta: float, loss: float) -> None:
     predicted = torch.tensor([[error, 0.0, 0.0, 0.0]])
-    assert_close(box_loss(predicted, torch.zeros(1, 4), YES, YES, beta), scalar(loss))
+    assert_close(box_loss(predicted, torch.zeros(1, 4), UNIT, YES, YES, BoxLoss(beta=beta)), scalar(loss))
 
 
 def test_box_loss_adds_the_four_deltas() -> None:
     # Errors 1, 2, 3, 4 at beta 1: 0.5 + 1.5 + 2.5 + 3.5 = 8.
-    assert_close(box_loss(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4), YES, YES, 1.0), scalar(8.0))
+    assert_close(box_loss(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4), UNIT, YES, YES, BETA_1), scalar(8.0))
 
 
 def test_places_that_are_not_used_weigh_nothing() -> None:
@@ -73,13 +76,14 @@ def test_places_that_are_not_used_weigh_nothing() -> None:
     assert_close(objectness_loss(wild, torch.tensor([False, False]), used), scalar(math.log(2)))
     assert_close(class_loss(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), torch.tensor([1, 1]), used), scalar(math.log(2)))
     positive = torch.tensor([True, True])
-    assert_close(box_loss(torch.tensor([[2.0] * 4, [9.0] * 4]), torch.zeros(2, 4), positive, used, 1.0), scalar(6.0))
+    loss = box_loss(torch.tensor([[2.0] * 4, [9.0] * 4]), torch.zeros(2, 4), UNIT.repeat(2, 1), positive, used, BETA_1)
+    assert_close(loss, scalar(6.0))
 
 
 def test_boxes_that_are_not_positive_weigh_nothing_even_with_targets_that_mean_nothing() -> None:
     targets = torch.tensor([[float("inf"), float("nan"), 0.0, 0.0]])
     predicted = torch.ones(1, 4, requires_grad=True)
-    loss = box_loss(predicted, targets, NO, YES, 1.0)
+    loss = box_loss(predicted, targets, UNIT, NO, YES, BETA_1)
     loss.backward()
     assert_close(loss.detach(), scalar(0.0))
     assert_close(predicted.grad, torch.zeros(1, 4))
@@ -93,9 +97,52 @@ def test_losses_of_nothing_are_zero_and_still_in_the_graph() -> None:
         objectness_loss(logits[:, :1], none, none),
         objectness_loss(logits[:, :2], none, none),
         class_loss(logits, none.long(), none),
-        box_loss(deltas, torch.zeros(0, 4), none, none, 1.0),
+        box_loss(deltas, torch.zeros(0, 4), torch.zeros(0, 4), none, none, BETA_1),
     ]
     assert [float(loss.detach()) for loss in losses] == [0.0] * 4
     sum(losses, torch.zeros(())).backward()
     assert logits.grad is not None
     assert deltas.grad is not None
+
+
+def test_l1_is_the_sum_of_errors() -> None:
+    wrong = torch.tensor([[0.5, -2.0, 0.0, 1.0]])
+    assert_close(box_loss(wrong, torch.zeros(1, 4), UNIT, YES, YES, BoxLoss("l1")), scalar(3.5))
+
+
+def test_giou_compares_the_boxes_that_the_deltas_make() -> None:
+    # Reference (0, 0, 10, 10), weights 10: dx = 10 shifts by one width to (10, 0, 20, 10), the truth stays. They touch:
+    # IoU 0, union 200, hull 200: GIoU 0, loss 1. Shifted by two widths the hull is 300: GIoU 0 - 100 / 300, loss 4/3.
+    rule = BoxLoss("giou", delta_weights=(10.0, 10.0, 5.0, 5.0))
+    reference = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    for shift, loss in ((10.0, 1.0), (20.0, 4 / 3), (0.0, 0.0)):
+        shifted = torch.tensor([[shift, 0.0, 0.0, 0.0]])
+        assert_close(box_loss(shifted, torch.zeros(1, 4), reference, YES, YES, rule), scalar(loss))
+
+
+def test_ciou_adds_the_distance_of_the_centres() -> None:
+    # Equal shapes, one width apart: IoU 0, centres 10 apart, hull 20 x 10 with a squared diagonal of 500.
+    shifted, reference = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    assert_close(box_loss(shifted, torch.zeros(1, 4), reference, YES, YES, BoxLoss("ciou")), scalar(1.2))
+
+
+@pytest.mark.parametrize("kind", ["smooth_l1", "l1", "giou", "ciou"])
+def test_every_box_loss_ignores_what_is_not_positive(kind: BoxLossKind) -> None:
+    predicted = torch.ones(2, 4, requires_grad=True)
+    targets = torch.tensor([[0.0] * 4, [float("inf"), float("nan"), 0.0, 0.0]])
+    references = torch.tensor([[0.0, 0.0, 4.0, 4.0], [5.0, 5.0, 5.0, 5.0]])
+    positive, used = torch.tensor([True, False]), torch.tensor([True, True])
+    box_loss(predicted, targets, references, positive, used, BoxLoss(kind)).backward()
+    assert predicted.grad is not None
+    assert predicted.grad.isfinite().all()
+    assert predicted.grad[0].abs().sum() > 0
+    assert_close(predicted.grad[1], torch.zeros(4))
+
+
+def test_the_papers_normaliser_and_lambda() -> None:
+    # Eq. 1: lambda / N_reg x the sum, here 10 / 40 x 2, whatever the number of sampled anchors.
+    wrong = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0] * 4])
+    positive, used = torch.tensor([True, False]), torch.tensor([True, True])
+    rule = BoxLoss("l1", weight=10.0)
+    loss = box_loss(wrong, torch.zeros(2, 4), UNIT.repeat(2, 1), positive, used, rule, positions=40)
+    assert_close(loss, scalar(0.5))

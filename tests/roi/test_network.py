@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from faster_rcnn.ops.losses import BoxLoss
 from faster_rcnn.roi.detections import DetectionFilter
-from faster_rcnn.roi.network import RegionClassifier, RegionHead
+from faster_rcnn.roi.heads import RegionHead
+from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.roi.targets import RegionSampling
 from faster_rcnn.structures import ImageSize, Proposals
@@ -28,8 +30,7 @@ def classifier(num_classes: int = 3, convs: Sequence[int] = (), box_loss_weight:
         pooling=Pooling("align", 2, 2, 224.0, (4, 8)),
         sampling=RegionSampling(0.5, 0.5, 64, 0.25, WEIGHTS),
         detection_filter=DetectionFilter(0.0, 0.01, 0.5, 100, WEIGHTS),
-        box_loss_beta=1.0,
-        box_loss_weight=box_loss_weight,
+        loss=BoxLoss(beta=1.0, weight=box_loss_weight),
     )
 
 
@@ -66,8 +67,7 @@ def test_new_weights_are_those_of_the_paper() -> None:
         pooling=Pooling("align", 2, 2, 224.0, (4, 8)),
         sampling=RegionSampling(0.5, 0.5, 64, 0.25, WEIGHTS),
         detection_filter=DetectionFilter(0.0, 0.01, 0.5, 100, WEIGHTS),
-        box_loss_beta=1.0,
-        box_loss_weight=1.0,
+        loss=BoxLoss(beta=1.0),
     )
     assert abs(float(roi.classes.weight.detach().std()) - 0.01) < 0.0005
     assert abs(float(roi.deltas.weight.detach().std()) - 0.001) < 0.00005

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from faster_rcnn.ops.losses import BoxLoss
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
@@ -21,16 +22,16 @@ SAMPLING = AnchorSampling(positive_iou=0.7, negative_iou=0.3, samples=256, posit
 def network(channels: int = 4, **numbers: Any) -> RegionProposalNetwork:
     """Two levels, strides 8 and 16, three anchors each, unless told otherwise."""
     settings: dict[str, Any] = {
+        "hidden": channels,
         "convs": 1,
         "outputs_per_anchor": 1,
         "anchor_sizes": ((16,), (32,)),
-        "heights_over_widths": (0.5, 1.0, 2.0),
+        "heights_over_widths": ((0.5, 1.0, 2.0),) * 2,
         "anchor_rounding": True,
         "strides": (8, 16),
         "fitted_strides": False,
         "sampling": SAMPLING,
-        "box_loss_beta": 1.0,
-        "box_loss_weight": 1.0,
+        "loss": BoxLoss(beta=1.0),
     }
     return RegionProposalNetwork(channels, **{**settings, **numbers})
 
@@ -119,12 +120,15 @@ def test_new_weights_are_those_of_the_paper() -> None:
 # Eq. 1 by hand: four anchors; the first has overlap 0.9 with the truth, the second 0.5 (neutral), two are far away.
 ANCHORS = Anchors(boxes_of([[0, 0, 10, 9], [0, 0, 10, 5], [50, 50, 60, 60], [80, 0, 120, 40]]), (3, 1))
 TRUTH = truth_of([[0, 0, 10, 10]])
+SIZE = ImageSize(100, 130)
 
 
 def test_equation_1_by_hand() -> None:
     logits = torch.tensor([[[math.log(3)], [7.0], [0.0], [0.0]]])
     deltas = torch.zeros(1, 4, 4)
-    losses = network(box_loss_weight=10.0).losses(RpnOutput(logits, deltas), ANCHORS, [TRUTH], [0])
+    losses = network(loss=BoxLoss(beta=1.0, weight=10.0)).losses(
+        RpnOutput(logits, deltas), ANCHORS, [SIZE], [TRUTH], [0]
+    )
     # Three sampled: the object costs log(4/3), the two others log 2 each.
     assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + 2 * math.log(2)) / 3))
     # Wanted dy = 0.5 / 9 and dh = log(10 / 9), both below beta 1: squares / 2; lambda 10; over 3 sampled anchors.
@@ -135,7 +139,7 @@ def test_equation_1_by_hand() -> None:
 def test_the_losses_of_a_batch_weigh_every_sampled_anchor_equally() -> None:
     # The first image has 3 sampled anchors, the second, without truths, 4: seven terms of log 2, over 7.
     output = RpnOutput(torch.zeros(2, 4, 1), torch.zeros(2, 4, 4))
-    losses = network().losses(output, ANCHORS, [TRUTH, truth_of([])], [0, 1])
+    losses = network().losses(output, ANCHORS, [SIZE] * 2, [TRUTH, truth_of([])], [0, 1])
     assert_close(losses.objectness, torch.tensor(math.log(2)))
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
     assert_close(losses.box, torch.tensor(box / 7))
@@ -147,7 +151,7 @@ def test_gradient_reaches_sampled_anchors_only(outputs: int) -> None:
     truth = truth_of([[0, 0, 10, 10], [70, 0, 130, 50]], ignored=[False, True])
     logits = torch.zeros(1, 4, outputs, requires_grad=True)
     deltas = torch.zeros(1, 4, 4, requires_grad=True)
-    losses = network(outputs_per_anchor=outputs).losses(RpnOutput(logits, deltas), ANCHORS, [truth], [0])
+    losses = network(outputs_per_anchor=outputs).losses(RpnOutput(logits, deltas), ANCHORS, [SIZE], [truth], [0])
     (losses.objectness + losses.box).backward()
     assert logits.grad is not None
     assert deltas.grad is not None

@@ -7,7 +7,7 @@ the same two functions with other numbers. Nothing here makes a GPU wait: shapes
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from faster_rcnn.ops import boxes as box_ops
@@ -24,19 +24,27 @@ def match(
     positive_iou: float,
     negative_iou: float,
     best_of_truth: bool,
+    negative_iou_from: float = 0.0,
+    eligible: Bool[Tensor, " references"] | None = None,
 ) -> Matches:
     """Compare each reference with the truths of its image.
 
     Positive: overlap of at least ``positive_iou`` with some truth, or (``best_of_truth``, rule i) the reference of
     highest overlap with a truth, ties included, provided it overlaps at all: a truth that nothing overlaps makes
-    nothing positive. Negative: overlap below ``negative_iou`` with all. Ignored truths match nothing; a reference
-    that lies half inside one and is not positive is neutral.
+    nothing positive. Negative: overlap below ``negative_iou`` with all, and of at least ``negative_iou_from`` with
+    one. Ignored truths match nothing; a reference that lies half inside one and is not positive is neutral. So are
+    those that are not ``eligible``, which are nobody's best either.
     """
     if len(truth.boxes) == 0:
         nothing = references.new_zeros(len(references), dtype=torch.bool)
-        return Matches(nothing.long(), references.new_zeros(len(references)), nothing, ~nothing)
+        negative = ~nothing if eligible is None else eligible
+        # Without a truth every overlap is 0: there may be no background at all.
+        negative = negative if negative_iou_from == 0 else nothing
+        return Matches(nothing.long(), references.new_zeros(len(references)), nothing, negative)
     overlaps = box_ops.iou(truth.boxes, references)
     overlaps.masked_fill_(truth.ignored[:, None], 0)
+    if eligible is not None:
+        overlaps.masked_fill_(~eligible, 0)
     overlap, best = overlaps.max(dim=0)
     positive = overlap >= positive_iou
     if best_of_truth:
@@ -46,7 +54,9 @@ def match(
         # torchvision and Detectron2 do, even if it was chosen for being the best of another one.
         positive = positive | is_best.any(dim=0)
     in_ignored = (box_ops.covered(references, truth.boxes) >= COVERED_BY_IGNORED) & truth.ignored
-    negative = (overlap < negative_iou) & ~positive & ~in_ignored.any(dim=1)
+    negative = (overlap < negative_iou) & (overlap >= negative_iou_from) & ~positive & ~in_ignored.any(dim=1)
+    if eligible is not None:
+        negative = negative & eligible
     return Matches(best, overlap, positive, negative)
 
 

@@ -65,6 +65,16 @@ def clip(boxes: Float[Tensor, "*any 4"], size: ImageSize) -> Float[Tensor, "*any
     return torch.stack((x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)), dim=-1)
 
 
+def inside(boxes: Float[Tensor, "boxes 4"], size: ImageSize) -> Bool[Tensor, " boxes"]:
+    """Which boxes do not cross the border of the image.
+
+    >>> inside(torch.tensor([[-1.0, 0.0, 5.0, 5.0], [0.0, 0.0, 9.0, 5.0]]), ImageSize(height=5, width=9))
+    tensor([False,  True])
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x1 >= 0) & (y1 >= 0) & (x2 <= size.width) & (y2 <= size.height)
+
+
 def sides_at_least(boxes: Float[Tensor, "boxes 4"], side: float) -> Bool[Tensor, " boxes"]:
     """Which boxes are neither narrower nor lower than ``side`` pixels.
 

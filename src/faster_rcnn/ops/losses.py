@@ -2,15 +2,37 @@
 
 Losses are float32. ``used`` marks the places of a sample that were filled; the others weigh nothing. The normaliser
 is torchvision's: the number of sampled references (anchors or regions), positive and negative, of all images
-together, for the class and the box term alike. The paper divides the box term by the number of positions and
-multiplies by lambda, which comes to about the same; Detectron2 divides by the configured sample size.
+together, for the class and the box term alike. The paper divides the box term of the first stage by the number of
+positions and multiplies it by lambda = 10, which ``positions`` and ``BoxLoss.weight`` do; Detectron2 divides by the
+configured sample size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, smooth_l1_loss
+from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
+
+from faster_rcnn.ops.deltas import UNWEIGHTED, decode
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLoss:
+    """How predicted transforms are compared with true ones; numbers of the settings of a stage."""
+
+    kind: Literal["smooth_l1", "l1", "giou", "ciou"] = "smooth_l1"
+    beta: float = 1 / 9
+    """Where smooth L1 turns from square to straight."""
+    weight: float = 1.0
+    """Lambda of Eq. 1."""
+    delta_weights: Sequence[float] = UNWEIGHTED
+    """Those that the deltas were encoded with."""
 
 
 def objectness_loss(
@@ -35,14 +57,30 @@ def class_loss(
 def box_loss(
     deltas: Float[Tensor, "sampled 4"],
     targets: Float[Tensor, "sampled 4"],
+    references: Float[Tensor, "sampled 4"],
     positive: Bool[Tensor, " sampled"],
     used: Bool[Tensor, " sampled"],
-    beta: float,
+    rule: BoxLoss,
+    positions: int | None = None,
 ) -> Float[Tensor, ""]:
-    """Smooth L1 between predicted and true deltas of the positives (Fast R-CNN, Eq. 3), summed over the four."""
-    weight = (positive & used)[:, None]
+    """Disagreement of predicted and true deltas of the positives, weighted.
+
+    Smooth L1 (Fast R-CNN, Eq. 3) and L1 are summed over the four deltas; GIoU and CIoU compare the boxes that the
+    deltas make of ``references``. Divided by the number of sampled references, or by ``positions`` where given.
+    """
+    weight = positive & used
     # Masked before the loss: a target that means nothing may be infinite, and 0 x infinity is not a number.
-    terms = smooth_l1_loss(
-        deltas.float().masked_fill(~weight, 0), targets.masked_fill(~weight, 0), beta=beta, reduction="sum"
-    )
-    return terms / used.sum().clamp(min=1)
+    deltas = deltas.float().masked_fill(~weight[:, None], 0)
+    targets = targets.masked_fill(~weight[:, None], 0)
+    if rule.kind in ("giou", "ciou"):
+        # Any sound box does in the place of a reference that does not count.
+        sound = torch.where(weight[:, None], references, references.new_tensor([0.0, 0.0, 1.0, 1.0]))
+        compare = generalized_box_iou_loss if rule.kind == "giou" else complete_box_iou_loss
+        terms = compare(decode(deltas, sound, rule.delta_weights), decode(targets, sound, rule.delta_weights))
+        total = (terms * weight).sum()
+    else:
+        beta = rule.beta if rule.kind == "smooth_l1" else 0.0
+        total = smooth_l1_loss(deltas, targets, beta=beta, reduction="sum")
+    normaliser = used.sum().clamp(min=1) if positions is None else positions
+    loss: Tensor = rule.weight * total / normaliser
+    return loss

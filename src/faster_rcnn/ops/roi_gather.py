@@ -9,6 +9,7 @@ float32, and gives the same bits in every run. ``benchmarks/roi_align.py`` measu
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -24,12 +25,16 @@ def roi_align_by_gathering(
     stride: int,
     side: int,
     sampling_ratio: int,
+    aligned: bool = False,
 ) -> Float[Tensor, "regions channels side side"]:
-    """The same as torchvision's ``roi_align(aligned=False)``; see ``ops.roi_pool.roi_align``."""
+    """The same as torchvision's ``roi_align``; see ``ops.roi_pool.roi_align``."""
     channels, rows, columns = features.shape[1:]
     image, x1, y1, x2, y2 = (regions * regions.new_tensor([1, *[1 / stride] * 4])).unbind(dim=1)
-    row, row_weight = _samples(y1, y2, rows, side, sampling_ratio)  # (R, side, 2 * ratio)
-    column, column_weight = _samples(x1, x2, columns, side, sampling_ratio)
+    if aligned:
+        x1, y1, x2, y2 = (edge - 0.5 for edge in (x1, y1, x2, y2))
+    shortest = -math.inf if aligned else 1.0
+    row, row_weight = _samples(y1, y2, rows, side, sampling_ratio, shortest)  # (R, side, 2 * ratio)
+    column, column_weight = _samples(x1, x2, columns, side, sampling_ratio, shortest)
     first = image.int() * (rows * columns)
     cells = first[:, None, None, None, None] + row[:, :, None, :, None] * columns + column[:, None, :, None, :]
     weights = row_weight[:, :, None, :, None] * column_weight[:, None, :, None, :]  # (R, side, side, 2r, 2r)
@@ -40,14 +45,19 @@ def roi_align_by_gathering(
 
 
 def _samples(
-    low: Float[Tensor, " regions"], high: Float[Tensor, " regions"], limit: int, side: int, ratio: int
+    low: Float[Tensor, " regions"],
+    high: Float[Tensor, " regions"],
+    limit: int,
+    side: int,
+    ratio: int,
+    shortest: float,
 ) -> tuple[Int[Tensor, "regions side terms"], Float[Tensor, "regions side terms"]]:
     """Along one axis, in cells: the features that each bin reads, and their weights, which sum to 1 inside the map.
 
     Samples lie evenly inside a bin. Each reads the two features around it; beyond the outermost feature it reads that
-    one, and more than one cell outside the map it reads nothing. Regions are at least one cell long.
+    one, and more than one cell outside the map it reads nothing. Regions are at least ``shortest`` cells long.
     """
-    bins = ((high - low).clamp(min=1) / side)[:, None]
+    bins = ((high - low).clamp(min=shortest) / side)[:, None]
     place = torch.arange(side * ratio, device=low.device)
     # In torchvision's order of operations, so that samples lie where its own do to the last bit.
     at = low[:, None] + place // ratio * bins + (place % ratio + 0.5) * bins / ratio

@@ -22,17 +22,24 @@ def roi_align(
     stride: int,
     side: int,
     sampling_ratio: int,
+    aligned: bool = False,
 ) -> Float[Tensor, "regions channels side side"]:
     """Mean of ``sampling_ratio``^2 bilinear samples in each of ``side``^2 bins, in the type of the features.
+
+    ``aligned`` shifts regions by half a feature up and left, to where a feature's centre is, and lets them be shorter
+    than a feature (Detectron2's ROIAlignV2). A ``sampling_ratio`` of 0 adapts to each region: as many samples along a
+    bin as it is features long, rounded up.
 
     On a CPU, training and bfloat16 go the fast way of ``roi_gather``. Inference in float32 stays with torchvision's
     kernel: the order of its additions decides which of two nearly equal boxes survives, and float32 is there for
     whoever wants the answers of torchvision to the last bit.
     """
     exact = features.dtype == torch.float32 and not torch.is_grad_enabled()
-    if features.device.type == "cpu" and not exact:
-        return roi_align_by_gathering(features, regions, stride=stride, side=side, sampling_ratio=sampling_ratio)
-    pooled: Tensor = _roi_align(features.float(), regions, side, 1 / stride, sampling_ratio, aligned=False)
+    if features.device.type == "cpu" and sampling_ratio and not exact:
+        return roi_align_by_gathering(
+            features, regions, stride=stride, side=side, sampling_ratio=sampling_ratio, aligned=aligned
+        )
+    pooled: Tensor = _roi_align(features.float(), regions, side, 1 / stride, sampling_ratio, aligned=aligned)
     return pooled.to(features.dtype)
 
 

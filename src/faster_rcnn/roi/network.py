@@ -10,39 +10,13 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
-from faster_rcnn.ops.losses import box_loss, class_loss
+from faster_rcnn.ops.losses import BoxLoss, box_loss, class_loss
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
+from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.roi.pooling import Pooling, pool_regions
 from faster_rcnn.roi.targets import RegionSampling, roi_targets
 from faster_rcnn.structures import Detections, GroundTruth, ImageSize, Proposals, RoiLosses
-
-
-class RegionHead(nn.Module):
-    """Pooled features to one vector per region: convolutions if any, then fully connected layers (fc6, fc7)."""
-
-    def __init__(self, channels: int, side: int, convs: Sequence[int], hidden: Sequence[int]) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList()
-        for width in convs:
-            self.convs.append(_conv_norm(channels, width))
-            channels = width
-        self.layers = nn.ModuleList()
-        inputs = channels * side * side
-        for width in hidden:
-            self.layers.append(nn.Linear(inputs, width))
-            inputs = width
-        self.outputs = inputs
-
-    def forward(self, pooled: Float[Tensor, "regions channels side side"]) -> Float[Tensor, "regions hidden"]:
-        """One vector per region."""
-        for conv in self.convs:
-            pooled = relu(conv(pooled))
-        vectors = pooled.flatten(start_dim=1)
-        for layer in self.layers:
-            vectors = relu(layer(vectors))
-        return vectors
 
 
 class RegionClassifier(nn.Module):
@@ -50,19 +24,20 @@ class RegionClassifier(nn.Module):
 
     def __init__(
         self,
-        head: RegionHead,
+        head: RegionHead | StageHead,
         *,
         num_classes: int,
         pooling: Pooling,
         sampling: RegionSampling,
         detection_filter: DetectionFilter,
-        box_loss_beta: float,
-        box_loss_weight: float,
+        loss: BoxLoss,
+        class_agnostic: bool = False,
     ) -> None:
+        """``class_agnostic``: one transform per region instead of one for each class."""
         super().__init__()
         self.head = head
         self.classes = nn.Linear(head.outputs, num_classes + 1)
-        self.deltas = nn.Linear(head.outputs, num_classes * 4)
+        self.deltas = nn.Linear(head.outputs, 4 if class_agnostic else num_classes * 4)
         nn.init.normal_(self.classes.weight, std=0.01)  # Fast R-CNN, section 2.3
         nn.init.normal_(self.deltas.weight, std=0.001)
         nn.init.zeros_(self.classes.bias)
@@ -71,8 +46,7 @@ class RegionClassifier(nn.Module):
         self.pooling = pooling
         self.sampling = sampling
         self.detection_filter = detection_filter
-        self.box_loss_beta = box_loss_beta
-        self.box_loss_weight = box_loss_weight
+        self.loss = loss
 
     def forward(
         self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]
@@ -80,7 +54,9 @@ class RegionClassifier(nn.Module):
         """Logits of all classes and background (last), and deltas per class, for the regions of all images."""
         pooled = pool_regions(features[: len(self.pooling.strides)], regions, self.pooling)
         vectors = self.head(pooled)
-        return self.classes(vectors), self.deltas(vectors).reshape(-1, self.num_classes, 4)
+        # A transform that does not know classes is that of every class.
+        deltas = self.deltas(vectors).unflatten(1, (-1, 4)).expand(-1, self.num_classes, -1)
+        return self.classes(vectors), deltas
 
     def losses(
         self,
@@ -99,11 +75,12 @@ class RegionClassifier(nn.Module):
         positive = torch.cat([target.positive for target in targets])
         used = torch.cat([target.used for target in targets])
         wanted = torch.cat([target.deltas for target in targets])
+        references = torch.cat([target.boxes for target in targets])
         # Background has no deltas; its rows read those of class 0 and are masked out.
         of_class = deltas[torch.arange(len(labels), device=labels.device), labels.where(positive, 0)]
         return RoiLosses(
             classes=class_loss(logits, labels, used),
-            box=self.box_loss_weight * box_loss(of_class, wanted, positive, used, self.box_loss_beta),
+            box=box_loss(of_class, wanted, references, positive, used, self.loss),
         )
 
     def detect(
@@ -114,9 +91,3 @@ class RegionClassifier(nn.Module):
         counts = [len(each.boxes) for each in proposals]
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes, strict=True)
         return [select_detections(*part, self.detection_filter) for part in parts]
-
-
-def _conv_norm(inputs: int, outputs: int) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs))

@@ -22,7 +22,7 @@ CANONICAL_LEVEL = 4
 class Pooling:
     """Numbers of ``RoiConfig``, and the strides of the levels that regions may read, finest first."""
 
-    method: Literal["align", "pool"]
+    method: Literal["align", "aligned-align", "pool"]
     side: int
     sampling_ratio: int
     canonical_size: float
@@ -64,4 +64,7 @@ def pool_regions(
 def _pool(feature: Tensor, rois: Tensor, stride: int, rule: Pooling) -> Tensor:
     if rule.method == "pool":
         return ops.roi_pool(feature, rois, stride=stride, side=rule.side)
-    return ops.roi_align(feature, rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio)
+    aligned = rule.method == "aligned-align"
+    return ops.roi_align(
+        feature, rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio, aligned=aligned
+    )

@@ -24,6 +24,8 @@ class RegionSampling:
     samples: int
     positive_fraction: float
     delta_weights: Sequence[float]
+    negative_iou_from: float = 0.0
+    """Regions less similar than this to every truth are not trained on."""
 
 
 def roi_targets(
@@ -40,6 +42,7 @@ def roi_targets(
         truth,
         positive_iou=rule.positive_iou,
         negative_iou=rule.negative_iou,
+        negative_iou_from=rule.negative_iou_from,
         best_of_truth=False,
     )
     chosen = sample(matches, size=rule.samples, positive_fraction=rule.positive_fraction, seed=seed)

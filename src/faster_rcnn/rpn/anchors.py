@@ -1,6 +1,7 @@
 """Section 3.1.1: anchors, the k reference boxes at every position of a feature map.
 
-Their centres lie at multiples of the level's stride, beginning at the image's upper left corner (0, 0).
+Their centres lie at multiples of the level's stride, beginning at the image's upper left corner (0, 0) or, with an
+offset of 0.5, in the middle of the first cell.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ def base_anchors(
 
 
 def grid_of_anchors(
-    base: Float[Tensor, "shapes 4"], grid: ImageSize, stride: tuple[float, float]
+    base: Float[Tensor, "shapes 4"], grid: ImageSize, stride: tuple[float, float], offset: float = 0.0
 ) -> Float[Tensor, "anchors 4"]:
-    """Every base anchor at every position of a grid; ordered by row, column, shape. ``stride`` is (down, right)."""
-    rows = torch.arange(grid.height, dtype=torch.float32, device=base.device) * stride[0]
-    columns = torch.arange(grid.width, dtype=torch.float32, device=base.device) * stride[1]
+    """Every base anchor at every position of a grid; ordered by row, column, shape.
+
+    ``stride`` is (down, right); ``offset`` is where in its cell a centre lies, in strides.
+    """
+    rows = (torch.arange(grid.height, dtype=torch.float32, device=base.device) + offset) * stride[0]
+    columns = (torch.arange(grid.width, dtype=torch.float32, device=base.device) + offset) * stride[1]
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     centres = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
     return (centres + base[None]).reshape(-1, 4)
@@ -49,10 +53,11 @@ def anchors_of_levels(
     grids: Sequence[ImageSize],
     strides: Sequence[tuple[float, float]],
     on: device,
+    offset: float = 0.0,
 ) -> Anchors:
     """All anchors of an image, finest level first."""
     boxes = [
-        grid_of_anchors(base.to(on), grid, stride)
+        grid_of_anchors(base.to(on), grid, stride, offset)
         for base, grid, stride in zip(base_of_levels, grids, strides, strict=True)
     ]
     return Anchors(torch.cat(boxes), tuple(len(each) for each in boxes))

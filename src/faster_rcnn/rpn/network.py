@@ -6,12 +6,14 @@ The twin of ``roi/network.py``: a small network scores reference boxes and moves
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from faster_rcnn.ops.losses import box_loss, objectness_loss
+from faster_rcnn.ops.convolution import Padding, conv3x3
+from faster_rcnn.ops.losses import BoxLoss, box_loss, objectness_loss
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors, fitted_strides
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
@@ -25,42 +27,63 @@ class RegionProposalNetwork(nn.Module):
         self,
         channels: int,
         *,
+        head: Literal["siblings", "joined", "branches"] = "siblings",
+        hidden: int,
         convs: int,
+        padding: Padding = "zeros",
         outputs_per_anchor: int,
         anchor_sizes: Sequence[Sequence[float]],
-        heights_over_widths: Sequence[float],
+        heights_over_widths: Sequence[Sequence[float]],
         anchor_rounding: bool,
+        anchor_offset: float = 0.0,
         strides: Sequence[int],
         fitted_strides: bool,
         sampling: AnchorSampling,
-        box_loss_beta: float,
-        box_loss_weight: float,
+        loss: BoxLoss,
+        loss_per_position: bool = False,
     ) -> None:
+        """Anchor sizes and ratios are those of each level; ``hidden`` is the width of the 3x3 convolutions."""
         super().__init__()
-        per_position = len(anchor_sizes[0]) * len(heights_over_widths)
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(convs))
-        self.objectness = nn.Conv2d(channels, per_position * outputs_per_anchor, 1)
-        self.deltas = nn.Conv2d(channels, per_position * 4, 1)
-        for layer in (*self.convs, self.objectness, self.deltas):
-            nn.init.normal_(layer.weight, std=0.01)  # section 3.1.3
-            nn.init.zeros_(layer.bias)
+        per_position = len(anchor_sizes[0]) * len(heights_over_widths[0])
+        self.split = (per_position * outputs_per_anchor, per_position * 4)
+        self.convs = _tower(channels, hidden, convs, padding)
+        self.delta_convs = _tower(channels, hidden, convs, padding) if head == "branches" else None
+        self.joined = nn.Conv2d(hidden, sum(self.split), 1) if head == "joined" else None
+        if self.joined is None:
+            self.objectness, self.deltas = (nn.Conv2d(hidden, outputs, 1) for outputs in self.split)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                nn.init.normal_(layer.weight, std=0.01)  # section 3.1.3
+                nn.init.zeros_(layer.bias)
         self.outputs_per_anchor = outputs_per_anchor
-        self.base_anchors = [base_anchors(sizes, heights_over_widths, anchor_rounding) for sizes in anchor_sizes]
+        self.base_anchors = [
+            base_anchors(sizes, ratios, anchor_rounding)
+            for sizes, ratios in zip(anchor_sizes, heights_over_widths, strict=True)
+        ]
+        self.anchor_offset = anchor_offset
         self.strides = tuple(strides)
         self.fitted_strides = fitted_strides
         self.sampling = sampling
-        self.box_loss_beta = box_loss_beta
-        self.box_loss_weight = box_loss_weight
+        self.loss = loss
+        self.loss_per_position = loss_per_position
 
     def forward(self, features: list[Tensor]) -> RpnOutput:
         """One row per anchor, in the order of ``anchors``: level, row, column, shape."""
         logits, deltas = [], []
         for feature in features:
-            for conv in self.convs:
-                feature = relu(conv(feature))
-            logits.append(_per_anchor(self.objectness(feature), self.outputs_per_anchor))
-            deltas.append(_per_anchor(self.deltas(feature), 4))
+            objectness, transforms = self._slide(feature)
+            logits.append(_per_anchor(objectness, self.outputs_per_anchor))
+            deltas.append(_per_anchor(transforms, 4))
         return RpnOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1))
+
+    def _slide(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Channels of objectness and of the transforms at every position of one level."""
+        seen = _through(self.convs, feature)
+        if self.joined is not None:
+            objectness, transforms = self.joined(seen).split(self.split, dim=1)
+            return objectness, transforms
+        of_transforms = seen if self.delta_convs is None else _through(self.delta_convs, feature)
+        return self.objectness(seen), self.deltas(of_transforms)
 
     def anchors(self, features: list[Tensor], batch: ImageBatch) -> Anchors:
         """The anchors of every image of the batch; they share the frame of the padded pixels."""
@@ -68,7 +91,7 @@ class RegionProposalNetwork(nn.Module):
         strides = [(float(stride), float(stride)) for stride in self.strides]
         if self.fitted_strides:
             strides = fitted_strides(ImageSize(*batch.pixels.shape[-2:]), grids)
-        return anchors_of_levels(self.base_anchors, grids, strides, batch.pixels.device)
+        return anchors_of_levels(self.base_anchors, grids, strides, batch.pixels.device, self.anchor_offset)
 
     def losses(
         self,
@@ -79,16 +102,27 @@ class RegionProposalNetwork(nn.Module):
         seeds: Sequence[int],
     ) -> RpnLosses:
         """Eq. 1 over the sampled anchors of all images; ``seeds``, one per image, decide which are sampled."""
-        targets = [rpn_targets(anchors, truth, self.sampling, seed) for truth, seed in zip(truths, seeds, strict=True)]
+        targets = [
+            rpn_targets(anchors, truth, self.sampling, seed, size)
+            for size, truth, seed in zip(sizes, truths, seeds, strict=True)
+        ]
         logits = torch.cat([each[target.indices] for each, target in zip(output.logits, targets, strict=True)])
         deltas = torch.cat([each[target.indices] for each, target in zip(output.deltas, targets, strict=True)])
         positive = torch.cat([target.positive for target in targets])
         used = torch.cat([target.used for target in targets])
         wanted = torch.cat([target.deltas for target in targets])
+        references = torch.cat([anchors.boxes[target.indices] for target in targets])
         return RpnLosses(
             objectness=objectness_loss(logits, positive, used),
-            box=self.box_loss_weight * box_loss(deltas, wanted, positive, used, self.box_loss_beta),
+            box=box_loss(deltas, wanted, references, positive, used, self.loss, self._positions(anchors, len(sizes))),
         )
+
+    def _positions(self, anchors: Anchors, images: int) -> int | None:
+        """N_reg of Eq. 1 where it is the paper's: positions of anchors, of all images of the batch."""
+        if not self.loss_per_position:
+            return None
+        shapes = (len(base) for base in self.base_anchors)
+        return images * sum(count // k for count, k in zip(anchors.per_level, shapes, strict=True))
 
     def propose(
         self, output: RpnOutput, anchors: Anchors, sizes: Sequence[ImageSize], rule: ProposalFilter
@@ -98,6 +132,16 @@ class RegionProposalNetwork(nn.Module):
             select_proposals(logits, deltas, anchors, size, rule)
             for logits, deltas, size in zip(output.logits.detach(), output.deltas.detach(), sizes, strict=True)
         ]
+
+
+def _tower(inputs: int, hidden: int, convs: int, padding: Padding) -> nn.ModuleList:
+    return nn.ModuleList(conv3x3(inputs if index == 0 else hidden, hidden, padding) for index in range(convs))
+
+
+def _through(convs: nn.ModuleList, feature: Tensor) -> Tensor:
+    for conv in convs:
+        feature = relu(conv(feature))
+    return feature
 
 
 def _per_anchor(output: Tensor, columns: int) -> Tensor:

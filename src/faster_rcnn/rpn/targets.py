@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from faster_rcnn.ops.assignment import match, sample
+from faster_rcnn.ops.boxes import inside
 from faster_rcnn.ops.deltas import encode
-from faster_rcnn.structures import Anchors, GroundTruth, RpnTargets
+from faster_rcnn.structures import Anchors, GroundTruth, ImageSize, RpnTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +21,25 @@ class AnchorSampling:
     negative_iou: float
     samples: int
     positive_fraction: float
+    ignore_crossing: bool = False
+    """Anchors that cross the image border take no part (section 3.3)."""
 
 
-def rpn_targets(anchors: Anchors, truth: GroundTruth, rule: AnchorSampling, seed: int) -> RpnTargets:
-    """Match all anchors of one image with its truths, sample some, and give those their deltas."""
+def rpn_targets(
+    anchors: Anchors, truth: GroundTruth, rule: AnchorSampling, seed: int, size: ImageSize | None = None
+) -> RpnTargets:
+    """Match all anchors of one image with its truths, sample some, and give those their deltas.
+
+    ``size`` of the image, inside its padding, says which anchors cross its border; without one none does.
+    """
+    eligible = inside(anchors.boxes, size) if rule.ignore_crossing and size is not None else None
     matches = match(
         anchors.boxes,
         truth,
         positive_iou=rule.positive_iou,
         negative_iou=rule.negative_iou,
         best_of_truth=True,
+        eligible=eligible,
     )
     chosen = sample(matches, size=rule.samples, positive_fraction=rule.positive_fraction, seed=seed)
     boxes = anchors.boxes[chosen.indices]
