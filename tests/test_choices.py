@@ -112,7 +112,7 @@ def test_every_choice_trains_is_saved_and_predicts(choice: str, tmp_path: Path) 
         truths = [GroundTruth(each.boxes, torch.zeros_like(each.labels), each.ignored) for each in truths]
     proposals = [around(each) for each in truths] if config.detector.kind == "fast-rcnn" else None
     model = build_model(config, len(classes))
-    optimizer = build_optimizer(model, lr=0.005, momentum=0.9, weight_decay=1e-4)
+    optimizer = build_optimizer(model, lr=0.01, momentum=0.9, weight_decay=1e-4)
     totals = []
     for step in range(20):
         losses = training_step(
@@ -122,8 +122,8 @@ def test_every_choice_trains_is_saved_and_predicts(choice: str, tmp_path: Path) 
             truths,
             [step, step + 100],
             proposals,
-            lr=0.005,
-            clip_norm=10.0,
+            lr=0.01,
+            clip_norm=1.0,
             precision=torch.float32,
         )
         totals.append(float(losses.total))
