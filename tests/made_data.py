@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from faster_rcnn.config import Config, TrainingConfig
+from faster_rcnn.jobs.train import train
 from tiny import tiny_config
 
 HEIGHT, WIDTH = 64, 96
@@ -48,3 +50,29 @@ def training_config(**training: object) -> Config:
     """The tiny detector, with a quick training."""
     numbers: dict[str, object] = {"epochs": 2, "batch": 4, "workers": 0, "precision": "float32", "warmup_steps": 2}
     return tiny_config().model_copy(update={"training": TrainingConfig.model_validate({**numbers, **training})})
+
+
+def train_with(
+    data: Path,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    out: Path | None = None,
+    config: Path | None = None,
+    settings: Sequence[str] = (),
+    proposals: Path | None = None,
+    resume: bool = False,
+    **flags: object,
+) -> Path:
+    """Train as the command does; flags are those that stand for a setting."""
+    return train(
+        data,
+        model=model,
+        weights=weights,
+        out=out,
+        config=config,
+        settings=settings,
+        proposals=proposals,
+        resume=resume,
+        flags=flags,
+    )

@@ -14,20 +14,21 @@ PACKAGE = ROOT / "src" / "faster_rcnn"
 
 FLOORS = (
     (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
-    (("ops", "devices"),),
+    (("ops", "devices", "atomic"),),
     (("images",), ("backbone",), ("rpn",), ("roi",)),
     (("model",), ("building",)),
-    (("data",), ("weights",), ("evaluation",), ("drawing",)),
+    (("data",), ("weights",), ("evaluation",), ("drawing",), ("proposals",)),
     (("training",), ("inference",), ("explain",)),
     (("jobs",),),
-    (("detector",), ("__init__",), ("cli",), ("__main__",)),
+    (("detector",), ("__init__",), ("commands",), ("cli",), ("__main__",)),
 )
 """Floor by floor; a tuple in a floor is a part. Only the parts of ordered floors may use earlier ones."""
 ORDERED = {0, 3, 7}
 
-LAZY_DOORS = ("cli", "__init__", "jobs")
+LAZY_DOORS = ("commands", "cli", "__init__", "jobs")
 """Where torch and the jobs are imported late, so that ``--help`` answers at once."""
 LAZY_IMPORTS = {
+    "proposals.selective_search imports cv2": "optional: the extra for selective search",
     "evaluation.engine imports pycocotools.coco.COCO": "optional: stands in where hotcoco does not load",
     "evaluation.engine imports pycocotools.cocoeval.COCOeval": "optional: stands in where hotcoco does not load",
 }

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from faster_rcnn import __version__, cli
+from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "import", "config", "doctor")
@@ -78,7 +78,7 @@ def test_help_is_there_in_half_a_second() -> None:
 
 
 def test_the_commands_are_those_of_the_design(capsys: pytest.CaptureFixture[str]) -> None:
-    assert {name for name in cli.app if not name.startswith("-")} == set(COMMANDS)
+    assert {name for name in commands.app if not name.startswith("-")} == set(COMMANDS)
     assert cli.main(["--help"]) == 0
     assert "--debug" in capsys.readouterr().out
 

@@ -19,6 +19,7 @@ import torch
 
 from faster_rcnn import cli, errors
 from faster_rcnn.building import build_model
+from faster_rcnn.commands import app
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.presets import PRESETS
 from faster_rcnn.structures import ClassMap
@@ -158,7 +159,7 @@ def test_every_command_is_understood(command: str, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     match shlex.split(command.partition(" > ")[0]):
         case ["faster-rcnn", *arguments]:
-            _, bound, _ = cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
+            _, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
             _check_settings(bound.arguments)
         case ["make", target]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn import cli, errors
+from faster_rcnn import commands, errors
 from faster_rcnn.jobs.settings import all_keys
 
 ROOT = Path(__file__).parents[1]
@@ -24,11 +24,11 @@ SETTING = re.compile(r"--set ([a-z_]+\.[a-z_]+)")
 DOTTED = re.compile(r"(?<![\w./-])((?:image|backbone|rpn|roi|data|training)\.[a-z_]+)(?![\w.(/])")
 EXTRA = re.compile(r"faster-rcnn\[(\w+)\]")
 
-COMMANDS = {name for name in cli.app if not name.startswith("-")}
+COMMANDS = {name for name in commands.app if not name.startswith("-")}
 FLAGS = {"--debug", "--help", "--version"} | {
     name
     for command in COMMANDS
-    for argument in cli.app[command].assemble_argument_collection()
+    for argument in commands.app[command].assemble_argument_collection()
     for name in argument.names
     if name.startswith("--")
 }

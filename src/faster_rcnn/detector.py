@@ -71,6 +71,7 @@ class Detector:
         precision: Precision | None = None,
         config: str | Path | None = None,
         settings: Sequence[str] = (),
+        proposals: str | Path | None = None,
         resume: bool = False,
     ) -> Detector:
         """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
@@ -94,6 +95,7 @@ class Detector:
             out=None if out is None else Path(out),
             config=None if config is None else Path(config),
             settings=settings,
+            proposals=None if proposals is None else Path(proposals),
             resume=resume,
             flags=flags,
         )

@@ -63,6 +63,7 @@ def test_batch_norm_that_is_not_frozen_learns() -> None:
 
 def test_freezing_a_body_leaves_the_norms_of_pyramid_and_head_alone() -> None:
     model = tiny_model(backbone={"norm": "frozen", "pyramid_norm": True}, roi={"head_convs": (8,)})
+    assert model.backbone.pyramid is not None
     for part in (model.backbone.pyramid, model.roi):
         assert len(norms(part)) > 0
         assert all(layer.training for layer in norms(part))

@@ -13,8 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
-from faster_rcnn.jobs import train as job
-from made_data import make_squares, training_config
+from made_data import make_squares, train_with, training_config
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def test_a_run_folder_holds_what_a_user_expects(
     squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(path.stat().st_mtime_ns for path in squares.rglob("*"))
-    assert job.run(squares, config=config, out=tmp_path / "run", epochs=2) == 0
+    assert train_with(squares, config=config, out=tmp_path / "run", epochs=2) == tmp_path / "run"
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {"best.safetensors", "last.safetensors", "state.pt", "config.yaml", "metrics.csv", "summary.json"}
     assert sorted(path.stat().st_mtime_ns for path in squares.rglob("*")) == before  # the data is never written to
@@ -51,7 +50,7 @@ def test_a_run_folder_holds_what_a_user_expects(
 
 def test_without_validation_it_says_so(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = make_squares(tmp_path / "data", {"train": 4})
-    job.run(data, config=config, out=tmp_path / "run")
+    train_with(data, config=config, out=tmp_path / "run")
     assert "warning: no validation split" in capsys.readouterr().err
     assert (tmp_path / "run/best.safetensors").read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
 
@@ -59,38 +58,38 @@ def test_without_validation_it_says_so(tmp_path: Path, config: Path, capsys: pyt
 def test_nothing_to_train_on_is_told(tmp_path: Path, config: Path) -> None:
     data = make_squares(tmp_path / "data", {"val": 2})
     with pytest.raises(DatasetError, match=r"E115 .*data has no split to train on; it has val\."):
-        job.run(data, config=config, out=tmp_path / "run")
+        train_with(data, config=config, out=tmp_path / "run")
 
 
 def test_a_finished_run_is_not_overwritten_nor_resumed(squares: Path, config: Path, tmp_path: Path) -> None:
-    job.run(squares, config=config, out=tmp_path / "run")
+    train_with(squares, config=config, out=tmp_path / "run")
     with pytest.raises(OptionError, match="is finished; choose another folder with --out"):
-        job.run(squares, config=config, out=tmp_path / "run")
+        train_with(squares, config=config, out=tmp_path / "run")
     with pytest.raises(OptionError, match="is finished"):
-        job.run(squares, out=tmp_path / "run", resume=True)
+        train_with(squares, out=tmp_path / "run", resume=True)
 
 
 def test_resume_with_other_settings_is_refused(squares: Path, config: Path, tmp_path: Path) -> None:
-    job.run(squares, config=config, out=tmp_path / "run")
+    train_with(squares, config=config, out=tmp_path / "run")
     (tmp_path / "run/summary.json").unlink()  # as if it had been interrupted
     with pytest.raises(OptionError, match=r"E124 .*training\.epochs 1 -> 9; training\.lr 0\.08 -> 0\.5"):
-        job.run(squares, out=tmp_path / "run", resume=True, epochs=9, settings=["training.lr=0.5"])
+        train_with(squares, out=tmp_path / "run", resume=True, epochs=9, settings=["training.lr=0.5"])
     with pytest.raises(OptionError, match="leave out --weights"):
-        job.run(squares, out=tmp_path / "run", resume=True, weights=str(tmp_path / "run"))
-    job.run(squares, out=tmp_path / "run", resume=True)  # as it began; all is done, so it only ends properly
+        train_with(squares, out=tmp_path / "run", resume=True, weights=str(tmp_path / "run"))
+    train_with(squares, out=tmp_path / "run", resume=True)  # as it began; all is done, so it only ends properly
     assert (tmp_path / "run/summary.json").exists()
 
 
 def test_resume_with_nothing_to_go_on_with_starts_over(squares: Path, config: Path, tmp_path: Path) -> None:
-    assert job.run(squares, config=config, out=tmp_path / "run", resume=True) == 0
+    assert train_with(squares, config=config, out=tmp_path / "run", resume=True) == tmp_path / "run"
 
 
 def test_training_starts_from_another_model(
     squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.run(squares, config=config, out=tmp_path / "first")
+    train_with(squares, config=config, out=tmp_path / "first")
     settings = ["training.epochs=1", "training.lr=1e-9", "training.batch=4", "training.workers=0"]
-    job.run(squares, weights=str(tmp_path / "first"), out=tmp_path / "second", settings=settings)
+    train_with(squares, weights=str(tmp_path / "first"), out=tmp_path / "second", settings=settings)
     assert "classes kept: dark, light" in capsys.readouterr().err
     first, second = (load_file(tmp_path / name / "last.safetensors") for name in ("first", "second"))
     difference = (first["roi.classes.weight"] - second["roi.classes.weight"]).abs().max().item()
@@ -99,7 +98,7 @@ def test_training_starts_from_another_model(
 
 def test_weights_that_are_not_there_are_told_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
-        job.run(squares, weights=str(tmp_path / "nowhere"), out=tmp_path / "run")
+        train_with(squares, weights=str(tmp_path / "nowhere"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

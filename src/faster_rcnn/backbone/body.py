@@ -128,6 +128,8 @@ def _freeze_through(layers: nn.Module, last: str) -> None:
     stem ends in an activation) ends before the first parameter of the next stage.
     """
     names = [name for name, _ in layers.named_modules()]
+    if last not in names:
+        last = last.replace(".", "_")  # a list of features has flattened its names
     upto = {name for name in names[: names.index(last) + 1] if name} | {last}
     for name, module in layers.named_modules():
         if name in upto or name.startswith(f"{last}."):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,8 @@ from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.result import Result
-from faster_rcnn.structures import Detections
+from faster_rcnn.proposals.selective_search import selective_search
+from faster_rcnn.structures import Detections, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
 
 BATCH_ON_GPU = 8
@@ -36,15 +37,25 @@ class _Read:
 
     image: AnyImage
     pixels: UInt8[Tensor, "3 height width"]
+    proposals: Proposals | None
 
 
 class Predictor:
     """Runs one detector on any number of images."""
 
     def __init__(
-        self, loaded: LoadedModel, device: torch.device, precision: torch.dtype, batch: int | None = None
+        self,
+        loaded: LoadedModel,
+        device: torch.device,
+        precision: torch.dtype,
+        batch: int | None = None,
+        proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
     ) -> None:
-        """Move the detector to where it works; ``batch`` images at most are looked at together."""
+        """Move the detector to where it works; ``batch`` images at most are looked at together.
+
+        ``proposals`` gives those from outside for an image and its pixels, in its frame; without it a Fast R-CNN
+        searches for itself.
+        """
         # Channels last is the faster order for bfloat16; in float32 the order of torchvision keeps its last bits.
         order = torch.channels_last if precision == torch.bfloat16 else torch.contiguous_format
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
@@ -53,12 +64,15 @@ class Predictor:
         self.config = loaded.config
         self.device = device
         self.precision = precision
+        self.proposals = proposals
+        if proposals is None and loaded.config.detector.kind == "fast-rcnn":
+            self.proposals = self._search
         self.batch = batch or (BATCH_ON_GPU if device.type == "cuda" else 1)
 
     def predict_one(self, image: AnyImage, conf: float, most: int | None = None) -> Result:
         """What is in one image; raises like ``stream``."""
         refuse_limits(conf, most)
-        read = _Read(image, to_pixels(image, "image", self.config.data.max_pixels))
+        read = self._decoded(image, "image")
         return next(self._look_at([read], conf, most)).result
 
     def stream(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Result]:
@@ -98,15 +112,24 @@ class Predictor:
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
         number, image = numbered
         try:
-            return _Read(image, to_pixels(image, f"image {number} (counted from 0)", self.config.data.max_pixels))
+            return self._decoded(image, f"image {number} (counted from 0)")
         except ImageError as error:
             return error
+
+    def _decoded(self, image: AnyImage, name: str) -> _Read:
+        pixels = to_pixels(image, name, self.config.data.max_pixels)
+        return _Read(image, pixels, self.proposals(image, pixels) if self.proposals else None)
+
+    def _search(self, image: AnyImage, pixels: Tensor) -> Proposals:
+        detector = self.config.detector
+        return selective_search(pixels, detector.selective_search, detector.outside_proposals)
 
     def _look_at(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen]:
         if not group:
             return
         with torch.inference_mode(), computing_in(self.precision, self.device):
-            found = self.model.detect([one.pixels.to(self.device) for one in group])
+            given = [one.proposals.to(self.device) for one in group if one.proposals is not None]
+            found = self.model.detect([one.pixels.to(self.device) for one in group], given or None)
         for one, detections in zip(group, found, strict=True):
             kept = _ordinary(detections).above(conf, most)
             result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)

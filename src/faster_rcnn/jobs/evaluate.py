@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faster_rcnn.config import DataConfig
+from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import is_results_file, read_results
@@ -16,12 +17,16 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.outside import of_split, proposals_by_path
 from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.jobs.translation import Translation
+from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Detections
 
 
-def run(model: str, data: Path, *, split: str | None, precision: str, json: str | None) -> int:
+def run(
+    model: str, data: Path, *, split: str | None, precision: str, json: str | None, proposals: Path | None = None
+) -> int:
     """Measure, and print a table, or with ``--json -`` nothing but the numbers."""
     refuse_folder("--json", json)
     if is_results_file(Path(model)):
@@ -32,6 +37,10 @@ def run(model: str, data: Path, *, split: str | None, precision: str, json: str 
     else:
         predictor = load_predictor(model, precision)
         part = split_to_measure(data, settings_for(data, predictor.config.data), split)
+        if predictor.config.detector.kind == "rpn":
+            part = split_without_classes(part)
+        if proposals is not None:
+            take_proposals(predictor, proposals, data, part, model)
         metrics = measure_detector(predictor, part, model)
     if json != STDOUT:
         print(metrics.table(), flush=True)
@@ -40,6 +49,18 @@ def run(model: str, data: Path, *, split: str | None, precision: str, json: str 
     if json is not None and json != STDOUT:
         say(f"numbers in {json}")
     return 0
+
+
+def take_proposals(predictor: Predictor, file: Path, data: Path, part: Split, model: str) -> None:
+    """Let the second stage work on the proposals of a file; raises before any work where an image has none."""
+    detector = predictor.config.detector
+    if detector.kind == "rpn":
+        raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
+    found = load_proposals(file)
+    root = load_dataset(data, predictor.config.data).root
+    outside = of_split(found, root, part, detector.outside_proposals)
+    predictor.proposals = proposals_by_path(part, outside)
+    say(f"proposals of {found.method} from {file}")
 
 
 def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.errors import OptionError
-from faster_rcnn.weights.atomic import atomic_write
 
 STDOUT = "-"
 

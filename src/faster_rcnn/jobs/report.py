@@ -15,12 +15,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
 from faster_rcnn.jobs.curves import Curve, draw_curves, highest
 from faster_rcnn.jobs.examples import SCORE, Example
 from faster_rcnn.presets import preset
-from faster_rcnn.weights.atomic import atomic_write
 
 REPORT = "report.html"
 TEMPLATE = "report.html.jinja"

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 import yaml
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.errors import ModelFileError, OptionError
-from faster_rcnn.weights.atomic import atomic_write
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"

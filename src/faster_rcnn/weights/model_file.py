@@ -24,12 +24,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.errors import FasterRCNNError, ModelFileError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.atomic import atomic_write
 
 METADATA_KEY = "faster_rcnn"
 FORMAT = 1

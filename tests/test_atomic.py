@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.errors import MachineError
-from faster_rcnn.weights.atomic import atomic_write
 
 
 def test_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_full_disk_under_torch_save(tmp_path: Path) -> None:
     script = f"""
 import pathlib, resource, signal, torch
 from faster_rcnn.errors import MachineError
-from faster_rcnn.weights.atomic import atomic_write
+from faster_rcnn.atomic import atomic_write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, {resource.RLIM_INFINITY}))
 try:

@@ -1,0 +1,90 @@
+"""Proposals from outside for the images of a data set: from a file, or computed once and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from faster_rcnn.config import Config, DataConfig
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.data.records import Dataset, ImageRecord, Split
+from faster_rcnn.errors import ImageError
+from faster_rcnn.inference.inputs import AnyImage
+from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
+from faster_rcnn.proposals.selective_search import selective_search
+from faster_rcnn.structures import Proposals
+
+FILE = "proposals.safetensors"
+"""In a run folder: what was computed for the run."""
+
+Propose = Callable[[Tensor], Proposals]
+"""Proposals of one image (3, height, width), in its pixels."""
+
+
+def outside_proposals(dataset: Dataset, config: Config, given: Path | None, folder: Path) -> dict[str, list[Proposals]]:
+    """For Fast R-CNN: the best proposals for each image of the training and validation splits, by name of split.
+
+    From the ``given`` file; else from what this run has stored in its folder; else computed by selective search.
+    Empty for detectors that make their own. Raises ``DatasetError`` where an image has none.
+    """
+    if config.detector.kind != "fast-rcnn":
+        return {}
+    splits = [dataset.splits[name] for name in ("train", "val") if name in dataset.splits]
+    stored = folder / FILE
+    if given is None and not stored.exists():
+        say("no --proposals: selective search makes them, which takes a second or so per image; they are stored")
+        compute_file(stored, dataset.root, splits, config)
+    file = load_proposals(given or stored)
+    say(f"proposals of {file.method} from {file.path}")
+    return {split.name: of_split(file, dataset.root, split, config.detector.outside_proposals) for split in splits}
+
+
+def of_split(file: ProposalFile, root: Path, split: Split, most: int) -> list[Proposals]:
+    """The best proposals for each record of a split; raises ``DatasetError`` where an image has none."""
+    return [best(file.of(image_key(root, record.path), record.size), most) for record in split.records]
+
+
+def best(proposals: Proposals, most: int) -> Proposals:
+    """The first ``most``."""
+    return Proposals(proposals.boxes[:most], proposals.scores[:most])
+
+
+def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config) -> None:
+    """Selective search on every image of some splits, one process per processor; raises ``DatasetError``."""
+    detector = config.detector
+    search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
+    records = {image_key(root, each.path): each for split in splits for each in split.records}
+    found: dict[str, ImageProposals] = {}
+    with ProcessPoolExecutor() as pool:
+        outcomes = pool.map(partial(_propose, search, config.data), records.values())
+        for key, one in zip(records, counted(outcomes, "images", len(records)), strict=True):
+            if isinstance(one, str):
+                warn(f"{one}; it has no proposals")
+            else:
+                found[key] = ImageProposals(records[key].size, one)
+    save_proposals(path, f"selective search ({detector.selective_search})", found)
+
+
+def _propose(search: Propose, data: DataConfig, record: ImageRecord) -> Proposals | str:
+    """Proposals for one image, or why there are none."""
+    try:
+        return search(read_image(record.path, data.max_pixels)[0])
+    except ImageError as error:
+        return str(error)
+
+
+def proposals_by_path(
+    split: Split, outside: Sequence[Proposals] | None
+) -> Callable[[AnyImage, Tensor], Proposals] | None:
+    """What a ``Predictor`` asks for the proposals of an image of this split; ``None`` where there are none."""
+    if outside is None:
+        return None
+    by_path: Mapping[str, Proposals] = {
+        str(record.path): each for record, each in zip(split.records, outside, strict=True)
+    }
+    return lambda image, _: by_path[str(image)]

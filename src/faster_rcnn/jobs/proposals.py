@@ -1,0 +1,74 @@
+"""``faster-rcnn proposals``: where objects may be, for every image of a data set, in a file that Fast R-CNN reads."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from faster_rcnn.config import Config
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Split
+from faster_rcnn.devices import choose_device, choose_precision, computing_in
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.outputs import refuse_folder
+from faster_rcnn.jobs.outside import compute_file
+from faster_rcnn.presets import preset
+from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
+from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.published import resolve_model
+
+
+def run(data: Path, *, method: str, model: str | None, mode: str, out: Path) -> int:
+    """Propose for all images of all splits, and write them down."""
+    refuse_folder("--out", str(out))
+    if (method == "rpn") != (model is not None):
+        raise OptionError(
+            "--method rpn needs a detector, and only it: "
+            "faster-rcnn proposals DATA --method rpn --model MODEL --out FILE"
+        )
+    config = _config(mode)
+    dataset = load_dataset(data, config.data)
+    splits = list(dataset.splits.values())
+    began = time.monotonic()
+    if model is None:
+        compute_file(out, dataset.root, splits, config)
+    else:
+        propose_with(resolve_model(model), model, out, dataset.root, splits)
+    seconds = time.monotonic() - began
+    file = load_proposals(out)
+    counts = [len(each.proposals.boxes) for each in file.images.values()]
+    if counts:
+        each = f"{median(counts):g} proposals each (median), {seconds / len(counts):.3f} s per image"
+        say(f"{len(counts)} images, {each} by {file.method}; wrote {out}")
+    return 0
+
+
+def _config(mode: str) -> Config:
+    config = preset("small")
+    return config.model_copy(update={"detector": config.detector.model_copy(update={"selective_search": mode})})
+
+
+def propose_with(loaded: LoadedModel, name: str, out: Path, root: Path, splits: list[Split]) -> None:
+    """The proposals of a detector's first stage, as it makes them in inference."""
+    if loaded.config.detector.kind == "fast-rcnn":
+        raise OptionError(f"{name} is a Fast R-CNN, which has no first stage; --method rpn needs one")
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    loaded.model.to(device)
+    found: dict[str, ImageProposals] = {}
+    records = [record for split in splits for record in split.records]
+    for record in counted(records, "images", len(records)):
+        try:
+            pixels, _ = read_image(record.path, loaded.config.data.max_pixels)
+        except ImageError as error:
+            warn(f"{error}; it has no proposals")
+            continue
+        with torch.inference_mode(), computing_in(precision, device):
+            [proposals] = loaded.model.propose([pixels.to(device)])
+        found[image_key(root, record.path)] = ImageProposals(record.size, proposals.to("cpu"))
+    save_proposals(out, f"the RPN of {name}", found)

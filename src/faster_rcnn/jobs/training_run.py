@@ -1,0 +1,175 @@
+"""One run of training: its parts are made, trained, and reported on."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faster_rcnn import __version__
+from faster_rcnn.building import build_model
+from faster_rcnn.config import Config
+from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.examples import Example, find_examples
+from faster_rcnn.jobs.measuring import measure_split
+from faster_rcnn.jobs.outside import proposals_by_path
+from faster_rcnn.jobs.report import write_report
+from faster_rcnn.jobs.training_display import TrainingDisplay
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import Proposals
+from faster_rcnn.training import run_folder
+from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.interruption import stop_signals
+from faster_rcnn.training.loop import Interrupted, Progress, Run, restore_state, run_training
+from faster_rcnn.training.schedule import build_optimizer, learning_rate_of_batch
+from faster_rcnn.training.validation import Validation
+from faster_rcnn.weights.model_file import load_model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What is to be trained, on what, from where, and the folder for it."""
+
+    data: Path
+    """As the user named it."""
+    dataset: Dataset
+    config: Config
+    folder: Path
+    named: Path
+    """The folder that the user knows: ``folder``, or the one above it that holds all steps of alternating training."""
+    initialise: Callable[[FasterRCNN], str]
+    """Gives the new detector the weights that it starts from; returns a line that says which."""
+    outside: Mapping[str, Sequence[Proposals]] = field(default_factory=dict)
+    """Proposals from outside by name of the split, in the order of its records; for Fast R-CNN."""
+
+
+def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
+    """Train from the first step, or from where ``state`` was saved; returns the run folder."""
+    began = time.perf_counter()
+    run = _prepare(task, fresh=state is None)
+    if state is not None:
+        restore_state(run, state)
+        say(f"going on in {run.folder} after step {run.progress.step}, epoch {run.progress.epoch + 1}")
+    return _train(run, task, began)
+
+
+def _prepare(task: Task, fresh: bool) -> Run:
+    """Model, optimizer and loaders of a run at its first step; everything random follows from the seed."""
+    config, dataset, folder = task.config, task.dataset, task.folder
+    settings = config.training
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    torch.manual_seed(settings.seed)
+    model = build_model(config, len(dataset.classes))
+    begins = task.initialise(model) if fresh else None
+    if settings.shared_layers == "fixed":
+        model.backbone.fix()
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
+    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    say(
+        f"{config.preset}: {trained:,} weights to train on {device} in {str(precision).removeprefix('torch.')}; "
+        f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); seed {settings.seed}"
+    )
+    if begins is not None:
+        say(begins)
+    say(f"run folder: {folder}")
+    run_folder.write_config(folder, config)
+    val = dataset.splits.get("val")
+    return Run(
+        folder=folder,
+        config=config,
+        classes=dataset.classes,
+        model=model,
+        optimizer=build_optimizer(model, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay),
+        average=AveragedModel(model, settings.ema_decay) if settings.ema_decay else None,
+        train=_loader(task, dataset.splits["train"]),
+        val=_loader(task, val) if val else None,
+        val_split=val,
+        precision=precision,
+        progress=Progress(),
+    )
+
+
+def _loader(task: Task, split: Split) -> TrainingLoader:
+    config = task.config
+    return TrainingLoader(
+        split, config.image, config.training, config.data, proposals=task.outside.get(split.name), tell=warn
+    )
+
+
+def _train(run: Run, task: Task, began: float) -> Path:
+    display = TrainingDisplay(run.config.training.epochs)
+    measured: dict[int, Metrics] = {}
+
+    def measure(split: Split, validation: Validation) -> Mapping[str, float | None]:
+        measured[run.progress.epoch] = metrics = measure_split(split, validation.detections)
+        return _columns(metrics, split)
+
+    try:
+        with stop_signals() as stop, display:
+            reason = run_training(run, measure, display, stop)
+    except Interrupted:
+        go_on = f"faster-rcnn train {task.data} --out {task.named} --resume"
+        say(f"saved after step {run.progress.step}; go on with: {go_on}")
+        raise
+    finally:
+        run.train.close()
+        if run.val:
+            run.val.close()
+    summary = _summary(run, task.data, reason, time.perf_counter() - began)
+    run_folder.write_summary(run.folder, summary)
+    ap = f", AP {summary['best']['AP']:.3f}" if summary["best"].get("AP") is not None else ""
+    say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{ap}: {run.folder / run_folder.BEST}")
+    # The best epoch was not measured here if it came before an interruption.
+    _report(run, task, summary, measured.get(run.progress.best_epoch))
+    return run.folder
+
+
+def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> None:
+    examples: list[Example] = []
+    if run.val_split:
+        best = load_model(run.folder / run_folder.BEST)
+        device = next(run.model.parameters()).device
+        outside = task.outside.get(run.val_split.name)
+        examples = find_examples(
+            Predictor(best, device, run.precision, proposals=proposals_by_path(run.val_split, outside)), run.val_split
+        )
+    say(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
+
+
+def _columns(metrics: Metrics, split: Split) -> Mapping[str, float | None]:
+    values = metrics.to_json(split.name)
+    return {name: values[name] for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")}
+
+
+def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any]:
+    progress = run.progress
+    return {
+        "data": str(data),
+        "preset": run.config.preset,
+        "classes": list(run.classes.names),
+        "ended": reason,
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "images": progress.images,
+        "best": progress.rows[progress.best_epoch],
+        "last": progress.rows[-1],
+        "training_seconds": round(progress.training_seconds, 3),
+        "training_seconds_per_image": round(progress.training_seconds / progress.images, 4),
+        "validation_seconds": round(progress.validation_seconds, 3),
+        "total_seconds": round(seconds, 3),
+        "device": str(next(run.model.parameters()).device),
+        "precision": str(run.precision).removeprefix("torch."),
+        "versions": {"faster_rcnn": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }

@@ -1,0 +1,123 @@
+"""Proposals files: what was proposed for the images of a data set, computed once and used again.
+
+A safetensors file: ``boxes`` (all, 4) float32 in pixels of the upright original images, ``scores`` (all,), ``counts``
+(images,), and one metadata key with JSON: format, method, and for each image its key, width and height. Keys are paths
+relative to the root of the data set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from faster_rcnn.atomic import atomic_write
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.ops.boxes import inside
+from faster_rcnn.structures import ImageSize, Proposals
+
+METADATA_KEY = "faster_rcnn_proposals"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageProposals:
+    """What was proposed for one image of a given size, best first, in its pixels."""
+
+    size: ImageSize
+    proposals: Proposals
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProposalFile:
+    """The proposals of a data set."""
+
+    path: Path
+    method: str
+    images: Mapping[str, ImageProposals]
+
+    def of(self, key: str, size: ImageSize) -> Proposals:
+        """Proposals of one image; raises ``DatasetError`` where there are none for it, or for another size of it."""
+        found = self.images.get(key)
+        if found is None:
+            raise DatasetError(f"{self.path} has no proposals for '{key}'; {_way_out()}", code="E136")
+        if found.size != size:
+            raise DatasetError(
+                f"{self.path}: the proposals for '{key}' were made at {found.size.width} x {found.size.height} pixels, "
+                f"the image has {size.width} x {size.height}; {_way_out()}",
+                code="E136",
+            )
+        if len(found.proposals.boxes) == 0:
+            raise DatasetError(
+                f"{self.path}: no region was proposed for '{key}', so nothing can be found in it; leave the image out "
+                f"or {_way_out()}",
+                code="E136",
+            )
+        return found.proposals
+
+
+def image_key(root: Path, image: Path) -> str:
+    """Name of an image in a proposals file: its path from the root of its data set."""
+    return Path(os.path.relpath(image, root)).as_posix()
+
+
+def save_proposals(path: Path, method: str, images: Mapping[str, ImageProposals]) -> None:
+    """Write a proposals file at once and whole; raises ``MachineError`` where that fails."""
+    each = list(images.values())
+    header = {
+        "format": FORMAT,
+        "method": method,
+        "images": [[key, one.size.width, one.size.height] for key, one in images.items()],
+    }
+    tensors = {
+        "boxes": torch.cat([one.proposals.boxes for one in each] or [torch.zeros(0, 4)]).contiguous(),
+        "scores": torch.cat([one.proposals.scores for one in each] or [torch.zeros(0)]).contiguous(),
+        "counts": torch.tensor([len(one.proposals.boxes) for one in each], dtype=torch.int64),
+    }
+    content = save(tensors, metadata={METADATA_KEY: json.dumps(header)})
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_proposals(path: Path) -> ProposalFile:
+    """Read a proposals file; raises ``DatasetError`` for anything else, and for boxes that cannot be used."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[METADATA_KEY])
+            boxes, scores, counts = (file.get_tensor(name) for name in ("boxes", "scores", "counts"))
+        if header["format"] > FORMAT:
+            raise DatasetError(f"{path} was written by a newer faster-rcnn: pip install --upgrade faster-rcnn")
+        parts = zip(header["images"], boxes.split(counts.tolist()), scores.split(counts.tolist()), strict=True)
+        images = {
+            str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score))
+            for (key, width, height), own, score in parts
+        }
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = "there is no such file" if not path.exists() else "it is no proposals file, or damaged"
+        raise DatasetError(f"{path} cannot be used: {reason}; {_way_out()}", code="E136") from error
+    _refuse_bad_boxes(path, images.items())
+    return ProposalFile(path, header["method"], images)
+
+
+def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) -> None:
+    for key, one in images:
+        boxes: Tensor = one.proposals.boxes
+        sound = inside(boxes, one.size) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        if not bool(sound.all()):
+            number = int((~sound).nonzero()[0, 0])
+            raise DatasetError(
+                f"{path}: proposal {number} of '{key}' is {boxes[number].tolist()}, no box inside the image of "
+                f"{one.size.width} x {one.size.height} pixels; {_way_out()}",
+                code="E136",
+            )
+
+
+def _way_out() -> str:
+    return "make them anew: faster-rcnn proposals DATA --method selective-search --out FILE"

@@ -1,0 +1,45 @@
+"""Selective search (Uijlings et al., IJCV 2013): the CPU heuristic that Fast R-CNN gets its proposals from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from faster_rcnn.errors import MissingExtraError
+from faster_rcnn.structures import Proposals
+
+
+def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: Literal["fast", "quality"], most: int) -> Proposals:
+    """The ``most`` best proposals of one RGB image at its own size, on one thread; scores fall with the rank.
+
+    The same image gives the same proposals in every process: the ranks are drawn at random from a fixed seed.
+    Raises ``MissingExtraError`` where OpenCV is not installed.
+    """
+    cv2 = _opencv()
+    image = np.ascontiguousarray(pixels.permute(1, 2, 0).flip(-1).numpy())  # BGR
+    cv2.setNumThreads(1)
+    cv2.setRNGSeed(0)
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(image)
+    if mode == "fast":
+        search.switchToSelectiveSearchFast()
+    else:
+        search.switchToSelectiveSearchQuality()
+    found = torch.as_tensor(np.asarray(search.process()).reshape(-1, 4)[:most], dtype=torch.float32)
+    boxes = torch.cat((found[:, :2], found[:, :2] + found[:, 2:]), dim=1)
+    scores = 1 - torch.arange(len(boxes)) / max(len(boxes), 1)
+    return Proposals(boxes, scores)
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+
+        cv2.ximgproc.segmentation.createSelectiveSearchSegmentation  # noqa: B018  # only the contrib package has it
+    except (ImportError, AttributeError) as error:
+        raise MissingExtraError("opencv-contrib-python-headless", "proposals") from error
+    return cv2

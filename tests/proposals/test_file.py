@@ -1,0 +1,77 @@
+"""Proposals files: what was written is read, and what does not fit is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
+from faster_rcnn.structures import ImageSize, Proposals
+from tiny import boxes_of
+
+SIZE = ImageSize(height=50, width=80)
+
+
+def proposals_of(*boxes: list[float]) -> Proposals:
+    return Proposals(boxes_of(boxes), torch.linspace(1, 0.5, len(boxes)))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    images = {
+        "images/a.png": ImageProposals(SIZE, proposals_of([0, 0, 10, 10], [5, 5, 80, 50])),
+        "images/none.png": ImageProposals(SIZE, proposals_of()),
+        "images/b.png": ImageProposals(SIZE, proposals_of([1, 2, 3, 4])),
+    }
+    save_proposals(tmp_path / "p.safetensors", "by hand", images)
+    return tmp_path / "p.safetensors"
+
+
+def test_what_was_written_is_read(path: Path) -> None:
+    file = load_proposals(path)
+    assert file.method == "by hand"
+    found = file.of("images/a.png", SIZE)
+    assert found.boxes.tolist() == [[0, 0, 10, 10], [5, 5, 80, 50]]
+    assert found.scores.tolist() == [1.0, 0.5]
+    assert file.of("images/b.png", SIZE).boxes.tolist() == [[1, 2, 3, 4]]
+
+
+def test_keys_are_relative_to_the_data(tmp_path: Path) -> None:
+    assert image_key(tmp_path / "data", tmp_path / "data/images/a.png") == "images/a.png"
+    assert image_key(tmp_path / "data", tmp_path / "photos/a.png") == "../photos/a.png"
+
+
+def test_other_images_other_sizes_and_no_proposals_are_told(path: Path) -> None:
+    file = load_proposals(path)
+    with pytest.raises(DatasetError, match=r"E136 .*no proposals for 'c\.png'; make them anew: faster-rcnn proposals"):
+        file.of("c.png", SIZE)
+    with pytest.raises(DatasetError, match="were made at 80 x 50 pixels, the image has 50 x 80"):
+        file.of("images/a.png", ImageSize(80, 50))
+    with pytest.raises(DatasetError, match=r"no region was proposed for 'images/none\.png'"):
+        file.of("images/none.png", SIZE)
+
+
+@pytest.mark.parametrize("box", [[0, 0, 81, 10], [-1, 0, 5, 5], [5, 5, 5, 9], [9, 9, 2, 12], [0, 0, float("nan"), 5]])
+def test_boxes_that_are_none_are_told(tmp_path: Path, box: list[float]) -> None:
+    save_proposals(tmp_path / "bad", "by hand", {"a.png": ImageProposals(SIZE, proposals_of([0, 0, 9, 9], box))})
+    with pytest.raises(DatasetError, match=r"proposal 1 of 'a\.png' is .* no box inside the image of 80 x 50"):
+        load_proposals(tmp_path / "bad")
+
+
+def test_what_is_no_proposals_file_is_told(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no such file"):
+        load_proposals(tmp_path / "nowhere")
+    (tmp_path / "text").write_text("not at all")
+    with pytest.raises(DatasetError, match="it is no proposals file, or damaged"):
+        load_proposals(tmp_path / "text")
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DatasetError, match="or damaged"):
+        load_proposals(path)
+
+
+def test_a_file_of_no_images_is_one(tmp_path: Path) -> None:
+    save_proposals(tmp_path / "empty", "by hand", {})
+    assert load_proposals(tmp_path / "empty").images == {}
