@@ -17,7 +17,7 @@ import pytest
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "import", "config", "doctor")
+COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "import", "config", "doctor")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL")
 
 
@@ -37,7 +37,7 @@ def fake_job(monkeypatch: pytest.MonkeyPatch) -> Fake:
             return action()
 
         module = ModuleType(f"faster_rcnn.jobs.{name}")
-        module.run = run  # type: ignore[attr-defined]
+        module.run = module.train = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
         import faster_rcnn.jobs
 
@@ -92,13 +92,17 @@ def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixtur
     call = fake_job("train")
     line = (
         "train cells --model base --weights w --out o --epochs 3 --batch 2 --lr 1e-2 --image-size 320 --seed 1 "
-        "--workers 0 --device cpu --precision bfloat16 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 --resume"
+        "--workers 0 --device cpu --precision bfloat16 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 "
+        "--proposals p --resume"
     )
     assert cli.main(line.split()) == 0
     assert call == {
-        "args": (Path("cells"),), "model": "base", "weights": "w", "out": Path("o"), "epochs": 3, "batch": 2,
-        "lr": 0.01, "image_size": 320, "seed": 1, "workers": 0, "device": "cpu", "precision": "bfloat16",
-        "config": Path("c.yaml"), "settings": ["a.b=1", "c.d=[1,2]", "e.f=-3"], "resume": True,
+        "args": (Path("cells"),), "model": "base", "weights": "w", "out": Path("o"), "config": Path("c.yaml"),
+        "settings": ["a.b=1", "c.d=[1,2]", "e.f=-3"], "proposals": Path("p"), "resume": True,
+        "flags": {
+            "epochs": 3, "batch": 2, "lr": 0.01, "image_size": 320, "seed": 1, "workers": 0, "device": "cpu",
+            "precision": "bfloat16",
+        },
     }  # fmt: skip
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"faster-rcnn {__version__}: training on cells\n")
@@ -108,13 +112,19 @@ def test_train_leaves_what_is_not_given_to_the_settings(fake_job: Fake) -> None:
     call = fake_job("train")
     assert cli.main(["train", "cells"]) == 0
     given = {name: value for name, value in call.items() if value is not None}
+    assert set(given.pop("flags").values()) == {None}
     assert given == {"args": (Path("cells"),), "settings": (), "resume": False}
 
 
 def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     call = fake_job("evaluate")
-    assert run("evaluate m cells --split val --precision float32 --json -") == 0
-    assert call == {"args": ("m", Path("cells")), "split": "val", "precision": "float32", "json": "-"}
+    assert run("evaluate m cells --split val --precision float32 --json - --proposals p") == 0
+    assert call == {
+        "args": ("m", Path("cells")), "split": "val", "precision": "float32", "json": "-", "proposals": Path("p"),
+    }  # fmt: skip
+    call = fake_job("proposals")
+    assert run("proposals cells --method rpn --model m --out p") == 0
+    assert call == {"args": (Path("cells"),), "method": "rpn", "model": "m", "mode": "fast", "out": Path("p")}
     call = fake_job("predict")
     assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x") == 0
     assert call == {
@@ -145,7 +155,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("evaluate m x --json --split val", "--json"),
         ("train x y", "too many arguments: y"),
         ("train x --set", "--set"),
-        ("train x --proposals f", "unknown option: --proposals."),
+        ("train x --tile 9", "unknown option: --tile."),
         ("--frobnicate", 'unknown command "--frobnicate".'),
     ],
 )

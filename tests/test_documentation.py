@@ -263,4 +263,4 @@ def test_examples_of_docstrings_run(name: str) -> None:
 
 def test_examples_stand_where_the_arithmetic_is() -> None:
     packages = {name.split(".")[1] for name in WITH_EXAMPLES}
-    assert {"ops", "rpn", "roi", "backbone", "training"} <= packages
+    assert {"ops", "rpn", "roi", "training"} <= packages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from typing import Any, Literal
 
 import numpy as np
@@ -22,13 +24,14 @@ def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: Literal["fas
     cv2 = _opencv()
     image = np.ascontiguousarray(pixels.permute(1, 2, 0).flip(-1).numpy())  # BGR
     cv2.setNumThreads(1)
-    cv2.setRNGSeed(0)
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(image)
     if mode == "fast":
         search.switchToSelectiveSearchFast()
     else:
         search.switchToSelectiveSearchQuality()
+    # OpenCV multiplies the ranks by numbers of the C library's generator, which it never seeds.
+    ctypes.CDLL("ucrtbase" if os.name == "nt" else None).srand(0)
     found = torch.as_tensor(np.asarray(search.process()).reshape(-1, 4)[:most], dtype=torch.float32)
     boxes = torch.cat((found[:, :2], found[:, :2] + found[:, 2:]), dim=1)
     scores = 1 - torch.arange(len(boxes)) / max(len(boxes), 1)
