@@ -124,7 +124,14 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     }  # fmt: skip
     call = fake_job("proposals")
     assert run("proposals cells --method rpn --model m --out p") == 0
-    assert call == {"args": (Path("cells"),), "method": "rpn", "model": "m", "mode": "fast", "out": Path("p")}
+    assert call == {
+        "args": (Path("cells"),),
+        "method": "rpn",
+        "model": "m",
+        "mode": "fast",
+        "out": Path("p"),
+        "json": None,
+    }
     call = fake_job("predict")
     assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x") == 0
     assert call == {

@@ -182,8 +182,9 @@ def proposals(
     out: Path,
     model: str | None = None,
     mode: Literal["fast", "quality"] = "fast",
+    json: JsonOut = None,
 ) -> int:
-    """Propose where objects may be in every image, and write that down for Fast R-CNN.
+    """Propose where objects may be in every image, write that down for Fast R-CNN, and tell its recall.
 
     Args:
         data: Folder or file of labelled images.
@@ -191,11 +192,12 @@ def proposals(
         out: File of proposals to write.
         model: With the method rpn: model file, run folder or published name.
         mode: Of selective search.
+        json: File for the recall of each split; - for standard output.
     """
     _announce(f"proposals for {data}")
     from faster_rcnn.jobs import proposals as job
 
-    return job.run(data, method=method, model=model, mode=mode, out=out)
+    return job.run(data, method=method, model=model, mode=mode, out=out, json=json)
 
 
 @app.command(name="import")

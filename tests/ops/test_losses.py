@@ -139,6 +139,38 @@ def test_every_box_loss_ignores_what_is_not_positive(kind: BoxLossKind) -> None:
     assert_close(predicted.grad[1], torch.zeros(4))
 
 
+@pytest.mark.parametrize("kind", ["giou", "ciou"])
+@pytest.mark.parametrize("deltas", [[0.0, 0.0, -100.0, 0.0], [0.0, 0.0, 0.0, -100.0], [0.0, 0.0, -100.0, -100.0]])
+def test_a_predicted_box_without_width_or_height_has_a_loss_and_a_gradient(
+    kind: BoxLossKind, deltas: list[float]
+) -> None:
+    predicted = torch.tensor([deltas], requires_grad=True)
+    reference = torch.tensor([[500.0, 500.0, 532.0, 532.0]])
+    loss = box_loss(predicted, torch.tensor([[0.1, 0.2, 0.3, 0.4]]), reference, YES, YES, BoxLoss(kind))
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert predicted.grad is not None
+    assert bool(predicted.grad.isfinite().all())
+
+
+def test_ciou_adds_the_difference_of_the_aspect_ratios() -> None:
+    # (0, 0, 10, 10) becomes (0, -5, 10, 15), twice as high: IoU 1/2, equal centres. v = 4 / pi^2 (atan 1 - atan 1/2)^2
+    # and alpha = v / (1 - IoU + v).
+    higher, reference = torch.tensor([[0.0, 0.0, 0.0, math.log(2)]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    v = 4 / math.pi**2 * (math.atan(1) - math.atan(1 / 2)) ** 2
+    loss = box_loss(higher, torch.zeros(1, 4), reference, YES, YES, BoxLoss("ciou"))
+    assert_close(loss, scalar(0.5 + v * v / (0.5 + v)))
+
+
+def test_losses_of_boxes_are_float32_under_half_precision() -> None:
+    wrong = torch.tensor([[0.5, 0.25, 0.0, 0.0]], dtype=torch.bfloat16)
+    reference = torch.tensor([[500.0, 500.0, 513.0, 511.0]])
+    for kind in ("smooth_l1", "l1", "giou", "ciou"):
+        loss = box_loss(wrong, torch.zeros(1, 4), reference, YES, YES, BoxLoss(kind))
+        assert loss.dtype == torch.float32
+        assert_close(loss, box_loss(wrong.float(), torch.zeros(1, 4), reference, YES, YES, BoxLoss(kind)))
+
+
 def test_the_papers_normaliser_and_lambda() -> None:
     # Eq. 1: lambda / N_reg x the sum, here 10 / 40 x 2, whatever the number of sampled anchors.
     wrong = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0] * 4])

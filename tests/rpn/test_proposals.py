@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn.rpn.proposals import ProposalFilter, objectness_scores, select_proposals
+from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.structures import Anchors, ImageSize, Proposals
 from tiny import anchors_of, boxes_of
 
@@ -26,8 +26,17 @@ def select(anchors: Anchors, logits: list[float], rule: ProposalFilter, deltas: 
 
 def test_scores_of_one_logit_and_of_two() -> None:
     # sigmoid(log 3) = 3 / 4 = softmax of (log 1, log 3) at the second place, the object.
-    assert_close(objectness_scores(torch.tensor([[math.log(3)]])), torch.tensor([0.75]))
-    assert_close(objectness_scores(torch.tensor([[0.0, math.log(3)]])), torch.tensor([0.75]))
+    for logits in ([[math.log(3)]], [[0.0, math.log(3)]], [[-math.log(3), 0.0]]):
+        found = select_proposals(torch.tensor(logits), torch.zeros(1, 4), anchors_of(APART[:1]), SIZE, RULE)
+        assert_close(found.scores, torch.tensor([0.75]))
+
+
+def test_two_logits_are_ranked_by_their_difference() -> None:
+    # Object by e^(5 - 9), e^(1 - 0) and e^(0 - (-3)) against one: the third is best although its own logit is least.
+    logits = torch.tensor([[9.0, 5.0], [0.0, 1.0], [-3.0, 0.0]])
+    found = select_proposals(logits, torch.zeros(3, 4), anchors_of(APART[:3]), SIZE, RULE)
+    assert_close(found.boxes, boxes_of([APART[2], APART[1], APART[0]]))
+    assert_close(found.scores, torch.tensor([3.0, 1.0, -4.0]).sigmoid())
 
 
 def test_best_first_and_moved_by_the_deltas() -> None:

@@ -67,7 +67,7 @@ def measure(
         classes: what labels mean; holes are not categories and no box may have them.
     """
     found = [ExactDetections.of(one) if isinstance(one, Detections) else one for one in detections]
-    columns = _columns(truths, found, classes)
+    columns = columns_of(truths, found, classes)
     curve = curves(columns)
     precision, recall = curve.precision[..., -1], curve.recall[..., -1]  # at most 100 detections
     to_find = columns.truth_categories[~columns.truth_ignored]
@@ -93,7 +93,8 @@ def measure(
     )
 
 
-def _columns(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections], classes: ClassMap) -> Columns:
+def columns_of(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections], classes: ClassMap) -> Columns:
+    """Truths and detections of the same images in the same order, as the rows that COCO's rules look at."""
     if len(truths) != len(found):
         raise ValueError(f"{len(found)} images with detections for {len(truths)} images with truths")
     ids = np.array([one.image_id for one in truths], dtype=np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,32 +60,32 @@ class Curves:
     """Precision and recall by IoU threshold, (recall level,) category, range of area and limit; -1 is undefined."""
 
     precision: NDArray[np.float64]
-    """10 thresholds x 101 recall levels x categories x 4 ``AREAS`` x 3 ``LIMITS``."""
+    """10 thresholds x 101 recall levels x categories x 4 ``AREAS`` x limits."""
     recall: NDArray[np.float64]
-    """10 thresholds x categories x 4 ``AREAS`` x 3 ``LIMITS``."""
+    """10 thresholds x categories x 4 ``AREAS`` x limits."""
     engine: str
     """Name and version of the package that computed them."""
 
 
-def curves(columns: Columns) -> Curves:
-    """Precision and recall of ``columns``.
+def curves(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
+    """Precision and recall of ``columns``, for so many detections as each of ``limits`` says.
 
     Raises:
         MachineError: neither hotcoco nor pycocotools can be imported.
     """
     if columns.categories == 0 or not columns.sizes:
-        return _no_curves(columns.categories)
-    return curves_by_hotcoco(columns) if hotcoco is not None else curves_by_pycocotools(columns)
+        return _no_curves(columns.categories, len(limits))
+    return curves_by_hotcoco(columns, limits) if hotcoco is not None else curves_by_pycocotools(columns, limits)
 
 
-def _no_curves(categories: int) -> Curves:
-    shape = (categories, len(AREAS), len(LIMITS))
+def _no_curves(categories: int, limits: int) -> Curves:
+    shape = (categories, len(AREAS), limits)
     return Curves(
         np.full((IOU_THRESHOLDS, RECALL_LEVELS, *shape), -1.0), np.full((IOU_THRESHOLDS, *shape), -1.0), "nothing"
     )
 
 
-def curves_by_hotcoco(columns: Columns) -> Curves:
+def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     """Precision and recall by hotcoco, which takes the columns as they are."""
     truths = hotcoco.COCO.from_arrays(
         _image_entries(columns),
@@ -97,12 +98,13 @@ def curves_by_hotcoco(columns: Columns) -> Curves:
     )
     scored = (columns.images, columns.boxes_xywh, columns.scores, columns.categories_of_detections)
     evaluation = hotcoco.COCOeval(truths, truths.load_res(np.column_stack(scored)), "bbox")
+    evaluation.params.maxDets = list(limits)
     evaluation.evaluate()
     evaluation.accumulate()
     return _curves_of(evaluation, f"hotcoco {hotcoco.__version__}")
 
 
-def curves_by_pycocotools(columns: Columns) -> Curves:
+def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     """Precision and recall by pycocotools, which wants a dict for every box and prints as it goes.
 
     Raises:
@@ -125,6 +127,7 @@ def curves_by_pycocotools(columns: Columns) -> Curves:
             }
             coco.createIndex()
         evaluation = COCOeval(truths, detections, "bbox")
+        evaluation.params.maxDets = list(limits)
         evaluation.evaluate()
         evaluation.accumulate()
     return _curves_of(evaluation, "pycocotools")

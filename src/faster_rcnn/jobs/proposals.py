@@ -14,17 +14,21 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.devices import choose_device, choose_precision, computing_in
 from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.outputs import refuse_folder
+from faster_rcnn.jobs.measuring import truths_of
+from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
 from faster_rcnn.jobs.outside import compute_file
 from faster_rcnn.presets import preset
-from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
+from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
+from faster_rcnn.structures import Proposals
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.published import resolve_model
 
 
-def run(data: Path, *, method: str, model: str | None, mode: str, out: Path) -> int:
-    """Propose for all images of all splits, and write them down."""
+def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, json: str | None = None) -> int:
+    """Propose for all images of all splits, write that down, and measure how many truths the proposals cover."""
+    refuse_folder("--json", json)
     refuse_folder("--out", str(out))
     if (method == "rpn") != (model is not None):
         raise OptionError(
@@ -45,7 +49,21 @@ def run(data: Path, *, method: str, model: str | None, mode: str, out: Path) -> 
     if counts:
         each = f"{median(counts):g} proposals each (median), {seconds / len(counts):.3f} s per image"
         say(f"{len(counts)} images, {each} by {file.method}; wrote {out}")
+    recalls = {split.name: _measure(split, file, dataset.root) for split in splits}
+    if json != STDOUT:
+        for name, recall in recalls.items():
+            print(f"{name}: {recall.images} images, {recall.truths} truths\n{recall.table()}", flush=True)
+    if json is not None:
+        write_json(json, {name: each.to_json() for name, each in recalls.items()})
     return 0
+
+
+def _measure(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
+    """Recall over a split; images that could not be read, or for which nothing was proposed, have no proposals."""
+    nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
+    keys = [image_key(root, record.path) for record in split.records]
+    given = [file.images[key].proposals if key in file.images else nothing for key in keys]
+    return measure_proposals(truths_of(split.records), given)
 
 
 def _config(mode: str) -> Config:

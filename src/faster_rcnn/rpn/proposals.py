@@ -59,11 +59,6 @@ def select_proposals(
     return Proposals(all_boxes[order], all_scores[order])
 
 
-def objectness_scores(logits: Float[Tensor, "anchors outputs"]) -> Float[Tensor, " anchors"]:
-    """Probability of an object, from one logit (sigmoid) or from two (softmax; no object, object)."""
-    return _evidence(logits).sigmoid()
-
-
 def _evidence(logits: Tensor) -> Tensor:
     """The one logit of each anchor, or the difference of its two: the sigmoid of that is their softmax."""
     logits = logits.float()

@@ -1,0 +1,92 @@
+"""How good proposals are, whatever comes after them: section 4.1, "Analysis of Recall-to-IoU", and Figure 4.
+
+Recall is the share of truths that some proposal of an image covers with at least a given IoU, each proposal for one
+truth at most, among the best n proposals of each image. Average recall is its mean over IoU 0.50, 0.55 to 0.95 (Hosang
+et al., arXiv 1502.05082; COCO's AR). Classes do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of
+from faster_rcnn.evaluation.engine import AREAS, curves
+from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
+
+COUNTS = (10, 100, 300, 1000)
+"""Numbers of proposals of an image that are looked at, best first (Figure 4: 300, 1000 and more)."""
+IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+
+_OBJECT = ClassMap(("object",), (1,))
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRecall:
+    """Recall of proposals over a split; values are 0..1, and ``None`` where there is no truth."""
+
+    images: int
+    truths: int
+    recall: Mapping[int, tuple[float | None, ...]]
+    """By number of proposals: at each of ``IOUS``."""
+    average: Mapping[int, Mapping[str, float | None]]
+    """By number of proposals: mean over ``IOUS``, for truths of ``all`` sizes, ``small``, ``medium``, ``large``."""
+
+    def to_json(self) -> dict[str, object]:
+        """The numbers as JSON has them."""
+        return {
+            "images": self.images,
+            "truths": self.truths,
+            "ious": list(IOUS),
+            "recall": {str(count): list(values) for count, values in self.recall.items()},
+            "average_recall": {str(count): dict(values) for count, values in self.average.items()},
+        }
+
+    def table(self) -> str:
+        """A line for each number of proposals."""
+        lines = ["proposals  recall at IoU 0.5     0.7     0.9   average   small  medium   large"]
+        for count, values in self.recall.items():
+            shown = (values[0], values[4], values[8], *(self.average[count][size] for size in AREAS))
+            at_50, *others = ("n/a" if each is None else f"{each:.3f}" for each in shown)
+            lines.append(f"{count:>9}{at_50:>20}" + "".join(f"{each:>8}" for each in others))
+        return "\n".join(lines)
+
+
+def measure_proposals(truths: Sequence[TruthOfImage], proposals: Sequence[Proposals]) -> ProposalRecall:
+    """Recall of the proposals, best first and in original pixels, of the same images in the same order as truths."""
+    columns = columns_of([_without_class(one) for one in truths], [_as_detections(each) for each in proposals], _OBJECT)
+    recall = curves(columns, COUNTS).recall[:, 0]  # thresholds x areas x counts
+    return ProposalRecall(
+        images=len(truths),
+        truths=int((~columns.truth_ignored).sum()),
+        recall={count: tuple(_defined(each) for each in recall[:, 0, index]) for index, count in enumerate(COUNTS)},
+        average={
+            count: {size: _defined(_mean(recall[:, place, index])) for place, size in enumerate(AREAS)}
+            for index, count in enumerate(COUNTS)
+        },
+    )
+
+
+def _without_class(one: TruthOfImage) -> TruthOfImage:
+    truth = one.truth
+    return replace(one, truth=GroundTruth(truth.boxes, torch.zeros_like(truth.labels), truth.ignored))
+
+
+def _as_detections(proposals: Proposals) -> ExactDetections:
+    """Ranked as they are, whatever their scores: equal ones would else be mixed."""
+    count = len(proposals.boxes)
+    labels = torch.zeros(count, dtype=torch.int64)
+    ranks = torch.arange(count, 0, -1, dtype=torch.float64)
+    return replace(ExactDetections.of(Detections(proposals.boxes, proposals.scores, labels)), scores=ranks)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return -1.0 if (values == -1).any() else float(values.mean())
+
+
+def _defined(value: float) -> float | None:
+    return None if value == -1 else float(value)
