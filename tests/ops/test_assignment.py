@@ -121,6 +121,43 @@ def test_only_ignored_truths_leave_the_rest_negative() -> None:
     assert found.negative.tolist() == [False, True]
 
 
+def test_what_is_not_eligible_is_neutral_and_nobodys_best() -> None:
+    # Overlaps 1.0, 0.2 and 0: the first would be positive by both rules, the third negative.
+    references = boxes_of([[0, 0, 10, 10], [0, 0, 10, 2], [50, 50, 60, 60], [70, 70, 80, 80]])
+    eligible = torch.tensor([False, True, False, True])
+    found = match(references, TRUTH, positive_iou=0.7, negative_iou=0.3, best_of_truth=True, eligible=eligible)
+    # Rule (i) now finds the second, the best of those that take part.
+    assert found.positive.tolist() == [False, True, False, False]
+    assert found.negative.tolist() == [False, False, False, True]
+
+
+def test_nothing_eligible_makes_nothing_positive_or_negative() -> None:
+    references, nobody = boxes_of([[0, 0, 10, 10], [50, 50, 60, 60]]), torch.tensor([False, False])
+    for truth in (TRUTH, truth_of([])):
+        found = match(references, truth, positive_iou=0.7, negative_iou=0.3, best_of_truth=True, eligible=nobody)
+        assert not bool((found.positive | found.negative).any())
+
+
+def test_background_begins_at_an_overlap_of_01() -> None:
+    # Fast R-CNN, section 2.3: background has its largest overlap in [0.1, 0.5). Heights are tenths of the truth's.
+    references = boxes_of([[0, 0, 10, height] for height in (5, 4.9, 1, 0.9)] + [[50, 50, 60, 60]])
+    found = match(references, TRUTH, positive_iou=0.5, negative_iou=0.5, negative_iou_from=0.1, best_of_truth=False)
+    assert found.positive.tolist() == [True, False, False, False, False]
+    assert found.negative.tolist() == [False, True, True, False, False]
+
+
+def test_without_truths_no_overlap_reaches_01() -> None:
+    found = match(
+        boxes_of([[0, 0, 1, 1]]),
+        truth_of([]),
+        positive_iou=0.5,
+        negative_iou=0.5,
+        negative_iou_from=0.1,
+        best_of_truth=False,
+    )
+    assert not bool((found.positive | found.negative).any())
+
+
 @settings(deadline=None, max_examples=80)
 @given(integer_boxes(most=10), integer_boxes(most=5), st.integers(0, 31))
 def test_match_equals_nested_loops(references: Tensor, boxes: Tensor, ignored_bits: int) -> None:

@@ -25,11 +25,12 @@ def some_regions() -> Tensor:
 
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_forwards_and_backwards(ratio: int, order: torch.memory_format) -> None:
+@pytest.mark.parametrize("aligned", [False, True])
+def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned: bool) -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).to(memory_format=order)
     mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
-    found = roi_align_by_gathering(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio)
-    expected = torchvision_roi_align(theirs, some_regions(), 3, 1 / STRIDE, ratio, aligned=False)
+    found = roi_align_by_gathering(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio, aligned=aligned)
+    expected = torchvision_roi_align(theirs, some_regions(), 3, 1 / STRIDE, ratio, aligned=aligned)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     weights = torch.randn_like(expected)
     (found * weights).sum().backward()

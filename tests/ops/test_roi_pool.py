@@ -22,6 +22,7 @@ REGIONS = torch.tensor(
         [0, 11.0, 5.0, 13.0, 6.0],
     ]
 )
+STRIDE = 8
 MAPS = random_image(12, 7).float().reshape(2, 3, 6, 7)  # two images, three channels, 6 x 7 features of stride 8
 
 
@@ -38,17 +39,36 @@ def bilinear(feature: Tensor, y: float, x: float) -> float:
     return float(upper * (1 - (y - top)) + lower * (y - top))
 
 
-def slow_align(feature: Tensor, box: list[float], side: int, samples: int) -> Tensor:
-    """One channel of one region; ``box`` in features. A region is at least one feature wide and high."""
-    x1, y1, x2, y2 = box
-    bin_width, bin_height = max(x2 - x1, 1) / side, max(y2 - y1, 1) / side
-    at = [(index + 0.5) / samples for index in range(samples)]
-    means = [
-        sum(bilinear(feature, y1 + (row + dy) * bin_height, x1 + (column + dx) * bin_width) for dy in at for dx in at)
-        for row in range(side)
-        for column in range(side)
-    ]
-    return torch.tensor(means).reshape(side, side) / samples**2
+def slow_align(feature: Tensor, box: list[float], side: int, samples: int, aligned: bool = False) -> Tensor:
+    """One channel of one region; ``box`` in features. Unless aligned, a region is at least one feature long.
+
+    With 0 samples each bin has one for each feature that it is long, rounded up.
+    """
+    x1, y1, x2, y2 = (edge - 0.5 * aligned for edge in box)
+    width, height = (x2 - x1, y2 - y1) if aligned else (max(x2 - x1, 1), max(y2 - y1, 1))
+    bin_width, bin_height = width / side, height / side
+    across, down = (samples or math.ceil(each) for each in (bin_width, bin_height))
+    pooled = torch.zeros(side, side)
+    for row in range(side):
+        for column in range(side):
+            for dy in range(down):
+                for dx in range(across):
+                    y = y1 + (row + (dy + 0.5) / down) * bin_height
+                    x = x1 + (column + (dx + 0.5) / across) * bin_width
+                    pooled[row, column] += bilinear(feature, y, x) / (down * across)
+    return pooled
+
+
+def random_regions() -> Tensor:
+    """Forty regions around the maps: some inside, some across their border, some wholly outside."""
+    generator = torch.Generator().manual_seed(3)
+    corners = torch.rand(40, 2, generator=generator) * 90 - 25
+    sides = torch.rand(40, 2, generator=generator) * torch.tensor([[40.0, 4.0]]).T[torch.arange(40) % 2]
+    images = (torch.arange(40) % 2).float()[:, None]
+    return torch.cat([images, corners, corners + sides], dim=1)
+
+
+REGIONS = torch.cat([REGIONS, random_regions()])
 
 
 def slow_pool(feature: Tensor, box: list[float], side: int) -> Tensor:
@@ -65,21 +85,45 @@ def slow_pool(feature: Tensor, box: list[float], side: int) -> Tensor:
     return pooled
 
 
-@pytest.mark.parametrize(("side", "samples"), [(1, 1), (2, 2), (7, 2), (3, 3)])
-def test_roi_align_equals_a_loop_over_samples(side: int, samples: int) -> None:
-    pooled = roi_align(MAPS, REGIONS, stride=8, side=side, sampling_ratio=samples)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize(("side", "samples"), [(1, 1), (3, 2), (2, 3), (1, 0), (2, 0)])
+def test_roi_align_equals_a_loop_over_samples(side: int, samples: int, aligned: bool, training: bool) -> None:
+    with torch.set_grad_enabled(training):
+        pooled = roi_align(MAPS, REGIONS, stride=STRIDE, side=side, sampling_ratio=samples, aligned=aligned)
     for region, found in zip(REGIONS, pooled, strict=True):
-        for channel, feature in enumerate(MAPS[int(region[0])]):
-            expected = slow_align(feature, (region[1:] / 8).tolist(), side, samples)
-            assert_close(found[channel], expected, rtol=1e-4, atol=1e-3)
+        feature = MAPS[int(region[0]), 1]
+        expected = slow_align(feature, (region[1:] / STRIDE).tolist(), side, samples, aligned)
+        assert_close(found[1], expected, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("side", [1, 2, 7])
 def test_roi_pool_equals_a_loop_over_bins(side: int) -> None:
-    pooled = roi_pool(MAPS, REGIONS, stride=8, side=side)
+    pooled = roi_pool(MAPS, REGIONS, stride=STRIDE, side=side)
+    assert bool((pooled[len(pooled) - 40 :].amax(dim=1) == 0).any())  # there are bins without features
     for region, found in zip(REGIONS, pooled, strict=True):
         for channel, feature in enumerate(MAPS[int(region[0])]):
-            assert_close(found[channel], slow_pool(feature, (region[1:] / 8).tolist(), side))
+            assert_close(found[channel], slow_pool(feature, (region[1:] / STRIDE).tolist(), side))
+
+
+@pytest.mark.parametrize("pooling", ["align", "adaptive align", "pool"])
+def test_bfloat16_features_are_pooled_and_trained(pooling: str) -> None:
+    def pool(features: Tensor) -> Tensor:
+        if pooling == "pool":
+            return roi_pool(features, REGIONS, stride=STRIDE, side=2)
+        ratio = 0 if pooling == "adaptive align" else 2
+        return roi_align(features, REGIONS, stride=STRIDE, side=2, sampling_ratio=ratio)
+
+    exact = (MAPS / 256).requires_grad_()
+    coarse = (MAPS / 256).bfloat16().requires_grad_()
+    found, expected = pool(coarse), pool(exact)
+    found.float().sum().backward()
+    expected.sum().backward()
+    assert found.dtype == torch.bfloat16
+    assert_close(found.float(), expected, rtol=0.02, atol=0.02)
+    assert exact.grad is not None
+    assert coarse.grad is not None
+    assert_close(coarse.grad.float().sum(), exact.grad.sum(), rtol=0.02, atol=0.0)
 
 
 def test_roi_align_reads_a_ramp_at_the_centres_of_its_bins() -> None:
@@ -98,7 +142,40 @@ def test_a_feature_speaks_for_the_pixel_at_stride_times_its_index() -> None:
     assert_close(pooled.flatten(), torch.tensor([32.0]))
 
 
+def test_an_aligned_feature_speaks_for_the_pixels_around_its_centre() -> None:
+    # Half a feature up and left: a sample at pixel (20, 28), the middle of column 2 and row 3 of stride 8, is that
+    # feature itself. Without the offset the same place lies between four: row 3.5, column 2.5.
+    ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
+    region = torch.tensor([[0.0, 16.0, 24.0, 24.0, 32.0]])
+    for aligned, value in ((True, 32.0), (False, 37.5)):
+        pooled = roi_align(ramp, region, stride=8, side=1, sampling_ratio=1, aligned=aligned)
+        assert_close(pooled.flatten(), torch.tensor([value]))
+
+
+def test_an_aligned_region_may_be_shorter_than_a_feature() -> None:
+    # Columns 2.25 to 2.75 and rows 3.25 to 3.75 of stride 8, minus one half: bins centred at 1.875 and 2.125, 2.875 and
+    # 3.125. Not aligned, the region grows to one feature to the right and down: centres 2.5 and 3, 3.5 and 4.
+    ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
+    region = torch.tensor([[0.0, 18.0, 26.0, 22.0, 30.0]])
+    short = roi_align(ramp, region, stride=8, side=2, sampling_ratio=1, aligned=True)
+    grown = roi_align(ramp, region, stride=8, side=2, sampling_ratio=1)
+    assert_close(short[0, 0], torch.tensor([[28.75 + 1.875, 28.75 + 2.125], [31.25 + 1.875, 31.25 + 2.125]]))
+    assert_close(grown[0, 0], torch.tensor([[37.5, 38.0], [42.5, 43.0]]))
+
+
+def test_adaptive_sampling_reads_every_feature_of_a_long_bin() -> None:
+    # One bin over four features has four samples, each on one of them: 0, 0, 8, 0 at columns 0.5 .. 3.5 aligned to
+    # 0 .. 3. One sample alone would lie at 1.5, between the zeros and the 8.
+    line = torch.tensor([0.0, 0.0, 8.0, 0.0, 0.0]).reshape(1, 1, 1, 5)
+    region = torch.tensor([[0.0, 0.0, 0.0, 16.0, 4.0]])
+    for ratio, mean in ((0, 2.0), (1, 4.0)):
+        pooled = roi_align(line, region, stride=4, side=1, sampling_ratio=ratio, aligned=True)
+        assert_close(pooled.flatten(), torch.tensor([mean]))
+
+
 def test_no_regions() -> None:
     none = REGIONS[:0]
-    assert roi_align(MAPS, none, stride=8, side=7, sampling_ratio=2).shape == (0, 3, 7, 7)
+    for ratio, aligned in ((2, False), (2, True), (0, True)):
+        pooled = roi_align(MAPS, none, stride=8, side=7, sampling_ratio=ratio, aligned=aligned)
+        assert pooled.shape == (0, 3, 7, 7)
     assert roi_pool(MAPS, none, stride=8, side=7).shape == (0, 3, 7, 7)

@@ -22,7 +22,12 @@ WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 SIZE = ImageSize(64, 64)
 
 
-def classifier(num_classes: int = 3, convs: Sequence[int] = (), box_loss_weight: float = 1.0) -> RegionClassifier:
+def classifier(
+    num_classes: int = 3,
+    convs: Sequence[int] = (),
+    box_loss_weight: float = 1.0,
+    class_agnostic: bool = False,
+) -> RegionClassifier:
     """Reads two levels of four channels."""
     return RegionClassifier(
         RegionHead(4, side=2, convs=convs, hidden=(8,)),
@@ -31,6 +36,7 @@ def classifier(num_classes: int = 3, convs: Sequence[int] = (), box_loss_weight:
         sampling=RegionSampling(0.5, 0.5, 64, 0.25, WEIGHTS),
         detection_filter=DetectionFilter(0.0, 0.01, 0.5, 100, WEIGHTS),
         loss=BoxLoss(beta=1.0, weight=box_loss_weight),
+        class_agnostic=class_agnostic,
     )
 
 
@@ -93,6 +99,29 @@ def test_losses_by_hand() -> None:
     assert_close(losses.box, torch.tensor(10 * box / 3))
 
 
+def test_one_transform_may_be_that_of_every_class() -> None:
+    roi = classifier(class_agnostic=True)
+    assert roi.deltas.weight.shape == (4, 8)
+    set_biases(roi)
+    features, regions = features_of(1), [boxes_of([[0, 0, 20, 20], [5, 5, 9, 9]])]
+    assert_close(roi(features, regions)[1], torch.arange(4.0).expand(2, 3, 4))
+    # Whatever the true class, it is this transform that learns.
+    for label in range(3):
+        roi.zero_grad()
+        truth = truth_of([[0, 0, 10, 10]], labels=[label])
+        roi.losses(features, [proposals_of([])], [truth], [0]).box.backward()
+        # The truth itself is the region: the errors are 0, 1, 2 and 3, of which smooth L1 has the slopes 0, 1, 1, 1.
+        assert_close(roi.deltas.bias.grad, torch.tensor([0.0, 1.0, 1.0, 1.0]))
+
+
+def test_without_classes_for_transforms_all_classes_of_a_region_have_one_box() -> None:
+    roi = classifier(class_agnostic=True)
+    set_biases(roi)
+    found = roi.detect(features_of(1), [proposals_of([[10, 10, 20, 20]])], [SIZE])[0]
+    assert sorted(found.labels.tolist()) == [0, 1, 2]
+    assert_close(found.boxes, found.boxes[:1].expand(3, 4))
+
+
 def test_the_losses_of_a_batch_weigh_every_region_equally() -> None:
     roi = classifier()
     set_biases(roi)
@@ -113,14 +142,6 @@ def test_detections_belong_to_their_image() -> None:
         alone = roi.detect([each[index : index + 1] for each in features], [proposals[index]], [SIZE])
         assert_close(together[index].boxes, alone[0].boxes)
         assert_close(together[index].scores, alone[0].scores)
-
-
-def test_head_with_convolutions_and_norm() -> None:
-    head = RegionHead(4, side=2, convs=(6, 5), hidden=(8, 7))
-    assert head.outputs == 7
-    assert head(torch.rand(3, 4, 2, 2)).shape == (3, 7)
-    # 6 * 4 * 9 + 2 * 6, 5 * 6 * 9 + 2 * 5; then (5 * 2 * 2) * 8 + 8, 8 * 7 + 7.
-    assert sum(each.numel() for each in head.parameters()) == 228 + 280 + 168 + 63
 
 
 def test_no_proposals_in_any_image() -> None:

@@ -58,8 +58,10 @@ def maps(count: int) -> list[Tensor]:
     return [torch.rand(count, 3, 512 // stride, 512 // stride, generator=generator) for stride in RULE.strides]
 
 
-@pytest.mark.parametrize("method", ["align", "pool"])
-def test_each_region_reads_its_image_at_its_level_in_the_order_given(method: Literal["align", "pool"]) -> None:
+@pytest.mark.parametrize("method", ["align", "aligned-align", "pool"])
+def test_each_region_reads_its_image_at_its_level_in_the_order_given(
+    method: Literal["align", "aligned-align", "pool"],
+) -> None:
     features = maps(3)
     # Levels 5, 2, 4 of the first image, none of the second, levels 3, 2 of the third.
     regions = [boxes_of([square(450), square(30), square(230)]), boxes_of([]), boxes_of([square(120), square(50)])]
@@ -67,10 +69,11 @@ def test_each_region_reads_its_image_at_its_level_in_the_order_given(method: Lit
     expected = []
     for image, side, level in ((0, 450, 5), (0, 30, 2), (0, 230, 4), (2, 120, 3), (2, 50, 2)):
         row = torch.tensor([[image, *square(side)]], dtype=torch.float32)
-        if method == "align":
-            expected.append(roi_align(features[level - 2], row, stride=2**level, side=2, sampling_ratio=2))
-        else:
+        if method == "pool":
             expected.append(roi_pool(features[level - 2], row, stride=2**level, side=2))
+            continue
+        aligned = method == "aligned-align"
+        expected.append(roi_align(features[level - 2], row, stride=2**level, side=2, sampling_ratio=2, aligned=aligned))
     assert_close(pooled, torch.cat(expected))
 
 
@@ -85,6 +88,14 @@ def test_two_levels_of_one_stride_read_the_first() -> None:
     features = [torch.full((1, 1, 4, 4), 1.0), torch.full((1, 1, 4, 4), 2.0)]
     pooled = pool_regions(features, [boxes_of([square(10), square(90)])], replace(RULE, strides=(32, 32)))
     assert_close(pooled, torch.ones(2, 1, 2, 2))
+
+
+def test_one_level_is_read_by_all_regions() -> None:
+    features = [torch.rand(1, 3, 16, 16)]
+    regions = boxes_of([square(1), square(60), square(230), square(1000)])
+    pooled = pool_regions(features, [regions], replace(RULE, strides=(16,)))
+    rows = torch.cat([torch.zeros(4, 1), regions], dim=1)
+    assert_close(pooled, roi_align(features[0], rows, stride=16, side=2, sampling_ratio=2))
 
 
 def test_gradient_reaches_the_features_and_not_the_regions() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -63,6 +64,16 @@ def test_a_quarter_positive() -> None:
     rule = RegionSampling(0.5, 0.5, samples=64, positive_fraction=0.25, delta_weights=RULE.delta_weights)
     targets = targets_of(crowd, TRUTH, rule)
     assert (len(targets.boxes), int(targets.positive.sum())) == (64, 16)
+
+
+def test_regions_less_similar_than_01_are_not_trained_on() -> None:
+    # Fast R-CNN, section 2.3: overlaps with the truth are 0.8, 0.4, 0.1 and 0.05; then one far away.
+    boxes = [[0, 0, 10, height] for height in (8, 4, 1, 0.5)] + [[80, 80, 90, 90]]
+    targets = targets_of(boxes, truth_of([[0, 0, 10, 10]], labels=[3]), replace(RULE, negative_iou_from=0.1))
+    used = {tuple(box): int(label) for box, label in zip(targets.boxes.tolist(), targets.labels, strict=True)}
+    for box in targets.boxes[~targets.used].tolist():
+        del used[tuple(box)]
+    assert used == {(0, 0, 10, 10): 3, (0, 0, 10, 8): 3, (0, 0, 10, 4): BACKGROUND, (0, 0, 10, 1): BACKGROUND}
 
 
 def test_neither_ignored_regions_nor_what_lies_inside_them_are_used() -> None:

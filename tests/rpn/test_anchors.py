@@ -30,6 +30,23 @@ def test_the_nine_anchors_of_the_paper() -> None:
     assert_close(base_anchors([128, 256, 512], [0.5, 1.0, 2.0], rounding=True), boxes_of(expected))
 
 
+def test_the_nine_anchors_of_the_paper_at_the_middles_of_their_cells() -> None:
+    # Stride 16, offset 0.5: the first position is the middle of the first cell, (8, 8); the position of row 1, column
+    # 2 is (2.5 * 16, 1.5 * 16) = (40, 24). Areas 128^2, 256^2, 512^2; height : width 1:2, 1:1, 2:1.
+    base = base_anchors([128, 256, 512], [0.5, 1.0, 2.0], rounding=False)
+    grid = grid_of_anchors(base, ImageSize(height=3, width=4), stride=(16.0, 16.0), offset=0.5)
+    for position, x, y in ((0, 8, 8), (1 * 4 + 2, 40, 24)):
+        x1, y1, x2, y2 = grid[9 * position : 9 * position + 9].unbind(dim=1)
+        assert_close((x1 + x2) / 2, torch.full((9,), float(x)), rtol=0, atol=1e-4)
+        assert_close((y1 + y2) / 2, torch.full((9,), float(y)), rtol=0, atol=1e-4)
+        assert_close((x2 - x1) * (y2 - y1), torch.tensor([128.0, 256, 512]).square().repeat(3))
+        assert_close((y2 - y1) / (x2 - x1), torch.tensor([0.5, 1.0, 2.0]).repeat_interleave(3))
+    # The 2:1 of 128^2 at the first: 128 / sqrt(2) = 90.5097 wide, 181.0193 high, around (8, 8).
+    assert_close(grid[6], torch.tensor([-37.2548, -82.5097, 53.2548, 98.5097]), rtol=0, atol=1e-3)
+    # The square of 256^2 at the second.
+    assert_close(grid[9 * 6 + 4], torch.tensor([-88.0, -104.0, 168.0, 152.0]))
+
+
 def test_unrounded_anchors_have_the_area_and_the_ratio_exactly() -> None:
     x1, y1, x2, y2 = base_anchors([100], [0.25, 4.0], rounding=False).unbind(-1)
     # Ratio 1/4: 200 wide and 50 high; ratio 4: 50 wide and 200 high; 10000 square pixels both.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,68 @@ def test_2k_objectness_channels_are_pairs_per_shape_no_object_first() -> None:
 def test_4k_delta_channels_are_dx_dy_dw_dh_per_shape() -> None:
     output = speaking_by_channel(network())
     assert_close(output.deltas[0], torch.arange(12.0).reshape(3, 4).repeat(8, 1))
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_joined_channels_are_objectness_first_then_deltas(outputs: int) -> None:
+    rpn = network(head="joined", outputs_per_anchor=outputs)
+    assert rpn.joined is not None
+    assert not any(name.startswith(("objectness.", "deltas.")) for name in rpn.state_dict())
+    with torch.no_grad():
+        rpn.joined.weight.zero_()
+        assert rpn.joined.bias is not None
+        rpn.joined.bias.copy_(torch.arange(3.0 * outputs + 12))
+        output = rpn([torch.zeros(1, 4, 2, 3)])
+    assert_close(output.logits[0, :3], torch.arange(3.0 * outputs).reshape(3, outputs))
+    assert_close(output.deltas[0, :3], 3 * outputs + torch.arange(12.0).reshape(3, 4))
+
+
+def test_branches_see_the_features_with_convolutions_of_their_own() -> None:
+    rpn = network(head="branches", convs=2)
+    features = [torch.rand(1, 4, 3, 3)]
+    before = rpn(features)
+    with torch.no_grad():
+        for parameter in rpn.convs.parameters():
+            parameter.zero_()
+    after = rpn(features)
+    assert_close(after.deltas, before.deltas)
+    assert_close(after.logits, torch.zeros(1, 27, 1))
+    assert sorted(name for name in rpn.state_dict() if "weight" in name) == [
+        *(f"convs.{index}.weight" for index in (0, 1)),
+        *(f"delta_convs.{index}.weight" for index in (0, 1)),
+        "deltas.weight",
+        "objectness.weight",
+    ]
+
+
+@pytest.mark.parametrize("head", ["siblings", "joined", "branches"])
+def test_the_head_may_be_wider_than_the_features(head: str) -> None:
+    rpn = network(head=head, hidden=10, convs=2)
+    assert [conv.weight.shape for conv in rpn.convs] == [(10, 4, 3, 3), (10, 10, 3, 3)]
+    assert rpn([torch.rand(2, 4, 3, 3)]).deltas.shape == (2, 27, 4)
+
+
+def test_with_features_that_go_round_no_place_is_at_the_border() -> None:
+    # On a uniform map zeros beyond the border make border positions differ from the middle; repeated features do not.
+    for padding, uniform in (("zeros", False), ("reflect", True), ("replicate", True), ("circular", True)):
+        logits = network(padding=padding)([torch.ones(1, 4, 5, 5)]).logits.reshape(25, 3)
+        assert bool((logits - logits[12]).abs().max() < 1e-7) is uniform
+
+
+def test_anchors_lie_where_their_offset_says() -> None:
+    features = [torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 3, 3)]
+    corner, middle = (
+        network(anchor_offset=offset).anchors(features, batch_of(1, 40, 40)).boxes for offset in (0.0, 0.5)
+    )
+    # Half a stride to the right and down: 4 pixels on the finer level, 8 on the coarser one.
+    assert_close(middle - corner, torch.tensor([4.0] * 75 + [8.0] * 27)[:, None].expand(-1, 4))
+
+
+def test_each_level_may_have_ratios_of_its_own() -> None:
+    rpn = network(heights_over_widths=((1.0,), (4.0,)), anchor_rounding=False)
+    anchors = rpn.anchors([torch.zeros(1, 4, 1, 1), torch.zeros(1, 4, 1, 1)], batch_of(1, 8, 8))
+    # 16 x 16, and of area 32^2 four times as high as wide: 16 x 64.
+    assert_close(anchors.boxes, boxes_of([[-8, -8, 8, 8], [-8, -32, 8, 32]]))
 
 
 def test_rows_of_the_output_are_rows_of_the_anchors() -> None:
@@ -134,6 +197,54 @@ def test_equation_1_by_hand() -> None:
     # Wanted dy = 0.5 / 9 and dh = log(10 / 9), both below beta 1: squares / 2; lambda 10; over 3 sampled anchors.
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
     assert_close(losses.box, torch.tensor(10 * box / 3))
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_equation_1_with_the_numbers_of_the_paper(images: int) -> None:
+    # Section 3.1.2: a 60 x 40 map of stride 16, so N_reg = 2400 positions; N_cls = 256 sampled; lambda = 10.
+    rpn = network(
+        outputs_per_anchor=2,
+        anchor_sizes=((128, 256, 512),),
+        heights_over_widths=((0.5, 1.0, 2.0),),
+        anchor_rounding=False,
+        anchor_offset=0.5,
+        strides=(16,),
+        loss=BoxLoss(beta=1 / 9, weight=10.0),
+        loss_per_position=True,
+    )
+    anchors = rpn.anchors([torch.zeros(images, 4, 40, 60)], batch_of(images, 640, 960))
+    # The truth is the 128-pixel square of row 20, column 30: centre (488, 328). Besides that anchor its neighbours one
+    # stride away are positive: IoU 112 x 128 / (2 x 128 x 128 - 112 x 128) = 0.78. Diagonally it is 0.62, and of the
+    # 128-pixel anchors of ratio 1:2 and 2:1 it is 128 x 90.5 / (2 x 128 x 128 - 128 x 90.5) = 0.55.
+    truth = truth_of([[424, 264, 552, 392]])
+    output = RpnOutput(torch.tensor([0.0, math.log(3)]).expand(images, 21600, 2), torch.zeros(images, 21600, 4))
+    sizes, seeds = [ImageSize(640, 960)] * images, list(range(images))
+    losses = rpn.losses(output, anchors, sizes, [truth] * images, seeds)
+    # Everything is an object by 3/4: five positives cost log(4/3) each, 251 negatives log 4.
+    assert_close(losses.objectness, torch.tensor((5 * math.log(4 / 3) + 251 * math.log(4)) / 256))
+    # Four neighbours want a shift of 16 / 128 = 1/8, beyond beta 1/9: 1/8 - 1/18 each. Images are averaged.
+    assert_close(losses.box, torch.tensor(10 / 2400 * 4 * (1 / 8 - 1 / 18)))
+
+
+def test_anchors_that_cross_the_border_cost_nothing_where_they_are_left_out() -> None:
+    # Of the four anchors the last leaves an image 110 wide: the two others that are sampled stay.
+    rule = replace(SAMPLING, ignore_crossing=True)
+    logits = torch.tensor([[[math.log(3)], [7.0], [0.0], [50.0]]])
+    losses = network(sampling=rule).losses(
+        RpnOutput(logits, torch.zeros(1, 4, 4)), ANCHORS, [ImageSize(100, 110)], [TRUTH], [0]
+    )
+    assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + math.log(2)) / 2))
+
+
+def test_positions_are_counted_once_whatever_the_anchors_of_a_position() -> None:
+    # Three anchors each: the finer level has two positions, the coarser one has one.
+    anchors = Anchors(boxes_of([[0, 0, 10, 9], *[[50, 50, 60, 60]] * 8]), (6, 3))
+    deltas = torch.zeros(1, 9, 4)
+    losses = network(loss_per_position=True).losses(
+        RpnOutput(torch.zeros(1, 9, 1), deltas), anchors, [SIZE], [TRUTH], [0]
+    )
+    box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
+    assert_close(losses.box, torch.tensor(box / 3))
 
 
 def test_the_losses_of_a_batch_weigh_every_sampled_anchor_equally() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch.testing import assert_close
 
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
+from faster_rcnn.structures import ImageSize
 from tiny import anchors_of, truth_of
 
 RULE = AnchorSampling(positive_iou=0.7, negative_iou=0.3, samples=256, positive_fraction=0.5)
@@ -37,6 +39,34 @@ def test_deltas_lead_to_the_truth_that_the_anchor_overlaps_most() -> None:
     targets = rpn_targets(ANCHORS, truth, RULE, seed=0)
     assert sorted(targets.indices[targets.positive].tolist()) == [0, 3]
     assert_close(targets.deltas[targets.positive], torch.zeros(2, 4))
+
+
+def test_anchors_that_cross_the_border_of_the_image_can_be_left_out() -> None:
+    # Section 3.3. In an image of 100 x 40: the first touches the border and stays, the others cross one side each.
+    crossing = [[-1, 0, 9, 10], [0, -1, 10, 9], [91, 0, 101, 10], [0, 31, 10, 41]]
+    anchors = anchors_of([[0, 0, 10, 10], [90, 30, 100, 40], *crossing])
+    truth = truth_of([[0, 0, 10, 9], [92, 0, 100, 10]])
+    size = ImageSize(height=40, width=100)
+    trained = rpn_targets(anchors, truth, RULE, 0, size)
+    ignored = rpn_targets(anchors, truth, replace(RULE, ignore_crossing=True), 0, size)
+    assert int(trained.used.sum()) == 6
+    assert sorted(ignored.indices[ignored.used].tolist()) == [0, 1]
+    # The best anchor of the second truth, (91, 0, 101, 10) at 0.8, crosses: that truth has none.
+    assert sorted(trained.indices[trained.positive].tolist()) == [0, 2, 3, 4]
+    assert ignored.indices[ignored.positive].tolist() == [0]
+
+
+def test_the_border_is_that_of_the_image_inside_its_padding() -> None:
+    rule = replace(RULE, ignore_crossing=True)
+    used = [
+        int(rpn_targets(ANCHORS, TRUTH, rule, 0, size).used.sum()) for size in (ImageSize(64, 128), ImageSize(64, 100))
+    ]
+    assert used == [3, 2]  # the anchor (80, 0, 120, 40) reaches into the padding of the narrower image
+
+
+def test_an_image_smaller_than_every_anchor_has_nothing_to_train_on() -> None:
+    targets = rpn_targets(ANCHORS, TRUTH, replace(RULE, ignore_crossing=True), 0, ImageSize(4, 4))
+    assert not bool((targets.used | targets.positive).any())
 
 
 def test_an_image_without_truths_has_negatives_only() -> None:

@@ -1,7 +1,7 @@
 """Crop features under regions into a fixed grid: RoI align (Mask R-CNN, section 3) and RoI pool (Fast R-CNN, 2.1).
 
 Regions are rows (image, x1, y1, x2, y2) in pixels of the resized image. A feature at row r, column c of a map of
-stride s speaks for the pixel (s * c, s * r): torchvision's convention, without the half-pixel offset.
+stride s speaks for the pixel (s * c, s * r): torchvision's convention. ``aligned`` is Detectron2's, half a feature on.
 """
 
 from __future__ import annotations
