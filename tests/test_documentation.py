@@ -41,6 +41,7 @@ WITH_EXAMPLES = sorted(
     if ">>> " in path.read_text(encoding="utf-8")
 )
 
+IN_SMALL = "minutes of training; tests/jobs/test_outside.py does the same with a tiny detector"
 NOT_RUN = {
     "make demo": "minutes; the target is looked up",
     "make test": "this is part of it; the target is looked up",
@@ -51,6 +52,11 @@ NOT_RUN = {
     "faster-rcnn train cells --model base --batch 2 --image-size 640 --set training.flip=0 training.patience=5": (
         "hours of training, and weights from a network; settings are worked out"
     ),
+    "faster-rcnn train cells --proposals search.safetensors --out runs/fast": IN_SMALL,
+    "faster-rcnn evaluate runs/fast cells --proposals search.safetensors": IN_SMALL,
+    "faster-rcnn train cells --set detector.kind=rpn --out runs/rpn": IN_SMALL,
+    "faster-rcnn proposals cells --method rpn --model runs/rpn --out first-stage.safetensors": IN_SMALL,
+    "faster-rcnn train cells --set training.scheme=alternating --out runs/alternating": IN_SMALL,
     "faster-rcnn predict torchvision:fasterrcnn_resnet50_fpn_v2 photo.jpg": "needs a network; the layout is looked up",
 }
 """Commands that are checked and not run, and why."""

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from faster_rcnn.ops.boxes import clip
 from faster_rcnn.structures import ImageBatch, ImageSize, Proposals
 
 ResizeMethod = Literal["antialias", "plain"]
@@ -81,8 +82,8 @@ def rescale_boxes(boxes: Float[Tensor, "boxes 4"], size: ImageSize, to: ImageSiz
 
 
 def rescale_proposals(proposals: Proposals, size: ImageSize, to: ImageSize) -> Proposals:
-    """The same for proposals; scores stay."""
-    return Proposals(rescale_boxes(proposals.boxes, size, to), proposals.scores)
+    """The same for proposals, of which none crosses the border by a rounding error; scores stay."""
+    return Proposals(clip(rescale_boxes(proposals.boxes, size, to), to), proposals.scores)
 
 
 def _round_up(side: int, multiple: int) -> int:

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from faster_rcnn.config import Config, DataConfig
@@ -60,7 +61,8 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
     search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
     records = {image_key(root, each.path): each for split in splits for each in split.records}
     found: dict[str, ImageProposals] = {}
-    with ProcessPoolExecutor() as pool:
+    # A forked process must not use the threads that its parent had.
+    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
         outcomes = pool.map(partial(_propose, search, config.data), records.values())
         for key, one in zip(records, counted(outcomes, "images", len(records)), strict=True):
             if isinstance(one, str):
