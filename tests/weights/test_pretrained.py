@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import timm
 import torch
 
 from faster_rcnn.building import build_model
+from faster_rcnn.config import Config, DetectorConfig
 from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
@@ -71,3 +74,33 @@ def test_a_detector_of_another_kind_is_refused_and_nothing_is_copied() -> None:
     with pytest.raises(ModelFileError, match=r"E123 only 0% of the backbone .* nothing was loaded"):
         load_for_finetuning(model, preset("small"), ClassMap(("cat",), (1,)), started("cat"))
     torch.testing.assert_close(model.rpn.objectness.weight, before, rtol=0, atol=0)
+
+
+def choice(kind: Literal["faster-rcnn", "fast-rcnn", "rpn"], class_agnostic: bool) -> Config:
+    config = tiny_config(roi={"class_agnostic": class_agnostic})
+    return config.model_copy(update={"detector": DetectorConfig(kind=kind)})
+
+
+@pytest.mark.parametrize(("start_is_agnostic", "new_is_agnostic"), [(True, True), (True, False), (False, True)])
+def test_transforms_without_classes_are_taken_over_by_their_like_alone(
+    start_is_agnostic: bool, new_is_agnostic: bool
+) -> None:
+    old, new = choice("faster-rcnn", start_is_agnostic), choice("faster-rcnn", new_is_agnostic)
+    start = LoadedModel(build_model(old, 3), old, ClassMap(("cat", "dog", "cow"), (1, 2, 3)))
+    model = build_model(new, 2)
+    before = model.roi.deltas.weight.detach().clone()
+    load_for_finetuning(model, new, ClassMap(("cow", "ant"), (1, 2)), start)
+    expected = start.model.roi.deltas.weight if start_is_agnostic and new_is_agnostic else before
+    torch.testing.assert_close(model.roi.deltas.weight, expected)
+    torch.testing.assert_close(model.roi.classes.weight[0], start.model.roi.classes.weight[2])
+
+
+def test_a_detector_of_one_stage_starts_from_one_of_two() -> None:
+    kinds: tuple[tuple[Literal["rpn", "fast-rcnn"], str], ...] = (
+        ("rpn", "100% of the first stage;"),
+        ("fast-rcnn", "100% of the second stage;"),
+    )
+    for kind, stages in kinds:
+        config = choice(kind, class_agnostic=False)
+        line = load_for_finetuning(build_model(config, 1), config, ClassMap(("cat",), (1,)), started("cat"))
+        assert f"weights taken over: 100% of the backbone, {stages}" in line

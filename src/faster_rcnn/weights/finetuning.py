@@ -18,7 +18,7 @@ CLASS_SCORES = ("roi.classes.weight", "roi.classes.bias")
 """One row per class, and the last one for background."""
 
 CLASS_DELTAS = ("roi.deltas.weight", "roi.deltas.bias")
-"""Four rows per class."""
+"""Four rows per class, or four for all of them (roi.class_agnostic)."""
 
 LEAST_OF_BACKBONE = 0.9
 """Below this the detectors are of different kinds, and training would start from random features unnoticed."""
@@ -42,12 +42,14 @@ def load_for_finetuning(model: FasterRCNN, config: Config, classes: ClassMap, st
             code="E123",
         )
     model.load_state_dict({name: each.tensor for name, each in merged.items()}, strict=False)
+    shares = [
+        f"{_share(new, merged, prefix):.0%} of the {part}"
+        for prefix, part in (("backbone.", "backbone"), ("rpn.", "first stage"), ("roi.", "second stage"))
+        if any(name.startswith(prefix) for name in new)
+    ]
     kept = ", ".join(rows.kept) or "none"
     added = ", ".join(rows.added) or "none"
-    return (
-        f"weights taken over: {backbone:.0%} of the backbone, {_share(new, merged, 'rpn.'):.0%} of the first stage, "
-        f"{_share(new, merged, 'roi.'):.0%} of the second; classes kept: {kept}; new: {added}"
-    )
+    return f"weights taken over: {', '.join(shares)}; classes kept: {kept}; new: {added}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +79,7 @@ class _Rows:
             return _Merged(new, 0)
         if name in CLASS_SCORES:
             return _merge_rows(new, old, [*self._pairs, self._background])
-        if name in CLASS_DELTAS:
+        if name in CLASS_DELTAS and (len(new), len(old)) == tuple(4 * each for each in self._background):
             return _merge_rows(
                 new, old, [(to * 4 + side, by * 4 + side) for to, by in self._pairs for side in range(4)]
             )

@@ -1,0 +1,141 @@
+"""Settings reach the parts that they are about; settings that contradict each other are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from faster_rcnn.building import build_model
+from faster_rcnn.errors import OptionError
+from faster_rcnn.ops.losses import BoxLoss
+from faster_rcnn.roi.heads import StageHead
+from faster_rcnn.roi.pooling import Pooling
+from faster_rcnn.roi.targets import RegionSampling
+from faster_rcnn.rpn.proposals import ProposalFilter
+from faster_rcnn.rpn.targets import AnchorSampling
+from tiny import tiny_config, tiny_model
+
+ONE_LEVEL: dict[str, Any] = {"neck": "none", "levels": (2,)}
+ONE_LEVEL_OF_ANCHORS: dict[str, Any] = {"anchor_sizes": ((24.0, 48.0, 96.0),)}
+
+
+def test_settings_of_the_first_stage_reach_it() -> None:
+    rpn = tiny_model(
+        rpn={
+            "positive_iou": 0.6,
+            "negative_iou": 0.2,
+            "samples_per_image": 100,
+            "positive_fraction": 0.4,
+            "crossing_anchors": "ignore",
+            "box_loss": "giou",
+            "box_loss_beta": 0.3,
+            "box_loss_weight": 10.0,
+            "box_loss_normaliser": "positions",
+            "anchor_offset": 0.25,
+            "head_channels": 24,
+            "head_convs": 2,
+            "head_padding": "circular",
+            "objectness": "softmax",
+        }
+    ).rpn
+    assert rpn.sampling == AnchorSampling(0.6, 0.2, 100, 0.4, ignore_crossing=True)
+    assert rpn.loss == BoxLoss("giou", 0.3, 10.0)
+    assert rpn.loss_per_position
+    assert rpn.anchor_offset == 0.25
+    assert [conv.weight.shape for conv in rpn.convs] == [(24, 16, 3, 3), (24, 24, 3, 3)]
+    assert all(isinstance(conv, nn.Conv2d) and conv.padding_mode == "circular" for conv in rpn.convs)
+    assert rpn.objectness.weight.shape == (6, 24, 1, 1)
+
+
+def test_settings_of_the_proposals_reach_training_and_inference() -> None:
+    model = tiny_model(
+        rpn={
+            "proposals_before_nms_training": 90,
+            "proposals_after_nms_training": 70,
+            "proposals_before_nms": 50,
+            "proposals_after_nms": 30,
+            "nms_iou": 0.65,
+            "min_side": 2.0,
+            "score_floor": 0.01,
+        }
+    )
+    assert model.training_filter == ProposalFilter(90, 70, 0.65, 2.0, 0.01)
+    assert model.inference_filter == ProposalFilter(50, 30, 0.65, 2.0, 0.01)
+
+
+def test_settings_of_the_second_stage_reach_it() -> None:
+    weights = (4.0, 3.0, 2.0, 1.0)
+    roi = tiny_model(
+        roi={
+            "pooling": "aligned-align",
+            "pooled_side": 5,
+            "sampling_ratio": 0,
+            "canonical_size": 100.0,
+            "positive_iou": 0.6,
+            "negative_iou": 0.4,
+            "negative_iou_from": 0.1,
+            "positive_fraction": 0.3,
+            "delta_weights": weights,
+            "box_loss": "ciou",
+            "box_loss_beta": 0.3,
+            "box_loss_weight": 2.0,
+            "class_agnostic": True,
+            "dropout": 0.3,
+        }
+    ).roi
+    # The coarsest level of the pyramid is there for anchors alone.
+    assert roi.pooling == Pooling("aligned-align", 5, 0, 100.0, (4, 8, 16, 32))
+    assert roi.sampling == RegionSampling(0.6, 0.4, 64, 0.3, weights, negative_iou_from=0.1)
+    assert roi.loss == BoxLoss("ciou", 0.3, 2.0, weights)
+    assert roi.deltas.weight.shape == (4, 32)
+    assert isinstance(roi.head.dropout, nn.Dropout)
+    assert roi.head.dropout.p == 0.3
+
+
+def test_regions_read_the_one_level_that_there_is() -> None:
+    model = tiny_model(backbone=ONE_LEVEL, rpn=ONE_LEVEL_OF_ANCHORS)
+    assert model.backbone.strides == model.roi.pooling.strides == (8,)
+
+
+def test_the_last_stage_has_as_many_outputs_as_the_stage() -> None:
+    model = tiny_model(backbone=ONE_LEVEL, rpn=ONE_LEVEL_OF_ANCHORS, roi={"head": "last_stage"})
+    assert isinstance(model.roi.head, StageHead)
+    assert model.roi.classes.weight.shape[1] == model.roi.head.outputs
+    assert all(name.startswith("stage.") for name in model.roi.head.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"roi": {"head": "last_stage"}}, r"roi\.head=last_stage .* needs backbone\.neck=none"),
+        ({"backbone": {"neck": "none"}}, r"neck=none takes one of the body's levels; .* is \(1, 2, 3, 4\)"),
+        ({"backbone": ONE_LEVEL}, r"rpn\.anchor_sizes has \[1, 1, 1, 1, 1\] sizes .* has 1 levels \(strides \(8,\)\)"),
+        (
+            {"rpn": {"anchor_sizes": ((8,), (16, 24), (32,), (64,), (128,))}},
+            r"make \[3, 6, 3, 3, 3\] anchors per position",
+        ),
+        (
+            {"rpn": {"anchor_heights_over_widths": ((1.0,), (1.0, 2.0))}},
+            r"anchor_heights_over_widths has lists for 2 levels; the backbone has 5",
+        ),
+        (
+            {"rpn": {"anchor_heights_over_widths": ((1.0,), (1.0, 2.0), (1.0,), (1.0,), (1.0,))}},
+            r"make \[1, 2, 1, 1, 1\] anchors per position",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        build_model(tiny_config(**sections), 2)
+
+
+def test_levels_may_trade_sizes_for_ratios() -> None:
+    rpn = tiny_model(
+        rpn={
+            "anchor_sizes": ((8, 12), (16,), (32,), (64,), (128,)),
+            "anchor_heights_over_widths": ((1.0,), (0.5, 2.0), (0.5, 2.0), (0.5, 2.0), (0.5, 2.0)),
+        }
+    ).rpn
+    assert [len(base) for base in rpn.base_anchors] == [2] * 5
