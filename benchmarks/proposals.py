@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     loaded = resolve_model(given.model)
-    model = loaded.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
+    model = loaded.model.to(memory_format=torch.channels_last)
     dataset = load_dataset(given.data, loaded.config.data)
     records = dataset.split(given.split).records[: given.images]
     rows: list[dict[str, float]] = []
