@@ -118,6 +118,7 @@ def test_giou_compares_the_boxes_that_the_deltas_make() -> None:
     for shift, loss in ((10.0, 1.0), (20.0, 4 / 3), (0.0, 0.0)):
         shifted = torch.tensor([[shift, 0.0, 0.0, 0.0]])
         assert_close(box_loss(shifted, torch.zeros(1, 4), reference, YES, YES, rule), scalar(loss))
+        assert_close(box_loss(torch.zeros(1, 4), shifted, reference, YES, YES, rule), scalar(loss))
 
 
 def test_ciou_adds_the_distance_of_the_centres() -> None:
