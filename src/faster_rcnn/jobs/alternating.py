@@ -18,7 +18,7 @@ from faster_rcnn.config import Config
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.outside import of_split
+from faster_rcnn.jobs.outside import FILE, of_split
 from faster_rcnn.jobs.proposals import propose_with
 from faster_rcnn.jobs.training_run import Task, train_task
 from faster_rcnn.model import FasterRCNN
@@ -26,8 +26,6 @@ from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import LoadedModel, load_model, new_model, save_model, stored_tensors
-
-PROPOSALS = "proposals.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +112,7 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
     for name, most in limits.items():
         if name not in plan.dataset.splits:
             continue
-        path = folder / f"{name}-{PROPOSALS}"
+        path = folder / f"{name}-{FILE}"
         if not path.exists():
             rpn.model.inference_filter = rpn.model.training_filter
             propose_with(rpn, f"step {number}", path, plan.dataset.root, [plan.dataset.splits[name]])

@@ -36,11 +36,10 @@ def run(
         metrics = _measure_results(Path(model), part)
     else:
         predictor = load_predictor(model, precision)
-        part = split_to_measure(data, settings_for(data, predictor.config.data), split)
-        if predictor.config.detector.kind == "rpn":
-            part = split_without_classes(part)
+        dataset = load_dataset(data, settings_for(data, predictor.config.data))
+        part = _told(dataset.split(split))
         if proposals is not None:
-            take_proposals(predictor, proposals, data, part, model)
+            take_proposals(predictor, proposals, dataset.root, part, model)
         metrics = measure_detector(predictor, part, model)
     if json != STDOUT:
         print(metrics.table(), flush=True)
@@ -51,13 +50,12 @@ def run(
     return 0
 
 
-def take_proposals(predictor: Predictor, file: Path, data: Path, part: Split, model: str) -> None:
+def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:
     """Let the second stage work on the proposals of a file; raises before any work where an image has none."""
     detector = predictor.config.detector
     if detector.kind == "rpn":
         raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
     found = load_proposals(file)
-    root = load_dataset(data, predictor.config.data).root
     outside = of_split(found, root, part, detector.outside_proposals)
     predictor.proposals = proposals_by_path(part, outside)
     say(f"proposals of {found.method} from {file}")
@@ -70,6 +68,8 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
         DatasetError: more than 5 % of the images cannot be decoded.
         ModelFileError: the data has classes that the detector does not know.
     """
+    if predictor.config.detector.kind == "rpn":
+        split = split_without_classes(split)
     translation = Translation.between(predictor.classes, split.classes, model, split.name)
     for note in translation.notes:
         say(note)
@@ -102,7 +102,10 @@ def _is_below(root: Path, value: str) -> bool:
 
 def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Split:
     """The split to measure on, with everything there is to know about it told."""
-    split = load_dataset(data, settings).split(name)
+    return _told(load_dataset(data, settings).split(name))
+
+
+def _told(split: Split) -> Split:
     for note in split.notes:
         say(note)
     return split
