@@ -139,7 +139,7 @@ class FasterRCNN(nn.Module):
         self, images: Sequence[Tensor], proposals: Sequence[Proposals] | None
     ) -> Iterator[tuple[list[int], ImageBatch, list[Proposals] | None]]:
         """Images of any sizes, prepared, in batches of one padded shape: their indices, pixels and own proposals."""
-        prepared = [self._prepare(each) for each in images]
+        prepared = [self.prepare(each) for each in images]
         for group in _of_equal_shape(prepared, self.multiple):
             batch = pad_to_batch([prepared[index] for index in group], self.multiple)
             scaled = None
@@ -158,7 +158,7 @@ class FasterRCNN(nn.Module):
         normalised = [normalise(each, self.image.mean, self.image.std) for each in images]
         return pad_to_batch(normalised, self.multiple)
 
-    def _prepare(self, pixels: Tensor) -> Tensor:
+    def prepare(self, pixels: Tensor) -> Tensor:
         """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used."""
         short_side, long_side, method = self.image.short_side, self.image.long_side, self.image.resize
         if method == "plain":

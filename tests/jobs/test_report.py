@@ -22,7 +22,8 @@ from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
 from faster_rcnn.jobs import train as job
 from faster_rcnn.jobs import training_run
 from faster_rcnn.jobs.examples import Example
-from faster_rcnn.jobs.report import changed_settings, class_tables, duration, figures, render, write_report
+from faster_rcnn.jobs.pages import duration
+from faster_rcnn.jobs.report import changed_settings, class_tables, figures, render, write_report
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.training.loop import Interrupted
 from made_data import make_squares, training_config

@@ -17,6 +17,8 @@ from typing import Any, Literal
 from faster_rcnn.config import Config
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.records import Dataset
+from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outside import FILE, of_split
 from faster_rcnn.jobs.proposals import propose_with
@@ -108,6 +110,8 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
     """The RPN's proposals: as many as in training for the training split, as many as in inference for validation."""
     folder, settings = plan.folder / f"step-{number}", plan.config.rpn
     outside = {}
+    device = choose_device(plan.config.training.device)
+    precision = choose_precision(plan.config.training.precision, device)
     limits = {"train": settings.proposals_after_nms_training, "val": settings.proposals_after_nms}
     for name, most in limits.items():
         if name not in plan.dataset.splits:
@@ -115,7 +119,13 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
         path = folder / f"{name}-{FILE}"
         if not path.exists():
             rpn.model.inference_filter = rpn.model.training_filter
-            propose_with(rpn, f"step {number}", path, plan.dataset.root, [plan.dataset.splits[name]])
+            propose_with(
+                Predictor(rpn, device, precision),
+                f"step {number}",
+                path,
+                plan.dataset.root,
+                [plan.dataset.splits[name]],
+            )
         outside[name] = of_split(load_proposals(path), plan.dataset.root, plan.dataset.splits[name], most)
     return outside
 

@@ -69,7 +69,12 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
                 warn(f"{one}; it has no proposals")
             else:
                 found[key] = ImageProposals(records[key].size, one)
-    save_proposals(path, f"selective search ({detector.selective_search})", found)
+    save_proposals(path, search_method(config), found)
+
+
+def search_method(config: Config) -> str:
+    """What a file of selective search says about itself."""
+    return f"selective search ({config.detector.selective_search})"
 
 
 def _propose(search: Propose, data: DataConfig, record: ImageRecord) -> Proposals | str:

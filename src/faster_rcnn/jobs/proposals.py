@@ -12,18 +12,18 @@ from faster_rcnn.config import Config
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.devices import choose_device, choose_precision, computing_in
+from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
+from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import truths_of
 from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
 from faster_rcnn.jobs.outside import compute_file
+from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.presets import preset
 from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
 from faster_rcnn.structures import Proposals
-from faster_rcnn.weights.model_file import LoadedModel
-from faster_rcnn.weights.published import resolve_model
 
 
 def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, json: str | None = None) -> int:
@@ -42,14 +42,14 @@ def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, jso
     if model is None:
         compute_file(out, dataset.root, splits, config)
     else:
-        propose_with(resolve_model(model), model, out, dataset.root, splits)
+        propose_with(load_predictor(model, "auto"), model, out, dataset.root, splits)
     seconds = time.monotonic() - began
     file = load_proposals(out)
     counts = [len(each.proposals.boxes) for each in file.images.values()]
     if counts:
         each = f"{median(counts):g} proposals each (median), {seconds / len(counts):.3f} s per image"
         say(f"{len(counts)} images, {each} by {file.method}; wrote {out}")
-    recalls = {split.name: _measure(split, file, dataset.root) for split in splits}
+    recalls = {split.name: recall_of(split, file, dataset.root) for split in splits}
     if json != STDOUT:
         for name, recall in recalls.items():
             print(f"{name}: {recall.images} images, {recall.truths} truths\n{recall.table()}", flush=True)
@@ -58,7 +58,7 @@ def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, jso
     return 0
 
 
-def _measure(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
+def recall_of(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
     """Recall over a split; images that could not be read, or for which nothing was proposed, have no proposals."""
     nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
     keys = [image_key(root, record.path) for record in split.records]
@@ -71,22 +71,19 @@ def _config(mode: str) -> Config:
     return config.model_copy(update={"detector": config.detector.model_copy(update={"selective_search": mode})})
 
 
-def propose_with(loaded: LoadedModel, name: str, out: Path, root: Path, splits: list[Split]) -> None:
+def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits: list[Split]) -> None:
     """The proposals of a detector's first stage, as it makes them in inference."""
-    if loaded.config.detector.kind == "fast-rcnn":
+    if predictor.config.detector.kind == "fast-rcnn":
         raise OptionError(f"{name} is a Fast R-CNN, which has no first stage; --method rpn needs one")
-    device = choose_device("auto")
-    precision = choose_precision("auto", device)
-    loaded.model.to(device)
     found: dict[str, ImageProposals] = {}
     records = [record for split in splits for record in split.records]
     for record in counted(records, "images", len(records)):
         try:
-            pixels, _ = read_image(record.path, loaded.config.data.max_pixels)
+            pixels, _ = read_image(record.path, predictor.config.data.max_pixels)
         except ImageError as error:
             warn(f"{error}; it has no proposals")
             continue
-        with torch.inference_mode(), computing_in(precision, device):
-            [proposals] = loaded.model.propose([pixels.to(device)])
+        with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
+            [proposals] = predictor.model.propose([pixels.to(predictor.device)])
         found[image_key(root, record.path)] = ImageProposals(record.size, proposals.to("cpu"))
     save_proposals(out, f"the RPN of {name}", found)

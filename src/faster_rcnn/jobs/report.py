@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from PIL import Image
-
-from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
 from faster_rcnn.jobs.curves import Curve, draw_curves, highest
 from faster_rcnn.jobs.examples import SCORE, Example
+from faster_rcnn.jobs.pages import render_page, write_page
 from faster_rcnn.presets import preset
 
 REPORT = "report.html"
@@ -36,7 +30,6 @@ ACCURACY = ("AP", "AP50", "AP75")
 
 MOST_CLASSES = 40
 """In the table; of more classes, half as many best and worst ones are shown."""
-JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +71,7 @@ def write_report(
     Raises:
         MachineError: the disk is full or may not be written.
     """
-    html = render(folder, summary, rows, config, metrics, examples)
-    with atomic_write(folder / REPORT) as temporary:
-        # A file name may hold bytes that are no text; in a page it may be shown with question marks.
-        temporary.write_text(html, encoding="utf-8", errors="replace")
-    return folder / REPORT
+    return write_page(folder / REPORT, render(folder, summary, rows, config, metrics, examples))
 
 
 def render(
@@ -94,10 +83,8 @@ def render(
     examples: Sequence[Example],
 ) -> str:
     """The page; every text in it is escaped, for names of classes and files are anyone's."""
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters |= {"decimal": decimal, "duration": duration, "jpeg": _jpeg, "thousands": "{:,}".format}
-    template = page.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(
+    return render_page(
+        TEMPLATE,
         folder=folder,
         name=Path(summary["data"]).resolve().name,
         summary=summary,
@@ -162,20 +149,6 @@ def changed_settings(config: Config) -> list[tuple[str, str, str]]:
     ]
 
 
-def decimal(value: float | None) -> str:
-    """Three digits; ``n/a`` where there is no value."""
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """Such as 8.2 s, 12 min 5 s or 3 h 7 min."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def _losses(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Curve]:
     return [_curve(rows, f"{prefix}_{key}", name) for key, name in LOSSES.items()]
 
@@ -197,10 +170,3 @@ def _epoch_line(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _written(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _jpeg(picture: Image.Image) -> str:
-    """A picture as the address of itself."""
-    buffer = BytesIO()
-    picture.convert("RGB").save(buffer, format="JPEG", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,106 @@
+"""``faster-rcnn compare``: Faster R-CNN against Fast R-CNN with selective search, the same body and the same budget.
+
+The first paragraph of the paper as a measurement: where the time of an image goes in each, and what it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faster_rcnn.config import Config
+from faster_rcnn.errors import OptionError
+from faster_rcnn.jobs.comparison import write_comparison
+from faster_rcnn.jobs.console import say
+from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_json
+from faster_rcnn.jobs.resuming import config_to_resume
+from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.jobs.train import train
+from faster_rcnn.jobs.two_systems import Pair, Timing, compare_systems, searched
+from faster_rcnn.training import run_folder
+from faster_rcnn.weights.model_file import find_model_file, read_model_config
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How both systems are trained where they are not given: the options of ``train``."""
+
+    model: str | None = None
+    settings: Sequence[str] = ()
+    flags: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What need not be made."""
+
+    faster: str | None = None
+    """Run folder or model file; both detectors are given, or none."""
+    fast: str | None = None
+    proposals: Path | None = None
+    """Of selective search, for all images that are used."""
+
+
+def run(
+    data: Path,
+    given: Given,
+    training: Training,
+    *,
+    split: str | None = None,
+    images: int = 20,
+    rounds: int = 3,
+    out: Path | None = None,
+    json: str | None = None,
+) -> int:
+    """Train both or take both, measure both on one split, and write a table and a page."""
+    refuse_folder("--json", json)
+    refuse_file("--out", out)
+    timing = Timing(images, rounds)
+    folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
+    folder.mkdir(parents=True, exist_ok=True)
+    pair = _both(data, given, training, folder)
+    comparison = compare_systems(data, pair, split, folder, timing)
+    if json != STDOUT:
+        print(comparison.table(), flush=True)
+    if json is not None:
+        write_json(json, comparison.to_json())
+    say(f"drawn in {write_comparison(folder, comparison)}")
+    return 0
+
+
+def _both(data: Path, given: Given, training: Training, folder: Path) -> Pair:
+    """The two detectors that are given, or trained; and the proposals of selective search."""
+    if given.faster is not None and given.fast is not None:
+        return Pair(
+            given.faster,
+            given.fast,
+            given.proposals or searched(data, read_model_config(find_model_file(given.fast)), folder),
+        )
+    if given.faster is not None or given.fast is not None:
+        raise OptionError("give both detectors with --faster and --fast, or none: then both are trained")
+    config = resolve_config(training.model, None, training.settings, training.flags or {})
+    _refuse_other_kinds(config)
+    proposals = given.proposals or searched(data, config, folder)
+    faster = _trained(data, training, None, folder / "faster-rcnn")
+    fast = _trained(data, training, proposals, folder / "fast-rcnn")
+    return Pair(str(faster), str(fast), proposals)
+
+
+def _refuse_other_kinds(config: Config) -> None:
+    if config.detector.kind != "faster-rcnn" or config.training.scheme != "joint":
+        raise OptionError(
+            "compare trains both stages jointly, and the second one on selective search: leave out detector.kind and "
+            "training.scheme"
+        )
+
+
+def _trained(data: Path, training: Training, proposals: Path | None, folder: Path) -> Path:
+    """A run folder; what an earlier call of the command finished or began is kept."""
+    model, settings, flags = training.model, training.settings, training.flags or {}
+    begun = (folder / run_folder.CONFIG).exists()
+    if begun and (folder / run_folder.SUMMARY).exists():
+        config_to_resume(folder, model, None, None, settings, flags)  # refuses other settings
+        say(f"was trained before: {folder}")
+        return folder
+    return train(data, model=model, settings=settings, flags=flags, out=folder, proposals=proposals, resume=begun)

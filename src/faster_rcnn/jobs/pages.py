@@ -1,0 +1,56 @@
+"""Pages that need nothing else: templates of one style, filled in and written whole."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from faster_rcnn.atomic import atomic_write
+
+JPEG_QUALITY = 85
+
+
+def render_page(template: str, **values: object) -> str:
+    """A template of this folder, filled in; every text in it is escaped, for names are anyone's."""
+    pages = Environment(
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"decimal": decimal, "duration": duration, "jpeg": _jpeg, "thousands": "{:,}".format}
+    return pages.get_template(template).render(**values)
+
+
+def write_page(path: Path, html: str) -> Path:
+    """Write a page at once and whole and return where it is; raises ``MachineError`` where that fails."""
+    with atomic_write(path) as temporary:
+        # A file name may hold bytes that are no text; in a page it may be shown with question marks.
+        temporary.write_text(html, encoding="utf-8", errors="replace")
+    return path
+
+
+def decimal(value: float | None) -> str:
+    """Three digits; ``n/a`` where there is no value."""
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Such as 8.2 s, 12 min 5 s or 3 h 7 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _jpeg(picture: Image.Image) -> str:
+    """A picture as the address of itself."""
+    buffer = BytesIO()
+    picture.convert("RGB").save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

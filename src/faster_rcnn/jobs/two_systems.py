@@ -1,0 +1,158 @@
+"""Faster R-CNN and Fast R-CNN measured side by side, on the same images and the same device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from faster_rcnn.config import Config
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.devices import computing_in
+from faster_rcnn.errors import DatasetError, ImageError, OptionError
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.stage_times import StageTimes, time_fast_rcnn, time_faster_rcnn
+from faster_rcnn.jobs.comparison import STAGES, Comparison, System
+from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.evaluate import measure_detector, settings_for, take_proposals
+from faster_rcnn.jobs.outside import best, compute_file, search_method
+from faster_rcnn.jobs.predict import load_predictor
+from faster_rcnn.jobs.proposals import propose_with, recall_of
+from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
+from faster_rcnn.proposals.selective_search import selective_search
+from faster_rcnn.structures import Proposals
+
+FASTER, FAST = "Faster R-CNN", "Fast R-CNN + selective search"
+SEARCHED, PROPOSED = "selective-search.safetensors", "rpn.safetensors"
+"""Proposals of both, in the folder of the comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How much is timed: the first ``images`` of the split, each ``rounds`` times."""
+
+    images: int = 20
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.rounds < 1:
+            raise OptionError(f"--images {self.images} --rounds {self.rounds}: at least one of each is timed")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two detectors as a user names them, and the file of proposals for the second one."""
+
+    faster: str
+    fast: str
+    proposals: Path
+
+
+def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, timing: Timing) -> Comparison:
+    """Measure both detectors on a split: the times of their stages, their proposals, their detections."""
+    first, second = load_predictor(pair.faster, "auto"), load_predictor(pair.fast, "auto")
+    _refuse_unlike(pair, first.config, second.config)
+    dataset = load_dataset(data, settings_for(data, first.config.data))
+    part = dataset.split(split)
+    found = load_proposals(pair.proposals)
+    _refuse_other_search(found, second.config)
+    take_proposals(second, pair.proposals, dataset.root, part, pair.fast)
+    propose_with(first, pair.faster, folder / PROPOSED, dataset.root, [part])
+    proposed = load_proposals(folder / PROPOSED)
+    times = _time_both(first, second, part, found, dataset.root, timing)
+    systems = [
+        System(name, model, each, _median_count(file, part, dataset.root), recall_of(part, file, dataset.root), metrics)
+        for name, model, each, file, metrics in (
+            (FASTER, pair.faster, times[0], proposed, measure_detector(first, part, pair.faster)),
+            (FAST, pair.fast, times[1], found, measure_detector(second, part, pair.fast)),
+        )
+    ]
+    precision = str(first.precision).removeprefix("torch.")
+    timed = min(timing.images, len(part.records))
+    return Comparison(str(data), part.name, str(first.device), precision, timed, timing.rounds, *systems)
+
+
+def searched(data: Path, config: Config, folder: Path) -> Path:
+    """The file of selective search for all splits, computed once."""
+    path = folder / SEARCHED
+    if not path.exists():
+        dataset = load_dataset(data, config.data)
+        say("selective search on every image, which takes a second or so for each; the proposals are stored")
+        compute_file(path, dataset.root, list(dataset.splits.values()), config)
+    return path
+
+
+def _refuse_unlike(pair: Pair, first: Config, second: Config) -> None:
+    """Raise ``OptionError`` unless these are the two systems on one body; warn where they were trained differently."""
+    wanted = (
+        ("--faster", pair.faster, first, "faster-rcnn"),
+        ("--fast", pair.fast, second, "fast-rcnn"),
+    )
+    for option, name, config, kind in wanted:
+        if config.detector.kind != kind:
+            raise OptionError(f"{option} {name}: its detector.kind is {config.detector.kind}, it must be {kind}")
+    if (first.image, first.backbone) != (second.image, second.backbone):
+        raise OptionError(
+            f"{pair.faster} and {pair.fast} differ in image size or backbone, so their times cannot be compared"
+        )
+    budgets = [config.training.model_copy(update={"device": "", "workers": 0}) for config in (first, second)]
+    differing = [f"training.{key}" for key, value in budgets[0] if value != getattr(budgets[1], key)]
+    if differing:
+        warn(f"{pair.faster} and {pair.fast} were trained differently: {', '.join(differing)}")
+
+
+def _refuse_other_search(file: ProposalFile, config: Config) -> None:
+    """What is timed must be what is in the file."""
+    wanted = search_method(config)
+    if file.method != wanted:
+        raise OptionError(f"{file.path} holds proposals of {file.method}; what is timed here is {wanted}")
+
+
+def _time_both(
+    first: Predictor, second: Predictor, part: Split, searched: ProposalFile, root: Path, timing: Timing
+) -> tuple[StageTimes, StageTimes]:
+    """Medians over images and rounds, the two systems in turn; a first round, not counted, warms both up."""
+    detector = second.config.detector
+    search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
+    faster: list[StageTimes] = []
+    fast: list[StageTimes] = []
+    records = part.records[: timing.images]
+    work = [(number, record) for number in range(timing.rounds + 1) for record in records]
+    for number, record in counted(work, "images timed", len(work)):
+        pixels = _pixels(record, first.config)
+        stored = best(searched.of(image_key(root, record.path), record.size), detector.outside_proposals)
+        # Every new size has kernels chosen for it; that needs no search.
+        propose = search if number else partial(_stored, stored)
+        with torch.inference_mode(), computing_in(first.precision, first.device):
+            both = time_faster_rcnn(first.model, pixels), time_fast_rcnn(second.model, pixels, propose)
+        if number:
+            faster.append(both[0])
+            fast.append(both[1])
+    return _medians(faster), _medians(fast)
+
+
+def _stored(proposals: Proposals, _: Tensor) -> Proposals:
+    return proposals
+
+
+def _pixels(record: ImageRecord, config: Config) -> Tensor:
+    try:
+        return read_image(record.path, config.data.max_pixels)[0]
+    except ImageError as error:
+        raise DatasetError(f"{error}; it cannot be timed. Mend or remove it", code="E105") from error
+
+
+def _medians(times: list[StageTimes]) -> StageTimes:
+    return StageTimes(*(median(getattr(each, stage) for each in times) for stage in STAGES))
+
+
+def _median_count(file: ProposalFile, part: Split, root: Path) -> float:
+    """Proposals of an image."""
+    keys = (image_key(root, record.path) for record in part.records)
+    return median(len(file.images[key].proposals.boxes) for key in keys if key in file.images)
