@@ -90,12 +90,29 @@ def test_proposals_that_do_not_fit_are_refused(squares: Path, config: Path, tmp_
     other = make_squares(tmp_path / "other", {"test": 1})
     file = tmp_path / "other.safetensors"
     proposals.run(other, method="selective-search", model=None, mode="fast", out=file)
-    with pytest.raises(DatasetError, match=r"E136 .*has no proposals for 'images/train0\.png'"):
+    with pytest.raises(
+        DatasetError, match=r"E136 .*for 6 of the 6 images of train \('images/train0\.png', .* \.\.\.\)"
+    ):
         train_with(squares, config=config, out=tmp_path / "run", proposals=file)
     with pytest.raises(OptionError, match="proposals are what is learnt"):
         train_with(squares, config=config, proposals=file, settings=["detector.kind=rpn"])
     with pytest.raises(OptionError, match="--method rpn needs a detector, and only it"):
         proposals.run(squares, method="rpn", model=None, mode="fast", out=file)
+
+
+def test_an_image_that_cannot_be_read_is_left_out_until_it_is_mended(
+    squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, file = squares / "images/train0.png", tmp_path / "search.safetensors"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:200] + bytes(50) + whole[250:])  # the header says nothing of it
+    proposals.run(squares, method="selective-search", model=None, mode="fast", out=file)
+    assert load_proposals(file).unreadable == {"images/train0.png"}
+    train_with(squares, config=config, out=tmp_path / "run", proposals=file, epochs=1)
+    assert "it is left out of training" in capsys.readouterr().err
+    image.write_bytes(whole)
+    with pytest.raises(DatasetError, match=r"E136 .*train0\.png, which could not be read when they were made"):
+        train_with(squares, config=config, out=tmp_path / "again", proposals=file, epochs=1)
 
 
 def test_alternating_training_shares_one_backbone(

@@ -126,7 +126,8 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
                 plan.dataset.root,
                 [plan.dataset.splits[name]],
             )
-        outside[name] = of_split(load_proposals(path), plan.dataset.root, plan.dataset.splits[name], most)
+        split = plan.dataset.splits[name]
+        outside[name] = of_split(load_proposals(path), plan.dataset.root, split, most, plan.config.data)
     return outside
 
 

@@ -56,7 +56,7 @@ def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, mo
     if detector.kind == "rpn":
         raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
     found = load_proposals(file)
-    outside = of_split(found, root, part, detector.outside_proposals)
+    outside = of_split(found, root, part, detector.outside_proposals, predictor.config.data)
     predictor.proposals = proposals_by_path(part, outside)
     say(f"proposals of {found.method} from {file}")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from faster_rcnn.config import Config, DataConfig
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
-from faster_rcnn.errors import ImageError
+from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
@@ -42,12 +42,31 @@ def outside_proposals(dataset: Dataset, config: Config, given: Path | None, fold
         compute_file(stored, dataset.root, splits, config)
     file = load_proposals(given or stored)
     say(f"proposals of {file.method} from {file.path}")
-    return {split.name: of_split(file, dataset.root, split, config.detector.outside_proposals) for split in splits}
+    most = config.detector.outside_proposals
+    return {split.name: of_split(file, dataset.root, split, most, config.data) for split in splits}
 
 
-def of_split(file: ProposalFile, root: Path, split: Split, most: int) -> list[Proposals]:
-    """The best proposals for each record of a split; raises ``DatasetError`` where an image has none."""
-    return [best(file.of(image_key(root, record.path), record.size), most) for record in split.records]
+def of_split(file: ProposalFile, root: Path, split: Split, most: int, data: DataConfig) -> list[Proposals]:
+    """The best proposals for each record of a split; raises ``DatasetError`` where a readable image has none."""
+    keys = [image_key(root, record.path) for record in split.records]
+    file.refuse_missing(keys, split.name)
+    return [
+        _of_unreadable(file, record, data) if key in file.unreadable else best(file.of(key, record.size), most)
+        for key, record in zip(keys, split.records, strict=True)
+    ]
+
+
+def _of_unreadable(file: ProposalFile, record: ImageRecord, data: DataConfig) -> Proposals:
+    """None for an image that still cannot be read, since nobody will look at it; raises where it was mended."""
+    try:
+        read_image(record.path, data.max_pixels)
+    except ImageError:
+        return Proposals(torch.zeros(0, 4), torch.zeros(0))
+    raise DatasetError(
+        f"{file.path} has no proposals for {record.path}, which could not be read when they were made and now can; "
+        "make them anew: faster-rcnn proposals DATA --method selective-search --out FILE",
+        code="E136",
+    )
 
 
 def best(proposals: Proposals, most: int) -> Proposals:
@@ -69,7 +88,7 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
                 warn(f"{one}; it has no proposals")
             else:
                 found[key] = ImageProposals(records[key].size, one)
-    save_proposals(path, search_method(config), found)
+    save_proposals(path, search_method(config), found, records.keys() - found.keys())
 
 
 def search_method(config: Config) -> str:

@@ -76,8 +76,8 @@ def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits:
     if predictor.config.detector.kind == "fast-rcnn":
         raise OptionError(f"{name} is a Fast R-CNN, which has no first stage; --method rpn needs one")
     found: dict[str, ImageProposals] = {}
-    records = [record for split in splits for record in split.records]
-    for record in counted(records, "images", len(records)):
+    records = {image_key(root, record.path): record for split in splits for record in split.records}
+    for key, record in counted(records.items(), "images", len(records)):
         try:
             pixels, _ = read_image(record.path, predictor.config.data.max_pixels)
         except ImageError as error:
@@ -85,5 +85,5 @@ def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits:
             continue
         with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
             [proposals] = predictor.model.propose([pixels.to(predictor.device)])
-        found[image_key(root, record.path)] = ImageProposals(record.size, proposals.to("cpu"))
-    save_proposals(out, f"the RPN of {name}", found)
+        found[key] = ImageProposals(record.size, proposals.to("cpu"))
+    save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())

@@ -1,15 +1,15 @@
 """Proposals files: what was proposed for the images of a data set, computed once and used again.
 
 A safetensors file: ``boxes`` (all, 4) float32 in pixels of the upright original images, ``scores`` (all,), ``counts``
-(images,), and one metadata key with JSON: format, method, and for each image its key, width and height. Keys are paths
-relative to the root of the data set.
+(images,), and one metadata key with JSON: format, method, for each image its key, width and height, and the keys of
+images that could not be read. Keys are paths relative to the root of the data set.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,19 @@ class ProposalFile:
     path: Path
     method: str
     images: Mapping[str, ImageProposals]
+    unreadable: frozenset[str]
+    """Images that could not be read when the proposals were made."""
+
+    def refuse_missing(self, keys: Sequence[str], what: str) -> None:
+        """Raise ``DatasetError`` where images are not in the file at all; ``what`` names all of them in messages."""
+        missing = [key for key in keys if key not in self.images and key not in self.unreadable]
+        if missing:
+            some = ", ".join(f"'{key}'" for key in missing[:3]) + (" ..." if len(missing) > 3 else "")
+            raise DatasetError(
+                f"{self.path} has no proposals for {len(missing)} of the {len(keys)} images of {what} ({some}); "
+                f"{_way_out()}",
+                code="E136",
+            )
 
     def of(self, key: str, size: ImageSize) -> Proposals:
         """Proposals of one image; raises ``DatasetError`` where there are none for it, or for another size of it."""
@@ -68,13 +81,16 @@ def image_key(root: Path, image: Path) -> str:
     return Path(os.path.relpath(image, root)).as_posix()
 
 
-def save_proposals(path: Path, method: str, images: Mapping[str, ImageProposals]) -> None:
+def save_proposals(
+    path: Path, method: str, images: Mapping[str, ImageProposals], unreadable: Iterable[str] = ()
+) -> None:
     """Write a proposals file at once and whole; raises ``MachineError`` where that fails."""
     each = list(images.values())
     header = {
         "format": FORMAT,
         "method": method,
         "images": [[key, one.size.width, one.size.height] for key, one in images.items()],
+        "unreadable": sorted(unreadable),
     }
     tensors = {
         "boxes": torch.cat([one.proposals.boxes for one in each] or [torch.zeros(0, 4)]).contiguous(),
@@ -99,11 +115,12 @@ def load_proposals(path: Path) -> ProposalFile:
             str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score))
             for (key, width, height), own, score in parts
         }
+        unreadable = frozenset(map(str, header["unreadable"]))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = "there is no such file" if not path.exists() else "it is no proposals file, or damaged"
         raise DatasetError(f"{path} cannot be used: {reason}; {_way_out()}", code="E136") from error
     _refuse_bad_boxes(path, images.items())
-    return ProposalFile(path, header["method"], images)
+    return ProposalFile(path, header["method"], images, unreadable)
 
 
 def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) -> None:
