@@ -32,7 +32,7 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.presets import preset
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
-from faster_rcnn.weights.pretrained import load_pretrained_body
+from faster_rcnn.weights.pretrained import load_pretrained
 
 
 class PeerBody(nn.Module):
@@ -91,7 +91,7 @@ def peer_steps(split: Split, config: Config, bfloat16: bool) -> Iterator[None]:
 def our_steps(split: Split, config: Config, bfloat16: bool) -> Iterator[None]:
     """Trains our detector, one step for each item taken."""
     model = build_model(config, len(split.classes))
-    load_pretrained_body(model, config)
+    load_pretrained(model, config)
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, lr=1e-3, momentum=0.9, weight_decay=1e-4)
     for batch in _endless(TrainingLoader(split, config.image, config.training, config.data)):

