@@ -17,7 +17,7 @@ import pytest
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "import", "config", "doctor")
+COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "compare", "import", "config", "doctor")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL")
 
 

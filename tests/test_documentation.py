@@ -57,6 +57,9 @@ NOT_RUN = {
     "faster-rcnn train cells --set detector.kind=rpn --out runs/rpn": IN_SMALL,
     "faster-rcnn proposals cells --method rpn --model runs/rpn --out first-stage.safetensors": IN_SMALL,
     "faster-rcnn train cells --set training.scheme=alternating --out runs/alternating": IN_SMALL,
+    "faster-rcnn compare cells --out runs/comparison": (
+        "minutes of training; tests/jobs/test_compare.py does the same with a tiny detector"
+    ),
     "faster-rcnn predict torchvision:fasterrcnn_resnet50_fpn_v2 photo.jpg": "needs a network; the layout is looked up",
 }
 """Commands that are checked and not run, and why."""

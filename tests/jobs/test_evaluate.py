@@ -209,15 +209,16 @@ def test_an_absent_split_names_those_that_exist(model: str, data: Path) -> None:
         evaluate.run(model, data, split="val", precision="float32", json=None)
 
 
-def test_precision_of_finished_detections_is_told_to_change_nothing(
+def test_options_that_change_nothing_for_finished_detections_are_told(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results.json"
     results.write_text("[]")
-    evaluate.run(str(results), data, split=None, precision="bfloat16", json="-")
+    evaluate.run(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p")
     out, err = capsys.readouterr()
     assert json.loads(out)["AP"] == 0.0
     assert "warning: --precision bfloat16 changes nothing" in err
+    assert f"warning: --proposals {tmp_path / 'p'} changes nothing" in err
 
 
 def test_a_folder_as_json_file_is_refused_first(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
 def _time_of(stage: str) -> Callable[[System], str]:
     def text(one: System) -> str:
         seconds = getattr(one.times, stage)
-        return f"{1000 * seconds:.1f} ms ({100 * seconds / one.times.total:4.1f} %)"
+        return f"{1000 * seconds:.1f} ms ({100 * seconds / one.times.total:.1f} %)"
 
     return text
 

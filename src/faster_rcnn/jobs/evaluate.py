@@ -32,6 +32,8 @@ def run(
     if is_results_file(Path(model)):
         if precision != "auto":
             warn(f"--precision {precision} changes nothing: {model} holds finished detections")
+        if proposals is not None:
+            warn(f"--proposals {proposals} changes nothing: {model} holds finished detections")
         part = split_to_measure(data, DataConfig(), split)
         metrics = _measure_results(Path(model), part)
     else:

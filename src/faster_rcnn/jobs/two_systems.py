@@ -29,7 +29,7 @@ from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.structures import Proposals
 
 FASTER, FAST = "Faster R-CNN", "Fast R-CNN + selective search"
-SEARCHED, PROPOSED = "selective-search.safetensors", "rpn.safetensors"
+SEARCHED, PROPOSED = "selective-search.safetensors", "first-stage.safetensors"
 """Proposals of both, in the folder of the comparison."""
 
 
