@@ -17,8 +17,8 @@ import pytest
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "compare", "import", "config", "doctor")
-HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL")
+COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "recall", "compare", "import", "config", "doctor")
+HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
 
 
 class Fake(Protocol):
@@ -132,6 +132,11 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         "out": Path("p"),
         "json": None,
     }
+    call = fake_job("recall")
+    assert run("recall cells --proposals p q --proposals r --split val --plot f.svg --json -") == 0
+    assert call == {
+        "args": (Path("cells"), [Path("p"), Path("q"), Path("r")]), "split": "val", "plot": Path("f.svg"), "json": "-",
+    }  # fmt: skip
     call = fake_job("predict")
     assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x") == 0
     assert call == {
@@ -158,6 +163,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("train x --precision half", 'invalid value "half" for --precision. Choose from: "auto"'),
         ("train", 'command "train" parameter DATA requires an argument.'),
         ("predict m", 'command "predict" parameter SOURCE requires an argument.'),
+        ("recall x --split test", 'command "recall" parameter --proposals requires an argument.'),
         ("evaluate m x --json", 'command "evaluate" parameter --json requires an argument.'),
         ("evaluate m x --json --split val", "--json"),
         ("train x y", "too many arguments: y"),

@@ -56,6 +56,9 @@ NOT_RUN = {
     "faster-rcnn evaluate runs/fast cells --proposals search.safetensors": IN_SMALL,
     "faster-rcnn train cells --set detector.kind=rpn --out runs/rpn": IN_SMALL,
     "faster-rcnn proposals cells --method rpn --model runs/rpn --out first-stage.safetensors": IN_SMALL,
+    "faster-rcnn recall cells --proposals search.safetensors first-stage.safetensors --plot recall.svg": (
+        "the second file is of a command above that is not run; tests/jobs/test_recall.py draws two"
+    ),
     "faster-rcnn train cells --set training.scheme=alternating --out runs/alternating": IN_SMALL,
     "faster-rcnn compare cells --out runs/comparison": (
         "minutes of training; tests/jobs/test_compare.py does the same with a tiny detector"

@@ -19,7 +19,9 @@ from faster_rcnn.evaluation.engine import AREAS, curves
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
 
 COUNTS = (10, 100, 300, 1000)
-"""Numbers of proposals of an image that are looked at, best first (Figure 4: 300, 1000 and more)."""
+"""Numbers of proposals of an image that are told of, best first (Figure 4: 300, 1000 and more)."""
+CURVE_COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000)
+"""Numbers that are measured, ``COUNTS`` among them: what a curve needs costs no more than its few points."""
 IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 _OBJECT = ClassMap(("object",), (1,))
@@ -31,25 +33,28 @@ class ProposalRecall:
 
     images: int
     truths: int
+    most: int
+    """Proposals of the image that has most of them: with larger numbers nothing changes."""
     recall: Mapping[int, tuple[float | None, ...]]
-    """By number of proposals: at each of ``IOUS``."""
+    """By number of proposals, ``CURVE_COUNTS``: at each of ``IOUS``."""
     average: Mapping[int, Mapping[str, float | None]]
     """By number of proposals: mean over ``IOUS``, for truths of ``all`` sizes, ``small``, ``medium``, ``large``."""
 
     def to_json(self) -> dict[str, object]:
-        """The numbers as JSON has them."""
+        """The numbers as JSON has them, for ``COUNTS``."""
         return {
             "images": self.images,
             "truths": self.truths,
             "ious": list(IOUS),
-            "recall": {str(count): list(values) for count, values in self.recall.items()},
-            "average_recall": {str(count): dict(values) for count, values in self.average.items()},
+            "recall": {str(count): list(self.recall[count]) for count in COUNTS},
+            "average_recall": {str(count): dict(self.average[count]) for count in COUNTS},
         }
 
     def table(self) -> str:
-        """A line for each number of proposals."""
+        """A line for each of ``COUNTS``."""
         lines = ["proposals  recall at IoU 0.5     0.7     0.9   average   small  medium   large"]
-        for count, values in self.recall.items():
+        for count in COUNTS:
+            values = self.recall[count]
             shown = (values[0], values[4], values[8], *(self.average[count][size] for size in AREAS))
             at_50, *others = ("n/a" if each is None else f"{each:.3f}" for each in shown)
             lines.append(f"{count:>9}{at_50:>20}" + "".join(f"{each:>8}" for each in others))
@@ -59,14 +64,17 @@ class ProposalRecall:
 def measure_proposals(truths: Sequence[TruthOfImage], proposals: Sequence[Proposals]) -> ProposalRecall:
     """Recall of the proposals, best first and in original pixels, of the same images in the same order as truths."""
     columns = columns_of([_without_class(one) for one in truths], [_as_detections(each) for each in proposals], _OBJECT)
-    recall = curves(columns, COUNTS).recall[:, 0]  # thresholds x areas x counts
+    recall = curves(columns, CURVE_COUNTS).recall[:, 0]  # thresholds x areas x counts
     return ProposalRecall(
         images=len(truths),
         truths=int((~columns.truth_ignored).sum()),
-        recall={count: tuple(_defined(each) for each in recall[:, 0, index]) for index, count in enumerate(COUNTS)},
+        most=max((len(each.boxes) for each in proposals), default=0),
+        recall={
+            count: tuple(_defined(each) for each in recall[:, 0, index]) for index, count in enumerate(CURVE_COUNTS)
+        },
         average={
             count: {size: _defined(_mean(recall[:, place, index])) for place, size in enumerate(AREAS)}
-            for index, count in enumerate(COUNTS)
+            for index, count in enumerate(CURVE_COUNTS)
         },
     )
 

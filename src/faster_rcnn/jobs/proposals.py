@@ -14,16 +14,14 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
-from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.measuring import truths_of
 from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
 from faster_rcnn.jobs.outside import compute_file
 from faster_rcnn.jobs.predict import load_predictor
+from faster_rcnn.jobs.recall import recall_of
 from faster_rcnn.presets import preset
-from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
-from faster_rcnn.structures import Proposals
+from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
 
 
 def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, json: str | None = None) -> int:
@@ -56,14 +54,6 @@ def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, jso
     if json is not None:
         write_json(json, {name: each.to_json() for name, each in recalls.items()})
     return 0
-
-
-def recall_of(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
-    """Recall over a split; images that could not be read, or for which nothing was proposed, have no proposals."""
-    nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
-    keys = [image_key(root, record.path) for record in split.records]
-    given = [file.images[key].proposals if key in file.images else nothing for key in keys]
-    return measure_proposals(truths_of(split.records), given)
 
 
 def _config(mode: str) -> Config:

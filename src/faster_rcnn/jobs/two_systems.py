@@ -23,7 +23,8 @@ from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for, take_proposals
 from faster_rcnn.jobs.outside import best, compute_file, search_method
 from faster_rcnn.jobs.predict import load_predictor
-from faster_rcnn.jobs.proposals import propose_with, recall_of
+from faster_rcnn.jobs.proposals import propose_with
+from faster_rcnn.jobs.recall import recall_of
 from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.structures import Proposals

@@ -58,22 +58,30 @@ class ProposalFile:
 
     def of(self, key: str, size: ImageSize) -> Proposals:
         """Proposals of one image; raises ``DatasetError`` where there are none for it, or for another size of it."""
-        found = self.images.get(key)
+        found = self.known(key, size)
         if found is None:
             raise DatasetError(f"{self.path} has no proposals for '{key}'; {_way_out()}", code="E136")
-        if found.size != size:
-            raise DatasetError(
-                f"{self.path}: the proposals for '{key}' were made at {found.size.width} x {found.size.height} pixels, "
-                f"the image has {size.width} x {size.height}; {_way_out()}",
-                code="E136",
-            )
-        if len(found.proposals.boxes) == 0:
+        if len(found.boxes) == 0:
             raise DatasetError(
                 f"{self.path}: no region was proposed for '{key}', so nothing can be found in it; leave the image out "
                 f"or {_way_out()}",
                 code="E136",
             )
-        return found.proposals
+        return found
+
+    def known(self, key: str, size: ImageSize) -> Proposals | None:
+        """Proposals of one image, none among them, or ``None`` for an image that the file does not know.
+
+        Raises ``DatasetError`` where they were made for another size of it.
+        """
+        found = self.images.get(key)
+        if found is not None and found.size != size:
+            raise DatasetError(
+                f"{self.path}: the proposals for '{key}' were made at {found.size.width} x {found.size.height} pixels, "
+                f"the image has {size.width} x {size.height}; {_way_out()}",
+                code="E136",
+            )
+        return None if found is None else found.proposals
 
 
 def image_key(root: Path, image: Path) -> str:

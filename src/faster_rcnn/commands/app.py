@@ -1,0 +1,37 @@
+"""The command line ``faster-rcnn``, and the kinds of options that its commands share."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from faster_rcnn import __version__
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Switch = Annotated[bool, Parameter(negative="")]
+Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
+
+
+def _refuse_option(kind: object, value: str | None) -> None:
+    """``-`` may be a value, but in ``--json --out x`` a value was forgotten."""
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError("give a file name, or - for standard output")
+
+
+JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, validator=_refuse_option)]
+
+app = App(
+    name="faster-rcnn",
+    help="Faster R-CNN: train, evaluate and run the two-stage object detector.",
+    help_epilogue="With any command, --debug shows the traceback of a fault.",
+    version=__version__,
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main() tells Ctrl-C from SIGTERM
+)
+
+
+def announce(what: str) -> None:
+    """The first line, printed before torch is imported."""
+    print(f"faster-rcnn {__version__}: {what}", file=sys.stderr, flush=True)

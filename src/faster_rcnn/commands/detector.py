@@ -1,0 +1,147 @@
+"""Train, evaluate, predict, and the whole way on built-in pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from faster_rcnn.commands.app import JsonOut, Precision, Settings, Switch, announce, app
+
+
+@app.command
+def demo(*, out: Path | None = None) -> int:
+    """Train, evaluate and predict on built-in pictures of handwritten digits, in a few minutes.
+
+    Args:
+        out: Folder for the run and its pictures.
+    """
+    announce("the demo: handwritten digits, found in pictures")
+    from faster_rcnn.jobs import demo as job
+
+    return job.run(out)
+
+
+@app.command
+def train(
+    data: Path,
+    /,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    out: Path | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    image_size: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+    precision: Precision | None = None,
+    config: Path | None = None,
+    settings: Settings = None,
+    proposals: Path | None = None,
+    resume: Switch = False,
+) -> int:
+    """Train a detector on labelled images, and keep the best one.
+
+    Args:
+        data: Folder or file of labelled images: COCO JSON, VOC, YOLO or CSV, recognised by looking.
+        model: Preset that the settings start from: small, base, base-v2, mobile, mobile-320, paper, c4.
+        weights: Model file, run folder or published name to start from instead of ImageNet weights.
+        out: Run folder; a new one below runs/ where not given.
+        epochs: Passes over the training images.
+        batch: Images per step.
+        lr: Learning rate for 16 images per step; scaled to the batch.
+        image_size: Pixels of the shorter side; the longer side's limit follows.
+        seed: Of weights, order, augmentation and sampling.
+        workers: Processes that decode images ahead.
+        device: auto, cpu, cuda or cuda:N.
+        precision: Of convolutions and matrix products; auto takes bfloat16 where it is fast.
+        config: YAML file of settings, as `faster-rcnn config` prints it.
+        settings: Single settings, as section.key=value; several may follow.
+        proposals: File of proposals; the second stage alone is trained on them (Fast R-CNN).
+        resume: Go on with the run in --out.
+    """
+    announce(f"training on {data}")
+    from faster_rcnn.jobs import train as job
+
+    flags = {
+        "epochs": epochs,
+        "batch": batch,
+        "lr": lr,
+        "image_size": image_size,
+        "seed": seed,
+        "workers": workers,
+        "device": device,
+        "precision": precision,
+    }
+    job.train(
+        data,
+        model=model,
+        weights=weights,
+        out=out,
+        config=config,
+        settings=settings or (),
+        proposals=proposals,
+        resume=resume,
+        flags=flags,
+    )
+    return 0
+
+
+@app.command
+def evaluate(
+    model: str,
+    data: Path,
+    /,
+    *,
+    split: str | None = None,
+    precision: Precision = "auto",
+    proposals: Path | None = None,
+    json: JsonOut = None,
+) -> int:
+    """Measure a detector on labelled images: COCO's twelve numbers, and each class.
+
+    Args:
+        model: Model file, run folder or published name; or a COCO results JSON, or the lines of `predict --json`.
+        data: Folder or file of labelled images.
+        split: Which part of them; test where there is one, else val.
+        precision: Of convolutions and matrix products.
+        proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
+        json: File for the numbers; - for standard output.
+    """
+    announce(f"evaluating {model} on {data}")
+    from faster_rcnn.jobs import evaluate as job
+
+    return job.run(model, data, split=split, precision=precision, json=json, proposals=proposals)
+
+
+@app.command
+def predict(
+    model: str,
+    source: Annotated[list[str], Parameter(required=True)],
+    /,
+    *,
+    conf: float = 0.5,
+    max_det: int | None = None,
+    precision: Precision = "auto",
+    out: Path | None = None,
+    json: JsonOut = None,
+) -> int:
+    """Find objects in images; draw them, or write them as JSON lines.
+
+    Args:
+        model: Model file, run folder or published name.
+        source: Image files, folders or patterns such as 'photos/*.jpg'.
+        conf: Lowest score that is reported.
+        max_det: Most detections of one image.
+        precision: Of convolutions and matrix products.
+        out: Folder for the pictures with their boxes.
+        json: File for one JSON object per image; - for standard output.
+    """
+    announce(f"predicting with {model}")
+    from faster_rcnn.jobs import predict as job
+
+    return job.run(model, source, conf=conf, max_det=max_det, precision=precision, out=out, json=json)

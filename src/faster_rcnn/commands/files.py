@@ -1,0 +1,44 @@
+"""Model files, settings, and the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faster_rcnn.commands.app import announce, app
+
+
+@app.command(name="import")
+def import_weights(file: Path, /, *, layout: str, out: Path, classes: str | None = None) -> int:
+    """Make a model file of a checkpoint that torchvision's detectors wrote.
+
+    Args:
+        file: The checkpoint: a state dict, as .pth or .safetensors.
+        layout: What wrote it, such as torchvision:fasterrcnn_resnet50_fpn.
+        out: Model file to write.
+        classes: Names as a,b,c, or a file with one a line; COCO's where the size fits.
+    """
+    announce(f"importing {file}")
+    from faster_rcnn.jobs import import_weights as job
+
+    return job.run(file, layout=layout, classes=classes, out=out)
+
+
+@app.command
+def config(*, model: str = "small") -> int:
+    """Print the whole configuration as YAML, each field with its unit and source; --config reads it back.
+
+    Args:
+        model: Preset, model file, run folder or published name.
+    """
+    from faster_rcnn.jobs import config as job
+
+    return job.run(model)
+
+
+@app.command
+def doctor() -> int:
+    """Look at this machine: versions, devices, instruction sets, and a self-test of a few seconds."""
+    announce("looking at this machine")
+    from faster_rcnn.jobs import doctor as job
+
+    return job.run()

@@ -1,0 +1,114 @@
+"""Proposals from outside, their recall, and the two systems side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from faster_rcnn.commands.app import JsonOut, Settings, announce, app
+
+
+@app.command
+def proposals(
+    data: Path,
+    /,
+    *,
+    method: Literal["selective-search", "rpn"],
+    out: Path,
+    model: str | None = None,
+    mode: Literal["fast", "quality"] = "fast",
+    json: JsonOut = None,
+) -> int:
+    """Propose where objects may be in every image, write that down for Fast R-CNN, and tell its recall.
+
+    Args:
+        data: Folder or file of labelled images.
+        method: Selective search, or the first stage of a detector.
+        out: File of proposals to write.
+        model: With the method rpn: model file, run folder or published name.
+        mode: Of selective search.
+        json: File for the recall of each split; - for standard output.
+    """
+    announce(f"proposals for {data}")
+    from faster_rcnn.jobs import proposals as job
+
+    return job.run(data, method=method, model=model, mode=mode, out=out, json=json)
+
+
+@app.command
+def recall(
+    data: Path,
+    /,
+    *,
+    proposals: Annotated[list[Path], Parameter(consume_multiple=1, negative="")],
+    split: str | None = None,
+    plot: Path | None = None,
+    json: JsonOut = None,
+) -> int:
+    """Measure how many objects the proposals of one or more files cover, and draw it as the paper's Figure 4.
+
+    Args:
+        data: Folder or file of labelled images.
+        proposals: Files that `faster-rcnn proposals` wrote; several may follow.
+        split: Which part of the images; test where there is one, else val.
+        plot: Picture to write: curves of recall, a line for each file; .svg, .png or .pdf.
+        json: File for the numbers; - for standard output.
+    """
+    announce(f"recall of proposals for {data}")
+    from faster_rcnn.jobs import recall as job
+
+    return job.run(data, proposals, split=split, plot=plot, json=json)
+
+
+@app.command
+def compare(
+    data: Path,
+    /,
+    *,
+    model: str | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    image_size: int | None = None,
+    seed: int | None = None,
+    settings: Settings = None,
+    faster: str | None = None,
+    fast: str | None = None,
+    proposals: Path | None = None,
+    split: str | None = None,
+    images: int = 20,
+    rounds: int = 3,
+    out: Path | None = None,
+    json: JsonOut = None,
+) -> int:
+    """Faster R-CNN against Fast R-CNN with selective search: time of each stage, recall, AP; same body, same budget.
+
+    Trains both, or takes both with --faster and --fast; what an earlier call has trained or proposed is used again.
+
+    Args:
+        data: Folder or file of labelled images.
+        model: Preset that both are trained with.
+        epochs: Passes over the training images, for each.
+        batch: Images per step.
+        lr: Learning rate for 16 images per step; scaled to the batch.
+        image_size: Pixels of the shorter side; the longer side's limit follows.
+        seed: Of weights, order, augmentation and sampling.
+        settings: Single settings of both, as section.key=value; several may follow.
+        faster: Run folder or model file of a Faster R-CNN.
+        fast: Run folder or model file of a Fast R-CNN that was trained on selective search.
+        proposals: File of selective search for all images; computed where not given.
+        split: Which part of the data to measure on; test where there is one, else val.
+        images: How many of its images are timed.
+        rounds: How many times each of them is timed.
+        out: Folder for runs, proposals and the page; runs/NAME-comparison where not given.
+        json: File for the numbers; - for standard output.
+    """
+    announce(f"comparing two systems on {data}")
+    from faster_rcnn.jobs import compare as job
+
+    flags = {"epochs": epochs, "batch": batch, "lr": lr, "image_size": image_size, "seed": seed}
+    given = job.Given(faster, fast, proposals)
+    training = job.Training(model, settings or (), flags)
+    return job.run(data, given, training, split=split, images=images, rounds=rounds, out=out, json=json)

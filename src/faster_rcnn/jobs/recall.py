@@ -1,0 +1,106 @@
+"""``faster-rcnn recall``: how many truths proposals of some files cover, as tables, JSON and the paper's Figure 4."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from faster_rcnn.config import DataConfig
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Split
+from faster_rcnn.errors import DatasetError, MissingExtraError, OptionError
+from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
+from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.measuring import truths_of
+from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
+from faster_rcnn.structures import Proposals
+
+PICTURES = (".svg", ".png", ".pdf")
+
+
+def run(
+    data: Path,
+    proposals: Sequence[Path],
+    *,
+    split: str | None = None,
+    plot: Path | None = None,
+    json: str | None = None,
+) -> int:
+    """Measure files of proposals on one split; print a table for each, or with ``--json -`` nothing but the numbers."""
+    refuse_folder("--json", json)
+    _refuse_twice(proposals)
+    drawing = None if plot is None else _drawing(plot)  # a package that is missing is told before the work
+    files = [load_proposals(path) for path in proposals]
+    dataset = load_dataset(data, DataConfig())
+    part = dataset.split(split)
+    for note in part.notes:
+        say(note)
+    for file in files:
+        _refuse_other_images(part, file, dataset.root)
+    recalls = dict(zip(_names(files), (recall_of(part, file, dataset.root) for file in files), strict=True))
+    if json != STDOUT:
+        for name, recall in recalls.items():
+            print(
+                f"{name} on {part.name}: {recall.images} images, {recall.truths} truths\n{recall.table()}", flush=True
+            )
+    if json is not None:
+        measured = zip(files, recalls.values(), strict=True)
+        entries = [{"file": str(file.path), "method": file.method, **each.to_json()} for file, each in measured]
+        write_json(json, {"split": part.name, "proposals": entries})
+    if plot is not None and drawing is not None:
+        drawing.draw_recall(recalls, plot, f"{data.resolve().stem}, {part.name}")
+        say(f"wrote {plot}")
+    return 0
+
+
+def recall_of(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
+    """Recall over a split; images that could not be read, or for which nothing was proposed, have no proposals."""
+    nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
+    given = [file.known(image_key(root, record.path), record.size) for record in split.records]
+    return measure_proposals(truths_of(split.records), [nothing if each is None else each for each in given])
+
+
+def _refuse_other_images(split: Split, file: ProposalFile, root: Path) -> None:
+    """Raise ``DatasetError`` for proposals of other images; warn where some of the images have none."""
+    keys = [image_key(root, record.path) for record in split.records]
+    missing = [key for key in keys if key not in file.images]
+    if missing and len(missing) == len(keys):
+        raise DatasetError(
+            f"{file.path} has proposals for none of the {len(keys)} images of {split.name}, such as '{keys[0]}'; "
+            "choose another split with --split, or make them: faster-rcnn proposals DATA --method selective-search "
+            "--out FILE",
+            code="E136",
+        )
+    if missing:
+        warn(
+            f"{file.path} has no proposals for {len(missing)} of the {len(keys)} images of {split.name}, such as "
+            f"'{missing[0]}'; what is in them counts as not covered"
+        )
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
+    twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
+    if twice:
+        raise OptionError(f"--proposals {twice[0]} is given twice; give each file once")
+
+
+def _names(files: Sequence[ProposalFile]) -> list[str]:
+    """Methods; with the file's name where two files are of the same one."""
+    count = Counter(file.method for file in files)
+    return [file.method if count[file.method] == 1 else f"{file.method}, {file.path}" for file in files]
+
+
+def _drawing(plot: Path) -> ModuleType:
+    """The module that draws, once it is known that ``plot`` can be drawn; matplotlib is imported with it."""
+    if plot.suffix.lower() not in PICTURES or plot.is_dir():
+        raise OptionError(f"--plot {plot} cannot be drawn; name a file that ends in {', '.join(PICTURES)}")
+    try:
+        from faster_rcnn.jobs import recall_plot
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plots") from error
+    return recall_plot
