@@ -17,7 +17,7 @@ from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_j
 from faster_rcnn.jobs.resuming import config_to_resume
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.train import train
-from faster_rcnn.jobs.two_systems import Pair, Timing, compare_systems, searched
+from faster_rcnn.jobs.two_systems import PROPOSED, Pair, Timing, compare_systems, searched
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import find_model_file, read_model_config
 
@@ -66,6 +66,8 @@ def run(
     if json is not None:
         write_json(json, comparison.to_json())
     say(f"drawn in {write_comparison(folder, comparison)}")
+    both = f"{pair.proposals} {folder / PROPOSED}"
+    say(f"recall as curves: faster-rcnn recall {data} --split {comparison.split} --proposals {both} --plot recall.svg")
     return 0
 
 

@@ -90,6 +90,7 @@ def render(
         summary=summary,
         best=summary["best"],
         validated="AP" in summary["best"],
+        criterion="AR100, the recall with 100 proposals," if config.detector.kind == "rpn" else "AP",
         classes=sum(name is not None for name in summary["classes"]),
         figures=figures(rows, summary["best"]["epoch"]),
         epochs=[_epoch_line(row) for row in rows],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -17,8 +17,10 @@ SMOOTHING = 0.9
 class TrainingDisplay:
     """Told by the loop; use it in a ``with`` block, so that an interruption leaves the terminal clean."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, shown: Sequence[str]) -> None:
+        """``shown``: validation numbers of the line per epoch."""
         self.epochs = epochs
+        self._columns = tuple(shown)
         self._bar = ExitStack()
         self._meter: Meter | None = None
         self._shown: dict[str, float] = {}
@@ -52,7 +54,7 @@ class TrainingDisplay:
         parts = [f"epoch {row['epoch']}/{self.epochs}", f"training loss {train:.3f}"]
         if "AP" in row:
             val = sum(value for name, value in row.items() if name.startswith("val_"))
-            parts += [f"validation loss {val:.3f}", *(f"{name} {_number(row[name])}" for name in ("AP", "AP50"))]
+            parts += [f"validation loss {val:.3f}", *(f"{name} {_number(row[name])}" for name in self._columns)]
             parts += ["best so far"] if best else []
         say("  ".join(parts))
 

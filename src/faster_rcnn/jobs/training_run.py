@@ -30,7 +30,7 @@ from faster_rcnn.structures import Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import stop_signals
-from faster_rcnn.training.loop import Interrupted, Progress, Run, restore_state, run_training
+from faster_rcnn.training.loop import Interrupted, Progress, Run, criterion, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer, learning_rate_of_batch
 from faster_rcnn.training.validation import Validation
 from faster_rcnn.weights.model_file import load_model
@@ -109,7 +109,8 @@ def _loader(task: Task, split: Split) -> TrainingLoader:
 
 
 def _train(run: Run, task: Task, began: float) -> Path:
-    display = TrainingDisplay(run.config.training.epochs)
+    chosen_by = criterion(run.config)
+    display = TrainingDisplay(run.config.training.epochs, ("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
     measured: dict[int, Metrics] = {}
 
     def measure(split: Split, validation: Validation) -> Mapping[str, float | None]:
@@ -129,8 +130,9 @@ def _train(run: Run, task: Task, began: float) -> Path:
             run.val.close()
     summary = _summary(run, task.data, reason, time.perf_counter() - began)
     run_folder.write_summary(run.folder, summary)
-    ap = f", AP {summary['best']['AP']:.3f}" if summary["best"].get("AP") is not None else ""
-    say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{ap}: {run.folder / run_folder.BEST}")
+    value = summary["best"].get(chosen_by)
+    best = "" if value is None else f", {chosen_by} {value:.3f}"
+    say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
     # The best epoch was not measured here if it came before an interruption.
     _report(run, task, summary, measured.get(run.progress.best_epoch))
     return run.folder

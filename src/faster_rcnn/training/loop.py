@@ -39,7 +39,7 @@ class Reporter(Protocol):
         """One step was made."""
 
     def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
-        """The line of ``metrics.csv`` of this epoch; ``best`` if no epoch before had a higher validation AP."""
+        """The line of ``metrics.csv`` of this epoch; ``best`` if no epoch before was better by ``criterion``."""
 
 
 Measure = Callable[[Split, Validation], Mapping[str, float | None]]
@@ -55,7 +55,8 @@ class Progress:
     """Steps made in this epoch so far."""
     step: int = 0
     """Steps made in all."""
-    best_ap: float = -1.0
+    best_value: float = -1.0
+    """Of the criterion, at the best epoch."""
     best_epoch: int = -1
     sums: dict[str, float] = field(default_factory=dict)
     """Of the losses of this epoch."""
@@ -118,9 +119,10 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
         report.epoch_starts(progress.epoch, run.train.steps(), progress.steps_of_epoch)
         _train_epoch(run, report, stop)
         row = _validate_epoch(run, measure)
-        best = run.val is None or row["AP"] is None or row["AP"] > progress.best_ap
+        value = row.get(criterion(run.config))
+        best = value is None or value > progress.best_value
         if best:
-            progress.best_ap = -1.0 if row.get("AP") is None else row["AP"]
+            progress.best_value = -1.0 if value is None else value
             progress.best_epoch = progress.epoch
         progress.rows.append(row)
         progress.epoch, progress.steps_of_epoch, progress.sums = progress.epoch + 1, 0, {}
@@ -128,8 +130,16 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
         report.epoch_ends(row, best)
         if run.val is not None and settings.patience and progress.epoch - 1 - progress.best_epoch >= settings.patience:
             _save_last(run)
-            return f"no better AP for {settings.patience} epochs"
+            return f"no better {criterion(run.config)} for {settings.patience} epochs"
     return "all epochs are done"
+
+
+def criterion(config: Config) -> str:
+    """The validation number by which the best epoch is chosen.
+
+    A first stage alone is there to miss nothing, whatever it ranks first: recall with 100 proposals.
+    """
+    return "AR100" if config.detector.kind == "rpn" else "AP"
 
 
 def learning_rate(step: int, settings: TrainingConfig, steps: int) -> float:
