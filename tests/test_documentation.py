@@ -34,7 +34,7 @@ README = ROOT / "README.md"
 READING = ROOT / "docs" / "reading-the-code.md"
 BENCHMARKS = ROOT / "benchmarks" / "README.md"
 """Scripts with flags of their own, which are none of the command's."""
-PAGES = (README, READING, ROOT / "docs" / "conventions.md", ROOT / "CONTRIBUTING.md")
+PAGES = (README, READING, ROOT / "docs" / "conventions.md", ROOT / "docs" / "translation.md", ROOT / "CONTRIBUTING.md")
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
     for path in (ROOT / "src").rglob("*.py")
@@ -69,7 +69,7 @@ NOT_RUN = {
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
-SCRIPT = re.compile(r"[\w/]+\.py( --[a-z]+ \w+)*")
+SCRIPT = re.compile(r"[\w/]+\.py( --[a-z]+( [\w/.]+)+)*")
 """A benchmark with its own flags, which are none of the command's."""
 
 
