@@ -86,6 +86,7 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "roi": {"head": "last_stage", "pooled_side": 6},
     },
     "no padding": {"backbone": ONE_LEVEL, "rpn": ONE_LEVEL_OF_ANCHORS, "image": {"multiple_of": 1}},
+    "sides to the nearest pixel": {"image": {"size_rounding": "nearest"}},
     "Fast R-CNN": {"detector": {"kind": "fast-rcnn"}},
     "RPN alone": {"detector": {"kind": "rpn"}},
 }

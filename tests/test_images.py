@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from faster_rcnn.images import normalise, pad_to_batch, rescale_boxes, resize, size_of, target_size
 from faster_rcnn.structures import ImageSize
-from tiny import boxes_of, integer_boxes, random_image
+from tiny import boxes_of, integer_boxes, random_image, tiny_model
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,46 @@ from tiny import boxes_of, integer_boxes, random_image
     ],
 )
 def test_target_size_of_the_reference_model(height: int, width: int, target: tuple[int, int]) -> None:
-    assert target_size(ImageSize(height, width), 800, 1333) == ImageSize(*target)
+    assert target_size(ImageSize(height, width), 800, 1333, "down") == ImageSize(*target)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "target"),
+    [
+        (480, 640, (800, 1067)),  # 640 * 800 / 480 = 1066.67
+        (640, 480, (1067, 800)),
+        (427, 640, (800, 1199)),  # 640 * 800 / 427 = 1199.06
+        (600, 1000, (800, 1333)),  # 1000 * 800 / 600 = 1333.33 is too long: times 1333 / 1333.33, 799.8 and 1333
+        (100, 1000, (133, 1333)),  # 800 and 8000, times 1333 / 8000: 133.3 and 1333
+        (320, 333, (800, 833)),  # 333 * 2.5 = 832.5: a half goes up
+        (1, 5000, (1, 1333)),
+    ],
+)
+def test_target_size_to_the_nearest_pixel(height: int, width: int, target: tuple[int, int]) -> None:
+    assert target_size(ImageSize(height, width), 800, 1333, "nearest") == ImageSize(*target)
+
+
+def test_a_detector_resizes_to_the_nearest_pixel_where_it_is_told_to() -> None:
+    # 100 x 150 with a short side of 65: 150 * 0.65 = 97.5, which is 97 or 98.
+    widths = {"down": 97, "nearest": 98}
+    for rounding, width in widths.items():
+        model = tiny_model(image={"short_side": 65, "size_rounding": rounding})
+        [(_, batch, _)] = model._batches([random_image(100, 150)], None)
+        assert batch.sizes == (ImageSize(65, width),)
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(16, 1000), st.integers(0, 1000))
-def test_target_size_keeps_its_limits(height: int, width: int, short_side: int, more: int) -> None:
-    target = target_size(ImageSize(height, width), short_side, short_side + more)
+@given(
+    st.integers(1, 4000),
+    st.integers(1, 4000),
+    st.integers(16, 1000),
+    st.integers(0, 1000),
+    st.sampled_from(["down", "nearest"]),
+)
+def test_target_size_keeps_its_limits(
+    height: int, width: int, short_side: int, more: int, rounding: Literal["down", "nearest"]
+) -> None:
+    target = target_size(ImageSize(height, width), short_side, short_side + more, rounding)
     assert min(target) >= 1
     assert max(target) <= short_side + more
     assert min(target) <= short_side
@@ -47,7 +80,7 @@ def test_target_size_keeps_its_limits(height: int, width: int, short_side: int, 
 @pytest.mark.parametrize("method", ["antialias", "plain"])
 def test_an_image_of_the_right_size_stays_as_it_is(method: Literal["antialias", "plain"]) -> None:
     image = random_image(64, 96)
-    resized = resize(image, 64, 128, method)
+    resized = resize(image, 64, 128, method, "down")
     expected = image if method == "antialias" else image.float() / 255
     assert resized.dtype == expected.dtype
     assert torch.equal(resized, expected)
@@ -57,22 +90,22 @@ def test_antialias_averages_when_shrinking_and_plain_does_not() -> None:
     # Columns 0, 0, 0, 255 repeated, 64 wide, shrunk four times. Plain bilinear reads columns 1 and 2 of each four:
     # all zeros. Antialiasing sees the fourth column too: the mean is 255 / 4, about 64.
     stripes = torch.tensor([0, 0, 0, 255], dtype=torch.uint8).repeat(16).expand(3, 64, 64)
-    assert not bool(resize(stripes, 16, 16, "plain").any())
-    assert_close(resize(stripes, 16, 16, "antialias").float().mean(), torch.tensor(63.75), rtol=0, atol=2.0)
+    assert not bool(resize(stripes, 16, 16, "plain", "down").any())
+    assert_close(resize(stripes, 16, 16, "antialias", "down").float().mean(), torch.tensor(63.75), rtol=0, atol=2.0)
 
 
 def test_types_of_resized_images() -> None:
     image = random_image(64, 96)
-    assert resize(image, 32, 64, "antialias").dtype == torch.uint8
-    assert resize(image, 32, 64, "plain").dtype == torch.float32
-    assert resize(image.float() / 255, 32, 64, "antialias").dtype == torch.float32
-    assert float(resize(image, 32, 64, "plain").max()) <= 1
+    assert resize(image, 32, 64, "antialias", "down").dtype == torch.uint8
+    assert resize(image, 32, 64, "plain", "down").dtype == torch.float32
+    assert resize(image.float() / 255, 32, 64, "antialias", "down").dtype == torch.float32
+    assert float(resize(image, 32, 64, "plain", "down").max()) <= 1
 
 
 def test_plain_is_bilinear_at_the_centres_of_pixels() -> None:
     # Two columns 0 and 1 made four: centres at -0.25, 0.25, 0.75, 1.25 of the old ones, kept within 0..1.
     image = torch.tensor([0.0, 1.0]).expand(3, 2, 2)
-    assert_close(resize(image, 4, 4, "plain")[0, 0], torch.tensor([0.0, 0.25, 0.75, 1.0]))
+    assert_close(resize(image, 4, 4, "plain", "down")[0, 0], torch.tensor([0.0, 0.25, 0.75, 1.0]))
 
 
 def test_normalise_by_hand() -> None:
@@ -112,7 +145,7 @@ def test_no_boxes_are_rescaled_to_none() -> None:
 @given(integer_boxes(side=300), st.integers(1, 500), st.integers(1, 500), st.integers(16, 500))
 def test_boxes_come_back_from_the_resized_image(boxes: Tensor, height: int, width: int, short_side: int) -> None:
     original = ImageSize(height, width)
-    resized = target_size(original, short_side, 2 * short_side)
+    resized = target_size(original, short_side, 2 * short_side, "down")
     there = rescale_boxes(boxes, original, resized)
     assert_close(rescale_boxes(there, resized, original), boxes, rtol=1e-5, atol=1e-3)
 
@@ -120,7 +153,7 @@ def test_boxes_come_back_from_the_resized_image(boxes: Tensor, height: int, widt
 def test_the_corner_of_the_image_stays_its_corner_although_sides_were_rounded() -> None:
     # 480 x 641 becomes 800 x 1068 (1068.3); with one factor for both sides the corner would come back at 640.8.
     original = ImageSize(480, 641)
-    resized = target_size(original, 800, 1333)
+    resized = target_size(original, 800, 1333, "down")
     corner = boxes_of([[0, 0, resized.width, resized.height]])
     assert_close(rescale_boxes(corner, resized, original), boxes_of([[0, 0, 641, 480]]))
 

@@ -126,7 +126,7 @@ def test_detections_are_in_the_pixels_of_the_image_given() -> None:
     model = decided_model()
     large = random_image(130, 200)
     found = model.detect([large])[0]
-    small = resize(large, 64, 128, "antialias")  # 64 x 98: heights by 64 / 130, widths by 98 / 200
+    small = resize(large, 64, 128, "antialias", "down")  # 64 x 98: heights by 64 / 130, widths by 98 / 200
     assert small.shape == (3, 64, 98)
     expected = model.detect([small])[0]
     factors = torch.tensor([200 / 98, 130 / 64, 200 / 98, 130 / 64])

@@ -100,7 +100,7 @@ def test_trap_03_many_classes_and_large_images_cost_no_fractions() -> None:
 
 def test_trap_04_height_comes_before_width() -> None:
     assert ImageSize._fields == ("height", "width")
-    assert target_size(ImageSize(height=100, width=200), 50, 1000) == ImageSize(height=50, width=100)
+    assert target_size(ImageSize(height=100, width=200), 50, 1000, "down") == ImageSize(height=50, width=100)
     assert_close(clip(boxes_of([[0, 0, 999, 999]]), ImageSize(height=3, width=7)), boxes_of([[0, 0, 7, 3]]))
     found = decided_model(3).detect([random_image(40, 120)])[0]
     x2, y2 = found.boxes[:, 2], found.boxes[:, 3]

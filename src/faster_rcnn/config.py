@@ -44,6 +44,8 @@ class ImageConfig(Section):
     """Pixels that the longer side may have at most."""
     resize: Literal["antialias", "plain"] = "antialias"
     """``antialias``: 8-bit with antialiasing, fast and smooth; ``plain``: float bilinear without it, as TV does."""
+    size_rounding: Literal["down", "nearest"] = "down"
+    """Sides after resizing become whole pixels by leaving out the fraction (TV), or by going to the nearest (D2)."""
     multiple_of: int = Field(0, ge=0)
     """Images are padded to multiples of this; 0 is the backbone's stride (TV: 32; D2's C4 and DC5: 1, no padding)."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)

@@ -20,6 +20,7 @@ from faster_rcnn.ops.boxes import clip
 from faster_rcnn.structures import ImageBatch, ImageSize, Proposals
 
 ResizeMethod = Literal["antialias", "plain"]
+SizeRounding = Literal["down", "nearest"]
 
 
 def size_of(pixels: Tensor) -> ImageSize:
@@ -27,13 +28,23 @@ def size_of(pixels: Tensor) -> ImageSize:
     return ImageSize(pixels.shape[-2], pixels.shape[-1])
 
 
-def target_size(size: ImageSize, short_side: float, long_side: float) -> ImageSize:
+def target_size(size: ImageSize, short_side: float, long_side: float, rounding: SizeRounding) -> ImageSize:
     """Size after resizing: the short side as asked, unless the long one would exceed its limit; at least 1 pixel.
 
-    The sides are rounded down, as torchvision does, so that imported models see images of the very same size.
+    Sides are rounded down, as torchvision does, or to the nearest, as Detectron2 does, each in the order of operations
+    of its model, so that imported ones see images of the very same size.
+
+    >>> target_size(ImageSize(480, 640), 800, 1333, "down"), target_size(ImageSize(480, 640), 800, 1333, "nearest")
+    (ImageSize(height=800, width=1066), ImageSize(height=800, width=1067))
     """
-    factor = min(short_side / min(size), long_side / max(size))
-    return ImageSize(max(1, math.floor(size.height * factor)), max(1, math.floor(size.width * factor)))
+    if rounding == "down":
+        factor = min(short_side / min(size), long_side / max(size))
+        height, width = (math.floor(side * factor) for side in size)
+    else:
+        enlarged = [short_side if side == min(size) else short_side / min(size) * side for side in size]
+        factor = min(1.0, long_side / max(enlarged))
+        height, width = (math.floor(side * factor + 0.5) for side in enlarged)
+    return ImageSize(max(1, height), max(1, width))
 
 
 def resize(
@@ -41,13 +52,14 @@ def resize(
     short_side: float,
     long_side: float,
     method: ResizeMethod,
+    rounding: SizeRounding,
 ) -> Tensor:
     """Resize one image, keeping its shape.
 
     ``antialias`` keeps the type of the image (8-bit stays 8-bit: fast) and averages when shrinking; ``plain`` gives
     float32 in 0..1 by bilinear sampling without antialiasing, which is what torchvision's models were trained with.
     """
-    target = target_size(size_of(pixels), short_side, long_side)
+    target = target_size(size_of(pixels), short_side, long_side, rounding)
     if method == "plain" and pixels.dtype == torch.uint8:
         pixels = pixels.float() / 255
     if target == size_of(pixels):

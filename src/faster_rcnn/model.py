@@ -160,10 +160,10 @@ class FasterRCNN(nn.Module):
 
     def prepare(self, pixels: Tensor) -> Tensor:
         """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used."""
-        short_side, long_side, method = self.image.short_side, self.image.long_side, self.image.resize
-        if method == "plain":
-            return resize(normalise(pixels, self.image.mean, self.image.std), short_side, long_side, method)
-        return normalise(resize(pixels, short_side, long_side, method), self.image.mean, self.image.std)
+        rule = self.image.short_side, self.image.long_side, self.image.resize, self.image.size_rounding
+        if self.image.resize == "plain":
+            return resize(normalise(pixels, self.image.mean, self.image.std), *rule)
+        return normalise(resize(pixels, *rule), self.image.mean, self.image.std)
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def losses_of_peer(peer: Any, photograph: Tensor) -> dict[str, Tensor]:
 
 
 def losses_of_ours(model: FasterRCNN, photograph: Tensor) -> dict[str, Tensor]:
-    resized = resize(photograph, SHORT_SIDE, LONG_SIDE, "plain")
+    resized = resize(photograph, SHORT_SIDE, LONG_SIDE, "plain", "down")
     boxes = rescale_boxes(TRUTH.boxes, size_of(photograph), size_of(resized))
     losses: Losses = model.train()([resized], [GroundTruth(boxes, TRUTH.labels, TRUTH.ignored)], [0])
     return losses.named()

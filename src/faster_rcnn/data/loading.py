@@ -104,7 +104,7 @@ def training_image(
     factor = jitter_scale(generator, *training.scale_jitter)
     one = _resized(record, image, data, factor, proposals)
     if factor != 1:
-        canvas = target_size(record.size, image.short_side, image.long_side)
+        canvas = target_size(record.size, image.short_side, image.long_side, image.size_rounding)
         one = place_on_canvas(one, canvas, image.mean, generator)
     if draw(generator) < training.flip:
         one = flip(one)
@@ -125,7 +125,8 @@ def _resized(
     record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float, proposals: Proposals | None
 ) -> Labelled:
     pixels, _ = read_image(record.path, data.max_pixels)
-    small = resize(pixels, image.short_side * factor, image.long_side * factor, image.resize)
+    sides = image.short_side * factor, image.long_side * factor
+    small = resize(pixels, *sides, image.resize, image.size_rounding)
     before, after = size_of(pixels), size_of(small)
     boxes = rescale_boxes(record.truth.boxes, before, after)
     truth = GroundTruth(boxes, record.truth.labels, record.truth.ignored)
