@@ -13,8 +13,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from faster_rcnn.config import Config
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.layouts import model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel
-from faster_rcnn.weights.torchvision_layout import model_from_torchvision
 
 PHOTOGRAPHS = ("000000000009.jpg", "000000000036.jpg", "000000000072.jpg")
 """640 x 480, 481 x 640 and 427 x 640 pixels: wide, high, and with odd sides."""
@@ -59,7 +59,7 @@ def spread_outputs(peer: Any, photograph: Tensor) -> None:
 
 def imported(peer: Any, layout: str, classes: ClassMap, config: Config | None = None) -> LoadedModel:
     """Our detector with the same weights, and the settings of the layout unless others are given."""
-    return model_from_torchvision("peer", peer.state_dict(), layout, classes, config)
+    return model_from_layout("peer", peer.state_dict(), layout, classes, config)
 
 
 def numbered_classes(count: int) -> ClassMap:

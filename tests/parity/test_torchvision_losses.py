@@ -14,7 +14,6 @@ from torchvision.models.detection import _utils
 
 from faster_rcnn.images import rescale_boxes, resize, size_of
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.presets import preset
 from faster_rcnn.roi import targets as roi_targets
 from faster_rcnn.rpn import targets as rpn_targets
 from faster_rcnn.structures import GroundTruth, Losses, Matches, Sample
@@ -72,7 +71,7 @@ def test_losses_and_gradients(layout: str, data_folder: Callable[[str], Path], m
     photograph = read_photograph(data_folder("coco128") / "images" / PHOTOGRAPHS[0])
     peer = build_peer(layout, outputs=21, seed=1, **SMALL)
     spread_outputs(peer, photograph)
-    config = preset(LAYOUTS[layout].preset)
+    config = LAYOUTS[layout].config()
     config = config.model_copy(update={"roi": config.roi.model_copy(update={"samples_per_image": REGIONS})})
     ours = imported(peer, layout, numbered_classes(20), config).model
     sample_by_index(monkeypatch)

@@ -11,20 +11,14 @@ from torchvision.models import detection
 
 from faster_rcnn.building import build_model
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.presets import preset
-from faster_rcnn.weights.classes import coco_classes, read_classes
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.layouts import classes_of, model_from_layout
 from faster_rcnn.weights.model_file import stored_tensors
-from faster_rcnn.weights.torchvision_layout import (
-    LAYOUTS,
-    count_of_classes,
-    from_torchvision,
-    model_from_torchvision,
-    to_torchvision,
-    with_current_names,
-)
+from faster_rcnn.weights.torchvision_layout import LAYOUTS, with_current_names
 
 MOBILE = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
-CLASSES = read_classes("cat,dog,cow", 3)
+CLASSES = ClassMap(("cat", "dog", "cow"), (1, 2, 3))
 
 
 @cache
@@ -37,11 +31,11 @@ def checkpoint(layout: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_names_are_complete_in_both_directions(layout: str) -> None:
-    foreign, rules = with_current_names(checkpoint(layout)), LAYOUTS[layout].rules
-    ours = stored_tensors(build_model(preset(LAYOUTS[layout].preset), 3))
-    converted = from_torchvision(foreign, rules)
+    foreign, names = with_current_names(checkpoint(layout)), LAYOUTS[layout]
+    ours = stored_tensors(build_model(names.config(), 3))
+    converted = names.to_ours(foreign)
     assert {name: each.shape for name, each in converted.items()} == {name: each.shape for name, each in ours.items()}
-    back = to_torchvision(converted, rules)
+    back = names.to_theirs(converted)
     assert list(back) == list(foreign)
     for name, tensor in foreign.items():
         if "bbox_pred" in name and "roi_heads" in name:  # background's four rows are not kept
@@ -67,8 +61,8 @@ def test_counters_of_batch_norm_may_be_there_or_not() -> None:
     assert any(name.endswith("num_batches_tracked") for name in foreign)
     without = with_current_names(foreign)
     assert not any(name.endswith("num_batches_tracked") for name in without)
-    model_from_torchvision("peer.pth", foreign, MOBILE, CLASSES)
-    model_from_torchvision("peer.pth", without, MOBILE, CLASSES)
+    model_from_layout("peer.pth", foreign, MOBILE, CLASSES)
+    model_from_layout("peer.pth", without, MOBILE, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +78,14 @@ def test_one_tensor_that_does_not_fit(name: str, tensor: Tensor | None, message:
     foreign = {**checkpoint(MOBILE), name: tensor}
     complete = {each: value for each, value in foreign.items() if value is not None}
     with pytest.raises(ModelFileError, match=f"E123 peer.pth: .*{message}"):
-        model_from_torchvision("peer.pth", complete, MOBILE, CLASSES)
+        model_from_layout("peer.pth", complete, MOBILE, CLASSES)
 
 
 def test_what_is_no_detector_of_torchvision() -> None:
-    with pytest.raises(ModelFileError, match=r"no usable tensor .*cls_score.*so it is no Faster R-CNN of torchvision"):
-        count_of_classes("yolo.pt", {"model.0.conv.weight": torch.zeros(3)})
+    with pytest.raises(
+        ModelFileError, match=r"no usable tensor .*cls_score.*so it is no torchvision:.*; nothing was loaded$"
+    ):
+        classes_of("yolo.pt", {"model.0.conv.weight": torch.zeros(3)}, MOBILE, None)
 
 
 def test_cocos_classes() -> None:

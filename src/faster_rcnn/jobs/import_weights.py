@@ -1,4 +1,4 @@
-"""``faster-rcnn import``: a model file from a checkpoint that torchvision's detectors wrote."""
+"""``faster-rcnn import``: a model file from a checkpoint that another project's detectors wrote."""
 
 from __future__ import annotations
 
@@ -8,25 +8,37 @@ import torch
 
 from faster_rcnn.errors import FasterRCNNError, VerificationError
 from faster_rcnn.jobs.console import say
-from faster_rcnn.weights.classes import read_classes
+from faster_rcnn.weights.layouts import Fit, classes_of, fit_of, layout_named, model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel, load_model, save_model, stored_tensors
 from faster_rcnn.weights.state_dict import read_state_dict
-from faster_rcnn.weights.torchvision_layout import count_of_classes, layout_named, model_from_torchvision
 
 
 def run(file: Path, *, layout: str, classes: str | None, out: Path) -> int:
     """Convert, write, read back and compare; returns the exit code."""
-    preset = layout_named(layout).preset
+    layout_named(layout)  # before a large file is read
     foreign = read_state_dict(file)
-    names = read_classes(classes, count_of_classes(file, foreign))
-    imported = model_from_torchvision(file, foreign, layout, names)
+    names = classes_of(file, foreign, layout, classes)
+    say(table_of(fit_of(foreign, layout, names)))
+    imported = model_from_layout(file, foreign, layout, names)
     save_model(out, imported.model, imported.config, imported.classes)
     verify(out, imported)
     known = len(names) - len(names.holes)
     unused = f" ({len(names.holes)} more outputs have no class and are never reported)" if names.holes else ""
-    say(f"imported {file} as {layout} (preset {preset}): {known} classes{unused}")
+    counted = "1 class" if known == 1 else f"{known} classes"
+    say(f"imported {file} as {layout} (from preset {imported.config.preset}): {counted}{unused}")
     say(f"wrote {out}, read it back and found it equal")
     return 0
+
+
+def table_of(fit: Fit) -> str:
+    """Lines that say for each part of the detector how many tensors were found, and what became of all of them."""
+    width = max(len(part) for part in fit.parts)
+    rows = [f"{part:{width}}  {found:5} of {wanted} tensors" for part, (found, wanted) in fit.parts.items()]
+    taken = sum(found for found, _ in fit.parts.values())
+    constants = f", {len(fit.not_needed)} constants not needed" if fit.not_needed else ""
+    count = taken + len(fit.left_over) + len(fit.not_needed)
+    total = f"{count} tensors in the file, {taken} taken{constants}, {len(fit.missing)} missing"
+    return "\n".join([*rows, f"{total}, {len(fit.left_over)} left over"])
 
 
 def verify(path: Path, expected: LoadedModel) -> None:

@@ -20,20 +20,33 @@ def coco_classes() -> ClassMap:
     return _numbered(names)
 
 
-def read_classes(text: str | None, count: int) -> ClassMap:
+def coco_80_classes() -> ClassMap:
+    """COCO's 80 classes as Detectron2's weights know them: no label without a name, and ids with holes."""
+    all_90 = coco_classes()
+    known = [(name, number) for name, number in zip(all_90.names, all_90.ids, strict=True) if name is not None]
+    return ClassMap(tuple(name for name, _ in known), tuple(number for _, number in known))
+
+
+def object_class() -> ClassMap:
+    """The one class of a region proposal network alone."""
+    return ClassMap(("object",), (1,))
+
+
+def read_classes(text: str | None, count: int, published: ClassMap) -> ClassMap:
     """The classes of a model with ``count`` of them, background not counted.
 
-    ``text`` is names with commas between them, or a file with one name a line; ``None`` means COCO's. Ids are 1, 2,
-    ... in that order. Raises ``ModelFileError`` where they are not ``count`` or not unique.
+    ``text`` is names with commas between them, or a file with one name a line; ``None`` means those that ``published``
+    weights of the layout have. Ids are 1, 2, ... in that order. Raises ``ModelFileError`` where they are not ``count``
+    or not unique.
     """
     if text is None:
-        if count != len(coco_classes()):
+        if count != len(published):
             raise ModelFileError(
-                f"the file has {_classes(count)} without names and COCO has {len(coco_classes())}; name them with "
+                f"the file has {_classes(count)} without names and COCO has {len(published)}; name them with "
                 "--classes a,b,c or --classes FILE",
                 code="E123",
             )
-        return coco_classes()
+        return published
     names = _names(text)
     if len(names) != count:
         raise ModelFileError(

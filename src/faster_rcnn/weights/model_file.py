@@ -12,7 +12,7 @@ No pickle is read or written: it could run any code.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -119,20 +119,20 @@ def new_model(source: Path | str, config: Config, classes: ClassMap) -> FasterRC
 
 
 def refuse_misfits(
-    source: Path | str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], hint: str = ""
+    source: Path | str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], hint: Callable[[], str] = str
 ) -> None:
-    """Raise ``ModelFileError`` unless both hold the same names with the same shapes."""
+    """Raise ``ModelFileError`` unless both hold the same names with the same shapes; ``hint`` ends its message."""
     missing = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted]
     if missing:
-        raise ModelFileError(f"{source}: {some_of(missing, 'tensor')} missing; nothing was loaded{hint}", code="E123")
+        raise ModelFileError(f"{source}: {some_of(missing, 'tensor')} missing; nothing was loaded{hint()}", code="E123")
     if extra:
-        raise ModelFileError(f"{source}: {some_of(extra, 'tensor')} unknown; nothing was loaded{hint}", code="E123")
+        raise ModelFileError(f"{source}: {some_of(extra, 'tensor')} unknown; nothing was loaded{hint()}", code="E123")
     for name, tensor in wanted.items():
         if found[name].shape != tensor.shape:
             raise ModelFileError(
                 f"{source}: tensor '{name}' has the shape {tuple(found[name].shape)}, the detector needs "
-                f"{tuple(tensor.shape)}; nothing was loaded{hint}",
+                f"{tuple(tensor.shape)}; nothing was loaded{hint()}",
                 code="E123",
             )
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from faster_rcnn.errors import MachineError, ModelFileError
-from faster_rcnn.presets import PRESETS, preset
-from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.presets import PRESETS
+from faster_rcnn.weights.layouts import layout_named, model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel, find_model_file, load_model
 from faster_rcnn.weights.network import FAILURES, reason, short_waits
-from faster_rcnn.weights.torchvision_layout import LAYOUTS, model_from_torchvision
+from faster_rcnn.weights.torchvision_layout import LAYOUTS
 
 EPSILON_OF = {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
 """Batch norm's epsilon of published weights where it is not the preset's (torchvision sets it when it loads them)."""
@@ -31,6 +31,13 @@ def resolve_model(text: str) -> LoadedModel:
         return load_model(find_model_file(text))
     if text in LAYOUTS:
         return published_model(text)
+    if text.startswith("detectron2:"):
+        layout_named(text)
+        raise ModelFileError(
+            f"'{text}' is a layout, and its weights are not fetched; save their file from Detectron2's model zoo, "
+            f"then: faster-rcnn import FILE --layout {text} --out MODEL",
+            code="E123",
+        )
     if text in PRESETS:
         raise ModelFileError(
             f"'{text}' is a preset, settings without trained weights; train one first: "
@@ -47,11 +54,11 @@ def resolve_model(text: str) -> LoadedModel:
 def published_model(name: str) -> LoadedModel:
     """torchvision's detector with its COCO weights, fetched once and kept in torch's cache."""
     weights = get_model_weights(name.removeprefix("torchvision:")).DEFAULT
-    config = preset(LAYOUTS[name].preset)
+    config = LAYOUTS[name].config()
     if name in EPSILON_OF:
         backbone = config.backbone.model_copy(update={"norm_epsilon": EPSILON_OF[name]})
         config = config.model_copy(update={"backbone": backbone})
-    return model_from_torchvision(name, _fetch(name, weights), name, coco_classes(), config)
+    return model_from_layout(name, _fetch(name, weights), name, LAYOUTS[name].classes(), config)
 
 
 def _fetch(name: str, weights: Any) -> Mapping[str, Tensor]:
