@@ -29,6 +29,19 @@ def data_folder() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session")
+def detectron2_keys() -> Path:
+    """The folder with names and shapes of the tensors in Detectron2's files; skips where it is absent.
+
+    It lies beside the folder of real images.
+    """
+    data = Path(os.environ.get("FASTER_RCNN_TEST_DATA", ROOT / ".." / "shared" / "data"))
+    folder = data.parent / "peers" / "detectron2_keys"
+    if not folder.exists():
+        pytest.skip(f"needs the names of Detectron2's tensors in {folder}")
+    return folder.resolve()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Small tensors gain nothing from a second thread, and on a busy machine threads that wait for each other crawl."""

@@ -52,9 +52,9 @@ _BLOCK: Rules = (
 _STAGES: Rules = tuple((f"res{number + 1}.", f"layer{number}.") for number in (1, 2, 3, 4))
 
 _PYRAMID: Rules = tuple(
-    (f"backbone.fpn_{theirs}{level}.", f"backbone.pyramid.{ours}.{level - 2}.0.")
+    (f"backbone.{theirs}{level}.", f"backbone.pyramid.{ours}.{level - 2}.0.")
     for level in (2, 3, 4, 5)
-    for theirs, ours in (("lateral", "lateral"), ("output", "output"))
+    for theirs, ours in (("fpn_lateral", "lateral"), ("fpn_output", "output"))
 )
 
 _HEADS: Rules = (
