@@ -12,7 +12,7 @@ from torchvision.models import detection
 from torchvision.transforms.functional import pil_to_tensor
 
 from faster_rcnn.config import Config
-from faster_rcnn.structures import ClassMap
+from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.weights.layouts import model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel
 
@@ -65,6 +65,19 @@ def imported(peer: Any, layout: str, classes: ClassMap, config: Config | None = 
 def numbered_classes(count: int) -> ClassMap:
     """Classes without interesting names; label l is torchvision's l + 1."""
     return ClassMap(tuple(f"class {label}" for label in range(count)), tuple(range(1, count + 1)))
+
+
+def assert_same(expected: Detections, found: Detections, *, least_labels: int = 2) -> None:
+    """Same count, matched one to one within a label; boxes within 0.05 pixels, scores within 1e-4."""
+    assert len(found) == len(expected)
+    assert len(expected) >= 50, "too few detections to compare"
+    assert len(expected.labels.unique()) >= least_labels
+    distances = (found.boxes[:, None] - expected.boxes[None]).abs().amax(dim=2)
+    partner = distances.masked_fill(found.labels[:, None] != expected.labels[None], torch.inf).argmin(dim=1)
+    assert len(partner.unique()) == len(partner)
+    assert torch.equal(found.labels, expected.labels[partner])
+    torch.testing.assert_close(found.boxes, expected.boxes[partner], rtol=0, atol=0.05)
+    torch.testing.assert_close(found.scores, expected.scores[partner], rtol=0, atol=1e-4)
 
 
 def _disturb(norm: nn.BatchNorm2d) -> None:

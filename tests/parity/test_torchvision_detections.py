@@ -14,6 +14,7 @@ from faster_rcnn.structures import Detections
 from faster_rcnn.weights.classes import coco_classes
 from torchvision_peer import (
     PHOTOGRAPHS,
+    assert_same,
     build_peer,
     imported,
     numbered_classes,
@@ -61,16 +62,3 @@ def detections_of_peer(peer: Any, photograph: Tensor) -> Detections:
     with torch.no_grad():
         (found,) = peer([photograph.float() / 255])
     return Detections(found["boxes"], found["scores"], found["labels"] - 1)
-
-
-def assert_same(expected: Detections, found: Detections) -> None:
-    """Same count, matched one to one within a label; boxes within 0.05 pixels, scores within 1e-4."""
-    assert len(found) == len(expected)
-    assert len(expected) >= 50, "too few detections to compare"
-    assert len(expected.labels.unique()) >= 2
-    distances = (found.boxes[:, None] - expected.boxes[None]).abs().amax(dim=2)
-    partner = distances.masked_fill(found.labels[:, None] != expected.labels[None], torch.inf).argmin(dim=1)
-    assert len(partner.unique()) == len(partner)
-    assert torch.equal(found.labels, expected.labels[partner])
-    torch.testing.assert_close(found.boxes, expected.boxes[partner], rtol=0, atol=0.05)
-    torch.testing.assert_close(found.scores, expected.scores[partner], rtol=0, atol=1e-4)
