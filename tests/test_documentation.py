@@ -23,7 +23,7 @@ from faster_rcnn.commands import app
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.presets import PRESETS
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.torchvision_layout import LAYOUTS
+from faster_rcnn.weights.layouts import LAYOUTS
 from files import image_file, model_file
 from made_data import make_squares
 from test_errors_and_messages import promises_not_kept
@@ -62,6 +62,9 @@ NOT_RUN = {
     "faster-rcnn train cells --set training.scheme=alternating --out runs/alternating": IN_SMALL,
     "faster-rcnn compare cells --out runs/comparison": (
         "minutes of training; tests/jobs/test_compare.py does the same with a tiny detector"
+    ),
+    "faster-rcnn import model_final.pkl --layout detectron2:faster_rcnn_R_50_FPN_3x --out coco.safetensors": (
+        "needs a file of Detectron2; tests/weights/test_detectron2_layout.py writes one; the layout is looked up"
     ),
     "faster-rcnn predict torchvision:fasterrcnn_resnet50_fpn_v2 photo.jpg": "needs a network; the layout is looked up",
 }
@@ -191,7 +194,7 @@ def _check_settings(options: dict[str, object]) -> None:
             flags = {name: options.get(name) for name in ("epochs", "batch", "image_size", "seed")}
             resolve_config(model, config, settings, flags)  # type: ignore[arg-type]
     for value in (options.get("layout"), options.get("model")):
-        assert not str(value).startswith("torchvision:") or value in LAYOUTS
+        assert not str(value).startswith(("torchvision:", "detectron2:")) or value in LAYOUTS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -254,6 +257,12 @@ def test_presets_have_the_numbers_of_their_table() -> None:
         assert weights == f"{millions:.1f}"
         assert sides == f"{config.image.short_side}, {config.image.long_side}"
         assert int(proposals) == config.rpn.proposals_after_nms
+
+
+def test_layouts_of_detectron2_are_those_of_the_list() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    listed = CODE.findall(text.partition("Of Detectron2 the layouts are")[2].partition(", each with")[0])
+    assert [f"detectron2:{name}" for name in listed] == [name for name in LAYOUTS if name.startswith("detectron2:")]
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

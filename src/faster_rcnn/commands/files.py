@@ -9,11 +9,11 @@ from faster_rcnn.commands.app import announce, app
 
 @app.command(name="import")
 def import_weights(file: Path, /, *, layout: str, out: Path, classes: str | None = None) -> int:
-    """Make a model file of a checkpoint that torchvision's detectors wrote.
+    """Make a model file of a checkpoint that torchvision's or Detectron2's detectors wrote.
 
     Args:
-        file: The checkpoint: a state dict, as .pth or .safetensors.
-        layout: What wrote it, such as torchvision:fasterrcnn_resnet50_fpn.
+        file: The checkpoint: a state dict, as .pth or .safetensors, or Detectron2's .pkl.
+        layout: What wrote it, such as torchvision:fasterrcnn_resnet50_fpn or detectron2:faster_rcnn_R_50_FPN_3x.
         out: Model file to write.
         classes: Names as a,b,c, or a file with one a line; COCO's where the size fits.
     """

@@ -182,7 +182,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[_Header, dict[str, Tensor]
     if METADATA_KEY not in metadata:
         raise ModelFileError(
             f"{path} is a safetensors file without a faster-rcnn model in it (no '{METADATA_KEY}' in its metadata); "
-            "for weights of torchvision see faster-rcnn import --help",
+            "for weights of other projects see faster-rcnn import --help",
             code="E123",
         )
     return _parse_header(path, metadata[METADATA_KEY]), tensors
