@@ -17,7 +17,8 @@ import pytest
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "recall", "compare", "import", "config", "doctor")
+COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "recall", "compare", "import", "export")
+COMMANDS += ("config", "doctor")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
 
 
@@ -146,6 +147,9 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     call = fake_job("import_weights")
     assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0
     assert call == {"args": (Path("w.pth"),), "layout": "torchvision:x", "classes": "a,b", "out": Path("m")}
+    call = fake_job("export")
+    assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
+    assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
     call = fake_job("demo")
     assert cli.main(["demo"]) == 0
     assert call == {"args": (None,)}

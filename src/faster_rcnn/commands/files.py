@@ -24,6 +24,21 @@ def import_weights(file: Path, /, *, layout: str, out: Path, classes: str | None
 
 
 @app.command
+def export(model: str, /, *, out: Path, layout: str | None = None) -> int:
+    """Write a checkpoint that torchvision's own detectors load, and print the call that builds the detector.
+
+    Args:
+        model: Model file, run folder or published name.
+        out: File to write: .pth for torch.load, or .safetensors.
+        layout: Such as torchvision:fasterrcnn_resnet50_fpn; the one that fits where not given.
+    """
+    announce(f"exporting {model}")
+    from faster_rcnn.jobs import export as job
+
+    return job.run(model, layout=layout, out=out)
+
+
+@app.command
 def config(*, model: str = "small") -> int:
     """Print the whole configuration as YAML, each field with its unit and source; --config reads it back.
 

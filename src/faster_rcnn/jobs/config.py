@@ -34,7 +34,7 @@ def as_yaml(config: Config) -> str:
 
 
 def _configuration(model: str) -> Config:
-    if model in PRESETS or not (Path(model).exists() or model.startswith("torchvision:")):
+    if model in PRESETS or not (Path(model).exists() or model.startswith(("torchvision:", "detectron2:"))):
         return preset(model)
     from faster_rcnn.weights.model_file import find_model_file, read_model_config
     from faster_rcnn.weights.published import resolve_model

@@ -1,0 +1,65 @@
+"""``faster-rcnn export``: a checkpoint that torchvision's own detectors load, from one of our models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from faster_rcnn.atomic import atomic_write
+from faster_rcnn.errors import FasterRCNNError, OptionError, VerificationError
+from faster_rcnn.jobs.console import say
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.layouts import layout_named, model_from_layout
+from faster_rcnn.weights.model_file import LoadedModel, stored_tensors
+from faster_rcnn.weights.published import resolve_model
+from faster_rcnn.weights.state_dict import read_state_dict
+from faster_rcnn.weights.torchvision_export import plan_export
+
+TORCH, SAFETENSORS = (".pth", ".pt"), ".safetensors"
+
+
+def run(model: str, *, layout: str | None, out: Path) -> int:
+    """Convert, write, read back, compare, and print the call that builds the detector; returns the exit code."""
+    if out.suffix not in (*TORCH, SAFETENSORS):
+        raise OptionError(f"--out {out} must end in {', '.join(TORCH)} or {SAFETENSORS}", code="E125")
+    loaded = resolve_model(model)
+    plan = plan_export(model, loaded.config, layout)
+    tensors = layout_named(plan.layout).to_theirs(stored_tensors(loaded.model))
+    # Counters of batch norm are left out: torchvision's layers make their own where a file has none.
+    _write(out, {name: tensor.contiguous() for name, tensor in tensors.items()})
+    _verify(out, plan.layout, loaded)
+    say(f"wrote {out} as {plan.layout}, read it back and found it equal. It is loaded by")
+    say("\n".join(plan.calls(len(loaded.classes) + 1, out)))
+    say(_labels(loaded.classes))
+    return 0
+
+
+def _write(out: Path, tensors: dict[str, Tensor]) -> None:
+    with atomic_write(out) as temporary:
+        if out.suffix == SAFETENSORS:
+            save_file(tensors, temporary)
+        else:
+            torch.save(tensors, temporary)
+
+
+def _verify(out: Path, layout: str, exported: LoadedModel) -> None:
+    """Raise ``VerificationError`` unless import makes the same detector of the file."""
+    try:
+        again = model_from_layout(out, read_state_dict(out), layout, exported.classes, exported.config)
+    except FasterRCNNError as error:
+        raise VerificationError(f"{out} was written and cannot be read back: {error}") from error
+    wanted = stored_tensors(exported.model)
+    differing = [name for name, each in stored_tensors(again.model).items() if not torch.equal(each, wanted[name])]
+    if differing:
+        raise VerificationError(f"{out} was written but differs from the model in '{differing[0]}'; do not use it")
+
+
+def _labels(classes: ClassMap) -> str:
+    """What torchvision's labels mean; it counts from 1 and knows no names."""
+    known = [f"{label + 1} is '{name}'" for label, name in enumerate(classes.names) if name is not None]
+    more = f" and so on, {len(known)} classes in the order of the model file" if len(known) > 5 else ""
+    unused = f"; {len(classes.holes)} labels have no class and may be reported there" if classes.holes else ""
+    return f"labels there: 0 is background, {', '.join(known[:5])}{more}{unused}"

@@ -1,0 +1,160 @@
+"""What export writes loads in torchvision's own detectors, finds the same there, and comes back bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from faster_rcnn.config import Config
+from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.jobs import export as job
+from faster_rcnn.jobs import import_weights
+from faster_rcnn.presets import preset
+from faster_rcnn.structures import Detections
+from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.model_file import load_model, save_model, stored_tensors
+from faster_rcnn.weights.torchvision_export import ARGUMENTS, EPSILON, WITHOUT_EFFECT, plan_export
+from faster_rcnn.weights.torchvision_layout import LAYOUTS
+from files import model_file
+from torchvision_peer import assert_same, build_peer, imported, numbered_classes, spread_outputs
+
+MOBILE = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+SEEDS = {
+    "torchvision:fasterrcnn_resnet50_fpn": 3,
+    "torchvision:fasterrcnn_resnet50_fpn_v2": 3,
+    "torchvision:fasterrcnn_mobilenet_v3_large_fpn": 2,
+    MOBILE: 6,
+}
+
+
+def changed(config: Config, **sections: dict[str, Any]) -> Config:
+    update = {name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    return config.model_copy(update=update)
+
+
+def picture() -> Tensor:
+    """Patches of smooth colours and some noise, 240 x 310."""
+    generator = torch.Generator().manual_seed(5)
+    smooth = interpolate(torch.rand(1, 3, 12, 15, generator=generator) * 255, size=(240, 310), mode="bicubic")[0]
+    return (smooth + torch.randn(3, 240, 310, generator=generator) * 15).clamp(0, 255).to(torch.uint8)
+
+
+def calls_in(said: str) -> str:
+    """The lines of Python among the messages."""
+    lines = said.splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("model = "))
+    last = next(index for index, line in enumerate(lines) if line.startswith("model.load_state_dict("))
+    return "\n".join(lines[first : last + 1])
+
+
+def built_by(calls: str) -> Any:
+    """torchvision's detector, built and loaded (strict is the default) by what was printed."""
+    space: dict[str, Any] = {"torch": torch, "torchvision": torchvision, "safetensors": safetensors}
+    exec(calls, space)
+    return space["model"].eval()
+
+
+@pytest.mark.parametrize(("layout", "ending"), [*((layout, ".pth") for layout in SEEDS), (MOBILE, ".safetensors")])
+def test_torchvision_finds_the_same(
+    layout: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = changed(
+        LAYOUTS[layout].config(),
+        image={"short_side": 200, "long_side": 310, "std": (0.25, 0.25, 0.2)},
+        backbone={"norm_epsilon": 1e-3},
+        rpn={"proposals_before_nms": 300, "proposals_after_nms": 200, "nms_iou": 0.6, "score_floor": 0.01},
+        roi={"score_floor": 0.03, "nms_iou": 0.6, "max_detections": 150},
+    )
+    peer = build_peer(layout, outputs=9, seed=SEEDS[layout])
+    spread_outputs(peer, picture())
+    ours = imported(peer, layout, numbered_classes(8), settings)
+    path, out = tmp_path / "ours.safetensors", tmp_path / f"theirs{ending}"
+    save_model(path, ours.model, ours.config, ours.classes)
+
+    assert job.run(str(path), layout=layout, out=out) == 0
+    said = capsys.readouterr().err
+    assert "labels there: 0 is background, 1 is 'class 0', 2 is 'class 1'" in said
+    theirs = built_by(calls_in(said))
+    with torch.no_grad():
+        (found,) = theirs([picture().float() / 255])
+    expected = Detections(found["boxes"], found["scores"], found["labels"] - 1)
+    assert_same(expected, ours.model.detect([picture()])[0])
+
+    names = ",".join(str(name) for name in ours.classes.names)
+    import_weights.run(out, layout=layout, classes=names, out=tmp_path / "again.safetensors")
+    before, after = (stored_tensors(load_model(each).model) for each in (path, tmp_path / "again.safetensors"))
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_without_a_layout_the_one_that_fits_is_taken() -> None:
+    for layout in LAYOUTS:
+        config = LAYOUTS[layout].config()
+        plan = plan_export("x", config, None)
+        assert (plan.layout, plan.arguments, plan.epsilon) == (layout, {}, None)
+        trained = changed(config, image={"short_side": 600}, backbone={"weights": "none", "frozen_stages": 0})
+        plan = plan_export("x", trained, None)
+        assert (plan.layout, plan.arguments) == (layout, {"min_size": 600})
+
+
+def test_the_call_says_what_differs(tmp_path: Path) -> None:
+    config = changed(preset("base"), roi={"max_detections": 7}, backbone={"norm_epsilon": 0.0})
+    plan = plan_export("x", config, None)
+    assert plan.calls(4, Path("pets.pth")) == [
+        "model = torchvision.models.detection.fasterrcnn_resnet50_fpn("
+        "weights=None, weights_backbone=None, num_classes=4, box_detections_per_img=7)",
+        "for layer in model.modules():",
+        "    if hasattr(layer, 'running_var'): layer.eps = 0.0",
+        "model.load_state_dict(torch.load('pets.pth', weights_only=True))",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sections", "layout", "message"),
+    [
+        ({"rpn": {"anchor_offset": 0.5}}, None, r"_resnet50_fpn: rpn\.anchor_offset is 0\.5, there 0\.0; nothing was"),
+        ({"image": {"resize": "antialias"}}, None, r"image\.resize is antialias, there plain; nothing was written"),
+        ({"roi": {"head_hidden": (64,)}}, None, r"roi\.head_hidden is \(64,\), there \(1024, 1024\); nothing"),
+        ({"roi": {"class_agnostic": True}}, None, r"roi\.class_agnostic is True, there False"),
+        ({"detector": {"kind": "rpn"}}, None, r"detector\.kind is rpn, there faster-rcnn"),
+        ({}, MOBILE, r"_320_fpn: backbone\.body is resnet50, there .*mobilenet.*; backbone\.levels is .*nothing was"),
+        ({}, "detectron2:faster_rcnn_R_50_FPN_3x", r"is for import; layouts of export are torchvision:"),
+        ({}, "torchvision:fasterrcnn_resnet", r"there is no layout 'torchvision:fasterrcnn_resnet'; did you mean"),
+    ],
+)
+def test_what_does_not_fit_is_refused(sections: dict[str, dict[str, Any]], layout: str | None, message: str) -> None:
+    with pytest.raises(ModelFileError, match=rf"^E123 .*{message}") as raised:
+        plan_export("pets.safetensors", changed(preset("base"), **sections), layout)
+    assert "\n" not in str(raised.value)
+
+
+def test_nothing_is_written_for_a_model_that_does_not_fit(tmp_path: Path) -> None:
+    path, out = model_file(tmp_path / "tiny.safetensors"), tmp_path / "tiny.pth"
+    with pytest.raises(ModelFileError, match=r"backbone\.body is test_resnet, there resnet50; .*more settings differ"):
+        job.run(str(path), layout="torchvision:fasterrcnn_resnet50_fpn", out=out)
+    assert not out.exists()
+
+
+def test_another_ending_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"--out .*pets\.onnx must end in \.pth, \.pt or \.safetensors"):
+        job.run("no such model", layout=None, out=tmp_path / "pets.onnx")
+
+
+def test_labels_without_a_class_are_told() -> None:
+    told = job._labels(coco_classes())
+    assert told.startswith("labels there: 0 is background, 1 is 'person', 2 is 'bicycle'")
+    assert told.endswith("80 classes in the order of the model file; 10 labels have no class and may be reported there")
+
+
+def test_settings_of_the_tables_exist_and_are_in_one_table() -> None:
+    config = preset("base").model_dump()
+    tables = [*ARGUMENTS, *WITHOUT_EFFECT, EPSILON]
+    assert all(name in config[section] for section, name in (key.split(".") for key in tables))
+    assert len(set(tables)) == len(tables)
