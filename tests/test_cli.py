@@ -17,8 +17,11 @@ import pytest
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "proposals", "recall", "compare", "import", "export")
-COMMANDS += ("config", "doctor")
+COMMANDS = (
+    *("demo", "train", "evaluate", "predict"),
+    *("proposals", "recall", "compare"),
+    *("import", "export", "config", "doctor"),
+)
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
 
 
