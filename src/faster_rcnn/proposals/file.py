@@ -123,7 +123,7 @@ def load_proposals(path: Path) -> ProposalFile:
             str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score))
             for (key, width, height), own, score in parts
         }
-        unreadable = frozenset(map(str, header["unreadable"]))
+        unreadable = frozenset(map(str, header.get("unreadable", ())))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = "there is no such file" if not path.exists() else "it is no proposals file, or damaged"
         raise DatasetError(f"{path} cannot be used: {reason}; {_way_out()}", code="E136") from error
