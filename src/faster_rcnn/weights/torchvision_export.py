@@ -43,7 +43,7 @@ ARGUMENTS = {
 """Our settings that torchvision's constructors take, and what they are called there."""
 
 EPSILON = "backbone.norm_epsilon"
-"""No argument of the constructors; set on the model that they return."""
+"""No argument of the constructors; set on the body of the model that they return."""
 
 WITHOUT_EFFECT = {
     "detector.selective_search",
@@ -89,7 +89,7 @@ class Plan:
         lines = [f"model = torchvision.models.detection.{self.layout.removeprefix('torchvision:')}({words})"]
         if self.epsilon is not None:
             lines += [
-                "for layer in model.modules():",
+                "for layer in model.backbone.body.modules():",
                 f"    if hasattr(layer, 'running_var'): layer.eps = {self.epsilon!r}",
             ]
         return [*lines, f"model.load_state_dict({load})"]
