@@ -13,7 +13,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.classes import coco_classes
-from faster_rcnn.weights.layouts import classes_of, model_from_layout
+from faster_rcnn.weights.layouts import classes_of, fit_of, model_from_layout
 from faster_rcnn.weights.model_file import stored_tensors
 from faster_rcnn.weights.torchvision_layout import LAYOUTS, with_current_names
 
@@ -54,6 +54,8 @@ def test_names_of_older_checkpoints(layout: str) -> None:
     assert "backbone.fpn.inner_blocks.0.weight" in older
     assert "rpn.head.conv.bias" in older
     assert list(with_current_names(older)) == list(current)
+    fit = fit_of(older, layout, CLASSES)
+    assert (fit.missing, fit.left_over, fit.not_needed) == ((), (), 0)
 
 
 def test_counters_of_batch_norm_may_be_there_or_not() -> None:

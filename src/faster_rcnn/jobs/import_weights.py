@@ -34,11 +34,11 @@ def table_of(fit: Fit) -> str:
     """Lines that say for each part of the detector how many tensors were found, and what became of all of them."""
     width = max(len(part) for part in fit.parts)
     rows = [f"{part:{width}}  {found:5} of {wanted} tensors" for part, (found, wanted) in fit.parts.items()]
-    taken = sum(found for found, _ in fit.parts.values())
-    constants = f", {len(fit.not_needed)} constants not needed" if fit.not_needed else ""
-    count = taken + len(fit.left_over) + len(fit.not_needed)
-    total = f"{count} tensors in the file, {taken} taken{constants}, {len(fit.missing)} missing"
-    return "\n".join([*rows, f"{total}, {len(fit.left_over)} left over"])
+    found = sum(found for found, _ in fit.parts.values())
+    word = "with a place" if fit.missing or fit.left_over else "taken"
+    constants = f", {fit.not_needed} constants and counters not needed" if fit.not_needed else ""
+    total = f"{found + len(fit.left_over) + fit.not_needed} tensors in the file, {found} {word}{constants}"
+    return "\n".join([*rows, f"{total}, {len(fit.missing)} missing, {len(fit.left_over)} left over"])
 
 
 def verify(path: Path, expected: LoadedModel) -> None:

@@ -36,14 +36,14 @@ LEAST_LIKENESS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Which tensors of a file a layout needs, by name."""
+    """Which tensors of a file a layout needs, by their names of today."""
 
     parts: dict[str, tuple[int, int]]
     """For every part of the detector: tensors found, tensors wanted."""
     missing: tuple[str, ...]
     left_over: tuple[str, ...]
-    not_needed: tuple[str, ...]
-    """Constants and counters that files may hold, and that a detector has of its own."""
+    not_needed: int
+    """How many constants and counters there are, which files may hold and a detector has of its own."""
 
 
 def layout_named(name: str) -> Layout:
@@ -89,7 +89,7 @@ def fit_of(foreign: Mapping[str, Tensor], layout: str, classes: ClassMap) -> Fit
         parts={part: (found, wanted) for part, (found, wanted) in counts.items() if wanted},
         missing=tuple(name for name in pairs if name not in current),
         left_over=tuple(name for name in current if name not in pairs),
-        not_needed=tuple(name for name in foreign if name not in current and name not in pairs),
+        not_needed=len(foreign) - len(current),
     )
 
 
