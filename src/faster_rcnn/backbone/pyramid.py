@@ -56,8 +56,11 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
-        """Feature maps (images, channels, rows, columns), one for each of ``strides``, finest first."""
-        features: list[Tensor] = self.body(pixels)
+        """Feature maps (images, channels, rows, columns), one for each of ``strides``, finest first.
+
+        They have the type of the weights, or that of autocast.
+        """
+        features: list[Tensor] = self.body(pixels.to(next(self.parameters()).dtype))
         if self.pyramid is not None:
             features = self.pyramid(features)
         return features

@@ -13,6 +13,7 @@ from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead
+from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.result import Result
 from faster_rcnn.proposals.selective_search import selective_search
@@ -51,15 +52,17 @@ class Predictor:
         batch: int | None = None,
         proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
     ) -> None:
-        """Move the detector to where it works; ``batch`` images at most are looked at together.
+        """Move the detector to where it works, and make its form for inference.
 
-        ``proposals`` gives those from outside for an image and its pixels, in its frame; without it a Fast R-CNN
-        searches for itself.
+        ``batch`` images at most are looked at together. ``proposals`` gives those from outside for an image and its
+        pixels, in its frame; without it a Fast R-CNN searches for itself.
         """
         # Channels last is the faster order for bfloat16; in float32 the order of torchvision keeps its last bits.
         order = torch.channels_last if precision == torch.bfloat16 else torch.contiguous_format
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
         self.model = loaded.model.eval()
+        self.network = prepared_for(self.model, precision)
+        """What looks at images: the detector, or a copy of it that does the same faster."""
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device
@@ -129,7 +132,7 @@ class Predictor:
             return
         with torch.inference_mode(), computing_in(self.precision, self.device):
             given = [one.proposals.to(self.device) for one in group if one.proposals is not None]
-            found = self.model.detect([one.pixels.to(self.device) for one in group], given or None)
+            found = self.network.detect([one.pixels.to(self.device) for one in group], given or None)
         for one, detections in zip(group, found, strict=True):
             kept = _ordinary(detections).above(conf, most)
             result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)

@@ -74,6 +74,6 @@ def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits:
             warn(f"{error}; it has no proposals")
             continue
         with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
-            [proposals] = predictor.model.propose([pixels.to(predictor.device)])
+            [proposals] = predictor.network.propose([pixels.to(predictor.device)])
         found[key] = ImageProposals(record.size, proposals.to("cpu"))
     save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())

@@ -131,7 +131,7 @@ def _time_both(
         # Every new size has kernels chosen for it; that needs no search.
         propose = search if number else partial(_stored, stored)
         with torch.inference_mode(), computing_in(first.precision, first.device):
-            both = time_faster_rcnn(first.model, pixels), time_fast_rcnn(second.model, pixels, propose)
+            both = time_faster_rcnn(first.network, pixels), time_fast_rcnn(second.network, pixels, propose)
         if number:
             faster.append(both[0])
             fast.append(both[1])
