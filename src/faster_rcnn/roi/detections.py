@@ -51,7 +51,8 @@ def select_detections(
     proposal, label = torch.nonzero(scores > rule.score_floor, as_tuple=True)
     boxes = clip(decode(deltas[proposal, label], proposals.boxes[proposal], rule.delta_weights), size)
     score = scores[proposal, label]
-    large = sides_at_least(boxes, rule.min_side)
+    # Indices, not a mask: how many there are is asked once, for which a GPU waits.
+    large = torch.nonzero(sides_at_least(boxes, rule.min_side))[:, 0]
     boxes, score, label = boxes[large], score[large], label[large]
     kept = nms_per_group(boxes, score, label, rule.nms_iou)[: rule.most]
     return Detections(boxes[kept], score[kept], label[kept])

@@ -73,7 +73,8 @@ def _select_of_level(
     top = evidence.topk(min(rule.before_nms, len(evidence)))
     scores = top.values.sigmoid()
     boxes = clip(decode(deltas[top.indices], anchors[top.indices]), size)
-    keep = sides_at_least(boxes, rule.min_side) & (scores >= rule.score_floor)
+    # Indices, not a mask: how many there are is asked once, for which a GPU waits.
+    keep = torch.nonzero(sides_at_least(boxes, rule.min_side) & (scores >= rule.score_floor))[:, 0]
     boxes, best = boxes[keep], scores[keep]
     kept = nms(boxes, best, rule.nms_iou)[: rule.after_nms]
     return boxes[kept], best[kept]

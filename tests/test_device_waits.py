@@ -1,0 +1,101 @@
+"""What makes a GPU wait: operations whose result decides a shape or a branch, counted on the CPU, each with a reason.
+
+A GPU runs behind the program that feeds it. Where the program asks for a number, or for the size of what was found,
+it has to wait until the GPU has caught up. A wait that is not in these lists fails the test.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import SGD
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import faster_rcnn
+from faster_rcnn.training.step import training_step
+from tiny import random_image, tiny_model, truth_of
+
+ASKING = {"_local_scalar_dense", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select", "equal", "nms", "_unique2"}
+"""Names of operations that answer to the program; torchvision's NMS counts on the host."""
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
+"""They ask where an index is a mask."""
+
+PACKAGE = str(Path(faster_rcnn.__file__).parent)
+
+Wait = tuple[str, str]
+"""Function, and operation."""
+
+IMAGES, LEVELS, POOLED_LEVELS = 2, 5, 4
+
+OF_PROPOSALS = {
+    ("_select_of_level", "nonzero"): IMAGES * LEVELS,  # boxes that are too small are dropped before suppression
+    ("nms", "nms"): IMAGES * LEVELS,  # suppression of proposals, level by level
+    ("pool_regions", "nonzero"): POOLED_LEVELS,  # which regions read this level
+}
+OF_TRAINING = {
+    **OF_PROPOSALS,
+    ("training_step", "_local_scalar_dense"): 1,  # whether the gradient is finite: broken weights are not stepped to
+}
+OF_DETECTION = {
+    **OF_PROPOSALS,
+    ("select_detections", "nonzero"): IMAGES,  # boxes that are too small
+    ("select_detections", "nonzero_numpy"): IMAGES,  # candidates: the scores above the floor
+    ("nms_per_group", "nms"): IMAGES,  # suppression of detections, all classes at once
+}
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would make a GPU wait, by the innermost function of the package."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
+        self.counted: Counter[Wait] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket._qualified_op_name.rpartition("::")[2]
+        if name in ASKING or (name in INDEXING and any(_is_mask(each) for each in args[1])):
+            own = [frame.name for frame in traceback.extract_stack() if frame.filename.startswith(PACKAGE)]
+            self.counted[own[-1] if own else "elsewhere", name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _is_mask(index: Any) -> bool:
+    return isinstance(index, torch.Tensor) and index.dtype == torch.bool
+
+
+def waits_of(work: Callable[[], object]) -> dict[Wait, int]:
+    with Waits() as waits:
+        work()
+    return dict(waits.counted)
+
+
+def test_a_training_step_waits_only_where_it_is_listed() -> None:
+    model = tiny_model()
+    truths = [truth_of([[5, 5, 40, 40], [30, 10, 60, 50]], [0, 1]), truth_of([[5, 5, 40, 40]])]
+    images = [random_image(64, 96), random_image(64, 80)]
+    optimizer = SGD(model.parameters(), lr=0.01)
+    found = waits_of(
+        lambda: training_step(
+            model, optimizer, images, truths, [0, 1], lr=0.01, clip_norm=10.0, precision=torch.float32
+        )
+    )
+    assert found == OF_TRAINING
+
+
+def test_detection_waits_only_where_it_is_listed() -> None:
+    model = tiny_model().eval()
+    images = [random_image(64, 96), random_image(64, 96, seed=1)]
+    with torch.inference_mode():
+        found = waits_of(lambda: model.detect(images))
+    assert found == OF_DETECTION
+
+
+def test_a_mask_and_a_number_are_counted() -> None:
+    values = torch.arange(4.0)
+    found = waits_of(lambda: float(values[values > 1].sum()))
+    assert found == {("elsewhere", "index"): 1, ("elsewhere", "_local_scalar_dense"): 1}
