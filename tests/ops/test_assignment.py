@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from faster_rcnn.ops import assignment
 from faster_rcnn.ops.assignment import match, sample
 from faster_rcnn.structures import GroundTruth, Matches
 from tiny import boxes_of, integer_boxes, truth_of
@@ -240,3 +241,20 @@ def test_seeds_choose_differently_and_evenly() -> None:
         times[chosen.indices[chosen.used]] += 1
     # Each is chosen with chance 1/2: 200 times, standard deviation sqrt(400 / 4) = 10; five of those either way.
     assert bool(((times > 150) & (times < 250)).all()), times.tolist()
+
+
+@pytest.mark.parametrize("most_pairs", [1, 7, 40])
+def test_truths_that_are_compared_one_after_the_other_give_the_same(
+    most_pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(60, 2, generator=generator) * 60
+    boxes = torch.cat((corners, corners + 4 + torch.rand(60, 2, generator=generator) * 30), dim=1)
+    truth = GroundTruth(boxes[:20], torch.zeros(20, dtype=torch.int64), torch.arange(20) % 5 == 0)
+    at_once = rpn_match(boxes[20:], truth)
+    monkeypatch.setattr(assignment, "MOST_PAIRS", most_pairs)
+    in_parts = rpn_match(boxes[20:], truth)
+    assert at_once.positive.any()
+    assert at_once.negative.any()
+    for name in ("truth", "overlap", "positive", "negative"):
+        assert torch.equal(getattr(at_once, name), getattr(in_parts, name))

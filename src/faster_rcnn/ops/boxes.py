@@ -39,9 +39,13 @@ def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"
     >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0]]))
     tensor([[0.3333, 0.0000]])
     """
-    shared = intersection(a, b)
+    return iou_of(intersection(a, b), a, b)
+
+
+def iou_of(shared: Float[Tensor, "a b"], a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
+    """The same, from the areas that each pair shares."""
     union = (area(a)[:, None] + area(b)[None, :]).sub_(shared)
-    return shared.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
+    return shared / union.clamp_(min=torch.finfo(union.dtype).tiny)
 
 
 def covered(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
@@ -50,8 +54,13 @@ def covered(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "
     >>> covered(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 9.0, 9.0]]))
     tensor([[0.5000]])
     """
-    own = area(a)[:, None]
-    return intersection(a, b).div_(own.clamp(min=torch.finfo(own.dtype).tiny))
+    return share_of(intersection(b, a), a).T
+
+
+def share_of(shared: Float[Tensor, "a b"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
+    """Share of each box of ``b`` that the areas shared with those of ``a`` are."""
+    own = area(b)[None, :]
+    return shared / own.clamp(min=torch.finfo(own.dtype).tiny)
 
 
 def clip(boxes: Float[Tensor, "*any 4"], size: ImageSize) -> Float[Tensor, "*any 4"]:
