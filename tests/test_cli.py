@@ -145,7 +145,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x") == 0
     assert call == {
         "args": ("m", ["a.jpg", "b/", "c.png"]), "conf": 0.25, "max_det": 9, "precision": "auto", "out": Path("o"),
-        "json": "x",
+        "json": "x", "proposals": None,
     }  # fmt: skip
     call = fake_job("import_weights")
     assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0

@@ -54,6 +54,7 @@ NOT_RUN = {
     ),
     "faster-rcnn train cells --proposals search.safetensors --out runs/fast": IN_SMALL,
     "faster-rcnn evaluate runs/fast cells --proposals search.safetensors": IN_SMALL,
+    "faster-rcnn predict runs/fast cells/images --proposals search.safetensors": IN_SMALL,
     "faster-rcnn train cells --set detector.kind=rpn --out runs/rpn": IN_SMALL,
     "faster-rcnn proposals cells --method rpn --model runs/rpn --out first-stage.safetensors": IN_SMALL,
     "faster-rcnn recall cells --proposals search.safetensors first-stage.safetensors --plot recall.svg": (

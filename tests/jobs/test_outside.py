@@ -35,7 +35,9 @@ def measured(run: Path, data: Path, out: Path, given: Path | None = None) -> dic
     return numbers
 
 
-def test_fast_rcnn_from_a_file_of_selective_search(squares: Path, config: Path, tmp_path: Path) -> None:
+def test_fast_rcnn_from_a_file_of_selective_search(
+    squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "search.safetensors"
     assert proposals.run(squares, method="selective-search", model=None, mode="fast", out=file) == 0
     assert len(load_proposals(file).images) == 8
@@ -48,7 +50,26 @@ def test_fast_rcnn_from_a_file_of_selective_search(squares: Path, config: Path, 
     image = str(squares / "images/val0.png")
     code = predict.run(str(run), [image], conf=0.05, max_det=None, precision="float32", out=None, json=str(out))
     assert code == 0
-    assert json.loads(out.read_text())["image"] == image
+    searched = json.loads(out.read_text())
+    assert searched["image"] == image
+    # predict, too, takes them from a file, and recognises its images by the end of their paths.
+    monkeypatch.chdir(squares / "images")
+    given = ["val0.png"]
+    predict.run(str(run), given, conf=0.05, max_det=None, precision="float32", out=None, json=str(out), proposals=file)
+    assert json.loads(out.read_text())["detections"] == searched["detections"]
+    elsewhere = tmp_path / "other.png"
+    elsewhere.write_bytes(Path("val0.png").read_bytes())
+    with pytest.raises(DatasetError, match=r"E136 .*has no proposals for '.*other\.png'"):
+        predict.run(
+            str(run),
+            [str(elsewhere)],
+            conf=0.05,
+            max_det=None,
+            precision="float32",
+            out=None,
+            json=str(out),
+            proposals=file,
+        )
 
 
 def test_without_a_file_the_proposals_are_computed_once_and_stored(

@@ -127,6 +127,7 @@ def predict(
     conf: float = 0.5,
     max_det: int | None = None,
     precision: Precision = "auto",
+    proposals: Path | None = None,
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
@@ -138,10 +139,13 @@ def predict(
         conf: Lowest score that is reported.
         max_det: Most detections of one image.
         precision: Of convolutions and matrix products.
+        proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
         out: Folder for the pictures with their boxes.
         json: File for one JSON object per image; - for standard output.
     """
     announce(f"predicting with {model}")
     from faster_rcnn.jobs import predict as job
 
-    return job.run(model, source, conf=conf, max_det=max_det, precision=precision, out=out, json=json)
+    return job.run(
+        model, source, conf=conf, max_det=max_det, precision=precision, proposals=proposals, out=out, json=json
+    )

@@ -9,7 +9,7 @@ from faster_rcnn.config import DataConfig
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.errors import DatasetError, ImageError, OptionError
+from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import is_results_file, read_results
@@ -18,7 +18,7 @@ from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
 from faster_rcnn.jobs.outside import of_split, proposals_by_path
-from faster_rcnn.jobs.predict import load_predictor
+from faster_rcnn.jobs.predict import load_predictor, refuse_without_second_stage
 from faster_rcnn.jobs.translation import Translation
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Detections
@@ -54,11 +54,9 @@ def run(
 
 def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:
     """Let the second stage work on the proposals of a file; raises before any work where an image has none."""
-    detector = predictor.config.detector
-    if detector.kind == "rpn":
-        raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
+    refuse_without_second_stage(predictor, model)
     found = load_proposals(file)
-    outside = of_split(found, root, part, detector.outside_proposals, predictor.config.data)
+    outside = of_split(found, root, part, predictor.config.detector.outside_proposals, predictor.config.data)
     predictor.proposals = proposals_by_path(part, outside)
     say(f"proposals of {found.method} from {file}")
 

@@ -14,6 +14,7 @@ from faster_rcnn.config import Config, DataConfig
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
@@ -114,3 +115,19 @@ def proposals_by_path(
         str(record.path): each for record, each in zip(split.records, outside, strict=True)
     }
     return lambda image, _: by_path[str(image)]
+
+
+def proposals_by_name(file: ProposalFile, most: int) -> Callable[[AnyImage, Tensor], Proposals]:
+    """What a ``Predictor`` asks for the proposals of an image file, wherever the data set lies.
+
+    An image is recognised by the end of its path, the longest one that the file knows. Raises ``DatasetError`` where
+    that has no proposals, or proposals for another size.
+    """
+
+    def of_image(image: AnyImage, pixels: Tensor) -> Proposals:
+        parts = Path(str(image)).resolve().parts[1:]
+        ends = ("/".join(parts[first:]) for first in range(len(parts)))
+        key = next((end for end in ends if end in file.images), str(image))
+        return best(file.of(key, size_of(pixels)), most)
+
+    return of_image

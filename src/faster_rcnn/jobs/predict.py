@@ -14,7 +14,9 @@ from faster_rcnn.inference.predictor import Predictor, Seen, refuse_limits
 from faster_rcnn.inference.sources import Survey, images_of, survey
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.outputs import json_lines, refuse_file, refuse_folder
+from faster_rcnn.jobs.outside import proposals_by_name
 from faster_rcnn.jobs.pictures import PictureFolder, free_folder
+from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.weights.published import resolve_model
 
 
@@ -36,6 +38,7 @@ def run(
     precision: str,
     out: Path | None,
     json: str | None,
+    proposals: Path | None = None,
 ) -> int:
     """Look at all images; returns 2 if one of them, or a whole source, could not be used, else 0."""
     refuse_limits(conf, max_det)
@@ -43,6 +46,11 @@ def run(
     refuse_file("--out", out)
     found = _survey(sources)
     predictor = load_predictor(model, precision)
+    if proposals is not None:
+        refuse_without_second_stage(predictor, model)
+        file = load_proposals(proposals)
+        predictor.proposals = proposals_by_name(file, predictor.config.detector.outside_proposals)
+        say(f"proposals of {file.method} from {proposals}")
     _say_limits(predictor, conf, max_det)
     folder = free_folder() if out is None and json is None else out
     pictures = None if folder is None else PictureFolder(folder, found.folders)
@@ -74,6 +82,12 @@ def load_predictor(model: str, precision: str) -> Predictor:
     kind = str(predictor.precision).removeprefix("torch.")
     say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")
     return predictor
+
+
+def refuse_without_second_stage(predictor: Predictor, model: str) -> None:
+    """Raise ``OptionError`` where nothing would look at proposals from outside."""
+    if predictor.config.detector.kind == "rpn":
+        raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
 
 
 def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
