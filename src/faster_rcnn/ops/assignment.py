@@ -18,8 +18,8 @@ from faster_rcnn.structures import GroundTruth, Matches, Sample
 COVERED_BY_IGNORED = 0.5
 """A reference that lies at least this much inside an ignored region is neutral."""
 
-MOST_PAIRS = 2**24
-"""Truths times references that are compared at once: 64 MB for each number of a pair."""
+MOST_PAIRS = 2**21
+"""Truths times references that are compared at once: 8 MB for each number of a pair, which a cache can hold."""
 
 
 def match(
