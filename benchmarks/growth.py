@@ -198,6 +198,7 @@ def show(name: str, rows: Sequence[Row]) -> None:
 def draw(tables: dict[str, list[Row]], path: Path) -> None:
     """Time against size, both logarithmic, beside a line of linear growth."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(11, 6), layout="constrained")
     panels = figure.subplots(2, 4).ravel()
@@ -206,8 +207,12 @@ def draw(tables: dict[str, list[Row]], path: Path) -> None:
         panel.loglog(sizes, times, marker="o", color="#0072B2", label="measured")
         linear = [times[-1] * size / sizes[-1] for size in sizes]
         panel.loglog(sizes, linear, linestyle=":", color="#888888", label="linear")
-        panel.set_title(name, fontsize=9, loc="left")
+        panel.set_title(name.replace(", ", "\n"), fontsize=9, loc="left")
         panel.set_ylabel("ms")
+        panel.set_xticks(sizes, labels=[f"{size // 1000}k" if size >= 1000 else str(size) for size in sizes])
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter("")
+        panel.xaxis.set_minor_locator(NullLocator())
     panels[0].legend(frameon=False, fontsize=8)
     for panel in panels[len(tables) :]:
         panel.remove()
