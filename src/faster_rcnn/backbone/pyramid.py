@@ -60,10 +60,19 @@ class Backbone(nn.Module):
 
         They have the type of the weights, or that of autocast.
         """
+        return self.through_neck(self.through_body(pixels))
+
+    def through_body(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
+        """The body's own feature maps (images, channels, rows, columns), finest first."""
         features: list[Tensor] = self.body(pixels.to(next(self.parameters()).dtype))
-        if self.pyramid is not None:
-            features = self.pyramid(features)
         return features
+
+    def through_neck(self, features: list[Tensor]) -> list[Tensor]:
+        """What both stages read, from the body's feature maps: the same where there is no neck."""
+        if self.pyramid is None:
+            return features
+        levels: list[Tensor] = self.pyramid(features)
+        return levels
 
     def fix(self) -> None:
         """Train nothing of it from now on: steps 3 and 4 of alternating training (section 3.2)."""

@@ -1,23 +1,24 @@
-"""Where the time of an image goes: shared features, proposals, regions, as in the paper's Table 5.
+"""Where the time of an image goes: shared features, proposals, regions, as in the paper's Table 5, and each in parts.
 
-The time of the RPN is that of its head, decoding and suppression; the features that it shares are counted apart. What
-comes before, reading and resizing the image, is the same for both systems and is not counted.
+An image is detected by the same methods, in the same order, as ``FasterRCNN.detect`` calls them, with a clock between
+them. In the three stages of the paper, the time of the RPN is that of its head, decoding and suppression; the features
+that it shares are counted apart, and what comes before, reading and resizing the image, is not counted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TypeVar
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.images import pad_to_batch, rescale_proposals, size_of
+from faster_rcnn.images import pad_to_batch, rescale_boxes, rescale_proposals, size_of
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import ImageBatch, Proposals
+from faster_rcnn.structures import Detections, ImageBatch, ImageSize, Proposals, RpnOutput
 
 Result = TypeVar("Result")
 
@@ -36,45 +37,115 @@ class StageTimes:
         return self.features + self.proposals + self.regions
 
 
+@dataclass(frozen=True, slots=True)
+class ImageTimes:
+    """Seconds of one image, from its file to its detections, in the order of the work."""
+
+    decode: float
+    resize: float
+    """With normalising and padding."""
+    body: float
+    neck: float
+    rpn: float
+    """Head of the first stage."""
+    proposals: float
+    """Anchors, decoding, suppression."""
+    pooling: float
+    regions: float
+    """Head of the second stage, classes and deltas."""
+    selection: float
+    """Softmax, decoding, suppression; boxes in pixels of the image."""
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return float(sum(astuple(self)))
+
+    @property
+    def dense(self) -> float:
+        """Body, neck and head of the first stage: what sees every position, whatever is in the image."""
+        return self.body + self.neck + self.rpn
+
+    @property
+    def in_stages(self) -> StageTimes:
+        """The three stages of the paper."""
+        regions = self.pooling + self.regions + self.selection
+        return StageTimes(self.body + self.neck, self.rpn + self.proposals, regions)
+
+
+def detect_in_parts(
+    model: FasterRCNN, read: Callable[[], UInt8[Tensor, "3 height width"]]
+) -> tuple[ImageTimes, Detections]:
+    """Detections in the image that ``read`` decodes, in its pixels, as ``model.detect`` gives them; and their times.
+
+    The model has both stages and is in the mode of inference.
+    """
+    device = next(model.parameters()).device
+    decode, pixels = timed(read, device)
+    resize, batch = timed(lambda: batch_of(model, pixels), device)
+    body, maps = timed(lambda: model.backbone.through_body(batch.pixels), device)
+    neck, features = timed(lambda: model.backbone.through_neck(maps), device)
+    rpn, output = timed(lambda: _head(model, features), device)
+    proposals, found = timed(lambda: _propose(model, features, output, batch), device)
+    pooling, pooled = timed(lambda: model.roi.pool(features, [each.boxes for each in found]), device)
+    regions, outputs = timed(lambda: model.roi.outputs(pooled), device)
+    selection, detections = timed(lambda: _select(model, outputs, found, batch, size_of(pixels)), device)
+    return ImageTimes(decode, resize, body, neck, rpn, proposals, pooling, regions, selection), detections
+
+
 def time_faster_rcnn(model: FasterRCNN, pixels: UInt8[Tensor, "3 height width"]) -> StageTimes:
     """Both stages on one image, with as many proposals as in inference."""
-    batch = _batch_of(model, pixels)
-    seconds_of_features, features = _timed(lambda: model.backbone(batch.pixels), batch)
-    seconds_of_proposals, proposals = _timed(lambda: _propose(model, features, batch), batch)
-    seconds_of_regions, _ = _timed(lambda: model.roi.detect(features, proposals, batch.sizes), batch)
-    return StageTimes(seconds_of_features, seconds_of_proposals, seconds_of_regions)
+    return detect_in_parts(model, lambda: pixels)[0].in_stages
 
 
 def time_fast_rcnn(
     model: FasterRCNN, pixels: UInt8[Tensor, "3 height width"], propose: Callable[[Tensor], Proposals]
 ) -> StageTimes:
     """The second stage on proposals that ``propose`` makes of the image, in its pixels."""
-    batch = _batch_of(model, pixels)
-    seconds_of_features, features = _timed(lambda: model.backbone(batch.pixels), batch)
-    seconds_of_proposals, found = _timed(lambda: propose(pixels), batch)
-    outside = [rescale_proposals(found, size_of(pixels), batch.sizes[0]).to(batch.pixels.device)]
-    seconds_of_regions, _ = _timed(lambda: model.roi.detect(features, outside, batch.sizes), batch)
+    batch = batch_of(model, pixels)
+    device = batch.pixels.device
+    seconds_of_features, features = timed(lambda: model.backbone(batch.pixels), device)
+    seconds_of_proposals, found = timed(lambda: propose(pixels), device)
+    outside = [rescale_proposals(found, size_of(pixels), batch.sizes[0]).to(device)]
+    seconds_of_regions, _ = timed(lambda: model.roi.detect(features, outside, batch.sizes), device)
     return StageTimes(seconds_of_features, seconds_of_proposals, seconds_of_regions)
 
 
-def _batch_of(model: FasterRCNN, pixels: Tensor) -> ImageBatch:
+def batch_of(model: FasterRCNN, pixels: UInt8[Tensor, "3 height width"]) -> ImageBatch:
+    """One image as the backbone reads it, where the model is."""
     device = next(model.parameters()).device
     return pad_to_batch([model.prepare(pixels.to(device))], model.multiple)
 
 
-def _propose(model: FasterRCNN, features: list[Tensor], batch: ImageBatch) -> list[Proposals]:
-    output, anchors = model.rpn(features), model.rpn.anchors(features, batch)
-    return model.rpn.propose(output, anchors, batch.sizes, model.inference_filter)
-
-
-def _timed(work: Callable[[], Result], batch: ImageBatch) -> tuple[float, Result]:
+def timed(work: Callable[[], Result], device: torch.device) -> tuple[float, Result]:
     """Seconds, and what came out; a GPU is waited for."""
-    device = batch.pixels.device
     _wait_for(device)
     start = time.perf_counter()
     result = work()
     _wait_for(device)
     return time.perf_counter() - start, result
+
+
+def _head(model: FasterRCNN, features: list[Tensor]) -> RpnOutput:
+    output: RpnOutput = model.rpn(features)
+    return output
+
+
+def _propose(model: FasterRCNN, features: list[Tensor], output: RpnOutput, batch: ImageBatch) -> list[Proposals]:
+    anchors = model.rpn.anchors(features, batch)
+    return model.rpn.propose(output, anchors, batch.sizes, model.inference_filter)
+
+
+def _select(
+    model: FasterRCNN,
+    outputs: tuple[Tensor, Tensor],
+    proposals: list[Proposals],
+    batch: ImageBatch,
+    size: ImageSize,
+) -> Detections:
+    """Of the one image, in the frame of its original pixels."""
+    [found] = model.roi.select(*outputs, proposals, batch.sizes)
+    return Detections(rescale_boxes(found.boxes, batch.sizes[0], size), found.scores, found.labels)
 
 
 def _wait_for(device: torch.device) -> None:

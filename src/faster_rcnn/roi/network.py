@@ -52,7 +52,18 @@ class RegionClassifier(nn.Module):
         self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]
     ) -> tuple[Float[Tensor, "regions outputs"], Float[Tensor, "regions classes 4"]]:
         """Logits of all classes and background (last), and deltas per class, for the regions of all images."""
-        pooled = pool_regions(features[: len(self.pooling.strides)], regions, self.pooling)
+        return self.outputs(self.pool(features, regions))
+
+    def pool(
+        self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]
+    ) -> Float[Tensor, "regions channels side side"]:
+        """Features of the regions of all images, image by image."""
+        return pool_regions(features[: len(self.pooling.strides)], regions, self.pooling)
+
+    def outputs(
+        self, pooled: Float[Tensor, "regions channels side side"]
+    ) -> tuple[Float[Tensor, "regions outputs"], Float[Tensor, "regions classes 4"]]:
+        """Logits and deltas, as ``forward`` gives them, of pooled features."""
         vectors = self.head(pooled)
         # A transform that does not know classes is that of every class.
         deltas = self.deltas(vectors).unflatten(1, (-1, 4)).expand(-1, self.num_classes, -1)
@@ -88,6 +99,16 @@ class RegionClassifier(nn.Module):
     ) -> list[Detections]:
         """Detections of each image, in the frame of its proposals."""
         logits, deltas = self(features, [each.boxes for each in proposals])
+        return self.select(logits, deltas, proposals, sizes)
+
+    def select(
+        self,
+        logits: Float[Tensor, "regions outputs"],
+        deltas: Float[Tensor, "regions classes 4"],
+        proposals: Sequence[Proposals],
+        sizes: Sequence[ImageSize],
+    ) -> list[Detections]:
+        """Detections of each image from the outputs for all its proposals, in their frame."""
         counts = [len(each.boxes) for each in proposals]
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes, strict=True)
         return [select_detections(*part, self.detection_filter) for part in parts]
