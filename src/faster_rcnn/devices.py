@@ -35,9 +35,22 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the processor has instructions for bfloat16 (AVX512-BF16, AMX; GPUs since Ampere) and may use them."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # oneDNN's own answer honours ONEDNN_MAX_CPU_ISA, but is also yes where AVX-512 only emulates bfloat16.
     has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return bool(has_instructions and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(has_instructions and onednn_takes_bfloat16())
+
+
+def onednn_takes_bfloat16() -> bool:
+    """oneDNN's own answer: it honours ONEDNN_MAX_CPU_ISA, but is also yes where AVX-512 only emulates bfloat16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def instruction_sets() -> list[str]:
+    """Of the CPU: the widest vectors that torch's own kernels use, then what it has for bfloat16."""
+    for_bfloat16 = {
+        "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
+        "AMX": torch.cpu._is_amx_tile_supported(),
+    }
+    return [torch.backends.cpu.get_cpu_capability(), *(name for name, has in for_bfloat16.items() if has)]
 
 
 @contextmanager

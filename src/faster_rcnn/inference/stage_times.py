@@ -46,14 +46,14 @@ class ImageTimes:
     """With normalising and padding."""
     body: float
     neck: float
-    rpn: float
+    rpn_head: float
     """Head of the first stage."""
     proposals: float
     """Anchors, decoding, suppression."""
-    pooling: float
-    regions: float
+    roi_pooling: float
+    region_head: float
     """Head of the second stage, classes and deltas."""
-    selection: float
+    post_processing: float
     """Softmax, decoding, suppression; boxes in pixels of the image."""
 
     @property
@@ -64,13 +64,13 @@ class ImageTimes:
     @property
     def dense(self) -> float:
         """Body, neck and head of the first stage: what sees every position, whatever is in the image."""
-        return self.body + self.neck + self.rpn
+        return self.body + self.neck + self.rpn_head
 
     @property
     def in_stages(self) -> StageTimes:
         """The three stages of the paper."""
-        regions = self.pooling + self.regions + self.selection
-        return StageTimes(self.body + self.neck, self.rpn + self.proposals, regions)
+        regions = self.roi_pooling + self.region_head + self.post_processing
+        return StageTimes(self.body + self.neck, self.rpn_head + self.proposals, regions)
 
 
 def detect_in_parts(
@@ -85,12 +85,13 @@ def detect_in_parts(
     resize, batch = timed(lambda: batch_of(model, pixels), device)
     body, maps = timed(lambda: model.backbone.through_body(batch.pixels), device)
     neck, features = timed(lambda: model.backbone.through_neck(maps), device)
-    rpn, output = timed(lambda: _head(model, features), device)
+    rpn_head, output = timed(lambda: _head(model, features), device)
     proposals, found = timed(lambda: _propose(model, features, output, batch), device)
-    pooling, pooled = timed(lambda: model.roi.pool(features, [each.boxes for each in found]), device)
-    regions, outputs = timed(lambda: model.roi.outputs(pooled), device)
-    selection, detections = timed(lambda: _select(model, outputs, found, batch, size_of(pixels)), device)
-    return ImageTimes(decode, resize, body, neck, rpn, proposals, pooling, regions, selection), detections
+    roi_pooling, pooled = timed(lambda: model.roi.pool(features, [each.boxes for each in found]), device)
+    region_head, outputs = timed(lambda: model.roi.outputs(pooled), device)
+    post_processing, detections = timed(lambda: _select(model, outputs, found, batch, size_of(pixels)), device)
+    times = ImageTimes(decode, resize, body, neck, rpn_head, proposals, roi_pooling, region_head, post_processing)
+    return times, detections
 
 
 def time_faster_rcnn(model: FasterRCNN, pixels: UInt8[Tensor, "3 height width"]) -> StageTimes:

@@ -79,13 +79,9 @@ def _devices() -> str:
 
 
 def _instructions() -> str:
-    import torch
+    from faster_rcnn.devices import instruction_sets
 
-    names = {
-        "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
-        "AMX": torch.cpu._is_amx_tile_supported(),
-    }
-    return ", ".join([torch.backends.cpu.get_cpu_capability(), *(name for name, has in names.items() if has)])
+    return ", ".join(instruction_sets())
 
 
 def _precision() -> str:
