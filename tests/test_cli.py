@@ -16,11 +16,12 @@ import pytest
 
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
+from faster_rcnn.jobs.timing import Amount
 
 COMMANDS = (
     *("demo", "train", "evaluate", "predict"),
     *("proposals", "recall", "compare"),
-    *("import", "export", "config", "doctor"),
+    *("import", "export", "config", "doctor", "benchmark"),
 )
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
 
@@ -153,6 +154,16 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     call = fake_job("export")
     assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
     assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
+    call = fake_job("benchmark")
+    line = (
+        "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compare torchvision "
+        "--out o --json -"
+    )
+    assert run(line) == 0
+    assert call == {
+        "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
+        "compare": "torchvision", "out": Path("o"), "json": "-",
+    }  # fmt: skip
     call = fake_job("demo")
     assert cli.main(["demo"]) == 0
     assert call == {"args": (None,)}
@@ -176,6 +187,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("train x y", "too many arguments: y"),
         ("train x --set", "--set"),
         ("train x --tile 9", "unknown option: --tile."),
+        ("benchmark m --compare detectron2", 'invalid value "detectron2" for --compare.'),
         ("--frobnicate", 'unknown command "--frobnicate".'),
     ],
 )

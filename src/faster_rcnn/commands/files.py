@@ -1,10 +1,13 @@
-"""Model files, settings, and the machine."""
+"""Model files, settings, the machine, and how fast a detector is on it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from faster_rcnn.commands.app import announce, app
+from cyclopts import Parameter
+
+from faster_rcnn.commands.app import JsonOut, Precision, announce, app
 
 
 @app.command(name="import")
@@ -57,3 +60,46 @@ def doctor() -> int:
     from faster_rcnn.jobs import doctor as job
 
     return job.run()
+
+
+@app.command
+def benchmark(
+    model: str,
+    /,
+    *,
+    images: Annotated[list[str] | None, Parameter(consume_multiple=1, negative="")] = None,
+    image_size: int | None = None,
+    count: int = 20,
+    rounds: int = 3,
+    precision: Precision = "auto",
+    compare: Literal["torchvision"] | None = None,
+    out: Path | None = None,
+    json: JsonOut = None,
+) -> int:
+    """Where the time of one image goes, stage by stage, and the floor that its convolutions set.
+
+    Args:
+        model: Model file, run folder or published name; or a preset, with random weights.
+        images: Image files, folders or patterns; a made-up picture of the model's own size where not given.
+        image_size: Pixels of the shorter side; the longer side's limit follows.
+        count: How many images are timed at most.
+        rounds: How many times each of them is timed.
+        precision: Of convolutions and matrix products.
+        compare: Time torchvision's own detector with the same weights, in turn, in float32.
+        out: Folder for the page benchmark.html.
+        json: File for the numbers; - for standard output.
+    """
+    announce(f"timing {model}")
+    from faster_rcnn.jobs import benchmark as job
+    from faster_rcnn.jobs.timing import Amount
+
+    return job.run(
+        model,
+        images=images,
+        image_size=image_size,
+        amount=Amount(count, rounds),
+        precision=precision,
+        compare=compare,
+        out=out,
+        json=json,
+    )

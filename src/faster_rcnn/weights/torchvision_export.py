@@ -79,6 +79,11 @@ class Plan:
     epsilon: float | None
     """Of batch norm, where it is not the layout's own."""
 
+    @property
+    def differences(self) -> str:
+        """The misfits in words: the first three, and how many more."""
+        return _some(self.misfits)
+
     def calls(self, outputs: int, file: Path) -> list[str]:
         """Python that builds the detector and loads the exported file; ``outputs`` counts background."""
         every = {"weights": None, "weights_backbone": None, "num_classes": outputs, **self.arguments}
@@ -99,15 +104,20 @@ def plan_export(source: Path | str, config: Config, layout: str | None) -> Plan:
     """The plan for a layout, or for the one that fits best; raises ``ModelFileError`` where none fits."""
     if layout is not None and layout_named(layout) not in LAYOUTS.values():
         raise ModelFileError(f"'{layout}' is for import; layouts of export are {', '.join(LAYOUTS)}", code="E123")
-    plans = [_plan(config, name) for name in ([layout] if layout else LAYOUTS)]
-    best = min(plans, key=lambda plan: (len(plan.misfits), len(plan.arguments)))
+    best = best_plan(config, [layout] if layout else list(LAYOUTS))
     if best.misfits:
         raise ModelFileError(
-            f"{source} cannot become {best.layout}: {_some(best.misfits)}; nothing was written. What can be exported "
+            f"{source} cannot become {best.layout}: {best.differences}; nothing was written. What can be exported "
             "is trained with --model base, base-v2, mobile or mobile-320",
             code="E123",
         )
     return best
+
+
+def best_plan(config: Config, layouts: Sequence[str]) -> Plan:
+    """The plan with the fewest misfits, then with the fewest arguments; it may have misfits still."""
+    plans = [_plan(config, name) for name in layouts]
+    return min(plans, key=lambda plan: (len(plan.misfits), len(plan.arguments)))
 
 
 def _plan(config: Config, layout: str) -> Plan:

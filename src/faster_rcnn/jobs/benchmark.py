@@ -1,0 +1,158 @@
+"""``faster-rcnn benchmark``: where the time of one image goes, stage by stage, and how near that is to its floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+
+from faster_rcnn.config import Config
+from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.sources import images_of, survey
+from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
+from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_json
+from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.jobs.speed import Peer, Spread, Used
+from faster_rcnn.jobs.timing import Amount, floor_of, machine_of, peak_memory, time_detector, time_peer
+from faster_rcnn.presets import PRESETS, preset
+from faster_rcnn.structures import ImageSize
+from faster_rcnn.weights.classes import coco_80_classes
+from faster_rcnn.weights.model_file import LoadedModel, new_model
+from faster_rcnn.weights.published import resolve_model
+from faster_rcnn.weights.torchvision_detector import plan_torchvision, torchvision_detector
+from faster_rcnn.weights.torchvision_export import Plan
+
+MADE_UP = "made-up.jpg"
+PATCH = 48
+"""Pixels from one random colour of the made-up picture to the next."""
+
+
+def run(
+    model: str,
+    *,
+    images: Sequence[str] | None = None,
+    image_size: int | None = None,
+    amount: Amount | None = None,
+    precision: str = "auto",
+    compare: str | None = None,
+    out: Path | None = None,
+    json: str | None = None,
+) -> int:
+    """Measure, and write a table, JSON and a page; returns the exit code."""
+    refuse_folder("--json", json)
+    refuse_file("--out", out)
+    amount = amount or Amount()
+    given = _images(images, amount.images) if images else []
+    loaded = _resized(_model(model), image_size)
+    _refuse_other_kinds(model, loaded.config)
+    plan = plan_torchvision(model, loaded.config) if compare else None
+    with TemporaryDirectory() as folder:
+        size = None if given else own_size(loaded.config)
+        paths = given or [made_up_picture(Path(folder) / MADE_UP, own_size(loaded.config))] * amount.images
+        used = Used(model, _is_preset(model), precision, len(paths), size, amount.rounds)
+        benchmark = _measure(loaded, used, paths, plan)
+    if json != STDOUT:
+        print(benchmark.table(), flush=True)
+    if json is not None:
+        write_json(json, benchmark.to_json())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        say(f"drawn in {write_benchmark(out, benchmark)}")
+    return 0
+
+
+def own_size(config: Config) -> ImageSize:
+    """Pixels of a picture of 4 to 3 that need no resizing, or nearly so where the long side's limit is below that."""
+    short = config.image.short_side
+    return ImageSize(short, max(short, min(config.image.long_side, round(short * 4 / 3))))
+
+
+def made_up_picture(path: Path, size: ImageSize) -> Path:
+    """Write smooth random colours as a JPEG file, the same ones for the same size; returns where it is."""
+    generator = torch.Generator().manual_seed(0)
+    cells = [-(-side // PATCH) + 1 for side in size]
+    colors = torch.rand(1, 3, *cells, generator=generator)
+    smooth = interpolate(colors, size=tuple(size), mode="bicubic", align_corners=True)[0]
+    pixels = (smooth.clamp(0, 1) * 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+    Image.fromarray(pixels.numpy()).save(path, quality=90)
+    return path
+
+
+def _images(sources: Sequence[str], most: int) -> list[Path]:
+    """The first images of all sources; a source without one is told, and stops the work where no other has one."""
+    found = survey(sources)
+    if not found.images:
+        raise OptionError("; ".join(found.unmatched), code="E122")
+    for line in found.unmatched:
+        warn(f"E122 {line}; the others are timed")
+    return list(islice(images_of(sources), most))
+
+
+def _is_preset(model: str) -> bool:
+    return model in PRESETS and not Path(model).exists()
+
+
+def _model(model: str) -> LoadedModel:
+    """A trained detector, or that of a preset with random weights, always the same, for COCO's 80 classes."""
+    if not _is_preset(model):
+        return resolve_model(model)
+    say(f"{model} is a preset: its weights are random, so times of proposals and post-processing mean little")
+    config, classes = preset(model), coco_80_classes()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return LoadedModel(new_model(model, config, classes).eval(), config, classes)
+
+
+def _resized(loaded: LoadedModel, image_size: int | None) -> LoadedModel:
+    """The same detector for images of another size."""
+    config = resolve_config(None, None, (), {"image_size": image_size}, start=loaded.config)
+    loaded.model.image = config.image
+    return LoadedModel(loaded.model, config, loaded.classes)
+
+
+def _refuse_other_kinds(model: str, config: Config) -> None:
+    kind = config.detector.kind
+    if kind == "faster-rcnn":
+        return
+    hint = "a Fast R-CNN beside a Faster R-CNN is timed by: faster-rcnn compare"
+    if kind == "rpn":
+        hint = "for the time of a first stage, name a detector that has a second one, too"
+    raise OptionError(f"{model}: its detector.kind is {kind}, and what is timed are detectors with both stages; {hint}")
+
+
+def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], plan: Plan | None) -> Benchmark:
+    device = choose_device("auto")
+    predictor = Predictor(loaded, device, choose_precision(used.precision, device), batch=1)
+    say(f"{used.model} in {_name(predictor.precision)} on {device}; images: {used.images_text}")
+    measured = time_detector(predictor, images, used.rounds)
+    memory = peak_memory()  # before anything that a user's process would not do
+    peer = None if plan is None else _beside_torchvision(loaded, plan, images, used.rounds)
+    return Benchmark(
+        used=replace(used, precision=_name(predictor.precision)),
+        machine=machine_of(predictor),
+        times=measured.times,
+        latency=Spread.of(measured.latency),
+        stream=measured.stream,
+        floor=floor_of(predictor, images),
+        memory=memory,
+        peer=peer,
+    )
+
+
+def _beside_torchvision(loaded: LoadedModel, plan: Plan, images: Sequence[Path], rounds: int) -> Peer:
+    device = choose_device("auto")
+    theirs = torchvision_detector(loaded, plan).to(device)
+    return time_peer(Predictor(loaded, device, torch.float32), theirs, plan.layout, images, rounds)
+
+
+def _name(precision: torch.dtype) -> str:
+    return str(precision).removeprefix("torch.")

@@ -1,0 +1,147 @@
+"""Values of a benchmark: a spread of times, what was timed, on what, and torchvision's detector beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from faster_rcnn.structures import ImageSize
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median, 10th and 90th percentile of seconds; between two of them, the straight line."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Spread:
+        """At least one."""
+        low, middle, high = np.quantile(np.asarray(seconds, dtype=np.float64), (0.1, 0.5, 0.9))
+        return cls(float(middle), float(low), float(high))
+
+    def to_json(self) -> dict[str, float]:
+        """In seconds."""
+        return {"median": self.median, "p10": self.low, "p90": self.high}
+
+    @property
+    def middle(self) -> str:
+        """The median as text."""
+        return f"{1000 * self.median:.1f} ms"
+
+    @property
+    def range(self) -> str:
+        """Both percentiles as text."""
+        return f"{1000 * self.low:.1f} to {1000 * self.high:.1f} ms"
+
+    def __str__(self) -> str:
+        return f"{self.middle} ({self.range})"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the times were measured on."""
+
+    device: str
+    instruction_sets: tuple[str, ...]
+    """Of the CPU."""
+    onednn_bfloat16: bool
+    """Whether it is what computes convolutions."""
+    threads: int
+    processors: int
+    versions: dict[str, str]
+    """Of packages, by name."""
+
+    @property
+    def amx(self) -> bool:
+        """Whether the CPU multiplies matrices in tiles."""
+        return "AMX" in self.instruction_sets
+
+    def __str__(self) -> str:
+        kind = "oneDNN's bfloat16 is used" if self.onednn_bfloat16 else "oneDNN's bfloat16 is not used"
+        amx = [] if self.amx else ["no AMX"]
+        counts = f"{_count(self.threads, 'thread')} on {_count(self.processors, 'processor')}"
+        versions = [f"{name} {version}" for name, version in self.versions.items()]
+        return ", ".join([self.device, *self.instruction_sets, *amx, kind, counts, *versions])
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What was timed."""
+
+    model: str
+    """As the user names it."""
+    random_weights: bool
+    precision: str
+    images: int
+    made_up_size: ImageSize | None
+    """Of the made-up picture that stands for every image; None where there are images."""
+    rounds: int
+
+    @property
+    def images_text(self) -> str:
+        """What the images are, and how often each is timed."""
+        if self.made_up_size is None:
+            return f"{_count(self.images, 'image')}, each timed {_times(self.rounds)} after a round that is not counted"
+        height, width = self.made_up_size
+        return (
+            f"a made-up picture of smooth colours, {width} x {height} pixels, the model's own size, as a JPEG file, "
+            f"timed {_times(self.images * self.rounds)} after one that is not counted"
+        )
+
+    @property
+    def model_text(self) -> str:
+        """What the model is."""
+        if not self.random_weights:
+            return f"{self.model}, in {self.precision}"
+        return (
+            f"{self.model} with random weights, in {self.precision}: it finds nothing in particular, so times of "
+            "proposals and post-processing mean little"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The same weights in torchvision's own detector; float32, eager, in turn with ours, from pixels to detections."""
+
+    layout: str
+    ours: Spread
+    theirs: Spread
+    detections: tuple[int, int]
+    """Of all images, ours and theirs."""
+
+    @property
+    def ratio(self) -> float:
+        """Our median in shares of theirs."""
+        return self.ours.median / self.theirs.median
+
+    def to_json(self) -> dict[str, Any]:
+        """Times in seconds."""
+        return {
+            "layout": self.layout,
+            "precision": "float32",
+            "ours": self.ours.to_json(),
+            "theirs": self.theirs.to_json(),
+            "ratio": self.ratio,
+            "detections": dict(zip(("ours", "theirs"), self.detections, strict=True)),
+        }
+
+    def __str__(self) -> str:
+        found = "{:,} and {:,} detections".format(*self.detections)
+        return (
+            f"ours takes {self.ratio:.2f} of the time of {self.layout} with the same weights, both in float32, pixels "
+            f"to detections: {self.ours} and {self.theirs}; {found}"
+        )
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"

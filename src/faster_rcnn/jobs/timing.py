@@ -1,0 +1,165 @@
+"""Measures a detector image by image: each stage, whole calls, a stream, and torchvision's detector in turn with it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from faster_rcnn import __version__
+from faster_rcnn.devices import computing_in, instruction_sets, onednn_takes_bfloat16
+from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.floor import Floor, Work, measure_floor, work_of
+from faster_rcnn.inference.inputs import to_pixels
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.stage_times import ImageTimes, batch_of, detect_in_parts, timed
+from faster_rcnn.jobs.console import counted
+from faster_rcnn.jobs.speed import Machine, Peer, Spread
+
+VERSIONS = ("torch", "torchvision")
+"""Packages that the times depend on, beside this one."""
+LEAST_SCORE = 0.0
+"""Of detections that are asked for: the model's own floor alone decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is timed: ``images`` at most, each ``rounds`` times."""
+
+    images: int = 20
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.rounds < 1:
+            raise OptionError(
+                f"--count {self.images} --rounds {self.rounds}: at least one image is timed at least once", code="E125"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What was measured of one detector."""
+
+    times: tuple[ImageTimes, ...]
+    """Of every image in every round."""
+    latency: tuple[float, ...]
+    """The same from file to boxes by the call that users make; seconds."""
+    stream: tuple[float, ...]
+    """Images per second of each round."""
+
+
+def time_detector(predictor: Predictor, images: Sequence[Path], rounds: int) -> Timed:
+    """Stages and whole calls in turn, then a stream, in each round; a first round, not counted, warms up.
+
+    Raises ``ImageError`` where an image cannot be decoded.
+    """
+    first = list(dict.fromkeys(images))  # every size has kernels chosen for it once
+    for path in first:
+        _both(predictor, path)
+    work = [path for _ in range(rounds) for path in images]
+    pairs = [_both(predictor, path) for path in counted(work, "images timed", len(work))]
+    stream = [_rate(predictor, images) for _ in counted(range(rounds), "streams timed", rounds)]
+    return Timed(tuple(times for times, _ in pairs), tuple(seconds for _, seconds in pairs), tuple(stream))
+
+
+def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
+    """The floor of the image in the middle, by the operations of its padded size."""
+    found: dict[tuple[int, ...], Work] = {}
+    of_images = []
+    for path in images:
+        batch = batch_of(predictor.network, _pixels(predictor, path)).pixels
+        if batch.shape not in found:
+            found[batch.shape] = work_of(predictor.network, batch, predictor.precision)
+        of_images.append(found[batch.shape])
+    middle = median_low(each.operations for each in of_images)
+    work = next(each for each in of_images if each.operations == middle)
+    return measure_floor(work, predictor.precision, predictor.device)
+
+
+def time_peer(ours: Predictor, theirs: nn.Module, layout: str, images: Sequence[Path], rounds: int) -> Peer:
+    """Both detectors on the same decoded images, in turn; a first round, not counted, warms both up.
+
+    What each of them does before its network is counted, the change to floats in 0..1 for theirs among it.
+    """
+    seconds: tuple[list[float], list[float]] = ([], [])
+    counts = [0, 0]
+    detect = _detector(ours, lambda pixels: ours.network.detect([pixels])[0].boxes), _detector(ours, _of_peer(theirs))
+    for path in dict.fromkeys(images):
+        for one in detect:
+            one(_pixels(ours, path))
+    work = [(number, path) for number in range(rounds) for path in images]
+    for number, path in counted(work, "images timed beside torchvision", len(work)):
+        pixels = _pixels(ours, path)
+        for index, one in enumerate(detect):
+            each, boxes = timed(partial(one, pixels), ours.device)
+            seconds[index].append(each)
+            counts[index] += 0 if number else len(boxes)
+    return Peer(layout, Spread.of(seconds[0]), Spread.of(seconds[1]), (counts[0], counts[1]))
+
+
+def peak_memory() -> int:
+    """Most bytes of main memory that this process has held at once."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # kilobytes elsewhere
+
+
+def machine_of(predictor: Predictor) -> Machine:
+    """Where and how the predictor works."""
+    on_cpu = predictor.device.type == "cpu"
+    return Machine(
+        device=str(predictor.device),
+        instruction_sets=tuple(instruction_sets()),
+        onednn_bfloat16=on_cpu and predictor.precision == torch.bfloat16 and onednn_takes_bfloat16(),
+        threads=torch.get_num_threads(),
+        processors=os.cpu_count() or 1,
+        versions={"faster-rcnn": __version__, **{name: metadata.version(name) for name in VERSIONS}},
+    )
+
+
+def _pixels(predictor: Predictor, path: Path) -> Tensor:
+    return to_pixels(path, str(path), predictor.config.data.max_pixels)
+
+
+def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
+    """Stages of an image, and seconds of the call that users make."""
+    with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
+        times, _ = detect_in_parts(predictor.network, partial(_pixels, predictor, path))
+    seconds, _ = timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)
+    return times, seconds
+
+
+def _rate(predictor: Predictor, images: Sequence[Path]) -> float:
+    """Images per second."""
+    start = time.perf_counter()
+    for _ in predictor.stream(images, LEAST_SCORE):
+        pass
+    return len(images) / (time.perf_counter() - start)
+
+
+def _detector(ours: Predictor, work: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """From decoded pixels to boxes (N, 4), where and as ``ours`` computes."""
+
+    def detect(pixels: Tensor) -> Tensor:
+        with torch.inference_mode(), computing_in(ours.precision, ours.device):
+            return work(pixels.to(ours.device))
+
+    return detect
+
+
+def _of_peer(theirs: Any) -> Callable[[Tensor], Tensor]:
+    def detect(pixels: Tensor) -> Tensor:
+        boxes: Tensor = theirs([pixels.float() / 255])[0]["boxes"]
+        return boxes
+
+    return detect
