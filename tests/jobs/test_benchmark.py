@@ -16,7 +16,7 @@ from faster_rcnn.images import resize
 from faster_rcnn.inference.floor import Convolution, Floor
 from faster_rcnn.inference.stage_times import ImageTimes
 from faster_rcnn.jobs import benchmark as job
-from faster_rcnn.jobs.benchmark_page import GROUPS, STAGES, Benchmark, write_benchmark
+from faster_rcnn.jobs.benchmark_page import GROUPS, STAGES, Benchmark, words, write_benchmark
 from faster_rcnn.jobs.speed import Machine, Peer, Spread, Used
 from faster_rcnn.jobs.timing import Amount
 from faster_rcnn.presets import PRESETS, preset
@@ -65,7 +65,7 @@ def test_images_are_timed_as_table_json_and_page(
     assert found["machine"]["onednn_bfloat16"] is False
     assert found["torchvision"] is None
     table = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in table[1:10]] == [name.replace("_", " ") for name in STAGES]
+    assert [line.split("  ")[0] for line in table[1:10]] == [words(name) for name in STAGES]
     assert "2 images, each timed 3 times" in "\n".join(table)
     assert f"{floor['ratio']:.1f} <small>times their floor" in (out / "benchmark.html").read_text()
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_timed_is_refused(model: str, tmp_path: Path) -> None:
         job.run(model, out=Path(model))
     broken = tmp_path / "broken.jpg"
     broken.write_text("no image")
-    with pytest.raises(ImageError, match=r"E105 cannot decode .*broken\.jpg"):
+    with pytest.raises(ImageError, match=r"^E105 cannot decode .*broken\.jpg: .*; it cannot be timed"):
         job.run(model, images=[str(broken)])
 
 
@@ -163,10 +163,11 @@ def made() -> Benchmark:
 def test_the_table_by_hand() -> None:
     lines = made().table().splitlines()
     assert lines[0].split() == ["stage", "median", "10th", "to", "90th", "percentile", "share"]
-    assert lines[9].split() == ["post", "processing", "256.0", "ms", "256.0", "to", "256.0", "ms", "50.1", "%"]
+    assert lines[9].split() == ["post-processing", "256.0", "ms", "256.0", "to", "256.0", "ms", "50.1", "%"]
+    assert lines[5].startswith("RPN head ")
     assert lines[10].split()[:3] == ["total", "511.0", "ms"]
     facts = dict(made().facts())
-    assert facts["one at a time"] == "2.0 images per second, file to boxes: 500.0 ms (400.0 to 600.0 ms)"
+    assert facts["one at a time"] == "2 images per second, file to boxes: 500.0 ms (400.0 to 600.0 ms)"
     assert facts["as a stream"].startswith("2.5 images per second")
     # 14 million operations at 1 GFLOP/s are 14 ms; body, neck and head take 28.
     assert facts["floor"].startswith("14.0 ms: the 0.01 GFLOP")

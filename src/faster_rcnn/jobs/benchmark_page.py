@@ -22,6 +22,8 @@ GROUPS = {
     "second stage": ("roi_pooling", "region_head", "post_processing"),
 }
 """Stages that share a colour on the page."""
+WORDS = {"rpn_head": "RPN head", "roi_pooling": "RoI pooling", "post_processing": "post-processing"}
+"""Stages that people write otherwise than with spaces."""
 COLUMNS = ("stage", "median", "10th to 90th percentile", "share")
 
 
@@ -107,9 +109,9 @@ class Benchmark:
         facts = [
             (
                 "one at a time",
-                f"{1 / self.latency.median:.1f} images per second, file to boxes: {self.latency}",
+                f"{1 / self.latency.median:.3g} images per second, file to boxes: {self.latency}",
             ),
-            ("as a stream", f"{median(self.stream):.1f} images per second, the next image being decoded meanwhile"),
+            ("as a stream", f"{median(self.stream):.3g} images per second, the next image being decoded meanwhile"),
             (
                 "floor",
                 f"{1000 * floor.seconds:.1f} ms: the {floor.operations / 1e9:.2f} GFLOP of body, neck and RPN head at "
@@ -150,8 +152,8 @@ def write_benchmark(folder: Path, benchmark: Benchmark) -> Path:
 
 
 def words(name: str) -> str:
-    """A stage as people read it, such as ``rpn head``."""
-    return name.replace("_", " ")
+    """A stage as people read it, such as ``RPN head``."""
+    return WORDS.get(name, name.replace("_", " "))
 
 
 def _bars(benchmark: Benchmark) -> list[dict[str, Any]]:

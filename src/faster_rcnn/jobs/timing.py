@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from faster_rcnn import __version__
 from faster_rcnn.devices import computing_in, instruction_sets, onednn_takes_bfloat16
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.floor import Floor, Work, measure_floor, work_of
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
@@ -128,7 +128,11 @@ def machine_of(predictor: Predictor) -> Machine:
 
 
 def _pixels(predictor: Predictor, path: Path) -> Tensor:
-    return to_pixels(path, str(path), predictor.config.data.max_pixels)
+    try:
+        return to_pixels(path, str(path), predictor.config.data.max_pixels)
+    except ImageError as error:
+        fault = str(error).removeprefix(f"{error.code} ")
+        raise ImageError(f"{fault}; it cannot be timed. Mend or remove it", code=error.code) from error
 
 
 def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
