@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from faster_rcnn.config import Config
 from faster_rcnn.devices import choose_device, choose_precision
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.sources import images_of, survey
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
@@ -104,6 +105,11 @@ def _is_preset(model: str) -> bool:
 def _model(model: str) -> LoadedModel:
     """A trained detector, or that of a preset with random weights, always the same, for COCO's 80 classes."""
     if not _is_preset(model):
+        close = [] if Path(model).exists() else get_close_matches(model, PRESETS, n=1)
+        if close:
+            raise ModelFileError(
+                f"there is no model file, run folder or preset '{model}'; did you mean '{close[0]}'?", code="E123"
+            )
         return resolve_model(model)
     say(f"{model} is a preset: its weights are random, so times of proposals and post-processing mean little")
     config, classes = preset(model), coco_80_classes()
