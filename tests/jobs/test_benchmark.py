@@ -109,7 +109,7 @@ def test_a_preset_has_random_weights_and_torchvision_finds_as_much(
 def test_what_cannot_be_timed_is_refused(model: str, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="E123 there is no model file or run folder 'nothing'"):
         job.run("nothing")
-    with pytest.raises(ModelFileError, match="E123 there is no .* preset 'smal'; did you mean 'small'"):
+    with pytest.raises(ModelFileError, match=r"E123 there is no .* preset 'smal'; did you mean 'small'"):
         job.run("smal")
     with pytest.raises(OptionError, match="E122 no images match"):
         job.run(model, images=[str(tmp_path / "photos")])
