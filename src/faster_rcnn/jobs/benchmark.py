@@ -141,7 +141,7 @@ def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], plan: Plan
     say(f"{used.model} in {_name(predictor.precision)} on {device}; images: {used.images_text}")
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do
-    peer = None if plan is None else _beside_torchvision(loaded, plan, images, used.rounds)
+    peer = None if plan is None else _beside_torchvision(loaded, predictor, plan, images, used.rounds)
     return Benchmark(
         used=replace(used, precision=_name(predictor.precision)),
         machine=machine_of(predictor),
@@ -154,10 +154,10 @@ def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], plan: Plan
     )
 
 
-def _beside_torchvision(loaded: LoadedModel, plan: Plan, images: Sequence[Path], rounds: int) -> Peer:
-    device = choose_device("auto")
-    theirs = torchvision_detector(loaded, plan).to(device)
-    return time_peer(Predictor(loaded, device, torch.float32), theirs, plan.layout, images, rounds)
+def _beside_torchvision(loaded: LoadedModel, ours: Predictor, plan: Plan, images: Sequence[Path], rounds: int) -> Peer:
+    """Ours as it is used against theirs as it comes: eager, in float32."""
+    theirs = torchvision_detector(loaded, plan).to(ours.device)
+    return time_peer(ours, theirs, plan.layout, images, rounds)
 
 
 def _name(precision: torch.dtype) -> str:

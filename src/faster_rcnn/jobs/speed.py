@@ -107,9 +107,11 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The same weights in torchvision's own detector; float32, eager, in turn with ours, from pixels to detections."""
+    """The same weights in torchvision's own detector, float32 and eager, in turn with ours: pixels to detections."""
 
     layout: str
+    precision: str
+    """Of ours."""
     ours: Spread
     theirs: Spread
     detections: tuple[int, int]
@@ -124,7 +126,7 @@ class Peer:
         """Times in seconds."""
         return {
             "layout": self.layout,
-            "precision": "float32",
+            "precision": {"ours": self.precision, "theirs": "float32"},
             "ours": self.ours.to_json(),
             "theirs": self.theirs.to_json(),
             "ratio": self.ratio,
@@ -134,8 +136,8 @@ class Peer:
     def __str__(self) -> str:
         found = "{:,} and {:,} detections".format(*self.detections)
         return (
-            f"ours takes {self.ratio:.2f} of the time of {self.layout} with the same weights, both in float32, pixels "
-            f"to detections: {self.ours} and {self.theirs}; {found}"
+            f"{1 / self.ratio:.2f} times as fast as {self.layout} with the same weights, ours in {self.precision}, "
+            f"theirs in float32, pixels to detections: {self.ours} and {self.theirs}; {found}"
         )
 
 

@@ -105,7 +105,13 @@ def time_peer(ours: Predictor, theirs: nn.Module, layout: str, images: Sequence[
             each, boxes = timed(partial(one, pixels), ours.device)
             seconds[index].append(each)
             counts[index] += 0 if number else len(boxes)
-    return Peer(layout, Spread.of(seconds[0]), Spread.of(seconds[1]), (counts[0], counts[1]))
+    return Peer(
+        layout,
+        str(ours.precision).removeprefix("torch."),
+        Spread.of(seconds[0]),
+        Spread.of(seconds[1]),
+        (counts[0], counts[1]),
+    )
 
 
 def peak_memory() -> int:
