@@ -170,7 +170,8 @@ class FasterRCNN(nn.Module):
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Every layer in the mode of inference, and afterwards in the mode that it was in before."""
     in_training = [layer for layer in model.modules() if layer.training]
-    model.eval()
+    if in_training:
+        model.eval()
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,7 +68,8 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
     take_proposals(second, pair.proposals, dataset.root, part, pair.fast)
     propose_with(first, pair.faster, folder / PROPOSED, dataset.root, [part])
     proposed = load_proposals(folder / PROPOSED)
-    times = _time_both(first, second, part, found, dataset.root, timing)
+    images = _readable(part, first.config, timing.images)
+    times = _time_both(first, second, images, found, dataset.root, timing.rounds)
     systems = [
         System(name, model, each, _median_count(file, part, dataset.root), recall_of(part, file, dataset.root), metrics)
         for name, model, each, file, metrics in (
@@ -75,8 +78,7 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
         )
     ]
     precision = str(first.precision).removeprefix("torch.")
-    timed = min(timing.images, len(part.records))
-    return Comparison(str(data), part.name, str(first.device), precision, timed, timing.rounds, *systems)
+    return Comparison(str(data), part.name, str(first.device), precision, len(images), timing.rounds, *systems)
 
 
 def searched(data: Path, config: Config, folder: Path) -> Path:
@@ -116,17 +118,20 @@ def _refuse_other_search(file: ProposalFile, config: Config) -> None:
 
 
 def _time_both(
-    first: Predictor, second: Predictor, part: Split, searched: ProposalFile, root: Path, timing: Timing
+    first: Predictor,
+    second: Predictor,
+    images: Sequence[tuple[ImageRecord, Tensor]],
+    searched: ProposalFile,
+    root: Path,
+    rounds: int,
 ) -> tuple[StageTimes, StageTimes]:
     """Medians over images and rounds, the two systems in turn; a first round, not counted, warms both up."""
     detector = second.config.detector
     search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
     faster: list[StageTimes] = []
     fast: list[StageTimes] = []
-    records = part.records[: timing.images]
-    work = [(number, record) for number in range(timing.rounds + 1) for record in records]
-    for number, record in counted(work, "images timed", len(work)):
-        pixels = _pixels(record, first.config)
+    work = [(number, *one) for number in range(rounds + 1) for one in images]
+    for number, record, pixels in counted(work, "images timed", len(work)):
         stored = best(searched.of(image_key(root, record.path), record.size), detector.outside_proposals)
         # Every new size has kernels chosen for it; that needs no search.
         propose = search if number else partial(_stored, stored)
@@ -142,11 +147,16 @@ def _stored(proposals: Proposals, _: Tensor) -> Proposals:
     return proposals
 
 
-def _pixels(record: ImageRecord, config: Config) -> Tensor:
-    try:
-        return read_image(record.path, config.data.max_pixels)[0]
-    except ImageError as error:
-        raise DatasetError(f"{error}; it cannot be timed. Mend or remove it", code="E105") from error
+def _readable(part: Split, config: Config, most: int) -> list[tuple[ImageRecord, Tensor]]:
+    """The first images of a split that can be decoded, and their pixels; the others are told when AP is measured."""
+    found: list[tuple[ImageRecord, Tensor]] = []
+    for record in part.records:
+        if len(found) < most:
+            with suppress(ImageError):
+                found.append((record, read_image(record.path, config.data.max_pixels)[0]))
+    if not found:
+        raise DatasetError(f"no image of {part.name} can be decoded, so there is nothing to time", code="E105")
+    return found
 
 
 def _medians(times: list[StageTimes]) -> StageTimes:
