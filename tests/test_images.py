@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from faster_rcnn import images
 from faster_rcnn.images import normalise, pad_to_batch, rescale_boxes, resize, size_of, target_size
 from faster_rcnn.structures import ImageSize
 from tiny import boxes_of, integer_boxes, random_image, tiny_model
@@ -100,6 +101,35 @@ def test_types_of_resized_images() -> None:
     assert resize(image, 32, 64, "plain", "down").dtype == torch.float32
     assert resize(image.float() / 255, 32, 64, "antialias", "down").dtype == torch.float32
     assert float(resize(image, 32, 64, "plain", "down").max()) <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50)])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_large_image_is_resized_in_bands_to_the_same_bits(
+    height: int, width: int, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shrunk in both directions, in one, and enlarged; 8-bit, averaged."""
+    image = random_image(height, width)
+    image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1) if channels_last else image
+    expected = resize(image, 64, 128, "antialias", "down")
+    monkeypatch.setattr(images, "LARGE", 0)
+    assert torch.equal(resize(image, 64, 128, "antialias", "down"), expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50), (64, 96)])
+def test_a_large_image_is_sampled_as_by_torch(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = random_image(height, width)
+    expected = resize(image, 64, 128, "plain", "down")
+    monkeypatch.setattr(images, "LARGE", 0)
+    assert_close(resize(image, 64, 128, "plain", "down"), expected, rtol=0, atol=1e-4)  # 1/39 of a step of 8 bits
+
+
+def test_a_large_image_is_prepared_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = tiny_model(image={"resize": "plain"}), random_image(300, 200)
+    expected = model.prepare(image)
+    monkeypatch.setattr(images, "LARGE", 0)
+    # A deviation of 0.225 divides the rounding.
+    assert_close(model.prepare(image), expected, rtol=0, atol=1e-4 / 0.2)
 
 
 def test_plain_is_bilinear_at_the_centres_of_pixels() -> None:

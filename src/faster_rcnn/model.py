@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from faster_rcnn.backbone.pyramid import Backbone
 from faster_rcnn.config import ImageConfig
-from faster_rcnn.images import normalise, pad_to_batch, rescale_boxes, rescale_proposals, resize, size_of
+from faster_rcnn.images import is_large, normalise, pad_to_batch, rescale_boxes, rescale_proposals, resize, size_of
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
@@ -159,9 +159,13 @@ class FasterRCNN(nn.Module):
         return pad_to_batch(normalised, self.multiple)
 
     def prepare(self, pixels: Tensor) -> Tensor:
-        """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used."""
+        """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used.
+
+        A large image is resized first in any case: the order changes the last bits only, and normalised it would be
+        four times as large.
+        """
         rule = self.image.short_side, self.image.long_side, self.image.resize, self.image.size_rounding
-        if self.image.resize == "plain":
+        if self.image.resize == "plain" and not is_large(pixels):
             return resize(normalise(pixels, self.image.mean, self.image.std), *rule)
         return normalise(resize(pixels, *rule), self.image.mean, self.image.std)
 

@@ -47,6 +47,12 @@ def stored_for(orientation: int) -> np.ndarray:
     }[orientation]
 
 
+def test_an_image_of_many_bands_is_put_together(tmp_path: Path) -> None:
+    """600 rows are two bands of 256 and one of 88."""
+    array = np.random.default_rng(0).integers(0, 256, (600, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(as_array(encoded(Image.fromarray(array), "PNG")), array)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_each_exif_orientation_becomes_upright(tmp_path: Path, orientation: int, kind: str) -> None:

@@ -36,6 +36,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TAIL = 4096
+_ROWS = 256
 # What Pillow's plugins raise on damaged files; a blind `except Exception` would also hide faults of ours.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
@@ -83,8 +84,7 @@ def read_image(source: Path | bytes, max_pixels: int) -> tuple[UInt8[Tensor, "3 
         upright = _UPRIGHT.get(_orientation(image))
         rgb = _to_rgb(image)
         rgb = rgb if upright is None else rgb.transpose(upright)
-        pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
-    return pixels, header.conversion
+        return _channels_first(rgb), header.conversion
 
 
 def is_whole(path: Path, max_pixels: int) -> bool:
@@ -194,7 +194,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode in ("P", "PA"):
         return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _channels_first(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
+    """Band by band: Pillow and numpy would copy all pixels three times more, 4 GB of a large image."""
+    pixels = torch.empty(3, image.height, image.width, dtype=torch.uint8)
+    for top in range(0, image.height, _ROWS):
+        bottom = min(top + _ROWS, image.height)
+        band = np.array(image.crop((0, top, image.width, bottom)))
+        pixels[:, top:bottom] = torch.from_numpy(band).permute(2, 0, 1)
+    return pixels
 
 
 def _decode_plain_jpeg(stream: io.BufferedIOBase) -> Tensor | None:

@@ -131,7 +131,8 @@ def _of_tensor(image: Tensor, name: str) -> Tensor:
     _refuse_empty(name, shape, image.numel())
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise _wrong_type(name, str(image.dtype).removeprefix("torch."))
-    return _eight_bits(image.detach().cpu(), name)
+    # A copy here, too; that of an array is one already.
+    return _eight_bits(image.detach().cpu().clone() if image.dtype == torch.uint8 else image.detach().cpu(), name)
 
 
 def _refuse_shape(name: str, what: str, dimensions: int, three_channels: bool, wanted: str, advice: str) -> None:
@@ -152,13 +153,13 @@ def _wrong_type(name: str, kind: str) -> ImageError:
 
 def _channels_first(image: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
     # A copy: arrays may be read-only, flipped (negative strides) or changed by their owner meanwhile.
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)).copy())
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
 
 
 def _eight_bits(image: Tensor, name: str) -> UInt8[Tensor, "3 height width"]:
     """Floats become 8-bit too: the same picture must give the same detections in whatever form it comes."""
     if image.dtype == torch.uint8:
-        return image.clone()
+        return image
     image = image.float()
     if not image.isfinite().all():
         raise ImageError(f"{name} holds numbers that are not finite (NaN or infinite)", code="E121")
