@@ -13,6 +13,7 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.inputs import KINDS, AnyImage
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_measure
 from faster_rcnn.jobs.train import train
 from faster_rcnn.model import FasterRCNN
@@ -119,21 +120,41 @@ class Detector:
     # A str or bytes is a Sequence too; the first signature that fits is taken, which is right.
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, images: AnyImage, conf: float = 0.5, max_det: int | None = None
+        self,
+        images: AnyImage,
+        conf: float = 0.5,
+        max_det: int | None = None,
+        tile: int | None = None,
+        overlap: float | None = None,
     ) -> Result: ...
 
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, images: Sequence[AnyImage], conf: float = 0.5, max_det: int | None = None
+        self,
+        images: Sequence[AnyImage],
+        conf: float = 0.5,
+        max_det: int | None = None,
+        tile: int | None = None,
+        overlap: float | None = None,
     ) -> list[Result]: ...
 
     @overload
     def predict(
-        self, images: Iterable[AnyImage], conf: float = 0.5, max_det: int | None = None
+        self,
+        images: Iterable[AnyImage],
+        conf: float = 0.5,
+        max_det: int | None = None,
+        tile: int | None = None,
+        overlap: float | None = None,
     ) -> Iterator[Result]: ...
 
     def predict(
-        self, images: AnyImage | Iterable[AnyImage], conf: float = 0.5, max_det: int | None = None
+        self,
+        images: AnyImage | Iterable[AnyImage],
+        conf: float = 0.5,
+        max_det: int | None = None,
+        tile: int | None = None,
+        overlap: float | None = None,
     ) -> Result | list[Result] | Iterator[Result]:
         """Find objects in one image, in a list of them, or in whatever an iterator gives.
 
@@ -142,30 +163,44 @@ class Detector:
                 width); arrays and tensors of 8 bits or of floats in 0..1. Or many of them: a list gives a list, any
                 other iterable is consumed one image ahead of the results that are taken.
             conf: lowest score that is reported; the detector itself reports nothing below its ``roi.score_floor``.
-            max_det: most detections of one image.
+            max_det: most detections of one image; with tiles the only limit, as the detector's own
+                ``roi.max_detections`` is then each tile's.
+            tile: look at larger images in square tiles of so many of their pixels, and once as a whole; each image is
+                then read when its turn comes.
+            overlap: share of a tile's side that its neighbour sees, too; 0.2 where not given. Objects smaller than the
+                overlap are whole in some tile.
 
         Raises:
             ImageError: an image cannot be used; says which and why.
-            OptionError: ``conf`` or ``max_det`` makes no sense.
+            OptionError: ``conf``, ``max_det``, ``tile`` or ``overlap`` makes no sense, or the detector, a Fast R-CNN,
+                cannot look at tiles.
         """
+        predictor = self._predictor.in_tiles(tiling_of(tile, overlap))
         if isinstance(images, KINDS):
-            return self._predictor.predict_one(images, conf, max_det)
-        results = self._predictor.stream(images, conf, max_det)
+            return predictor.predict_one(images, conf, max_det)
+        results = predictor.stream(images, conf, max_det)
         return list(results) if isinstance(images, list | tuple) else results
 
-    def evaluate(self, data: str | Path, split: str | None = None) -> Metrics:
+    def evaluate(
+        self, data: str | Path, split: str | None = None, tile: int | None = None, overlap: float | None = None
+    ) -> Metrics:
         """COCO's metrics on labelled images, as ``faster-rcnn evaluate`` gives them.
 
         Args:
             data: folder or file of labelled images.
             split: which part of them; test where there is one, else val.
+            tile: look at larger images in tiles, as ``predict`` does.
+            overlap: of tiles.
 
         Raises:
             DatasetError: the data cannot be used.
+            OptionError: ``tile`` or ``overlap`` makes no sense, or the detector cannot look at tiles.
             ModelFileError: the data has classes that the detector does not know.
         """
-        part = split_to_measure(Path(data), settings_for(Path(data), self.config.data), split)
-        return measure_detector(self._predictor, part, "the detector")
+        tiling = tiling_of(tile, overlap)
+        predictor = self._predictor.in_tiles(tiling)
+        part = split_to_measure(Path(data), settings_for(Path(data), self.config.data, tiling), split)
+        return measure_detector(predictor, part, "the detector")
 
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]

@@ -135,6 +135,9 @@ def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_huge_image_is_refused_without_naming_a_setting_of_training(tmp_path: Path) -> None:
-    message = r"E120 .*60x40 = 2,400 pixels, more than the limit of 100; make the image smaller first$"
+    message = (
+        r"E120 .*60x40 = 2,400 pixels, more than the limit of 100; look at it in tiles \(--tile 800, up to "
+        r"1,000,000,000 pixels\), or make the image smaller first$"
+    )
     with pytest.raises(ImageError, match=message):
         to_pixels(image_file(tmp_path / "a.png"), "image", 100)

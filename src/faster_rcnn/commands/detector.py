@@ -100,6 +100,8 @@ def evaluate(
     split: str | None = None,
     precision: Precision = "auto",
     proposals: Path | None = None,
+    tile: int | None = None,
+    overlap: float | None = None,
     json: JsonOut = None,
 ) -> int:
     """Measure a detector on labelled images: COCO's twelve numbers, and each class.
@@ -110,12 +112,16 @@ def evaluate(
         split: Which part of them; test where there is one, else val.
         precision: Of convolutions and matrix products.
         proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
+        tile: Look at larger images in square tiles of so many pixels, as `predict` does.
+        overlap: Share of a tile's side that its neighbour sees, too; 0.2 where not given.
         json: File for the numbers; - for standard output.
     """
     announce(f"evaluating {model} on {data}")
     from faster_rcnn.jobs import evaluate as job
 
-    return job.run(model, data, split=split, precision=precision, json=json, proposals=proposals)
+    return job.run(
+        model, data, split=split, precision=precision, json=json, proposals=proposals, tile=tile, overlap=overlap
+    )
 
 
 @app.command
@@ -126,6 +132,8 @@ def predict(
     *,
     conf: float = 0.5,
     max_det: int | None = None,
+    tile: int | None = None,
+    overlap: float | None = None,
     precision: Precision = "auto",
     proposals: Path | None = None,
     out: Path | None = None,
@@ -137,7 +145,10 @@ def predict(
         model: Model file, run folder or published name.
         source: Image files, folders or patterns such as 'photos/*.jpg'.
         conf: Lowest score that is reported.
-        max_det: Most detections of one image.
+        max_det: Most detections of one image; with --tile the only limit, as the model's own is then each tile's.
+        tile: Look at larger images in square tiles of so many of their pixels, and once as a whole.
+        overlap: Share of a tile's side that its neighbour sees, too; 0.2 where not given. Objects smaller than the
+            overlap are whole in some tile.
         precision: Of convolutions and matrix products.
         proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
         out: Folder for the pictures with their boxes.
@@ -147,5 +158,14 @@ def predict(
     from faster_rcnn.jobs import predict as job
 
     return job.run(
-        model, source, conf=conf, max_det=max_det, precision=precision, proposals=proposals, out=out, json=json
+        model,
+        source,
+        conf=conf,
+        max_det=max_det,
+        precision=precision,
+        proposals=proposals,
+        out=out,
+        json=json,
+        tile=tile,
+        overlap=overlap,
     )

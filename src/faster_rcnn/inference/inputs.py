@@ -19,6 +19,7 @@ from torch import Tensor
 
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.errors import ImageError
+from faster_rcnn.inference.tiles import MOST_PIXELS
 
 AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor
 """Path, encoded bytes, PIL image, RGB array (height, width, 3) or RGB tensor (3, height, width).
@@ -73,7 +74,10 @@ def _decoded(source: Path | bytes, max_pixels: int) -> Tensor:
         if error.code != "E120":
             raise
         # The limit comes from the model file here, so the setting that the reader of data sets names is no help.
-        raise ImageError(f"{_fault_alone(error)}; make the image smaller first", code="E120") from error
+        tiles = (
+            f"look at it in tiles (--tile 800, up to {MOST_PIXELS:,} pixels), or " if max_pixels < MOST_PIXELS else ""
+        )
+        raise ImageError(f"{_fault_alone(error)}; {tiles}make the image smaller first", code="E120") from error
 
 
 def _fault_alone(error: ImageError) -> str:

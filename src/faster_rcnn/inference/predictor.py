@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from jaxtyping import UInt8
@@ -15,7 +17,9 @@ from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.structures import Detections, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
@@ -71,6 +75,27 @@ class Predictor:
         if proposals is None and loaded.config.detector.kind == "fast-rcnn":
             self.proposals = self._search
         self.batch = batch or (BATCH_ON_GPU if device.type == "cuda" else 1)
+        self.tiling: Tiling | None = None
+
+    def in_tiles(self, tiling: Tiling | None) -> Predictor:
+        """This detector, at work on images in tiles; the weights are shared. Without a tiling it is this one itself.
+
+        Images are then read one by one, when their turn comes, and the detector's limit of detections is each tile's.
+
+        Raises:
+            OptionError: it takes proposals from outside, which are those of whole images (E125).
+        """
+        if tiling is None:
+            return self
+        if self.proposals is not None:
+            raise OptionError(
+                f"tile {tiling.side}: this detector looks at proposals from outside, which are made of a whole image; "
+                "leave the tiles out, or take a detector with a first stage of its own",
+                code="E125",
+            )
+        other = copy(self)
+        other.tiling = tiling
+        return other
 
     def predict_one(self, image: AnyImage, conf: float, most: int | None = None) -> Result:
         """What is in one image; raises like ``stream``."""
@@ -91,10 +116,15 @@ class Predictor:
             OptionError: a limit makes no sense.
         """
         refuse_limits(conf, most)
-        return (one.result for one in self._seen_or_raised(images, conf, most))
+        return self._results(images, conf, most)
 
     def outcomes(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Seen | ImageError]:
         """As ``stream``, but with the pixels, and an error in the place of each image that cannot be used."""
+        if self.tiling is not None:
+            # Nothing is read ahead, and nothing is held here while the next one is read: each may be a gigabyte.
+            for numbered in enumerate(images):
+                yield self._in_its_turn(numbered, conf, most)
+            return
         waiting: list[_Read] = []
         for one in done_ahead(enumerate(images), self._read, self.batch):
             if isinstance(one, _Read):
@@ -106,11 +136,17 @@ class Predictor:
                 yield one
         yield from self._look_at(waiting, conf, most)
 
-    def _seen_or_raised(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Seen]:
+    def _results(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Result]:
         for one in self.outcomes(images, conf, most):
             if isinstance(one, ImageError):
                 raise one
-            yield one
+            result = one.result
+            del one  # its pixels are not held while the next image is read
+            yield result
+
+    def _in_its_turn(self, numbered: tuple[int, AnyImage], conf: float, most: int | None) -> Seen | ImageError:
+        read = self._read(numbered)
+        return read if isinstance(read, ImageError) else next(self._look_at([read], conf, most))
 
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
         number, image = numbered
@@ -120,7 +156,8 @@ class Predictor:
             return error
 
     def _decoded(self, image: AnyImage, name: str) -> _Read:
-        pixels = to_pixels(image, name, self.config.data.max_pixels)
+        most_pixels = self.config.data.max_pixels
+        pixels = to_pixels(image, name, most_pixels if self.tiling is None else max(most_pixels, MOST_PIXELS))
         return _Read(image, pixels, self.proposals(image, pixels) if self.proposals else None)
 
     def _search(self, image: AnyImage, pixels: Tensor) -> Proposals:
@@ -130,13 +167,36 @@ class Predictor:
     def _look_at(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen]:
         if not group:
             return
-        with torch.inference_mode(), computing_in(self.precision, self.device):
-            given = [one.proposals.to(self.device) for one in group if one.proposals is not None]
-            found = self.network.detect([one.pixels.to(self.device) for one in group], given or None)
+        if self.tiling is None:
+            given = [one.proposals for one in group if one.proposals is not None]
+            found = self._detect([one.pixels for one in group], given)
+        else:
+            found = [self._detect_in_tiles(one.pixels, conf, self.tiling) for one in group]
         for one, detections in zip(group, found, strict=True):
-            kept = _ordinary(detections).above(conf, most)
+            kept = detections.above(conf, most)
             result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)
             yield Seen(result, one.pixels)
+
+    def _detect(self, images: Sequence[Tensor], proposals: Sequence[Proposals] = ()) -> list[Detections]:
+        with torch.inference_mode(), computing_in(self.precision, self.device):
+            given = [each.to(self.device) for each in proposals]
+            found = self.network.detect([each.to(self.device) for each in images], given or None)
+        return [_ordinary(each) for each in found]
+
+    def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:
+        """Merged; only what is at least ``conf`` takes part, so that nothing goes for something that is not told."""
+        size = size_of(pixels)
+        if tiling.fits(size):
+            return self._detect([pixels])[0]
+        everything = Tile(0, 0, size.width, size.height)
+        parts = [(everything, self._detect([pixels])[0].above(conf))]
+        tiles = tiling.tiles(size)
+        while group := list(islice(tiles, self.batch)):
+            for tile, found in zip(group, self._detect([tile.of(pixels) for tile in group]), strict=True):
+                boxes = found.boxes + found.boxes.new_tensor([tile.x1, tile.y1, tile.x1, tile.y1])
+                parts.append((tile, Detections(boxes, found.scores, found.labels).above(conf)))
+        stage = self.config.rpn if self.config.detector.kind == "rpn" else self.config.roi
+        return merge(parts, size, stage.nms_iou)
 
 
 def refuse_limits(conf: float, most: int | None) -> None:

@@ -9,36 +9,51 @@ from faster_rcnn.config import DataConfig
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import is_results_file, read_results
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
 from faster_rcnn.jobs.outside import of_split, proposals_by_path
-from faster_rcnn.jobs.predict import load_predictor, refuse_without_second_stage
+from faster_rcnn.jobs.predict import load_predictor, refuse_without_second_stage, say_tiles
 from faster_rcnn.jobs.translation import Translation
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Detections
 
 
 def run(
-    model: str, data: Path, *, split: str | None, precision: str, json: str | None, proposals: Path | None = None
+    model: str,
+    data: Path,
+    *,
+    split: str | None,
+    precision: str,
+    json: str | None,
+    proposals: Path | None = None,
+    tile: int | None = None,
+    overlap: float | None = None,
 ) -> int:
     """Measure, and print a table, or with ``--json -`` nothing but the numbers."""
     refuse_folder("--json", json)
+    tiling = tiling_of(tile, overlap)
     if is_results_file(Path(model)):
         if precision != "auto":
             warn(f"--precision {precision} changes nothing: {model} holds finished detections")
         if proposals is not None:
             warn(f"--proposals {proposals} changes nothing: {model} holds finished detections")
+        if tiling is not None:
+            warn(f"--tile {tile} changes nothing: {model} holds finished detections")
         part = split_to_measure(data, DataConfig(), split)
         metrics = _measure_results(Path(model), part)
     else:
-        predictor = load_predictor(model, precision)
-        dataset = load_dataset(data, settings_for(data, predictor.config.data))
+        if proposals is not None and tiling is not None:
+            raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
+        predictor = load_predictor(model, precision).in_tiles(tiling)
+        say_tiles(predictor)
+        dataset = load_dataset(data, settings_for(data, predictor.config.data, tiling))
         part = _told(dataset.split(split))
         if proposals is not None:
             take_proposals(predictor, proposals, dataset.root, part, model)
@@ -84,15 +99,17 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     return measure_split(split, found)
 
 
-def settings_for(data: Path, trained_on: DataConfig) -> DataConfig:
+def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = None) -> DataConfig:
     """How to read ``data`` for a detector: as its training data were read.
 
-    Parts that were named by hand count only where they lie below ``data``: other data has its own.
+    Parts that were named by hand count only where they lie below ``data``: other data has its own. Images that are
+    looked at in tiles may be larger than those of training.
     """
     root = (data if data.is_dir() else data.parent).resolve()
     named = {name: getattr(trained_on, name) for name in ("train", "val", "test", "images")}
     elsewhere = {name: None for name, value in named.items() if value is not None and not _is_below(root, value)}
-    return trained_on.model_copy(update=elsewhere)
+    most_pixels = trained_on.max_pixels if tiling is None else max(trained_on.max_pixels, MOST_PIXELS)
+    return trained_on.model_copy(update={**elsewhere, "max_pixels": most_pixels})
 
 
 def _is_below(root: Path, value: str) -> bool:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from faster_rcnn.devices import choose_device, choose_precision
 from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.images import target_size
 from faster_rcnn.inference.predictor import Predictor, Seen, refuse_limits
 from faster_rcnn.inference.sources import Survey, images_of, survey
+from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.outputs import json_lines, refuse_file, refuse_folder
 from faster_rcnn.jobs.outside import proposals_by_name
 from faster_rcnn.jobs.pictures import PictureFolder, free_folder
 from faster_rcnn.proposals.file import load_proposals
+from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.published import resolve_model
 
 
@@ -39,9 +42,12 @@ def run(
     out: Path | None,
     json: str | None,
     proposals: Path | None = None,
+    tile: int | None = None,
+    overlap: float | None = None,
 ) -> int:
     """Look at all images; returns 2 if one of them, or a whole source, could not be used, else 0."""
     refuse_limits(conf, max_det)
+    tiling = tiling_of(tile, overlap)
     refuse_folder("--json", json)
     refuse_file("--out", out)
     found = _survey(sources)
@@ -51,7 +57,9 @@ def run(
         file = load_proposals(proposals)
         predictor.proposals = proposals_by_name(file, predictor.config.detector.outside_proposals)
         say(f"proposals of {file.method} from {proposals}")
+    predictor = predictor.in_tiles(tiling)
     _say_limits(predictor, conf, max_det)
+    say_tiles(predictor)
     folder = free_folder() if out is None and json is None else out
     pictures = None if folder is None else PictureFolder(folder, found.folders)
     tally, start = _Tally(), time.monotonic()
@@ -95,7 +103,20 @@ def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
     if conf < floor:
         say(f"--conf {conf:g}: the model reports nothing below a score of {floor:g}, so neither is it here")
     if max_det is not None and max_det > most:
-        say(f"--max-det {max_det}: the model reports at most {most} detections of an image")
+        part = "an image" if predictor.tiling is None else "a tile"
+        say(f"--max-det {max_det}: the model reports at most {most} detections of {part}")
+
+
+def say_tiles(predictor: Predictor) -> None:
+    """A line about the tiles, where there are some, and the size at which the detector sees them."""
+    if predictor.tiling is None:
+        return
+    image, side = predictor.config.image, predictor.tiling.side
+    seen = target_size(ImageSize(side, side), image.short_side, image.long_side, image.size_rounding)
+    say(
+        f"tiles of {side}x{side} pixels that share {predictor.tiling.overlap:g} of their side, each seen at "
+        f"{seen.width}x{seen.height}; a larger image is seen as a whole, too"
+    )
 
 
 def _record(

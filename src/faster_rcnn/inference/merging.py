@@ -1,0 +1,161 @@
+"""From what was found in overlapping parts of an image to one list.
+
+Parts are the tiles and the whole image. The rule, in this order:
+
+1. A detection is *cut* where it comes near a border of its part that is none of the image. Others are *whole*. An
+   object whose sides are shorter than the overlap, less twice what counts as near, is whole in some tile; in the whole
+   image all are.
+2. A cut detection goes where a whole one of its class covers most of it. The whole one must be at least half as sure:
+   a bad guess at something large must not wipe out what lies in it.
+3. Cut detections of one class that are left, are of two parts, and agree about what both parts see, are pieces of one
+   object that no part shows whole: the smallest box around them takes their place, with the best of their scores.
+4. Of what is left, doubles of a class go by non-maximum suppression, as in a single image.
+
+So nothing is dropped but for something that stays or that itself met something better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from faster_rcnn.inference.tiles import Tile
+from faster_rcnn.ops.boxes import area, covered
+from faster_rcnn.ops.nms import nms_per_group
+from faster_rcnn.structures import Detections, ImageSize
+
+NEAR = 0.01
+"""Share of the part's side, at least a pixel. Boxes of cut objects end at the border, give or take some pixels."""
+COVERED = 0.7
+"""Share of a cut detection. The whole box is often the coarser one, so all of it would be too much to ask."""
+AS_SURE = 0.5
+"""Share of the cut detection's score."""
+AGREES = 0.5
+"""IoU within what two parts share, as in suppression of detections."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Detections of many parts in one list, in pixels of the image."""
+
+    boxes: Float[Tensor, "found 4"]
+    scores: Float[Tensor, " found"]
+    labels: Int[Tensor, " found"]
+    part: Int[Tensor, " found"]
+    """Index of the part that each was found in."""
+
+    def only(self, chosen: Tensor) -> _Found:
+        return _Found(self.boxes[chosen], self.scores[chosen], self.labels[chosen], self.part[chosen])
+
+
+def merge(parts: Sequence[tuple[Tile, Detections]], size: ImageSize, nms_iou: float) -> Detections:
+    """One list, best first, of what was found in the parts of an image; see the rule above.
+
+    Args:
+        parts: at least one: where each lies, and its detections in pixels of the image, on the CPU; the whole image is
+            one of them.
+        size: of the image.
+        nms_iou: of two detections of one class more similar than this, the worse one goes.
+    """
+    places = torch.tensor([tile for tile, _ in parts], dtype=torch.float32)
+    found = _together([each for _, each in parts])
+    cut = _is_cut(found.boxes, places[found.part], size)
+    whole, pieces = found.only(~cut), found.only(cut)
+    pieces = pieces.only(~_is_covered(pieces, whole, places))
+    joined = _joined(pieces, places)
+    boxes = torch.cat((whole.boxes, joined.boxes))
+    scores = torch.cat((whole.scores, joined.scores))
+    labels = torch.cat((whole.labels, joined.labels))
+    kept = nms_per_group(boxes, scores, labels, nms_iou)
+    return Detections(boxes[kept], scores[kept], labels[kept])
+
+
+def _together(parts: Sequence[Detections]) -> _Found:
+    counts = torch.tensor([len(each) for each in parts])
+    return _Found(
+        torch.cat([each.boxes for each in parts]),
+        torch.cat([each.scores for each in parts]),
+        torch.cat([each.labels for each in parts]),
+        torch.arange(len(parts)).repeat_interleave(counts),
+    )
+
+
+def _is_cut(
+    boxes: Float[Tensor, "found 4"], places: Float[Tensor, "found 4"], size: ImageSize
+) -> Bool[Tensor, " found"]:
+    """Which detections come near a border of their part that is inside the image."""
+    near = ((places[:, 2:] - places[:, :2]) * NEAR).clamp(min=1)
+    ends = places.new_tensor([size.width, size.height])
+    at_start = (places[:, :2] > 0) & (boxes[:, :2] - places[:, :2] <= near)
+    at_end = (places[:, 2:] < ends) & (places[:, 2:] - boxes[:, 2:] <= near)
+    return (at_start | at_end).any(dim=1)
+
+
+def _is_covered(pieces: _Found, whole: _Found, places: Float[Tensor, "parts 4"]) -> Bool[Tensor, " pieces"]:
+    """Which pieces are part of a whole detection; part by part, as all pairs of a large image would fill the memory."""
+    result = torch.zeros(len(pieces.part), dtype=torch.bool)
+    for part in pieces.part.unique().tolist():
+        mine = torch.nonzero(pieces.part == part).flatten()
+        own, others = pieces.only(mine), whole.only(_meets(whole.boxes, places[part]))
+        fits = covered(own.boxes, others.boxes) >= COVERED
+        fits &= own.labels[:, None] == others.labels
+        fits &= others.scores >= AS_SURE * own.scores[:, None]
+        result[mine] = fits.any(dim=1)
+    return result
+
+
+def _joined(pieces: _Found, places: Float[Tensor, "parts 4"]) -> _Found:
+    """Pieces of one object become one, in the place of the first."""
+    object_of = _connected(len(pieces.part), _same_objects(pieces, places))
+    first, index = object_of.unique(return_inverse=True)
+    rows = index[:, None].expand(-1, 2)
+    start = pieces.boxes[first, :2].scatter_reduce(0, rows, pieces.boxes[:, :2], "amin")
+    end = pieces.boxes[first, 2:].scatter_reduce(0, rows, pieces.boxes[:, 2:], "amax")
+    scores = pieces.scores[first].scatter_reduce(0, index, pieces.scores, "amax")
+    return _Found(torch.cat((start, end), dim=1), scores, pieces.labels[first], pieces.part[first])
+
+
+def _same_objects(pieces: _Found, places: Float[Tensor, "parts 4"]) -> Int[Tensor, "pairs 2"]:
+    """Pairs of pieces of one class, found in two parts, that agree where both parts see."""
+    pairs = [torch.zeros(0, 2, dtype=torch.int64)]
+    for part in pieces.part.unique().tolist():
+        mine = torch.nonzero(pieces.part == part).flatten()
+        others = torch.nonzero((pieces.part > part) & _meets(pieces.boxes, places[part])).flatten()
+        one, other = torch.nonzero(pieces.labels[mine][:, None] == pieces.labels[others], as_tuple=True)
+        pair = torch.stack((mine[one], others[other]), dim=1)
+        seen_by_both = _shared(places[part].expand(len(pair), 4), places[pieces.part[pair[:, 1]]])
+        a, b = (_shared(pieces.boxes[pair[:, side]], seen_by_both) for side in (0, 1))
+        pairs.append(pair[_iou_of_pairs(a, b) >= AGREES])
+    return torch.cat(pairs)
+
+
+def _connected(count: int, pairs: Int[Tensor, "pairs 2"]) -> Int[Tensor, " count"]:
+    """For each of ``count`` things the lowest one that it is tied to, by any number of pairs."""
+    lowest = torch.arange(count)
+    while len(pairs):
+        least = lowest[pairs].amin(dim=1)
+        lower = lowest.scatter_reduce(0, pairs.flatten(), least.repeat_interleave(2), "amin")
+        if torch.equal(lower, lowest):
+            break
+        lowest = lower
+    return lowest
+
+
+def _meets(boxes: Float[Tensor, "boxes 4"], place: Float[Tensor, " corners"]) -> Bool[Tensor, " boxes"]:
+    """Which boxes have a part of the area in common with a place."""
+    return ((boxes[:, :2] < place[2:]) & (boxes[:, 2:] > place[:2])).all(dim=1)
+
+
+def _shared(a: Float[Tensor, "pairs 4"], b: Float[Tensor, "pairs 4"]) -> Float[Tensor, "pairs 4"]:
+    """What each box has in common with its partner; turned inside out where that is nothing."""
+    return torch.cat((torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])), dim=1)
+
+
+def _iou_of_pairs(a: Float[Tensor, "pairs 4"], b: Float[Tensor, "pairs 4"]) -> Float[Tensor, " pairs"]:
+    """Of each box with its partner; 0 where both are empty."""
+    both = area(_shared(a, b))
+    return both / (area(a) + area(b) - both).clamp(min=torch.finfo(both.dtype).tiny)

@@ -1,0 +1,94 @@
+"""Large images in overlapping square tiles, so that small objects keep their pixels when the detector resizes.
+
+A tile is a part of the original image. The detector looks at each one as at an image of its own, and once at the whole
+image, for objects that are larger than a tile. What it finds is merged once (``merging.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.structures import ImageSize
+
+DEFAULT_OVERLAP = 0.2
+
+MOST_PIXELS = 10**9
+"""Of an image that is looked at in tiles; larger ones are refused.
+
+``data.max_pixels``, 0.18 thousand million, is there for files that claim a size which nobody expects. Who asks for
+tiles expects a large image. This one is 3 GB, and guards against absurd claims only.
+"""
+
+
+class Tile(NamedTuple):
+    """A part of an image, in whole pixels of it; ``x2`` and ``y2`` are the first ones behind it."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    def of(self, pixels: UInt8[Tensor, "3 height width"]) -> UInt8[Tensor, "3 tile_height tile_width"]:
+        """Its pixels, which are not copied."""
+        return pixels[:, self.y1 : self.y2, self.x1 : self.x2]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How images are cut; made by ``tiling_of``, which checks the numbers."""
+
+    side: int
+    """Of a tile, in pixels of the original image."""
+    overlap: float
+    """Of neighbouring tiles, as a share of the side, 0 to below 1."""
+
+    def fits(self, size: ImageSize) -> bool:
+        """Whether an image is no larger than a tile, so that there is nothing to cut."""
+        return max(size) <= self.side
+
+    def tiles(self, size: ImageSize) -> Iterator[Tile]:
+        """All tiles of an image, row by row; they lie inside it and cover it.
+
+        >>> list(Tiling(side=10, overlap=0.2).tiles(ImageSize(height=10, width=20)))
+        [Tile(x1=0, y1=0, x2=10, y2=10), Tile(x1=8, y1=0, x2=18, y2=10), Tile(x1=10, y1=0, x2=20, y2=10)]
+        """
+        for y, x in product(self.starts(size.height), self.starts(size.width)):
+            yield Tile(x, y, min(x + self.side, size.width), min(y + self.side, size.height))
+
+    def starts(self, length: int) -> list[int]:
+        """First pixels of the tiles along a side of the image; the last tile is moved inwards to have its full size.
+
+        >>> Tiling(side=800, overlap=0.2).starts(2000)  # 160 pixels are shared: a tile every 640
+        [0, 640, 1200]
+        """
+        last = max(0, length - self.side)
+        step = max(1, self.side - round(self.overlap * self.side))
+        return [*range(0, last, step), last]
+
+
+def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:
+    """How to cut, from what a user gives; none where no tile is given, and a fifth of overlap unless it is.
+
+    Raises:
+        OptionError: a number makes no sense, or there is an overlap without a tile (E125).
+    """
+    if tile is None and overlap is not None:
+        raise OptionError(
+            f"overlap {overlap:g} is of tiles, and there are none; say how large they are: --tile 800", code="E125"
+        )
+    if tile is None:
+        return None
+    if not tile >= 1 or tile % 1:
+        raise OptionError(f"tile {tile:g}: the side of a tile is a whole number of pixels, such as 800", code="E125")
+    overlap = DEFAULT_OVERLAP if overlap is None else overlap
+    if not 0 <= overlap < 1:
+        hint = f"; {overlap:g} % is {overlap / 100:g}" if 1 < overlap < 100 else ""
+        raise OptionError(f"overlap {overlap:g}: it is a share of the tile, 0 or more and below 1{hint}", code="E125")
+    return Tiling(int(tile), overlap)
