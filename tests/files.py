@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ def loaded_model(classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> Loa
     """A detector of random weights that finds something in every image."""
     model = decided_model(len(classes), **sections)
     return LoadedModel(model, tiny_config(**sections), classes)
+
+
+def with_limit(loaded: LoadedModel, pixels: int) -> LoadedModel:
+    """The same detector, which refuses images of more pixels."""
+    data = loaded.config.data.model_copy(update={"max_pixels": pixels})
+    return replace(loaded, config=loaded.config.model_copy(update={"data": data}))
 
 
 def model_file(path: Path, classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> Path:

@@ -123,9 +123,10 @@ def test_train_leaves_what_is_not_given_to_the_settings(fake_job: Fake) -> None:
 
 def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     call = fake_job("evaluate")
-    assert run("evaluate m cells --split val --precision float32 --json - --proposals p") == 0
+    assert run("evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3") == 0
     assert call == {
         "args": ("m", Path("cells")), "split": "val", "precision": "float32", "json": "-", "proposals": Path("p"),
+        "tile": 640, "overlap": 0.3,
     }  # fmt: skip
     call = fake_job("proposals")
     assert run("proposals cells --method rpn --model m --out p") == 0
@@ -143,10 +144,10 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         "args": (Path("cells"), [Path("p"), Path("q"), Path("r")]), "split": "val", "plot": Path("f.svg"), "json": "-",
     }  # fmt: skip
     call = fake_job("predict")
-    assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x") == 0
+    assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x --tile 800") == 0
     assert call == {
         "args": ("m", ["a.jpg", "b/", "c.png"]), "conf": 0.25, "max_det": 9, "precision": "auto", "out": Path("o"),
-        "json": "x", "proposals": None,
+        "json": "x", "proposals": None, "tile": 800, "overlap": None,
     }  # fmt: skip
     call = fake_job("import_weights")
     assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0

@@ -45,6 +45,17 @@ def test_a_list_gives_a_list_and_an_iterator_stays_lazy(detector: Detector) -> N
     assert detector.predict([]) == []
 
 
+def test_tiles(detector: Detector) -> None:
+    image = rgb(70, 90)
+    usual, tiled = detector.predict(image, conf=0.0), detector.predict(image, conf=0.0, tile=40, overlap=0.25)
+    assert len(tiled) > len(usual)
+    [listed] = detector.predict([image], conf=0.0, tile=40, overlap=0.25)
+    assert torch.equal(listed.boxes, tiled.boxes)
+    assert torch.equal(detector.predict(image, conf=0.0, tile=90).boxes, usual.boxes)
+    with pytest.raises(OptionError, match=r"E125 overlap 0\.5 is of tiles, and there are none"):
+        detector.predict(image, overlap=0.5)
+
+
 def test_what_a_detector_knows(detector: Detector) -> None:
     assert isinstance(detector.model, FasterRCNN)
     assert detector.classes == CLASSES
@@ -76,6 +87,9 @@ def test_evaluate_gives_metrics(detector: Detector, tmp_path: Path) -> None:
     metrics = detector.evaluate(data, split="test")
     assert (metrics.images, metrics.truths) == (2, 1)
     assert detector.evaluate(str(data)).to_json("test") == metrics.to_json("test")
+    assert detector.evaluate(data, tile=60).to_json("test") == metrics.to_json("test")  # all of them fit into a tile
+    with pytest.raises(OptionError, match="E125 tile 0"):
+        detector.evaluate(data, tile=0)
 
 
 def test_train_does_what_the_command_does(tmp_path: Path) -> None:

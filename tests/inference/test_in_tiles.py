@@ -8,7 +8,6 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from faster_rcnn.building import build_model
-from faster_rcnn.config import Config
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import to_pixels
@@ -27,7 +25,7 @@ from faster_rcnn.inference.predictor import Predictor, Seen
 from faster_rcnn.inference.tiles import Tile, Tiling
 from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.weights.model_file import LoadedModel
-from files import image_file, loaded_model, rgb
+from files import image_file, loaded_model, rgb, with_limit
 from tiny import assert_equal_detections, random_image, tiny_config
 
 CPU = torch.device("cpu")
@@ -150,12 +148,6 @@ def test_a_detector_with_proposals_from_outside_is_refused() -> None:
         Predictor(of_kind("fast-rcnn"), CPU, torch.float32).in_tiles(TILING)
 
 
-def with_limit(loaded: LoadedModel, pixels: int) -> LoadedModel:
-    config: Config = loaded.config
-    limited = config.model_copy(update={"data": config.data.model_copy(update={"max_pixels": pixels})})
-    return replace(loaded, config=limited)
-
-
 def test_tiles_lift_the_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(with_limit(loaded_model(), 1000), CPU, torch.float32)
     path = image_file(tmp_path / "large.png", 80, 90)
@@ -216,5 +208,6 @@ def test_memory_grows_by_the_bytes_of_the_image_alone(resize: str, tmp_path: Pat
         return int(size)
 
     grown, image = peak(8000) - peak(5000), 3 * (8000**2 - 5000**2)
-    # 117 MB, and the file's own bytes. A copy of all pixels, be it of bytes, would be as much again.
-    assert 0.8 * image < grown < 1.25 * image
+    # 117 MB, give or take 24 MB by which two equal runs differ. A copy of all pixels, be it of bytes, would be as much
+    # again.
+    assert 0.7 * image < grown < 1.4 * image

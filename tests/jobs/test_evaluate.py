@@ -15,9 +15,11 @@ from faster_rcnn.errors import DatasetError, ImageError, ModelFileError, OptionE
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.jobs import evaluate, predict
 from faster_rcnn.structures import ClassMap, ImageSize
-from files import coco_folder, loaded_model, model_file
+from faster_rcnn.weights.model_file import save_model
+from files import coco_folder, loaded_model, model_file, with_limit
 
 BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)], [(2, 20.25, 10.5, 30.125, 25.0)], []]
 """Of three images: a cat and a dog, a cow, nothing."""
@@ -214,11 +216,34 @@ def test_options_that_change_nothing_for_finished_detections_are_told(
 ) -> None:
     results = tmp_path / "results.json"
     results.write_text("[]")
-    evaluate.run(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p")
+    evaluate.run(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p", tile=9)
     out, err = capsys.readouterr()
     assert json.loads(out)["AP"] == 0.0
     assert "warning: --precision bfloat16 changes nothing" in err
     assert f"warning: --proposals {tmp_path / 'p'} changes nothing" in err
+    assert "warning: --tile 9 changes nothing" in err
+
+
+def test_images_are_measured_in_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The truth is what is found in tiles, so that it is found again, and is not found without them."""
+    data = coco_folder(tmp_path / "data", [[]])
+    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32).in_tiles(Tiling(30, 0.2))
+    coco_folder(data, [near(predictor.predict_one(data / "images" / "1.png", conf=0.0))])
+    # The images, 60 x 40, are larger than training's limit, which is not that of tiles.
+    loaded, file = with_limit(loaded_model(), 2000), tmp_path / "m.safetensors"
+    save_model(file, loaded.model, loaded.config, loaded.classes)
+    assert numbers(str(file), data, tmp_path)["images"] == 0
+    in_tiles = numbers(str(file), data, tmp_path, tile=30)
+    assert "tiles of 30x30 pixels that share 0.2 of their side" in capsys.readouterr().err
+    as_a_whole = numbers(str(model_file(tmp_path / "n.safetensors")), data, tmp_path)
+    assert in_tiles["AP50"] > as_a_whole["AP50"]
+
+
+def test_tiles_and_proposals_of_whole_images_exclude_each_other(model: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"E125 --tile 30: the proposals of .* are of whole images"):
+        numbers(model, data, tmp_path, tile=30, proposals=tmp_path / "p")
+    with pytest.raises(OptionError, match="E125 tile 0"):
+        numbers("no model", data, tmp_path, tile=0)
 
 
 def test_a_folder_as_json_file_is_refused_first(tmp_path: Path) -> None:

@@ -185,6 +185,26 @@ def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys:
     assert min(scores) >= 0.05
 
 
+def test_tiles_are_told_and_find_more(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(model_file(tmp_path / "m.safetensors", roi={"max_detections": 8}))
+    assert run(model, "photos/a.png", json="-", max_det=20, tile=30) == 0
+    out, err = capsys.readouterr()
+    assert "tiles of 30x30 pixels that share 0.2 of their side, each seen at 64x64; a larger image is seen as a" in err
+    assert "--max-det 20: the model reports at most 8 detections of a tile" in err
+    assert 8 < len(json.loads(out)["detections"]) <= 20
+    assert run(model, "photos", tile=30, overlap=0.5) == 0
+    assert files_below("predictions") == ["a.png", "b.jpg", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"tile": 0}, "E125 tile 0"), ({"overlap": 0.2}, "E125 .* there are none"),
+                             ({"tile": 800, "overlap": 20}, "20 % is 0.2")]
+)  # fmt: skip
+def test_tiles_without_sense_are_refused_before_the_work(photos: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        run("no model", "photos", **options)
+
+
 def test_a_reader_who_goes_away_ends_the_work(model: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command turns this into a quiet exit."""
 
