@@ -1,4 +1,4 @@
-"""Time and peak memory of prediction in tiles, against the side of the image: `tiles.py MODEL --sides 2000 4000 8000`.
+"""Time and peak memory of prediction in tiles, against the side of the image: `tiles.py --model MODEL`.
 
 Each image is a JPEG of noise in blocks, looked at in a process of its own. Memory beside the pixels should be the same
 in every line. An image of 20,000 pixels has 1.2 GB of them.
@@ -46,7 +46,7 @@ def peak_bytes() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="model file, run folder or published name")
+    parser.add_argument("--model", required=True, help="model file, run folder or published name")
     parser.add_argument("--sides", type=int, nargs="+", default=[2000, 4000, 8000], help="of the images; 20000 works")
     parser.add_argument("--tile", type=int, default=800)
     parser.add_argument("--overlap", type=float, default=0.2)
@@ -67,7 +67,16 @@ def print_line(options: argparse.Namespace, side: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.jpg"
         make_image(path, side)
-        command = [sys.executable, __file__, options.model, "--image", str(path), "--tile", str(options.tile)]
+        command = [
+            sys.executable,
+            __file__,
+            "--model",
+            options.model,
+            "--image",
+            str(path),
+            "--tile",
+            str(options.tile),
+        ]
         command += ["--overlap", str(options.overlap)]
         found = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak, detections = found.stdout.split()

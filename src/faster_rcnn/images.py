@@ -90,7 +90,7 @@ def _interpolated(pixels: Tensor, target: ImageSize, antialias: bool) -> Tensor:
 def _averaged_in_bands(pixels: UInt8[Tensor, "3 height width"], target: ImageSize) -> UInt8[Tensor, "3 _ _"]:
     """The same bits as at once: torch, too, makes rows narrower first, rounds to 8 bits, and then makes columns lower.
 
-    torch makes a copy of four bytes a pixel of whatever it is given, here of a band.
+    Of an image that is stored channel by channel torch makes a copy of four bytes a pixel, here of a band.
     """
     bands = (_interpolated(band, ImageSize(band.shape[1], target.width), True) for band in pixels.split(ROWS, dim=1))
     return _interpolated(torch.cat(list(bands), dim=1), target, antialias=True)

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.jobs import predict
 from files import image_file, model_file
 
@@ -194,6 +197,22 @@ def test_tiles_are_told_and_find_more(photos: Path, tmp_path: Path, capsys: pyte
     assert 8 < len(json.loads(out)["detections"]) <= 20
     assert run(model, "photos", tile=30, overlap=0.5) == 0
     assert files_below("predictions") == ["a.png", "b.jpg", "c.png"]
+
+
+def test_with_tiles_one_image_is_held_at_a_time(model: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
+    most = 0
+
+    def counting(*arguments: Any) -> Tensor:
+        nonlocal most
+        pixels = to_pixels(*arguments)
+        alive.add(pixels)
+        most = max(most, len(alive))
+        return pixels
+
+    monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", counting)
+    assert run(model, "photos", tile=30) == 0
+    assert most == 1
 
 
 @pytest.mark.parametrize(

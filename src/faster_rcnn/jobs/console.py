@@ -63,6 +63,7 @@ def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[It
     with progress(label, total) as meter:
         for item in items:
             yield item
+            del item  # not held while the next one is made: it may be an image of a gigabyte
             meter.advance()
 
 

@@ -68,6 +68,7 @@ def run(
         outcomes = predictor.outcomes(images_of(sources), conf, max_det)
         for one in counted(outcomes, "images", found.images):
             _record(one, write, pictures, tally)
+            del one  # its pixels are not held while the next image is read
     _say_summary(tally, time.monotonic() - start, folder, json)
     return 2 if tally.unreadable or found.unmatched else 0
 
