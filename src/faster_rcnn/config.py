@@ -203,6 +203,8 @@ class DataConfig(Section):
     """The same for testing."""
     images: str | None = None
     """Folder that image names are relative to."""
+    proposals: str | None = None
+    """File of proposals that a second stage alone is trained on (``--proposals``)."""
     voc_offset: int = 1
     """Number of VOC XML's first pixel; 0 for files that count from 0."""
     max_pixels: PositiveInt = 178_956_970

@@ -129,6 +129,7 @@ def test_e125_in_a_file_names_its_line(written: Written, text: str, message: str
         ("training.scale_jitter=[1, .inf]", "not a finite number"),
         ("training.scale_jitter=[2, 1]", "the first training.scale_jitter 2.0 exceeds the second 1.0"),
         ("rpn.negative_iou=0.8", "rpn.negative_iou 0.8 exceeds rpn.positive_iou 0.7"),
+        ("roi.negative_iou_from=0.6", "roi.negative_iou_from 0.6 exceeds roi.negative_iou 0.5"),
         ("training.lr.x=1", "there is no setting 'training.lr.x'; `faster-rcnn config` prints all settings"),
         ("preset=base", "the preset is chosen by --model base"),
     ],

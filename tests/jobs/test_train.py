@@ -13,6 +13,8 @@ import yaml
 from safetensors.torch import load_file
 
 from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
+from faster_rcnn.jobs import proposals
+from faster_rcnn.proposals.file import load_proposals
 from made_data import make_squares, train_with, training_config
 
 
@@ -125,3 +127,46 @@ def test_an_interruption_saves_and_says_how_to_go_on(
     again.kill()
     again.communicate()
     assert f"after step {steps}" in line
+
+
+ALTERNATING = "training.scheme=alternating"
+
+
+def test_alternating_training_needs_both_stages(squares: Path, config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for kind in ("rpn", "fast-rcnn"):
+        with pytest.raises(OptionError, match=rf"detector\.kind={kind} has one: leave out the scheme"):
+            train_with(squares, config=config, out=out, settings=[ALTERNATING, f"detector.kind={kind}"])
+    with pytest.raises(OptionError, match=r"detector\.kind=fast-rcnn, which --proposals makes it, has one"):
+        train_with(squares, config=config, out=out, settings=[ALTERNATING], proposals=tmp_path / "file")
+    assert not out.exists()
+
+
+def test_alternating_training_goes_on_where_the_rpn_sees_nothing(squares: Path, config: Path, tmp_path: Path) -> None:
+    settings = [ALTERNATING, "rpn.score_floor=0.999"]
+    run = train_with(squares, config=config, out=tmp_path / "run", settings=settings)
+    found = load_proposals(run / "step-1/train-proposals.safetensors")
+    assert all(len(each.proposals.boxes) == 0 for each in found.images.values())
+    assert (run / "best.safetensors").exists()
+
+
+def test_a_run_on_proposals_goes_on_with_them(squares: Path, config: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.safetensors", "other.safetensors")]
+    for file in files:
+        proposals.run(squares, method="selective-search", model=None, mode="fast", out=file)
+    run = train_with(squares, config=config, out=tmp_path / "run", proposals=files[0])
+    (run / "summary.json").unlink()  # as if it had been interrupted
+    with pytest.raises(OptionError, match=r"E124 .*data\.proposals .*one\.safetensors -> .*other\.safetensors"):
+        train_with(squares, out=run, proposals=files[1], resume=True)
+    train_with(squares, out=run, proposals=files[0], resume=True)
+    assert not (run / "proposals.safetensors").exists()  # nothing was searched
+    (run / "summary.json").unlink()
+    train_with(squares, out=run, resume=True)
+    assert not (run / "proposals.safetensors").exists()
+
+
+def test_a_run_of_both_stages_takes_no_proposals_later(squares: Path, config: Path, tmp_path: Path) -> None:
+    run = train_with(squares, config=config, out=tmp_path / "run")
+    (run / "summary.json").unlink()
+    with pytest.raises(OptionError, match=r"E124 .*data\.proposals None -> "):
+        train_with(squares, out=run, proposals=tmp_path / "file", resume=True)

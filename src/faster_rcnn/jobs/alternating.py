@@ -20,7 +20,7 @@ from faster_rcnn.data.records import Dataset
 from faster_rcnn.devices import choose_device, choose_precision
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.outside import FILE, of_split
+from faster_rcnn.jobs.outside import FILE, known_of_split
 from faster_rcnn.jobs.proposals import propose_with
 from faster_rcnn.jobs.training_run import Task, train_task
 from faster_rcnn.model import FasterRCNN
@@ -107,7 +107,10 @@ def _train_step(task: Task, number: int, what: str) -> LoadedModel:
 
 
 def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Proposals]]:
-    """The RPN's proposals: as many as in training for the training split, as many as in inference for validation."""
+    """The RPN's proposals: as many as in training for the training split, as many as in inference for validation.
+
+    An image in which it sees nothing has none, as in joint training: its regions are its truths.
+    """
     folder, settings = plan.folder / f"step-{number}", plan.config.rpn
     outside = {}
     device = choose_device(plan.config.training.device)
@@ -127,7 +130,7 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
                 [plan.dataset.splits[name]],
             )
         split = plan.dataset.splits[name]
-        outside[name] = of_split(load_proposals(path), plan.dataset.root, split, most, plan.config.data)
+        outside[name] = known_of_split(load_proposals(path), plan.dataset.root, split, most, plan.config.data)
     return outside
 
 

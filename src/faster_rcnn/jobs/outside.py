@@ -17,7 +17,14 @@ from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.proposals.file import ImageProposals, ProposalFile, image_key, load_proposals, save_proposals
+from faster_rcnn.proposals.file import (
+    ImageProposals,
+    ProposalFile,
+    fingerprint,
+    image_key,
+    load_proposals,
+    save_proposals,
+)
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.structures import Proposals
 
@@ -28,20 +35,21 @@ Propose = Callable[[Tensor], Proposals]
 """Proposals of one image (3, height, width), in its pixels."""
 
 
-def outside_proposals(dataset: Dataset, config: Config, given: Path | None, folder: Path) -> dict[str, list[Proposals]]:
+def outside_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[str, list[Proposals]]:
     """For Fast R-CNN: the best proposals for each image of the training and validation splits, by name of split.
 
-    From the ``given`` file; else from what this run has stored in its folder; else computed by selective search.
-    Empty for detectors that make their own. Raises ``DatasetError`` where an image has none.
+    From the file ``data.proposals``; else from what this run has stored in its folder; else computed by selective
+    search. Empty for detectors that make their own. Raises ``DatasetError`` where an image has none.
     """
     if config.detector.kind != "fast-rcnn":
         return {}
     splits = [dataset.splits[name] for name in ("train", "val") if name in dataset.splits]
     stored = folder / FILE
+    given = config.data.proposals
     if given is None and not stored.exists():
         say("no --proposals: selective search makes them, which takes a second or so per image; they are stored")
         compute_file(stored, dataset.root, splits, config)
-    file = load_proposals(given or stored)
+    file = load_proposals(stored if given is None else Path(given))
     say(f"proposals of {file.method} from {file.path}")
     most = config.detector.outside_proposals
     return {split.name: of_split(file, dataset.root, split, most, config.data) for split in splits}
@@ -49,12 +57,20 @@ def outside_proposals(dataset: Dataset, config: Config, given: Path | None, fold
 
 def of_split(file: ProposalFile, root: Path, split: Split, most: int, data: DataConfig) -> list[Proposals]:
     """The best proposals for each record of a split; raises ``DatasetError`` where a readable image has none."""
+    file.refuse_empty([image_key(root, record.path) for record in split.records], split.name)
+    return known_of_split(file, root, split, most, data)
+
+
+def known_of_split(file: ProposalFile, root: Path, split: Split, most: int, data: DataConfig) -> list[Proposals]:
+    """The same, where an image may have no proposals; raises ``DatasetError`` where the file does not know one."""
     keys = [image_key(root, record.path) for record in split.records]
     file.refuse_missing(keys, split.name)
-    return [
-        _of_unreadable(file, record, data) if key in file.unreadable else best(file.of(key, record.size), most)
-        for key, record in zip(keys, split.records, strict=True)
-    ]
+    return [_known(file, key, record, most, data) for key, record in zip(keys, split.records, strict=True)]
+
+
+def _known(file: ProposalFile, key: str, record: ImageRecord, most: int, data: DataConfig) -> Proposals:
+    found = file.known(key, record.size, record.path)
+    return _of_unreadable(file, record, data) if found is None else best(found, most)
 
 
 def _of_unreadable(file: ProposalFile, record: ImageRecord, data: DataConfig) -> Proposals:
@@ -88,7 +104,7 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
             if isinstance(one, str):
                 warn(f"{one}; it has no proposals")
             else:
-                found[key] = ImageProposals(records[key].size, one)
+                found[key] = ImageProposals(records[key].size, one, fingerprint(records[key].path))
     save_proposals(path, search_method(config), found, records.keys() - found.keys())
 
 
@@ -121,13 +137,13 @@ def proposals_by_name(file: ProposalFile, most: int) -> Callable[[AnyImage, Tens
     """What a ``Predictor`` asks for the proposals of an image file, wherever the data set lies.
 
     An image is recognised by the end of its path, the longest one that the file knows. Raises ``DatasetError`` where
-    that has no proposals, or proposals for another size.
+    that has no proposals, or proposals of another image.
     """
 
     def of_image(image: AnyImage, pixels: Tensor) -> Proposals:
         parts = Path(str(image)).resolve().parts[1:]
         ends = ("/".join(parts[first:]) for first in range(len(parts)))
         key = next((end for end in ends if end in file.images), str(image))
-        return best(file.of(key, size_of(pixels)), most)
+        return best(file.of(key, size_of(pixels), Path(str(image))), most)
 
     return of_image

@@ -21,7 +21,7 @@ from faster_rcnn.jobs.outside import compute_file
 from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.jobs.recall import recall_of
 from faster_rcnn.presets import preset
-from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
+from faster_rcnn.proposals.file import ImageProposals, fingerprint, image_key, load_proposals, save_proposals
 
 
 def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, json: str | None = None) -> int:
@@ -75,5 +75,5 @@ def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits:
             continue
         with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
             [proposals] = predictor.network.propose([pixels.to(predictor.device)])
-        found[key] = ImageProposals(record.size, proposals.to("cpu"))
+        found[key] = ImageProposals(record.size, proposals.to("cpu"), fingerprint(record.path))
     save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())

@@ -61,7 +61,7 @@ def run(
 def recall_of(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
     """Recall over a split; images that could not be read, or for which nothing was proposed, have no proposals."""
     nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
-    given = [file.known(image_key(root, record.path), record.size) for record in split.records]
+    given = [file.known(image_key(root, record.path), record.size, record.path) for record in split.records]
     return measure_proposals(truths_of(split.records), [nothing if each is None else each for each in given])
 
 

@@ -32,6 +32,7 @@ FLAGS = {
     "device": "training.device",
     "precision": "training.precision",
     "image_size": "image.short_side",
+    "proposals": "data.proposals",
 }
 """Which setting each flag of the command line is."""
 
@@ -255,6 +256,7 @@ def _refuse_disorder(config: Config, given: Sequence[Setting]) -> None:
     pairs = {
         ("image.short_side", "image.long_side"): (config.image.short_side, config.image.long_side),
         ("rpn.negative_iou", "rpn.positive_iou"): (config.rpn.negative_iou, config.rpn.positive_iou),
+        ("roi.negative_iou_from", "roi.negative_iou"): (config.roi.negative_iou_from, config.roi.negative_iou),
         ("roi.negative_iou", "roi.positive_iou"): (config.roi.negative_iou, config.roi.positive_iou),
         ("the first training.scale_jitter", "the second"): config.training.scale_jitter,
     }

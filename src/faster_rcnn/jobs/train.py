@@ -41,28 +41,41 @@ def train(
 ) -> Path:
     """Train a detector on the images of ``data`` and return the run folder; see the command for the options."""
     start = resolve_model(weights) if weights else None
-    resolved = _with_outside(resolve_config(model, config, settings, flags or {}, _settings_of(start)), proposals)
+    given = {**(flags or {}), "proposals": None if proposals is None else str(proposals)}
     folder = run_folder.folder_to_resume(out, data) if resume else None
     if folder and (folder / run_folder.CONFIG).exists():
-        resolved = config_to_resume(folder, model, weights, config, settings, flags or {})
+        resolved = config_to_resume(folder, model, weights, config, settings, given)
+    else:
+        resolved = _with_outside(resolve_config(model, config, settings, given, _settings_of(start)))
+    _refuse_alternating_with_one_stage(resolved)
     dataset = load_for_training(data, resolved)
     folder = folder or run_folder.new_run_folder(out, data)
     initialise = partial(_initialise, config=resolved, classes=dataset.classes, start=start)
     if resolved.training.scheme == "alternating":
         return train_alternating(data, dataset, resolved, folder, initialise)
-    outside = outside_proposals(dataset, resolved, proposals, folder)
+    outside = outside_proposals(dataset, resolved, folder)
     task = Task(data, dataset, resolved, folder, folder, initialise, outside)
     return train_task(task, run_folder.read_state(folder))
 
 
-def _with_outside(config: Config, proposals: Path | None) -> Config:
+def _with_outside(config: Config) -> Config:
     """A detector that is given proposals is Fast R-CNN."""
-    if proposals is None or config.detector.kind == "fast-rcnn":
+    if config.data.proposals is None or config.detector.kind == "fast-rcnn":
         return config
     if config.detector.kind == "rpn":
         raise OptionError("--proposals: with detector.kind=rpn proposals are what is learnt, and none can be given")
     say("--proposals: the second stage is trained alone (detector.kind=fast-rcnn)")
     return config.model_copy(update={"detector": config.detector.model_copy(update={"kind": "fast-rcnn"})})
+
+
+def _refuse_alternating_with_one_stage(config: Config) -> None:
+    kind = config.detector.kind
+    if config.training.scheme == "alternating" and kind != "faster-rcnn":
+        why = ", which --proposals makes it," if config.data.proposals is not None else ""
+        raise OptionError(
+            f"training.scheme=alternating trains both stages in turn, and detector.kind={kind}{why} has one: leave out "
+            "the scheme, or the rest"
+        )
 
 
 def _settings_of(start: LoadedModel | None) -> Config | None:

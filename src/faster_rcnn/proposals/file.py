@@ -1,17 +1,19 @@
 """Proposals files: what was proposed for the images of a data set, computed once and used again.
 
 A safetensors file: ``boxes`` (all, 4) float32 in pixels of the upright original images, ``scores`` (all,), ``counts``
-(images,), and one metadata key with JSON: format, method, for each image its key, width and height, and the keys of
-images that could not be read. Keys are paths relative to the root of the data set.
+(images,), and one metadata key with JSON: format, method, for each image its key, width, height and fingerprint, and
+the keys of images that could not be read. Keys are paths relative to the root of the data set.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -33,6 +35,8 @@ class ImageProposals:
 
     size: ImageSize
     proposals: Proposals
+    fingerprint: int | None = None
+    """Of the image's file; files of before have none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,16 +53,25 @@ class ProposalFile:
         """Raise ``DatasetError`` where images are not in the file at all; ``what`` names all of them in messages."""
         missing = [key for key in keys if key not in self.images and key not in self.unreadable]
         if missing:
-            some = ", ".join(f"'{key}'" for key in missing[:3]) + (" ..." if len(missing) > 3 else "")
             raise DatasetError(
-                f"{self.path} has no proposals for {len(missing)} of the {len(keys)} images of {what} ({some}); "
-                f"{_way_out()}",
+                f"{self.path} has no proposals for {len(missing)} of the {len(keys)} images of {what} "
+                f"({_some(missing)}); {_way_out()}",
                 code="E136",
             )
 
-    def of(self, key: str, size: ImageSize) -> Proposals:
-        """Proposals of one image; raises ``DatasetError`` where there are none for it, or for another size of it."""
-        found = self.known(key, size)
+    def refuse_empty(self, keys: Sequence[str], what: str) -> None:
+        """Raise ``DatasetError`` where nothing was proposed for images; ``what`` names all of them in messages."""
+        empty = [key for key in keys if key in self.images and len(self.images[key].proposals.boxes) == 0]
+        if empty:
+            raise DatasetError(
+                f"{self.path}: no region was proposed for {len(empty)} of the {len(keys)} images of {what} "
+                f"({_some(empty)}), so nothing can be found in them; leave these images out or {_way_out()}",
+                code="E136",
+            )
+
+    def of(self, key: str, size: ImageSize, image: Path) -> Proposals:
+        """Proposals of one image; raises ``DatasetError`` where there are none for it, or for another image."""
+        found = self.known(key, size, image)
         if found is None:
             raise DatasetError(f"{self.path} has no proposals for '{key}'; {_way_out()}", code="E136")
         if len(found.boxes) == 0:
@@ -69,19 +82,36 @@ class ProposalFile:
             )
         return found
 
-    def known(self, key: str, size: ImageSize) -> Proposals | None:
+    def known(self, key: str, size: ImageSize, image: Path) -> Proposals | None:
         """Proposals of one image, none among them, or ``None`` for an image that the file does not know.
 
-        Raises ``DatasetError`` where they were made for another size of it.
+        Raises ``DatasetError`` where they were made of an image of another size, or of other bytes than the file
+        ``image`` holds.
         """
         found = self.images.get(key)
-        if found is not None and found.size != size:
+        if found is None:
+            return None
+        if found.size != size:
             raise DatasetError(
                 f"{self.path}: the proposals for '{key}' were made at {found.size.width} x {found.size.height} pixels, "
                 f"the image has {size.width} x {size.height}; {_way_out()}",
                 code="E136",
             )
-        return None if found is None else found.proposals
+        if found.fingerprint is not None and fingerprint(image) not in (None, found.fingerprint):
+            raise DatasetError(
+                f"{self.path}: the proposals for '{key}' were made of another image of that name and size than "
+                f"{image}, so they say nothing about it; {_way_out()}",
+                code="E136",
+            )
+        return found.proposals
+
+
+def fingerprint(image: Path) -> int | None:
+    """CRC-32 of an image's file; ``None`` for one that cannot be read, of which its reader will tell."""
+    try:
+        return zlib.crc32(image.read_bytes())
+    except OSError:
+        return None
 
 
 def image_key(root: Path, image: Path) -> str:
@@ -98,6 +128,7 @@ def save_proposals(
         "format": FORMAT,
         "method": method,
         "images": [[key, one.size.width, one.size.height] for key, one in images.items()],
+        "fingerprints": [one.fingerprint for one in each],
         "unreadable": sorted(unreadable),
     }
     tensors = {
@@ -118,17 +149,28 @@ def load_proposals(path: Path) -> ProposalFile:
             boxes, scores, counts = (file.get_tensor(name) for name in ("boxes", "scores", "counts"))
         if header["format"] > FORMAT:
             raise DatasetError(f"{path} was written by a newer faster-rcnn: pip install --upgrade faster-rcnn")
-        parts = zip(header["images"], boxes.split(counts.tolist()), scores.split(counts.tolist()), strict=True)
-        images = {
-            str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score))
-            for (key, width, height), own, score in parts
-        }
+        method, images = str(header["method"]), _images_of(header, boxes, scores, counts)
         unreadable = frozenset(map(str, header.get("unreadable", ())))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = "there is no such file" if not path.exists() else "it is no proposals file, or damaged"
         raise DatasetError(f"{path} cannot be used: {reason}; {_way_out()}", code="E136") from error
     _refuse_bad_boxes(path, images.items())
-    return ProposalFile(path, header["method"], images, unreadable)
+    return ProposalFile(path, method, images, unreadable)
+
+
+def _images_of(header: Mapping[str, Any], boxes: Tensor, scores: Tensor, counts: Tensor) -> dict[str, ImageProposals]:
+    """Raises ``ValueError`` for tensors of other shapes or types, and for scores that are no numbers."""
+    if boxes.dtype != torch.float32 or boxes.shape != (len(boxes), 4):
+        raise ValueError(f"boxes are {boxes.dtype} of shape {tuple(boxes.shape)}")
+    if scores.dtype != torch.float32 or scores.shape != (len(boxes),) or not bool(scores.isfinite().all()):
+        raise ValueError(f"scores are {scores.dtype} of shape {tuple(scores.shape)}, or not finite")
+    of_each = header["images"]
+    fingerprints = header.get("fingerprints", [None] * len(of_each))
+    parts = zip(of_each, fingerprints, boxes.split(counts.tolist()), scores.split(counts.tolist()), strict=True)
+    return {
+        str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score), mark)
+        for (key, width, height), mark, own, score in parts
+    }
 
 
 def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) -> None:
@@ -142,6 +184,10 @@ def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) 
                 f"{one.size.width} x {one.size.height} pixels; {_way_out()}",
                 code="E136",
             )
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(f"'{key}'" for key in keys[:3]) + (" ..." if len(keys) > 3 else "")
 
 
 def _way_out() -> str:
