@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.recall import COUNTS, IOUS, ProposalRecall
 from faster_rcnn.inference.stage_times import StageTimes
 from faster_rcnn.jobs import compare, proposals
 from faster_rcnn.jobs.compare import Given, Training
-from faster_rcnn.jobs.comparison import Comparison, System, write_comparison
+from faster_rcnn.jobs.comparison import Circumstances, Comparison, System, write_comparison
 from made_data import make_squares, train_with
 
 TINY = (
@@ -58,7 +58,11 @@ def test_both_are_trained_measured_and_drawn_and_taken_again(
     compare.run(squares, Given(), TRAINING, images=2, rounds=1, out=out, json=str(numbers))
     assert capsys.readouterr().err.count("was trained before") == 2
     assert json.loads(numbers.read_text())["fast_rcnn"]["metrics"] == measured["fast_rcnn"]["metrics"]
-    # Nor does one with other settings take them for its own.
+    # Nor does one with other data, though its images have the same names and sizes,
+    other = make_squares(tmp_path / "other", {"train": 6, "val": 2, "test": 3}, seed=1)
+    with pytest.raises(OptionError, match=r"E132 .*faster-rcnn holds a detector that was trained on .*data, not on"):
+        compare.run(other, Given(), TRAINING, out=out)
+    # or one with other settings take them for its own.
     with pytest.raises(OptionError, match=r"E124 .*training\.epochs 1 -> 2"):
         compare.run(squares, Given(), Training(settings=TINY, flags={"epochs": 2, "batch": 4}), out=out)
     # Both can be given.
@@ -79,6 +83,15 @@ def test_what_cannot_be_compared_is_refused(squares: Path, tmp_path: Path) -> No
     fast = str(train_with(squares, out=tmp_path / "fast", settings=TINY, epochs=1, proposals=file))
     with pytest.raises(OptionError, match=r"\(quality\); what is timed here is selective search \(fast\)"):
         compare.run(squares, Given(run, fast, file), Training(), out=out)
+    # What would stop the comparison in the end stops it before anything is trained.
+    for options, message in (
+        ({"given": Given(proposals=tmp_path / "nowhere")}, "there is no such file"),
+        ({"given": Given(proposals=file)}, r"\(quality\); what is timed here"),
+        ({"given": Given(), "split": "nosuch"}, "nosuch"),
+    ):
+        with pytest.raises((OptionError, DatasetError), match=message):
+            compare.run(squares, training=TRAINING, out=tmp_path / "early", **options)
+        assert not list((tmp_path / "early").iterdir())
     with pytest.raises(OptionError, match="at least one of each"):
         compare.run(squares, Given(run, fast, file), Training(), images=0, out=out)
     with pytest.raises(OptionError, match=r"leave out detector\.kind"):
@@ -101,7 +114,8 @@ def made(name: str, proposals_seconds: float, ap50: float | None) -> System:
 
 def comparison(ap50: float | None = 0.9) -> Comparison:
     pair = made("Faster R-CNN", 0.01, ap50), made("Fast R-CNN", 1.2, 0.85)
-    return Comparison("data", "test", "cpu", "float32", 20, 3, *pair)
+    how = Circumstances("cpu", "float32", 2, "selective search (fast)", 20, 3)
+    return Comparison("data", "test", how, *pair)
 
 
 def test_the_table_has_times_shares_and_ratios() -> None:
@@ -109,8 +123,10 @@ def test_the_table_has_times_shares_and_ratios() -> None:
     assert lines[0].split() == ["Faster", "R-CNN", "Fast", "R-CNN"]
     assert lines[2].split() == ["proposals", "10.0", "ms", "(20.0", "%)", "1200.0", "ms", "(96.8", "%)"]
     assert lines[4].split() == ["total", "50.0", "ms", "1240.0", "ms"]
-    assert lines[-1] == "proposals 120 times cheaper, an image 24.8 times faster, AP50 +0.050"
-    assert comparison(None).table().endswith("no boxes to find, so no AP50")
+    assert lines[-2] == "proposals 120 times cheaper, an image 24.8 times faster, AP50 +0.050"
+    assert "20 images and 3 rounds" in lines[-1]
+    assert "with 2 threads; selective search (fast) works on one thread" in lines[-1]
+    assert "no boxes to find, so no AP50" in comparison(None).table()
 
 
 def test_the_page_shows_the_same_and_escapes_names(tmp_path: Path) -> None:

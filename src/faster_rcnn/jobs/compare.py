@@ -5,6 +5,7 @@ The first paragraph of the paper as a measurement: where the time of an image go
 
 from __future__ import annotations
 
+import json as jsonlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_j
 from faster_rcnn.jobs.resuming import config_to_resume
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.train import train
-from faster_rcnn.jobs.two_systems import PROPOSED, Pair, Timing, compare_systems, searched
+from faster_rcnn.jobs.two_systems import PROPOSED, Pair, Timing, compare_systems, refuse_unusable, searched
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import find_model_file, read_model_config
 
@@ -59,7 +60,7 @@ def run(
     timing = Timing(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
     folder.mkdir(parents=True, exist_ok=True)
-    pair = _both(data, given, training, folder)
+    pair = _both(data, given, training, split, folder)
     comparison = compare_systems(data, pair, split, folder, timing)
     if json != STDOUT:
         print(comparison.table(), flush=True)
@@ -71,8 +72,11 @@ def run(
     return 0
 
 
-def _both(data: Path, given: Given, training: Training, folder: Path) -> Pair:
-    """The two detectors that are given, or trained; and the proposals of selective search."""
+def _both(data: Path, given: Given, training: Training, split: str | None, folder: Path) -> Pair:
+    """The two detectors that are given, or trained; and the proposals of selective search.
+
+    Whatever would stop the comparison in the end stops it before the training.
+    """
     if given.faster is not None and given.fast is not None:
         return Pair(
             given.faster,
@@ -83,6 +87,7 @@ def _both(data: Path, given: Given, training: Training, folder: Path) -> Pair:
         raise OptionError("give both detectors with --faster and --fast, or none: then both are trained")
     config = resolve_config(training.model, None, training.settings, training.flags or {})
     _refuse_other_kinds(config)
+    refuse_unusable(data, config, split, given.proposals)
     proposals = given.proposals or searched(data, config, folder)
     faster = _trained(data, training, None, folder / "faster-rcnn")
     fast = _trained(data, training, proposals, folder / "fast-rcnn")
@@ -102,7 +107,20 @@ def _trained(data: Path, training: Training, proposals: Path | None, folder: Pat
     model, settings, flags = training.model, training.settings, training.flags or {}
     begun = (folder / run_folder.CONFIG).exists()
     if begun and (folder / run_folder.SUMMARY).exists():
-        config_to_resume(folder, model, None, None, settings, flags)  # refuses other settings
+        given = {**flags, "proposals": None if proposals is None else str(proposals)}
+        config_to_resume(folder, model, None, None, settings, given)  # refuses other settings
+        _refuse_other_data(data, folder)
         say(f"was trained before: {folder}")
         return folder
     return train(data, model=model, settings=settings, flags=flags, out=folder, proposals=proposals, resume=begun)
+
+
+def _refuse_other_data(data: Path, folder: Path) -> None:
+    """Raise ``OptionError`` where the run in ``folder`` learnt from other data."""
+    learnt_from = Path(jsonlib.loads((folder / run_folder.SUMMARY).read_text(encoding="utf-8"))["data"])
+    if learnt_from.resolve() != data.resolve():
+        raise OptionError(
+            f"{folder} holds a detector that was trained on {learnt_from}, not on {data}; choose another folder with "
+            "--out",
+            code="E132",
+        )

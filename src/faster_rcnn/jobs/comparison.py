@@ -45,15 +45,37 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class Circumstances:
+    """How both systems were timed."""
+
+    device: str
+    precision: str
+    threads: int
+    """Of the networks; selective search has one."""
+    search: str
+    """Method of selective search, with its mode."""
+    timed_images: int
+    rounds: int
+
+    def __str__(self) -> str:
+        images, rounds, threads = (
+            f"{number:,} {one}{'' if number == 1 else 's'}"
+            for number, one in ((self.timed_images, "image"), (self.rounds, "round"), (self.threads, "thread"))
+        )
+        return (
+            f"Times are medians over {images} and {rounds}, both systems in turn, one image at a time, "
+            f"on {self.device} in {self.precision} with {threads}; {self.search} works on one thread, at the image's "
+            "own size."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Both systems on the same images of one split, on the same device."""
 
     data: str
     split: str
-    device: str
-    precision: str
-    timed_images: int
-    rounds: int
+    how: Circumstances
     faster: System
     fast: System
 
@@ -72,10 +94,7 @@ class Comparison:
         return {
             "data": self.data,
             "split": self.split,
-            "device": self.device,
-            "precision": self.precision,
-            "timed_images": self.timed_images,
-            "rounds": self.rounds,
+            **asdict(self.how),
             "faster_rcnn": self.faster.to_json(self.split),
             "fast_rcnn": self.fast.to_json(self.split),
             "times_cheaper": {"proposals": self.proposals_ratio, "total": self.total_ratio},
@@ -109,7 +128,7 @@ class Comparison:
         lines = [
             f"{label:<{widths[0]}}  {left:>{widths[1]}}  {right:>{widths[2]}}".rstrip() for label, left, right in rows
         ]
-        return "\n".join([*lines, self.verdict()])
+        return "\n".join([*lines, self.verdict(), str(self.how)])
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> Path:

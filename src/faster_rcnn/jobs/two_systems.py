@@ -20,10 +20,10 @@ from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.stage_times import StageTimes, time_fast_rcnn, time_faster_rcnn
-from faster_rcnn.jobs.comparison import STAGES, Comparison, System
+from faster_rcnn.jobs.comparison import STAGES, Circumstances, Comparison, System
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for, take_proposals
-from faster_rcnn.jobs.outside import best, compute_file, search_method
+from faster_rcnn.jobs.outside import best, compute_file, of_split, search_method
 from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.jobs.proposals import propose_with
 from faster_rcnn.jobs.recall import recall_of
@@ -77,8 +77,26 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
             (FAST, pair.fast, times[1], found, measure_detector(second, part, pair.fast)),
         )
     ]
-    precision = str(first.precision).removeprefix("torch.")
-    return Comparison(str(data), part.name, str(first.device), precision, len(images), timing.rounds, *systems)
+    how = Circumstances(
+        str(first.device),
+        str(first.precision).removeprefix("torch."),
+        torch.get_num_threads(),
+        found.method,
+        len(images),
+        timing.rounds,
+    )
+    return Comparison(str(data), part.name, how, *systems)
+
+
+def refuse_unusable(data: Path, config: Config, split: str | None, proposals: Path | None) -> None:
+    """Raise where the split or the file of proposals that are asked for cannot be used with these data."""
+    dataset = load_dataset(data, config.data)
+    dataset.split(split)
+    if proposals is not None:
+        file = load_proposals(proposals)
+        _refuse_other_search(file, config)
+        for part in dataset.splits.values():
+            of_split(file, dataset.root, part, config.detector.outside_proposals, config.data)
 
 
 def searched(data: Path, config: Config, folder: Path) -> Path:
@@ -132,7 +150,7 @@ def _time_both(
     fast: list[StageTimes] = []
     work = [(number, *one) for number in range(rounds + 1) for one in images]
     for number, record, pixels in counted(work, "images timed", len(work)):
-        stored = best(searched.of(image_key(root, record.path), record.size), detector.outside_proposals)
+        stored = best(searched.of(image_key(root, record.path), record.size, record.path), detector.outside_proposals)
         # Every new size has kernels chosen for it; that needs no search.
         propose = search if number else partial(_stored, stored)
         with torch.inference_mode(), computing_in(first.precision, first.device):
