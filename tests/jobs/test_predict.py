@@ -11,10 +11,15 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
+from faster_rcnn.building import build_model
+from faster_rcnn.config import DetectorConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.jobs import predict
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.model_file import save_model
 from files import image_file, model_file
+from tiny import tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +191,15 @@ def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys:
     assert err.count("--max-det 20: the model reports at most 8 detections of an image") == 1
     scores = [one["score"] for line in out.splitlines() for one in json.loads(line)["detections"]]
     assert min(scores) >= 0.05
+    # Of a region proposal network these are limits of the first stage.
+    config = tiny_config(rpn={"score_floor": 0.1, "proposals_after_nms": 5})
+    config = config.model_copy(update={"detector": DetectorConfig(kind="rpn")})
+    rpn = tmp_path / "rpn.safetensors"
+    save_model(rpn, build_model(config, 1), config, ClassMap(("object",), (1,)))
+    assert run(str(rpn), "photos", json="-", conf=0.01, max_det=20) == 0
+    err = capsys.readouterr().err
+    assert "the model reports nothing below a score of 0.1" in err
+    assert "the model reports at most 5 detections of an image" in err
 
 
 def test_tiles_are_told_and_find_more(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,10 @@ def refuse_without_second_stage(predictor: Predictor, model: str) -> None:
 
 
 def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
-    floor, most = predictor.config.roi.score_floor, predictor.config.roi.max_detections
+    rpn, roi = predictor.config.rpn, predictor.config.roi
+    floor, most = roi.score_floor, roi.max_detections
+    if predictor.config.detector.kind == "rpn":
+        floor, most = rpn.score_floor, rpn.proposals_after_nms
     if conf < floor:
         say(f"--conf {conf:g}: the model reports nothing below a score of {floor:g}, so neither is it here")
     if max_det is not None and max_det > most:
