@@ -36,7 +36,7 @@ def test_operations_by_hand() -> None:
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_every_convolution_of_the_default_is_counted(precision: torch.dtype) -> None:
-    model = prepared_for(build_model(preset("small"), 2).eval(), precision)
+    model = prepared_for(build_model(preset("small"), 2).eval(), precision, exact=True)
     layers = [each for part in (model.backbone, model.rpn) for each in part.modules()]
     convs = [each for each in layers if isinstance(each, nn.Conv2d | DepthwiseConv2d)]
     work = work_of(model, torch.zeros(1, 3, 64, 64), precision)

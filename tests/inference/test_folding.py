@@ -13,7 +13,7 @@ from faster_rcnn.config import Config
 from faster_rcnn.inference.folding import fold_norms, prepared_for
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import preset
-from tiny import random_image, tiny_config, tiny_model
+from tiny import decided_model, random_image, tiny_config, tiny_model
 
 
 def with_statistics(model: FasterRCNN) -> FasterRCNN:
@@ -71,24 +71,41 @@ def test_the_second_stages_norms_are_folded_too() -> None:
 def test_the_detector_itself_is_left_as_it_was() -> None:
     model = with_statistics(tiny_model())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    fast = prepared_for(model, torch.bfloat16)
+    fast = prepared_for(model, torch.bfloat16, exact=False)
     assert fast is not model
     assert next(fast.parameters()).dtype == torch.bfloat16
     assert not norms(fast)
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert prepared_for(model, torch.float32) is model
+    assert prepared_for(model, torch.float32, exact=True) is model
 
 
 def test_bfloat16_detects_nearly_what_float32_detects() -> None:
     model = with_statistics(tiny_model(roi={"score_floor": 0.3}))
     image = random_image(80, 100)
-    fast = prepared_for(model, torch.bfloat16)
+    fast = prepared_for(model, torch.bfloat16, exact=False)
     [exact], [found] = model.propose([image]), fast.propose([image])
     assert found.boxes.dtype == torch.float32
     assert len(found.boxes) == pytest.approx(len(exact.boxes), rel=0.2)
     assert_close(found.boxes[0], exact.boxes[0], rtol=0.05, atol=1.0)
     assert fast.detect([image])[0].scores.dtype == torch.float32
+
+
+def test_fast_float32_detects_what_exact_float32_detects() -> None:
+    model = with_statistics(decided_model(roi={"score_floor": 0.05}))
+    images = [random_image(80, 100), random_image(64, 50, seed=1)]
+    fast = prepared_for(model, torch.float32, exact=False)
+    assert next(fast.parameters()).dtype == torch.float32
+    assert not norms(fast)
+    assert all(
+        each.is_contiguous(memory_format=torch.channels_last) for each in fast.backbone(fast.batch(images).pixels)
+    )
+    assert not fast.backbone(fast.batch(images).pixels)[0].is_contiguous()
+    for exact, found in zip(model.detect(images), fast.detect(images), strict=True):
+        assert len(exact) > 5
+        assert_close(found.boxes, exact.boxes, rtol=1e-3, atol=1e-2)
+        assert_close(found.scores, exact.scores, rtol=1e-3, atol=1e-4)
+        assert torch.equal(found.labels, exact.labels)
 
 
 class Backwards(nn.Module):
@@ -110,5 +127,5 @@ def test_what_would_change_the_features_is_not_folded() -> None:
     assert first.norm.running_mean is not None
     first.norm.running_mean.fill_(0.5)
     model.backbone.body.layers = nn.Sequential(first.eval(), model.backbone.body.layers)
-    fast = prepared_for(model, torch.bfloat16)
+    fast = prepared_for(model, torch.bfloat16, exact=False)
     assert len(norms(fast)) == len(norms(model))

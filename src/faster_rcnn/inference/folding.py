@@ -24,13 +24,14 @@ MOST_DIFFERENCE = 1e-3
 """Of features, in shares of the largest one, in float32; rounding leaves 1e-5."""
 
 
-def prepared_for(model: FasterRCNN, precision: torch.dtype) -> FasterRCNN:
+def prepared_for(model: FasterRCNN, precision: torch.dtype, exact: bool) -> FasterRCNN:
     """A copy of a detector for inference alone, in ``precision``; the detector itself is as before.
 
-    Batch norm is folded where that leaves the features what they were; the copy is not for training. In float32
-    nothing is changed and the detector itself is given back: it keeps the last bits.
+    Batch norm is folded where that leaves the features what they were, and features are channels last; the copy is not
+    for training. Where float32 is to be ``exact`` nothing is changed and the detector itself is given back: it keeps
+    the last bits.
     """
-    if precision == torch.float32:
+    if exact and precision == torch.float32:
         return model
     copy = _for_inference(model)
     fold_norms(copy)

@@ -53,19 +53,22 @@ class Predictor:
         loaded: LoadedModel,
         device: torch.device,
         precision: torch.dtype,
+        *,
+        exact: bool = True,
         batch: int | None = None,
         proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
     ) -> None:
         """Move the detector to where it works, and make its form for inference.
 
+        Where ``exact``, float32 gives torchvision's answers to the last bit; otherwise it is float32, and faster.
         ``batch`` images at most are looked at together. ``proposals`` gives those from outside for an image and its
         pixels, in its frame; without it a Fast R-CNN searches for itself.
         """
-        # Channels last is the faster order for bfloat16; in float32 the order of torchvision keeps its last bits.
-        order = torch.channels_last if precision == torch.bfloat16 else torch.contiguous_format
+        # Channels last is the faster order; that of torchvision keeps its last bits.
+        order = torch.contiguous_format if exact and precision == torch.float32 else torch.channels_last
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
         self.model = loaded.model.eval()
-        self.network = prepared_for(self.model, precision)
+        self.network = prepared_for(self.model, precision, exact)
         """What looks at images: the detector, or a copy of it that does the same faster."""
         self.classes = loaded.classes
         self.config = loaded.config

@@ -137,7 +137,8 @@ def _refuse_other_kinds(model: str, config: Config) -> None:
 
 def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], plan: Plan | None) -> Benchmark:
     device = choose_device("auto")
-    predictor = Predictor(loaded, device, choose_precision(used.precision, device), batch=1)
+    exact = used.precision == "float32"
+    predictor = Predictor(loaded, device, choose_precision(used.precision, device), exact=exact, batch=1)
     say(f"{used.model} in {_name(predictor.precision)} on {device}; images: {used.images_text}")
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do

@@ -86,7 +86,8 @@ def _survey(sources: Sequence[str]) -> Survey:
 def load_predictor(model: str, precision: str) -> Predictor:
     """The detector that a command names, ready to work, and a line about it."""
     device = choose_device("auto")
-    predictor = Predictor(resolve_model(model), device, choose_precision(precision, device))
+    exact = precision == "float32"
+    predictor = Predictor(resolve_model(model), device, choose_precision(precision, device), exact=exact)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = str(predictor.precision).removeprefix("torch.")
     say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")

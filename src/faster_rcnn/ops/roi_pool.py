@@ -30,11 +30,11 @@ def roi_align(
     than a feature (Detectron2's ROIAlignV2). A ``sampling_ratio`` of 0 adapts to each region: as many samples along a
     bin as it is features long, rounded up.
 
-    On a CPU, training and bfloat16 go the fast way of ``roi_gather``. Inference in float32 stays with torchvision's
-    kernel: the order of its additions decides which of two nearly equal boxes survives, and float32 is there for
-    whoever wants the answers of torchvision to the last bit.
+    On a CPU, training and features that lie channels last go the fast way of ``roi_gather``. Inference on features in
+    torchvision's order stays with its kernel, in float32: the order of its additions decides which of two nearly equal
+    boxes survives, and that order is there for whoever wants the answers of torchvision to the last bit.
     """
-    exact = features.dtype == torch.float32 and not torch.is_grad_enabled()
+    exact = features.is_contiguous() and features.dtype == torch.float32 and not torch.is_grad_enabled()
     if features.device.type == "cpu" and sampling_ratio and not exact:
         return roi_align_by_gathering(
             features, regions, stride=stride, side=side, sampling_ratio=sampling_ratio, aligned=aligned
