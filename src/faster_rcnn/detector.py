@@ -10,10 +10,12 @@ from faster_rcnn.config import Config
 from faster_rcnn.devices import choose_device, choose_precision
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.inference.compiling import Compile
 from faster_rcnn.inference.inputs import KINDS, AnyImage
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
+from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_measure
 from faster_rcnn.jobs.train import train
 from faster_rcnn.model import FasterRCNN
@@ -32,16 +34,22 @@ class Detector:
     ['red cell', 'red cell', 'platelet']
     """
 
-    def __init__(self, loaded: LoadedModel, device: str = "auto", precision: Precision = "auto") -> None:
+    def __init__(
+        self, loaded: LoadedModel, device: str = "auto", precision: Precision = "auto", compile: Compile = "auto"
+    ) -> None:
         """Take a detector that is in memory; ``load`` takes one by its name."""
         if precision not in ("auto", "float32", "bfloat16"):
             raise OptionError(f"precision '{precision}' is none of auto, float32, bfloat16", code="E125")
+        if compile not in (True, False, "auto"):
+            raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
         place = choose_device(device)
-        exact = precision == "float32"
-        self._predictor = Predictor(loaded, place, choose_precision(precision, place), exact=exact)
+        chosen, exact = choose_precision(precision, place), precision == "float32"
+        self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile, tell=say)
 
     @staticmethod
-    def load(model: str | Path, device: str = "auto", precision: Precision = "auto") -> Detector:
+    def load(
+        model: str | Path, device: str = "auto", precision: Precision = "auto", compile: Compile = "auto"
+    ) -> Detector:
         """Load a model file, a run folder (its best model) or published weights by their name.
 
         Args:
@@ -49,13 +57,17 @@ class Detector:
             device: auto (a GPU where there is one), cpu, cuda or cuda:N.
             precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. In float32 that is
                 asked for, an imported detector gives torchvision's answers to the last bit; auto's is faster.
+            compile: let torch's compiler make the network faster on a CPU, which takes half a minute or so for each
+                shape of images. auto does so in streams, once they have shown 300 images of a shape; True for every
+                shape at its first image, up to 8; False never. The weights are those of the time of compiling.
 
         Raises:
             ModelFileError: there is no such model, or it is damaged.
-            OptionError: the device or precision does not exist.
-            MachineError: published weights are not here and there is no network.
+            OptionError: the device or precision does not exist, or compiling was asked for on a GPU.
+            MachineError: published weights are not here and there is no network, or compiling was asked for and there
+                is no C++ compiler.
         """
-        return Detector(resolve_model(str(model)), device, precision)
+        return Detector(resolve_model(str(model)), device, precision, compile)
 
     @staticmethod
     def train(

@@ -134,9 +134,8 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Fl
 def pad_to_batch(images: Sequence[Float[Tensor, "3 _ _"]], multiple: int) -> ImageBatch:
     """Normalised images of any sizes, in one tensor whose sides are multiples of the largest stride."""
     sizes = tuple(size_of(image) for image in images)
-    height = _round_up(max(size.height for size in sizes), multiple)
-    width = _round_up(max(size.width for size in sizes), multiple)
-    pixels = images[0].new_zeros(len(images), 3, height, width)
+    largest = ImageSize(max(size.height for size in sizes), max(size.width for size in sizes))
+    pixels = images[0].new_zeros(len(images), 3, *padded(largest, multiple))
     for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
         pixels[index, :, : size.height, : size.width] = image
     return ImageBatch(pixels, sizes)
@@ -153,5 +152,10 @@ def rescale_proposals(proposals: Proposals, size: ImageSize, to: ImageSize) -> P
     return Proposals(clip(rescale_boxes(proposals.boxes, size, to), to), proposals.scores)
 
 
-def _round_up(side: int, multiple: int) -> int:
-    return -(-side // multiple) * multiple
+def padded(size: ImageSize, multiple: int) -> ImageSize:
+    """The size whose sides are the next multiples.
+
+    >>> padded(ImageSize(416, 555), 32)
+    ImageSize(height=416, width=576)
+    """
+    return ImageSize(-(-size.height // multiple) * multiple, -(-size.width // multiple) * multiple)

@@ -11,11 +11,21 @@ from torch import Tensor, nn
 
 from faster_rcnn.backbone.pyramid import Backbone
 from faster_rcnn.config import ImageConfig
-from faster_rcnn.images import is_large, normalise, pad_to_batch, rescale_boxes, rescale_proposals, resize, size_of
+from faster_rcnn.images import (
+    is_large,
+    normalise,
+    pad_to_batch,
+    padded,
+    rescale_boxes,
+    rescale_proposals,
+    resize,
+    size_of,
+    target_size,
+)
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
-from faster_rcnn.structures import Anchors, Detections, GroundTruth, ImageBatch, Losses, Proposals, RpnOutput
+from faster_rcnn.structures import Anchors, Detections, GroundTruth, ImageBatch, ImageSize, Losses, Proposals, RpnOutput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,6 +163,11 @@ class FasterRCNN(nn.Module):
         """What the sides of a batch are multiples of."""
         return self.image.multiple_of or self.backbone.stride
 
+    def padded_size(self, size: ImageSize) -> ImageSize:
+        """Of an image of that size, resized and padded for itself."""
+        image = self.image
+        return padded(target_size(size, image.short_side, image.long_side, image.size_rounding), self.multiple)
+
     def batch(self, images: Sequence[Tensor]) -> ImageBatch:
         """Resized images, normalised and padded, ready for the backbone."""
         normalised = [normalise(each, self.image.mean, self.image.std) for each in images]
@@ -185,8 +200,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _of_equal_shape(images: Sequence[Tensor], multiple: int) -> list[list[int]]:
     """Indices of images, grouped by their shape after padding."""
-    groups: dict[tuple[int, int], list[int]] = {}
+    groups: dict[ImageSize, list[int]] = {}
     for index, image in enumerate(images):
-        size = size_of(image)
-        groups.setdefault((-(-size.height // multiple), -(-size.width // multiple)), []).append(index)
+        groups.setdefault(padded(size_of(image), multiple), []).append(index)
     return list(groups.values())

@@ -15,6 +15,7 @@ from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead
+from faster_rcnn.inference.compiling import Compile, Compiling
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.merging import merge
@@ -55,12 +56,15 @@ class Predictor:
         precision: torch.dtype,
         *,
         exact: bool = True,
+        compile: Compile = False,
+        tell: Callable[[str], None] = print,
         batch: int | None = None,
         proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
     ) -> None:
         """Move the detector to where it works, and make its form for inference.
 
         Where ``exact``, float32 gives torchvision's answers to the last bit; otherwise it is float32, and faster.
+        What is compiled, see ``compiling``, is told to ``tell``.
         ``batch`` images at most are looked at together. ``proposals`` gives those from outside for an image and its
         pixels, in its frame; without it a Fast R-CNN searches for itself.
         """
@@ -70,6 +74,7 @@ class Predictor:
         self.model = loaded.model.eval()
         self.network = prepared_for(self.model, precision, exact)
         """What looks at images: the detector, or a copy of it that does the same faster."""
+        self.compiling = Compiling(self.network, compile, device, exact and precision == torch.float32, tell)
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device
@@ -104,7 +109,7 @@ class Predictor:
         """What is in one image; raises like ``stream``."""
         refuse_limits(conf, most)
         read = self._decoded(image, "image")
-        return next(self._look_at([read], conf, most)).result
+        return next(self._look_at([read], conf, most, in_stream=False)).result
 
     def stream(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Result]:
         """What is in each image, in their order; images are taken as results are, and one more.
@@ -167,12 +172,12 @@ class Predictor:
         detector = self.config.detector
         return selective_search(pixels, detector.selective_search, detector.outside_proposals)
 
-    def _look_at(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen]:
+    def _look_at(self, group: list[_Read], conf: float, most: int | None, in_stream: bool = True) -> Iterator[Seen]:
         if not group:
             return
         if self.tiling is None:
             given = [one.proposals for one in group if one.proposals is not None]
-            found = self._detect([one.pixels for one in group], given)
+            found = self._detect([one.pixels for one in group], given, in_stream)
         else:
             found = [self._detect_in_tiles(one.pixels, conf, self.tiling) for one in group]
         for one, detections in zip(group, found, strict=True):
@@ -180,10 +185,15 @@ class Predictor:
             result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)
             yield Seen(result, one.pixels)
 
-    def _detect(self, images: Sequence[Tensor], proposals: Sequence[Proposals] = ()) -> list[Detections]:
+    def _detect(
+        self, images: Sequence[Tensor], proposals: Sequence[Proposals] = (), in_stream: bool = True
+    ) -> list[Detections]:
         with torch.inference_mode(), computing_in(self.precision, self.device):
             given = [each.to(self.device) for each in proposals]
-            found = self.network.detect([each.to(self.device) for each in images], given or None)
+            network = self.network
+            if len(images) == 1:  # batches are for GPUs, where nothing is compiled
+                network = self.compiling.network_for(network.padded_size(size_of(images[0])), in_stream)
+            found = network.detect([each.to(self.device) for each in images], given or None)
         return [_ordinary(each) for each in found]
 
     def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:

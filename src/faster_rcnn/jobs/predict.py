@@ -87,7 +87,8 @@ def load_predictor(model: str, precision: str) -> Predictor:
     """The detector that a command names, ready to work, and a line about it."""
     device = choose_device("auto")
     exact = precision == "float32"
-    predictor = Predictor(resolve_model(model), device, choose_precision(precision, device), exact=exact)
+    chosen = choose_precision(precision, device)
+    predictor = Predictor(resolve_model(model), device, chosen, exact=exact, compile="auto", tell=say)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = str(predictor.precision).removeprefix("torch.")
     say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")

@@ -1,0 +1,129 @@
+"""Body, neck and head of the first stage, compiled for the shapes that a stream of images keeps coming back to.
+
+torch's compiler makes the weights constants and joins what lies between the convolutions to them. It takes half a
+minute or so for every shape, and needs a C++ compiler: worth it for a folder or a video, not for one image.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from copy import copy
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.exc import InductorError
+
+from faster_rcnn.errors import MachineError, OptionError
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import ImageSize
+
+Compile = bool | Literal["auto"]
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+AFTER = 300
+"""Images of one shape in streams before ``auto`` compiles it: about as long as compiling takes, or longer."""
+MOST_SHAPES = 8
+"""That are compiled, of one detector; torch compiles the same code no more often by itself."""
+COMPILERS = ("g++", "clang++", "c++", "cl")
+
+
+class Compiling:
+    """Chooses between a detector for inference and its compiled form, image by image."""
+
+    def __init__(
+        self, network: FasterRCNN, mode: Compile, device: torch.device, exact: bool, tell: Callable[[str], None]
+    ) -> None:
+        """``auto`` compiles nothing on a GPU, nothing that is to be ``exact``, and nothing without a C++ compiler.
+
+        Raises:
+            OptionError: compilation was asked for on a GPU (E126).
+            MachineError: compilation was asked for and there is no C++ compiler.
+        """
+        if mode is True and device.type != "cpu":
+            raise OptionError(f"compile=True: only what is on a CPU is compiled, and this is on {device}", code="E126")
+        if mode is True and not has_compiler():
+            raise MachineError(_without_compiler("compile=True needs one"))
+        self._network = network
+        self._compiled: FasterRCNN | None = None
+        self._always = mode is True
+        self._possible = mode is True or (mode == "auto" and device.type == "cpu" and not exact)
+        self._seen: Counter[ImageSize] = Counter()
+        self._shapes: set[ImageSize] = set()
+        self._tell = tell
+
+    def network_for(self, shape: ImageSize, in_stream: bool) -> FasterRCNN:
+        """What looks at an image of a padded ``shape``; one that would have to wait for the compiler does not."""
+        if in_stream:
+            self._seen[shape] += 1
+        if shape not in self._shapes and self._possible and (self._always or (in_stream and self._seen[shape] > AFTER)):
+            self._compile(shape)
+        return self._compiled if self._compiled is not None and shape in self._shapes else self._network
+
+    def _compile(self, shape: ImageSize) -> None:
+        """Add a shape, or say once why not."""
+        if not has_compiler():
+            self._give_up(_without_compiler("images are looked at without it, which is slower"))
+            return
+        if len(self._shapes) == MOST_SHAPES:
+            self._give_up(f"{MOST_SHAPES} shapes of images are compiled; others are looked at without, which is slower")
+            return
+        self._tell(f"compiling for images of {shape.width}x{shape.height}, once, which takes half a minute or so")
+        try:
+            compiled = self._compiled or compiled_form(self._network)
+            features = compiled.backbone(torch.zeros(1, 3, *shape))
+            if compiled.rpn is not None:
+                compiled.rpn(features)
+        except (TorchDynamoException, InductorError) as error:
+            if self._always:
+                raise MachineError(f"torch could not compile the detector: {_first_line(error)}") from error
+            self._give_up(f"torch could not compile the detector, so it works without: {_first_line(error)}")
+            return
+        self._compiled = compiled
+        self._shapes.add(shape)
+
+    def _give_up(self, why: str) -> None:
+        self._possible = False
+        self._tell(why)
+
+
+def compiled_form(network: FasterRCNN) -> FasterRCNN:
+    """The same detector on the same weights; its body, neck and RPN are compiled at their first call of each shape."""
+    form = _shallow(network)
+    form.backbone = _shallow(network.backbone)
+    form.backbone.body = _compiled(network.backbone.body)
+    if network.backbone.pyramid is not None:
+        form.backbone.pyramid = _compiled(network.backbone.pyramid)
+    if network.rpn is not None:
+        form.rpn = _compiled(network.rpn)
+    return form
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, where torch looks for one."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX"), *COMPILERS) if name)
+
+
+def _without_compiler(consequence: str) -> str:
+    return f"no C++ compiler (g++ or clang++) was found, so nothing is compiled: {consequence}. apt install g++"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _shallow(module: AnyModule) -> AnyModule:
+    """Another module of the same parts, of which one may be replaced."""
+    other = copy(module)
+    other._modules = dict(module._modules)
+    return other
+
+
+def _compiled(module: AnyModule) -> AnyModule:
+    other = _shallow(module)
+    other.compile(dynamic=False, options={"freezing": True})
+    return other

@@ -1,0 +1,149 @@
+"""What is compiled, when, and that it finds the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from copy import copy
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.exc import TorchDynamoException
+
+from faster_rcnn.errors import MachineError, OptionError
+from faster_rcnn.inference import compiling
+from faster_rcnn.inference.compiling import AFTER, MOST_SHAPES, Compiling
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import ImageSize
+from files import loaded_model, rgb
+
+CPU = torch.device("cpu")
+SHAPE = ImageSize(64, 96)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Told lines; nothing is really compiled."""
+    monkeypatch.setattr(compiling, "compiled_form", copy)
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    return []
+
+
+def chooser(told: list[str], mode: Any, exact: bool = False) -> Compiling:
+    return Compiling(loaded_model().model, mode, CPU, exact, told.append)
+
+
+def test_auto_compiles_what_a_stream_comes_back_to(made: list[str]) -> None:
+    choose = chooser(made, "auto")
+    plain = choose.network_for(SHAPE, in_stream=True)
+    assert all(choose.network_for(SHAPE, in_stream=True) is plain for _ in range(AFTER - 1))
+    assert choose.network_for(SHAPE, in_stream=False) is plain  # one image does not wait
+    assert made == []
+    compiled = choose.network_for(SHAPE, in_stream=True)
+    assert compiled is not plain
+    assert made == ["compiling for images of 96x64, once, which takes half a minute or so"]
+    # From now on every image of the shape goes this way, and no other.
+    assert choose.network_for(SHAPE, in_stream=False) is compiled
+    assert choose.network_for(ImageSize(96, 64), in_stream=True) is plain
+    assert len(made) == 1
+
+
+def test_single_images_never_start_the_compiler(made: list[str]) -> None:
+    choose = chooser(made, "auto")
+    assert len({id(choose.network_for(SHAPE, in_stream=False)) for _ in range(AFTER + 5)}) == 1
+
+
+@pytest.mark.parametrize(("mode", "exact"), [(False, False), ("auto", True)])
+def test_what_is_never_compiled(made: list[str], mode: object, exact: bool) -> None:
+    choose = chooser(made, mode, exact)
+    assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
+    assert made == []
+
+
+def test_true_compiles_the_first_image_of_each_shape_up_to_a_number_of_shapes(made: list[str]) -> None:
+    choose = chooser(made, True)
+    shapes = [ImageSize(64, 32 * number) for number in range(1, MOST_SHAPES + 3)]
+    networks = [choose.network_for(shape, in_stream=False) for shape in shapes]
+    assert len({id(each) for each in networks[:MOST_SHAPES]}) == 1
+    assert networks[MOST_SHAPES] is networks[-1] is not networks[0]
+    assert [line for line in made if not line.startswith("compiling for")] == [
+        f"{MOST_SHAPES} shapes of images are compiled; others are looked at without, which is slower"
+    ]
+
+
+def test_without_a_compiler_auto_says_so_once_and_true_stops(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "has_compiler", lambda: False)
+    choose = chooser(made, "auto")
+    assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
+    [line] = made
+    assert line.startswith("no C++ compiler (g++ or clang++) was found")
+    with pytest.raises(MachineError, match=r"compile=True needs one\. apt install g\+\+"):
+        chooser(made, True)
+
+
+def test_on_a_gpu_only_auto_is_taken(made: list[str]) -> None:
+    with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
+        Compiling(loaded_model().model, True, torch.device("cuda:0"), False, made.append)
+    choose = Compiling(loaded_model().model, "auto", torch.device("cuda:0"), False, made.append)
+    assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
+
+
+def test_a_compiler_that_fails_is_told(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(network: Any) -> Any:
+        raise TorchDynamoException("no luck\nat all")
+
+    monkeypatch.setattr(compiling, "compiled_form", fail)
+    choose = chooser(made, "auto")
+    assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
+    assert made[1:] == ["torch could not compile the detector, so it works without: no luck"]
+    with pytest.raises(MachineError, match="could not compile the detector: no luck"):
+        chooser(made, True).network_for(SHAPE, in_stream=False)
+
+
+def test_the_predictor_counts_the_images_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    predictor = Predictor(loaded_model(), CPU, torch.float32, exact=False, compile="auto", tell=told.append)
+    seen: list[tuple[ImageSize, bool]] = []
+
+    def note(shape: ImageSize, in_stream: bool) -> FasterRCNN:
+        seen.append((shape, in_stream))
+        return predictor.network
+
+    monkeypatch.setattr(predictor.compiling, "network_for", note)
+    predictor.predict_one(rgb(40, 60), 0.5)
+    list(predictor.stream([rgb(40, 60), rgb(60, 40)], 0.5))
+    # Short side 64, so 64 x 96 and 96 x 64; both are multiples of the coarsest stride, 32.
+    assert seen == [(ImageSize(64, 96), False), (ImageSize(64, 96), True), (ImageSize(96, 64), True)]
+
+
+SCRIPT = """
+import sys
+import torch
+from torch.testing import assert_close
+from files import loaded_model, rgb
+from faster_rcnn.inference.predictor import Predictor
+torch.set_num_threads(1)
+told, found = [], []
+for compile in (False, True):
+    predictor = Predictor(
+        loaded_model(roi={"score_floor": 0.05}), torch.device("cpu"), torch.float32, exact=False,
+        compile=compile, tell=told.append,
+    )
+    found.append([predictor.predict_one(rgb(40, 60, seed), 0.05) for seed in (0, 1)])
+assert len(told) == 1, told
+for plain, compiled in zip(*found, strict=True):
+    assert len(plain) > 5
+    assert_close(compiled.boxes, plain.boxes, rtol=1e-3, atol=1e-2)
+    assert_close(compiled.scores, plain.scores, rtol=1e-3, atol=1e-4)
+    assert compiled.names == plain.names
+print("the same")
+"""
+
+
+@pytest.mark.skipif(not compiling.has_compiler(), reason="there is no C++ compiler")
+def test_compiled_and_plain_find_the_same() -> None:
+    """In a process of its own: the checks of shapes that the test run adds cannot be compiled."""
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd="tests", check=False)
+    assert run.stdout.strip() == "the same", run.stderr
