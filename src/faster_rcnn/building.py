@@ -27,7 +27,7 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
 
     ``num_classes`` is K, without background; ``holes`` are labels that are never reported.
     """
-    backbone = _build_backbone(config.backbone)
+    backbone = _build_backbone(config.backbone, config.image.multiple_of)
     with_rpn, with_roi = config.detector.kind != "fast-rcnn", config.detector.kind != "rpn"
     channels = backbone.channels
     stage = _last_stage(config) if with_roi and config.roi.head == "last_stage" else None
@@ -43,13 +43,14 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
     )
 
 
-def _build_backbone(config: BackboneConfig) -> Backbone:
+def _build_backbone(config: BackboneConfig, multiple: int) -> Backbone:
     body = build_body(
         config.body,
         config.levels,
         config.frozen_stages,
         stride_in_1x1=config.stride_in_1x1,
         dilated_last_stage=config.dilated_last_stage,
+        multiple=multiple,
     )
     set_norm_epsilon(body, config.norm_epsilon)
     if config.neck == "none" and len(config.levels) != 1:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from faster_rcnn.backbone.body import MOBILENET, build_body
+from faster_rcnn.backbone.norm import norms
+from faster_rcnn.cli import main
 from faster_rcnn.errors import OptionError
+from made_data import make_squares
 from tiny import tiny_model
 
-BODIES = [("test_resnet", (1, 2, 3, 4)), ("tf_efficientnet_lite0", (1, 2, 3, 4)), (MOBILENET, (4, 5))]
+BODIES = [
+    ("test_resnet", (1, 2, 3, 4)),
+    ("tf_efficientnet_lite0", (1, 2, 3, 4)),
+    ("convnext_atto", (0, 1, 2, 3)),
+    ("regnetx_002", (3,)),
+    ("mobilevit_xxs", (3,)),
+    (MOBILENET, (4, 5)),
+]
+VIT = "vit_tiny_patch16_224"
+SWIN = "swin_tiny_patch4_window7_224"
 
 
 @pytest.mark.parametrize(("name", "levels"), [*BODIES, ("test_resnet", (3,)), (MOBILENET, (0, 1, 2, 3, 4, 5))])
@@ -86,6 +100,7 @@ def test_frozen_stages_stay_and_later_stages_are_trained() -> None:
         ("test_resnet", (2, 4), 0, "strides (8, 32)"),
         ("test_resnet", (4, 3), 0, "strides"),
         ("test_resnet", (1, 2), 6, "backbone.frozen_stages is 6; 'test_resnet' has 5 stages"),
+        ("hrnet_w18_small", (1, 2, 3, 4), 2, "none can be kept from training; --set backbone.frozen_stages=0"),
         (MOBILENET, (4, 6), 0, "levels 0 to 5"),
         (MOBILENET, (4, 5), 7, "has 6 stages"),
     ],
@@ -95,6 +110,53 @@ def test_what_a_body_does_not_have_is_an_error(name: str, levels: tuple[int, ...
         build_body(name, levels, frozen)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "words"),
+    [
+        # The smallest odd multiple of 16 that is 64 or more is 80, the next one 112; of 32: 96 and 160.
+        (VIT, (11,), "multiples of 16 pixels, and does not: one of 80 x 112 stops it (Input height (80) doesn't match"),
+        (VIT, (11,), "take another, such as --set backbone.body=resnet50"),
+        (SWIN, (0, 1, 2, 3), "multiples of 32 pixels, and does not: one of 96 x 160 stops it"),
+        # Its convolutions do not pad: 80 x 112 becomes 3 x 5, not 80 / 16 = 5 by 112 / 16 = 7.
+        ("inception_v3", (3,), "one of 80 x 112 gives features (768, 3, 5) at stride 16, not (768, 5, 7)"),
+        # Its coarsest branch, of stride 32, is added to the others whichever level is asked for.
+        ("hrnet_w18_small", (3,), "it takes multiples of 32: --set image.multiple_of=32"),
+    ],
+)
+def test_bodies_that_do_not_take_images_of_any_size_are_refused(name: str, levels: tuple[int, ...], words: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        build_body(name, levels, 0)
+    assert f"backbone.body '{name}' must take images of any size, padded to" in str(caught.value)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_larger_multiple_that_a_message_names_mends_it() -> None:
+    body = build_body("hrnet_w18_small", (3,), 0, multiple=32)
+    assert [each.shape[2:] for each in body(torch.zeros(1, 3, 96, 160))] == [(6, 10)]
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "convnext_atto"])
+def test_sides_need_not_be_multiples_of_the_stride(name: str) -> None:
+    assert build_body(name, (3,), 0, multiple=1).strides[0] > 1
+
+
+def test_a_new_body_has_been_looked_through_without_a_trace() -> None:
+    body = build_body("test_resnet", (1, 2, 3, 4), 0)
+    assert all(module.training for module in body.modules())
+    assert all(not each.running_mean.any() for each in norms(body) if each.running_mean is not None)
+    with torch.device("meta"):
+        assert build_body("test_resnet", (3,), 0).strides == (16,)
+
+
+@pytest.mark.parametrize("neck", ["none", "pyramid"])
+def test_the_command_refuses_a_transformer(neck: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_squares(tmp_path / "data", {"train": 2, "val": 1})
+    body = f"--set backbone.body={VIT} backbone.levels=[11] backbone.neck={neck} backbone.weights=none"
+    assert main(["train", str(data), *body.split(), "--out", str(tmp_path / "run")]) == 2
+    assert f"backbone.body '{VIT}' must take images of any size" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_bodies_are_modules_with_random_weights() -> None:

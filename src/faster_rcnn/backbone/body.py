@@ -1,13 +1,15 @@
-"""The convolutional body: any timm model that gives feature maps, or torchvision's MobileNetV3.
+"""The convolutional body: any timm model that gives feature maps of images of any size, or torchvision's MobileNetV3.
 
-Strides and channels are properties of the body, never inferred from the shape of a feature map.
+Strides and channels are properties of the body, never inferred from the shape of a feature map. A detector's images
+have many sizes: most of timm's transformers take one alone, and are refused when they are built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
+import torch
 from jaxtyping import Float
 from timm.models import FeatureInfo
 from torch import Tensor, nn
@@ -18,6 +20,10 @@ from faster_rcnn.backbone.stages import dilate, stride_in_first_conv, timm_featu
 from faster_rcnn.errors import OptionError
 
 MOBILENET = "torchvision:mobilenet_v3_large"
+SMALLEST_PROBE = 64
+"""Pixels of an image's side, at least, that a new body is tried with."""
+LARGER_MULTIPLES = (32, 64, 224)
+"""What batches could be padded to multiples of, for a body that fails: two common strides, and seven windows of 32."""
 
 
 class TimmBody(nn.Module):
@@ -27,12 +33,12 @@ class TimmBody(nn.Module):
         self,
         name: str,
         levels: Sequence[int],
-        frozen_stages: int,
         *,
         stride_in_1x1: bool = False,
         dilated_last_stage: bool = False,
     ) -> None:
         super().__init__()
+        self.name = name
         self.layers = timm_features(name, levels)
         info: FeatureInfo = self.layers.feature_info  # type: ignore[assignment]  # timm is not typed
         self.channels = tuple(info.channels())
@@ -43,9 +49,13 @@ class TimmBody(nn.Module):
             dilate(name, self.layers.get_submodule(info.module_name()[-1]))
             self.strides = (*self.strides[:-1], self.strides[-1] // 2)
         replace_slow_depthwise(self.layers)
-        _refuse_missing_stages(name, frozen_stages, len(info.info))
-        if frozen_stages:
-            _freeze_through(self.layers, info.info[frozen_stages - 1]["module"])
+        self._stage_ends = tuple(stage["module"] for stage in info.info)
+
+    def freeze(self, stages: int) -> None:
+        """Train none of the first stages; raises ``OptionError`` for more than there are."""
+        _refuse_missing_stages(self.name, stages, len(self._stage_ends))
+        if stages:
+            _freeze_through(self.name, self.layers, self._stage_ends[stages - 1])
 
     def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
         """Feature maps (images, channels, rows, columns), finest first."""
@@ -63,19 +73,22 @@ class MobileNetBody(nn.Module):
     STRIDES = (2, 4, 8, 16, 32, 32)
     CHANNELS = (16, 24, 40, 80, 160, 960)
 
-    def __init__(self, levels: Sequence[int], frozen_stages: int) -> None:
+    def __init__(self, levels: Sequence[int]) -> None:
         super().__init__()
         if not all(0 <= level < len(self.STAGES) for level in levels):
             raise OptionError(
                 f"backbone.levels is {tuple(levels)}; '{MOBILENET}' has levels 0 to {len(self.STAGES) - 1}"
             )
-        _refuse_missing_stages(MOBILENET, frozen_stages, len(self.STAGES))
         self.layers = mobilenet_v3_large(weights=None).features
         self.channels = tuple(self.CHANNELS[level] for level in levels)
         self.strides = tuple(self.STRIDES[level] for level in levels)
         self._outputs = tuple(self.STAGES[level] for level in levels)
+
+    def freeze(self, stages: int) -> None:
+        """Train none of the first stages; raises ``OptionError`` for more than there are."""
+        _refuse_missing_stages(MOBILENET, stages, len(self.STAGES))
         ends = (*self.STAGES, len(self.layers))
-        for layer in self.layers[: ends[frozen_stages]]:
+        for layer in self.layers[: ends[stages]]:
             layer.requires_grad_(False)
 
     def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
@@ -95,25 +108,70 @@ def build_body(
     *,
     stride_in_1x1: bool = False,
     dilated_last_stage: bool = False,
+    multiple: int = 0,
 ) -> TimmBody | MobileNetBody:
     """A body with random weights, its first stages not trained.
 
-    Raises ``OptionError`` for an unknown name, and for levels or stages that it does not have. Strides grow by two at
-    most: Eq. 1 of FPN assigns regions to every level between the finest and the coarsest.
+    ``multiple`` is what the sides of its images are multiples of; 0 is its largest stride. Raises ``OptionError`` for
+    an unknown name, for levels or stages that it does not have, and for a body that does not take all such images.
+    Strides grow by two at most: Eq. 1 of FPN assigns regions to every level between the finest and the coarsest.
     """
     if name == MOBILENET and (stride_in_1x1 or dilated_last_stage):
         raise OptionError(f"backbone.stride_in_1x1 and backbone.dilated_last_stage are for ResNets, not for '{name}'")
     body = (
-        MobileNetBody(levels, frozen_stages)
+        MobileNetBody(levels)
         if name == MOBILENET
-        else TimmBody(name, levels, frozen_stages, stride_in_1x1=stride_in_1x1, dilated_last_stage=dilated_last_stage)
+        else TimmBody(name, levels, stride_in_1x1=stride_in_1x1, dilated_last_stage=dilated_last_stage)
     )
     if not all(coarse in (fine, 2 * fine) for fine, coarse in pairwise(body.strides)):
         raise OptionError(
             f"backbone.levels {tuple(levels)} of '{name}' have the strides {body.strides}; "
             "each must be as large as the one before or twice as large"
         )
+    _refuse_fixed_sizes(name, body, multiple or max(body.strides))
+    body.freeze(frozen_stages)
     return body
+
+
+def _refuse_fixed_sizes(name: str, body: TimmBody | MobileNetBody, multiple: int) -> None:
+    """Raise ``OptionError`` for a body that does not take images of any size, found by one look at a small image."""
+    fault = _fault(body, multiple)
+    if fault is None:
+        return
+    larger = next((each for each in LARGER_MULTIPLES if each > multiple and _fault(body, each) is None), None)
+    raise OptionError(
+        f"backbone.body '{name}' must take images of any size, padded to multiples of {multiple} pixels, and does not: "
+        f"{fault}; "
+        + (
+            "take another, such as --set backbone.body=resnet50"
+            if larger is None
+            else f"it takes multiples of {larger}: --set image.multiple_of={larger}"
+        )
+    )
+
+
+def _fault(body: TimmBody | MobileNetBody, multiple: int) -> str | None:
+    """What goes wrong with an empty image of such sides; ``None`` where each level has its promised shape."""
+    # Odd multiples, and no square: what needs even ones, or one size, is found. 0.1 s or less on one thread.
+    odd = -(-SMALLEST_PROBE // multiple) | 1
+    height, width = odd * multiple, (odd + 2) * multiple
+    pixels = next(body.parameters()).new_zeros(1, 3, height, width)
+    body.eval()  # batch norm learns nothing from it
+    try:
+        with torch.no_grad():
+            features = body(pixels)
+    except Exception as error:  # noqa: BLE001  # every family has its own way to fail, and that is the finding
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        return f"one of {height} x {width} stops it ({reason})"
+    finally:
+        body.train()
+    for feature, channels, stride in zip(features, body.channels, body.strides, strict=True):
+        # Where a side is no multiple of the stride, bodies round down or up.
+        rows, columns = ({side // stride, -(-side // stride)} for side in (height, width))
+        if tuple(feature.shape) not in product({1}, {channels}, rows, columns):
+            found, promised = tuple(feature.shape[1:]), (channels, max(rows), max(columns))
+            return f"one of {height} x {width} gives features {found} at stride {stride}, not {promised}"
+    return None
 
 
 def _refuse_missing_stages(name: str, frozen_stages: int, stages: int) -> None:
@@ -121,17 +179,22 @@ def _refuse_missing_stages(name: str, frozen_stages: int, stages: int) -> None:
         raise OptionError(f"backbone.frozen_stages is {frozen_stages}; '{name}' has {stages} stages")
 
 
-def _freeze_through(layers: nn.Module, last: str) -> None:
+def _freeze_through(name: str, layers: nn.Module, last: str) -> None:
     """Stop the training of every parameter up to and including those of the module called ``last``.
 
     Parameters stand in the order of the forward pass. A stage that ends in a layer without parameters (ResNet's
     stem ends in an activation) ends before the first parameter of the next stage.
     """
-    names = [name for name, _ in layers.named_modules()]
+    names = [each for each, _ in layers.named_modules()]
     if last not in names:
         last = last.replace(".", "_")  # a list of features has flattened its names
-    upto = {name for name in names[: names.index(last) + 1] if name} | {last}
-    for name, module in layers.named_modules():
-        if name in upto or name.startswith(f"{last}."):
+    if last not in names:
+        raise OptionError(
+            f"backbone.frozen_stages: no layer of backbone.body '{name}' ends a stage, so none can be kept from "
+            "training; --set backbone.frozen_stages=0"
+        )
+    upto = {each for each in names[: names.index(last) + 1] if each} | {last}
+    for each, module in layers.named_modules():
+        if each in upto or each.startswith(f"{last}."):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)

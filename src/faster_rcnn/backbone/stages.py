@@ -61,8 +61,8 @@ class LastStage(nn.Sequential):
 def _modules_between(name: str, layers: nn.Module, after: str, last: str) -> Iterator[tuple[str, nn.Module]]:
     """The modules behind the one called ``after``, up to the one called ``last``, where they run one by one."""
     parent, _, _ = after.rpartition(".")
-    container = layers if isinstance(layers, FeatureListNet) else layers.get_submodule(parent)
-    children = dict(container.named_children())
+    container = layers if isinstance(layers, FeatureListNet) else dict(layers.named_modules()).get(parent)
+    children = {} if container is None else dict(container.named_children())
     # A feature list has flattened the dots of its names away.
     keys = [each if each in children else each.replace(".", "_") for each in (after, last)]
     if not isinstance(layers, FeatureListNet):

@@ -1,0 +1,23 @@
+"""The last stage of a body as a head of regions, and bodies that have none to give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from faster_rcnn.backbone.stages import LastStage
+from faster_rcnn.errors import OptionError
+
+
+@pytest.mark.parametrize(("name", "level"), [("test_resnet", 3), ("convnext_atto", 2), ("tf_efficientnet_lite0", 3)])
+def test_the_last_stage_halves_the_resolution_of_regions(name: str, level: int) -> None:
+    stage = LastStage(name, level, frozen_norm=True, stride_in_1x1=False)
+    channels = {"test_resnet": 192, "convnext_atto": 160, "tf_efficientnet_lite0": 112}[name]
+    assert stage(torch.zeros(2, channels, 14, 14)).shape == (2, stage.outputs, 7, 7)
+
+
+@pytest.mark.parametrize(("name", "level"), [("vit_tiny_patch16_224", 3), ("xcit_nano_12_p16_224", 3)])
+def test_stages_that_cannot_be_taken_apart_are_an_error(name: str, level: int) -> None:
+    # Both are there, below the wrapper that hands out features, and work on tokens instead of maps.
+    with pytest.raises(OptionError, match=rf"'{name}' cannot be taken apart; .* --set roi\.head=layers needs no stage"):
+        LastStage(name, level, frozen_norm=True, stride_in_1x1=False)
