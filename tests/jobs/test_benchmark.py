@@ -17,7 +17,7 @@ from faster_rcnn.inference.floor import Convolution, Floor
 from faster_rcnn.inference.stage_times import ImageTimes
 from faster_rcnn.jobs import benchmark as job
 from faster_rcnn.jobs.benchmark_page import GROUPS, STAGES, Benchmark, words, write_benchmark
-from faster_rcnn.jobs.speed import Machine, Peer, Spread, Used
+from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used
 from faster_rcnn.jobs.timing import Amount
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.structures import ImageSize
@@ -63,7 +63,7 @@ def test_images_are_timed_as_table_json_and_page(
     assert found["peak_memory"] > 50e6
     assert found["machine"]["threads"] == torch.get_num_threads()
     assert found["machine"]["onednn_bfloat16"] is False
-    assert found["torchvision"] is None
+    assert (found["layout"], found["compared"]) == (None, [])
     table = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in table[1:10]] == [words(name) for name in STAGES]
     assert "2 images, each timed 3 times" in "\n".join(table)
@@ -94,19 +94,28 @@ def test_a_preset_has_random_weights_and_torchvision_finds_as_much(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, random_numbers = tmp_path / "speed.json", torch.get_rng_state()
-    assert (
-        job.run("mobile-320", image_size=64, amount=ONCE, compare="torchvision", precision="float32", json=str(file))
-        == 0
+    job.run(
+        "mobile-320",
+        image_size=64,
+        amount=ONCE,
+        compare="torchvision,onnxruntime,openvino",
+        precision="float32",
+        json=str(file),
     )
     assert torch.equal(torch.get_rng_state(), random_numbers)
     out, err = capsys.readouterr()
     assert "its weights are random" in err
     assert "mobile-320 with random weights" in out
-    peer = numbers(file)["torchvision"]
-    assert peer["layout"] == "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
-    assert peer["ratio"] == pytest.approx(peer["ours"]["median"] / peer["theirs"]["median"])
-    assert peer["detections"]["ours"] == peer["detections"]["theirs"]
-    assert f"{1 / peer['ratio']:.2f} times as fast as torchvision:" in out
+    found = numbers(file)
+    assert found["layout"] == "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+    assert [each["name"].split()[0] for each in found["compared"]] == ["ours", "torchvision", "onnxruntime", "openvino"]
+    assert {each["precision"] for each in found["compared"]} == {"float32"}
+    ours, peer, *exported = found["compared"]
+    assert ours["detections"] == peer["detections"]
+    assert all(each["detections"] == pytest.approx(ours["detections"], abs=3) for each in exported)
+    ratio = peer["seconds"]["median"] / ours["seconds"]["median"]
+    assert f"ours is {ratio:.2f} times as fast" in out
+    assert "fasterrcnn_mobilenet_v3_large_320_fpn with the same weights" in out
 
 
 def test_what_cannot_be_timed_is_refused(model: str, tmp_path: Path) -> None:
@@ -120,6 +129,9 @@ def test_what_cannot_be_timed_is_refused(model: str, tmp_path: Path) -> None:
         Amount(0, 3)
     with pytest.raises(OptionError, match="at least one"):
         Amount(1, 0)
+    for compare in ("tensorrt", "openvino,openvino", ""):
+        with pytest.raises(OptionError, match=f"E125 --compare {compare}: name some of torchvision,onnxruntime,openv"):
+            job.run("mobile-320", compare=compare)
     with pytest.raises(OptionError, match="--image-size 0"):
         job.run(model, image_size=0)
     with pytest.raises(OptionError, match=r"--out .* is a file"):
@@ -161,7 +173,11 @@ def made() -> Benchmark:
         stream=(2.0, 4.0, 2.5),
         floor=Floor(14_000_000, ((conv, 1e9),)),
         memory=123_400_000,
-        peer=Peer("torchvision:x", "bfloat16", Spread(0.3, 0.2, 0.4), Spread(0.6, 0.5, 0.7), (7, 7)),
+        layout="torchvision:x",
+        contenders=(
+            Contender("ours", "bfloat16", Spread(0.3, 0.2, 0.4), 7),
+            Contender("torchvision 1", "float32", Spread(0.6, 0.5, 0.7), 8),
+        ),
     )
 
 
@@ -179,9 +195,13 @@ def test_the_table_by_hand() -> None:
     assert facts["above the floor"] == "these three take 28.0 ms (28.0 to 28.0 ms), 2.0 times the floor"
     assert facts["memory"] == "123 MB at most, the whole process"
     assert facts["machine"] == "cpu, AVX2, no AMX, oneDNN's bfloat16 is not used, 2 threads on 2 processors, torch 2"
-    assert facts["torchvision"].startswith("2.00 times as fast as torchvision:x with the same weights, ours in bf")
+    assert facts["compared with"].startswith("torchvision:x with the same weights")
+    assert facts["torchvision 1"] == (
+        "ours is 2.00 times as fast, pixels to boxes: 300.0 ms (200.0 to 400.0 ms) in bfloat16, "
+        "600.0 ms (500.0 to 700.0 ms) in float32; 7 and 8 detections"
+    )
     assert facts["images"].endswith("timed once after one that is not counted")
-    assert "torchvision" not in dict(replace(made(), peer=None).facts())
+    assert not {"compared with", "torchvision 1"} & set(dict(replace(made(), layout=None, contenders=()).facts()))
 
 
 def test_the_page_shows_every_stage_and_escapes_names(tmp_path: Path) -> None:

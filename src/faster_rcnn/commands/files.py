@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -72,7 +72,8 @@ def benchmark(
     count: int = 20,
     rounds: int = 3,
     precision: Precision = "auto",
-    compare: Literal["torchvision"] | None = None,
+    compare: str | None = None,
+    compile: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
@@ -85,7 +86,8 @@ def benchmark(
         count: How many images are timed at most.
         rounds: How many times each of them is timed.
         precision: Of convolutions and matrix products.
-        compare: Time torchvision's own detector with the same weights, in turn, in float32.
+        compare: Others with the same weights, timed in turn: any of torchvision,onnxruntime,openvino.
+        compile: Time the compiled detector, too, in turn.
         out: Folder for the page benchmark.html.
         json: File for the numbers; - for standard output.
     """
@@ -100,6 +102,7 @@ def benchmark(
         amount=Amount(count, rounds),
         precision=precision,
         compare=compare,
+        compile=compile,
         out=out,
         json=json,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,19 @@ from faster_rcnn.inference.sources import images_of, survey
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
 from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_json
+from faster_rcnn.jobs.runtimes import Runner, runners, runtimes_named
 from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.jobs.speed import Peer, Spread, Used
-from faster_rcnn.jobs.timing import Amount, floor_of, machine_of, peak_memory, time_detector, time_peer
+from faster_rcnn.jobs.speed import Spread, Used
+from faster_rcnn.jobs.timing import (
+    Amount,
+    floor_of,
+    machine_of,
+    peak_memory,
+    pixels_of,
+    runner_of,
+    time_contenders,
+    time_detector,
+)
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.classes import coco_80_classes
@@ -45,6 +55,7 @@ def run(
     amount: Amount | None = None,
     precision: str = "auto",
     compare: str | None = None,
+    compile: bool = False,
     out: Path | None = None,
     json: str | None = None,
 ) -> int:
@@ -52,15 +63,16 @@ def run(
     refuse_folder("--json", json)
     refuse_file("--out", out)
     amount = amount or Amount()
+    others = [] if compare is None else runtimes_named(compare)
     given = _images(images, amount.images) if images else []
     loaded = _resized(_model(model), image_size)
     _refuse_other_kinds(model, loaded.config)
-    plan = plan_torchvision(model, loaded.config) if compare else None
+    plan = plan_torchvision(model, loaded.config) if others else None
     with TemporaryDirectory() as folder:
         size = None if given else own_size(loaded.config)
         paths = given or [made_up_picture(Path(folder) / MADE_UP, own_size(loaded.config))] * amount.images
         used = Used(model, _is_preset(model), precision, len(paths), size, amount.rounds)
-        benchmark = _measure(loaded, used, paths, plan)
+        benchmark = _measure(loaded, used, paths, Against(plan, others, compile, Path(folder)))
     if json != STDOUT:
         print(benchmark.table(), flush=True)
     if json is not None:
@@ -69,6 +81,20 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
         say(f"drawn in {write_benchmark(out, benchmark)}")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What the detector is compared with."""
+
+    plan: Plan | None
+    """Which of torchvision's detectors it is; known where there are others."""
+    others: Sequence[str]
+    """Runtimes of that."""
+    compiled: bool
+    """Whether its own compiled form is one."""
+    folder: Path
+    """For exported files."""
 
 
 def own_size(config: Config) -> ImageSize:
@@ -135,14 +161,14 @@ def _refuse_other_kinds(model: str, config: Config) -> None:
     raise OptionError(f"{model}: its detector.kind is {kind}, and what is timed are detectors with both stages; {hint}")
 
 
-def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], plan: Plan | None) -> Benchmark:
+def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: Against) -> Benchmark:
     device = choose_device("auto")
     exact = used.precision == "float32"
     predictor = Predictor(loaded, device, choose_precision(used.precision, device), exact=exact, batch=1)
     say(f"{used.model} in {_name(predictor.precision)} on {device}; images: {used.images_text}")
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do
-    peer = None if plan is None else _beside_torchvision(loaded, predictor, plan, images, used.rounds)
+    others = _others(loaded, predictor, exact, against, images)
     return Benchmark(
         used=replace(used, precision=_name(predictor.precision)),
         machine=machine_of(predictor),
@@ -151,14 +177,24 @@ def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], plan: Plan
         stream=measured.stream,
         floor=floor_of(predictor, images),
         memory=memory,
-        peer=peer,
+        layout=None if against.plan is None else against.plan.layout,
+        contenders=time_contenders(predictor, others, images, used.rounds) if others else (),
     )
 
 
-def _beside_torchvision(loaded: LoadedModel, ours: Predictor, plan: Plan, images: Sequence[Path], rounds: int) -> Peer:
-    """Ours as it is used against theirs as it comes: eager, in float32."""
-    theirs = torchvision_detector(loaded, plan).to(ours.device)
-    return time_peer(ours, theirs, plan.layout, images, rounds)
+def _others(
+    loaded: LoadedModel, ours: Predictor, exact: bool, against: Against, images: Sequence[Path]
+) -> list[Runner]:
+    """Our compiled form where it is asked for, and torchvision's detector in each runtime."""
+    found = []
+    if against.compiled:
+        compiled = Predictor(loaded, ours.device, ours.precision, exact=exact, compile=True, tell=say, batch=1)
+        found.append(runner_of("ours, compiled", compiled))
+    if against.plan is not None:
+        theirs = torchvision_detector(loaded, against.plan).to(ours.device)
+        example = pixels_of(ours, images[0])
+        found += runners(against.others, theirs, example, ours.precision, against.folder)
+    return found
 
 
 def _name(precision: torch.dtype) -> str:

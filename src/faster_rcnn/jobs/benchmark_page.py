@@ -11,7 +11,7 @@ from typing import Any
 from faster_rcnn.inference.floor import Floor
 from faster_rcnn.inference.stage_times import ImageTimes
 from faster_rcnn.jobs.pages import render_page, write_page
-from faster_rcnn.jobs.speed import Machine, Peer, Spread, Used
+from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used
 
 PAGE = "benchmark.html"
 STAGES = tuple(each.name for each in fields(ImageTimes))
@@ -41,8 +41,11 @@ class Benchmark:
     """Images per second of each round, one image being decoded while another is looked at."""
     floor: Floor
     memory: int
-    """Most bytes that the process has held, without torchvision's detector."""
-    peer: Peer | None
+    """Most bytes that the process has held, without the detectors that it is compared with."""
+    layout: str | None
+    """Which of torchvision's detectors the others are."""
+    contenders: tuple[Contender, ...]
+    """Ours, and those that it is compared with; none where it is not."""
 
     @property
     def total(self) -> Spread:
@@ -91,7 +94,8 @@ class Benchmark:
                 "convolutions": [{**asdict(conv), "operations_per_second": rate} for conv, rate in floor.rates],
             },
             "peak_memory": self.memory,
-            "torchvision": None if self.peer is None else self.peer.to_json(),
+            "layout": self.layout,
+            "compared": [each.to_json() for each in self.contenders],
         }
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -124,7 +128,11 @@ class Benchmark:
             ("images", self.used.images_text),
             ("machine", str(self.machine)),
         ]
-        return facts if self.peer is None else [*facts, ("torchvision", str(self.peer))]
+        if self.layout is not None:
+            facts.append(
+                ("compared with", f"{self.layout} with the same weights, and what runtimes make of its export")
+            )
+        return [*facts, *((each.name, each.beside(self.contenders[0])) for each in self.contenders[1:])]
 
     def table(self) -> str:
         """For a terminal."""

@@ -106,38 +106,30 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """The same weights in torchvision's own detector, float32 and eager, in turn with ours: pixels to detections."""
+class Contender:
+    """A detector on decoded images, in turn with others that have the same weights: pixels to boxes."""
 
-    layout: str
+    name: str
     precision: str
-    """Of ours."""
-    ours: Spread
-    theirs: Spread
-    detections: tuple[int, int]
-    """Of all images, ours and theirs."""
-
-    @property
-    def ratio(self) -> float:
-        """Our median in shares of theirs."""
-        return self.ours.median / self.theirs.median
+    seconds: Spread
+    detections: int
+    """Of all images."""
 
     def to_json(self) -> dict[str, Any]:
         """Times in seconds."""
         return {
-            "layout": self.layout,
-            "precision": {"ours": self.precision, "theirs": "float32"},
-            "ours": self.ours.to_json(),
-            "theirs": self.theirs.to_json(),
-            "ratio": self.ratio,
-            "detections": dict(zip(("ours", "theirs"), self.detections, strict=True)),
+            "name": self.name,
+            "precision": self.precision,
+            "seconds": self.seconds.to_json(),
+            "detections": self.detections,
         }
 
-    def __str__(self) -> str:
-        found = "{:,} and {:,} detections".format(*self.detections)
+    def beside(self, ours: Contender) -> str:
+        """How much faster ours is, in words."""
+        ratio = self.seconds.median / ours.seconds.median
         return (
-            f"{1 / self.ratio:.2f} times as fast as {self.layout} with the same weights, ours in {self.precision}, "
-            f"theirs in float32, pixels to detections: {self.ours} and {self.theirs}; {found}"
+            f"ours is {ratio:.2f} times as fast, pixels to boxes: {ours.seconds} in {ours.precision}, "
+            f"{self.seconds} in {self.precision}; {ours.detections:,} and {self.detections:,} detections"
         )
 
 

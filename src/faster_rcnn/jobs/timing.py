@@ -6,16 +6,15 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from statistics import median_low
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from faster_rcnn import __version__
 from faster_rcnn.devices import computing_in, instruction_sets, onednn_takes_bfloat16
@@ -25,7 +24,8 @@ from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.stage_times import ImageTimes, batch_of, detect_in_parts, timed
 from faster_rcnn.jobs.console import counted
-from faster_rcnn.jobs.speed import Machine, Peer, Spread
+from faster_rcnn.jobs.runtimes import Runner
+from faster_rcnn.jobs.speed import Contender, Machine, Spread
 
 VERSIONS = ("torch", "torchvision")
 """Packages that the times depend on, beside this one."""
@@ -78,7 +78,7 @@ def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
     found: dict[tuple[int, ...], Work] = {}
     of_images = []
     for path in images:
-        batch = batch_of(predictor.network, _pixels(predictor, path)).pixels
+        batch = batch_of(predictor.network, pixels_of(predictor, path)).pixels
         if batch.shape not in found:
             found[batch.shape] = work_of(predictor.network, batch, predictor.precision)
         of_images.append(found[batch.shape])
@@ -87,31 +87,34 @@ def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
     return measure_floor(work, predictor.precision, predictor.device)
 
 
-def time_peer(ours: Predictor, theirs: nn.Module, layout: str, images: Sequence[Path], rounds: int) -> Peer:
-    """Both detectors on the same decoded images, in turn; a first round, not counted, warms both up.
+def time_contenders(
+    ours: Predictor, others: Sequence[Runner], images: Sequence[Path], rounds: int
+) -> tuple[Contender, ...]:
+    """All detectors on the same decoded images, in turn, ours first; a first round, not counted, warms them up.
 
-    What each of them does before its network is counted, the change to floats in 0..1 for theirs among it.
+    What each of them does before its network is counted, the change to floats in 0..1 for the others among it.
     """
-    seconds: tuple[list[float], list[float]] = ([], [])
-    counts = [0, 0]
-    detect = _detector(ours, lambda pixels: ours.network.detect([pixels])[0].boxes), _detector(ours, _of_peer(theirs))
+    every = [runner_of("ours", ours), *others]
+    seconds: list[list[float]] = [[] for _ in every]
+    counts = [0] * len(every)
     for path in dict.fromkeys(images):
-        for one in detect:
-            one(_pixels(ours, path))
+        for one in every:
+            one.detect(pixels_of(ours, path))
     work = [(number, path) for number in range(rounds) for path in images]
-    for number, path in counted(work, "images timed beside torchvision", len(work)):
-        pixels = _pixels(ours, path)
-        for index, one in enumerate(detect):
-            each, boxes = timed(partial(one, pixels), ours.device)
+    for number, path in counted(work, "images timed beside others", len(work)):
+        pixels = pixels_of(ours, path)
+        for index, one in enumerate(every):
+            each, boxes = timed(partial(one.detect, pixels), ours.device)
             seconds[index].append(each)
             counts[index] += 0 if number else len(boxes)
-    return Peer(
-        layout,
-        str(ours.precision).removeprefix("torch."),
-        Spread.of(seconds[0]),
-        Spread.of(seconds[1]),
-        (counts[0], counts[1]),
-    )
+    measured = zip(every, seconds, counts, strict=True)
+    return tuple(Contender(one.name, one.precision, Spread.of(each), count) for one, each, count in measured)
+
+
+def runner_of(name: str, predictor: Predictor) -> Runner:
+    """One of our detectors from decoded pixels to boxes (N, 4), as it is used."""
+    precision = str(predictor.precision).removeprefix("torch.")
+    return Runner(name, precision, lambda pixels: predictor.predict_one(pixels, LEAST_SCORE).boxes)
 
 
 def peak_memory() -> int:
@@ -133,7 +136,8 @@ def machine_of(predictor: Predictor) -> Machine:
     )
 
 
-def _pixels(predictor: Predictor, path: Path) -> Tensor:
+def pixels_of(predictor: Predictor, path: Path) -> Tensor:
+    """A decoded image (3, H, W) of 8 bits; raises ``ImageError`` where it cannot be decoded."""
     try:
         return to_pixels(path, str(path), predictor.config.data.max_pixels)
     except ImageError as error:
@@ -144,7 +148,7 @@ def _pixels(predictor: Predictor, path: Path) -> Tensor:
 def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
     """Stages of an image, and seconds of the call that users make."""
     with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
-        times, _ = detect_in_parts(predictor.network, partial(_pixels, predictor, path))
+        times, _ = detect_in_parts(predictor.network, partial(pixels_of, predictor, path))
     seconds, _ = timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)
     return times, seconds
 
@@ -155,21 +159,3 @@ def _rate(predictor: Predictor, images: Sequence[Path]) -> float:
     for _ in predictor.stream(images, LEAST_SCORE):
         pass
     return len(images) / (time.perf_counter() - start)
-
-
-def _detector(ours: Predictor, work: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """From decoded pixels to boxes (N, 4), where and as ``ours`` computes."""
-
-    def detect(pixels: Tensor) -> Tensor:
-        with torch.inference_mode(), computing_in(ours.precision, ours.device):
-            return work(pixels.to(ours.device))
-
-    return detect
-
-
-def _of_peer(theirs: Any) -> Callable[[Tensor], Tensor]:
-    def detect(pixels: Tensor) -> Tensor:
-        boxes: Tensor = theirs([pixels.float() / 255])[0]["boxes"]
-        return boxes
-
-    return detect
