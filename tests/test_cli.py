@@ -136,6 +136,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         "model": "m",
         "mode": "fast",
         "out": Path("p"),
+        "count": 2000,
         "json": None,
     }
     call = fake_job("recall")

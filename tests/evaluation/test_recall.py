@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -93,9 +95,38 @@ def truths_without_class(truths: list[TruthOfImage]) -> list[TruthOfImage]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("most", "unmeasured"),
+    [(0, (100, 300, 1000)), (10, (100, 300, 1000)), (11, (300, 1000)), (300, (1000,)), (301, ())],
+)
+def test_numbers_beyond_all_proposals_are_not_measured(most: int, unmeasured: tuple[int, ...]) -> None:
+    # The object is found by the last proposal alone, so by the first number that takes in all of them.
+    boxes = [[100.0, 150, 110, 160]] * max(most - 1, 0) + [[0, 0, 50, 50]] * min(most, 1)
+    few = proposals_of([100, 150, 110, 160])
+    found = measure_proposals([image(1, [0, 0, 50, 50]), image(2)], [proposals_of(*boxes), few])
+    # With none in the first image the second one's single proposal is the most.
+    assert (found.most, found.unmeasured) == (max(most, 1), unmeasured)
+    told: Any = found.to_json()
+    first = next(count for count in COUNTS if count >= most)
+    assert told["average_recall"][str(first)] == {
+        "all": min(most, 1),
+        "small": None,
+        "medium": min(most, 1),
+        "large": None,
+    }
+    for count in unmeasured:
+        assert told["recall"][str(count)] == [None] * 10
+        assert told["average_recall"][str(count)] == dict.fromkeys(("all", "small", "medium", "large"))
+    *_, last = found.table().splitlines()
+    assert last.startswith(f"at most {max(most, 1)} proposals of an image") == bool(unmeasured)
+    dashes = [line.split()[0] for line in found.table().splitlines() if line.split()[1] == "-"]
+    assert dashes == [str(count) for count in unmeasured]
+
+
 def test_the_table_and_the_json_hold_the_numbers() -> None:
     found = measure_proposals([image(1, [0, 0, 10, 10])], [proposals_of([0, 0, 10, 10])])
-    assert len(found.table().splitlines()) == 5
+    # The head, four numbers, and that three of them are more than there are.
+    assert len(found.table().splitlines()) == 6
     assert "1.000" in found.table()
     json = found.to_json()
     assert json["ious"] == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]

@@ -50,11 +50,14 @@ def test_two_files_are_measured_on_one_split(squares: Path, tmp_path: Path, caps
     assert written["split"] == "val"
     first, second = written["proposals"]
     assert (first["file"], first["method"], second["method"]) == (str(good), "a good one", "half a one")
-    assert first["recall"]["100"] == [1.0] * 10
+    assert first["recall"]["10"] == [1.0] * 10
     # An IoU of 0.6 counts at 0.50, 0.55 and (but for rounding of its height) 0.60.
-    assert second["recall"]["100"][:2] == [1.0, 1.0]
-    assert second["recall"]["100"][3:] == [0.0] * 7
+    assert second["recall"]["10"][:2] == [1.0, 1.0]
+    assert second["recall"]["10"][3:] == [0.0] * 7
+    # An image has one object, and so one proposal: there is nothing to measure beyond the first number.
+    assert (first["most_proposals"], first["recall"]["100"]) == (1, [None] * 10)
     out = capsys.readouterr().out
+    assert out.count("at most 1 proposals of an image, so that recall is not measured for 100, 300, 1000") == 2
     assert "a good one on val: 2 images" in out
     assert "half a one on val: 2 images" in out
     assert ElementTree.parse(plot).getroot().tag.endswith("svg")

@@ -19,6 +19,7 @@ def proposals(
     out: Path,
     model: str | None = None,
     mode: Literal["fast", "quality"] = "fast",
+    count: int = 2000,
     json: JsonOut = None,
 ) -> int:
     """Propose where objects may be in every image, write that down for Fast R-CNN, and tell its recall.
@@ -29,12 +30,13 @@ def proposals(
         out: File of proposals to write.
         model: With the method rpn: model file, run folder or published name.
         mode: Of selective search.
+        count: Proposals of an image, at most, best first; in place of the model's own number.
         json: File for the recall of each split; - for standard output.
     """
     announce(f"proposals for {data}")
     from faster_rcnn.jobs import proposals as job
 
-    return job.run(data, method=method, model=model, mode=mode, out=out, json=json)
+    return job.run(data, method=method, model=model, mode=mode, out=out, count=count, json=json)
 
 
 @app.command
@@ -86,6 +88,7 @@ def compare(
     """Faster R-CNN against Fast R-CNN with selective search: time of each stage, recall, AP; same body, same budget.
 
     Trains both, or takes both with --faster and --fast; what an earlier call has trained or proposed is used again.
+    Recall is that of the 300 best proposals of an image.
 
     Args:
         data: Folder or file of labelled images.

@@ -40,24 +40,40 @@ class ProposalRecall:
     average: Mapping[int, Mapping[str, float | None]]
     """By number of proposals: mean over ``IOUS``, for truths of ``all`` sizes, ``small``, ``medium``, ``large``."""
 
+    @property
+    def unmeasured(self) -> tuple[int, ...]:
+        """Those of ``COUNTS`` behind the first that takes in all proposals of every image."""
+        return tuple(count for count in COUNTS if any(self.most <= fewer < count for fewer in COUNTS))
+
     def to_json(self) -> dict[str, object]:
-        """The numbers as JSON has them, for ``COUNTS``."""
+        """The numbers as JSON has them, for ``COUNTS``; ``None`` for those that are ``unmeasured``."""
+        recall = {count: list(self.recall[count]) for count in COUNTS}
+        average = {count: dict(self.average[count]) for count in COUNTS}
+        for count in self.unmeasured:
+            recall[count] = [None] * len(recall[count])
+            average[count] = dict.fromkeys(average[count])
         return {
             "images": self.images,
             "truths": self.truths,
+            "most_proposals": self.most,
             "ious": list(IOUS),
-            "recall": {str(count): list(self.recall[count]) for count in COUNTS},
-            "average_recall": {str(count): dict(self.average[count]) for count in COUNTS},
+            "recall": {str(count): values for count, values in recall.items()},
+            "average_recall": {str(count): values for count, values in average.items()},
         }
 
     def table(self) -> str:
-        """A line for each of ``COUNTS``."""
+        """A line for each of ``COUNTS``, and one that says why some are ``unmeasured``."""
         lines = ["proposals  recall at IoU 0.5     0.7     0.9   average   small  medium   large"]
         for count in COUNTS:
             values = self.recall[count]
             shown = (values[0], values[4], values[8], *(self.average[count][size] for size in AREAS))
             at_50, *others = ("n/a" if each is None else f"{each:.3f}" for each in shown)
+            if count in self.unmeasured:
+                at_50, *others = ["-"] * len(shown)
             lines.append(f"{count:>9}{at_50:>20}" + "".join(f"{each:>8}" for each in others))
+        if self.unmeasured:
+            numbers = ", ".join(map(str, self.unmeasured))
+            lines.append(f"at most {self.most} proposals of an image, so that recall is not measured for {numbers}")
         return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -22,9 +23,19 @@ from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.jobs.recall import recall_of
 from faster_rcnn.presets import preset
 from faster_rcnn.proposals.file import ImageProposals, fingerprint, image_key, load_proposals, save_proposals
+from faster_rcnn.rpn.proposals import ProposalFilter
 
 
-def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, json: str | None = None) -> int:
+def run(
+    data: Path,
+    *,
+    method: str,
+    model: str | None,
+    mode: str,
+    out: Path,
+    count: int = 2000,  # section 3.3: what Fast R-CNN is trained on
+    json: str | None = None,
+) -> int:
     """Propose for all images of all splits, write that down, and measure how many truths the proposals cover."""
     refuse_folder("--json", json)
     refuse_folder("--out", str(out))
@@ -33,14 +44,18 @@ def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, jso
             "--method rpn needs a detector, and only it: "
             "faster-rcnn proposals DATA --method rpn --model MODEL --out FILE"
         )
-    config = _config(mode)
+    if count < 1:
+        raise OptionError(f"--count {count}: at least one proposal of an image is written down")
+    config = _config(mode, count)
     dataset = load_dataset(data, config.data)
     splits = list(dataset.splits.values())
     began = time.monotonic()
     if model is None:
         compute_file(out, dataset.root, splits, config)
     else:
-        propose_with(load_predictor(model, "auto"), model, out, dataset.root, splits)
+        predictor = load_predictor(model, "auto")
+        predictor.network.inference_filter = _giving(predictor.network.inference_filter, count)
+        propose_with(predictor, model, out, dataset.root, splits)
     seconds = time.monotonic() - began
     file = load_proposals(out)
     counts = [len(each.proposals.boxes) for each in file.images.values()]
@@ -56,9 +71,15 @@ def run(data: Path, *, method: str, model: str | None, mode: str, out: Path, jso
     return 0
 
 
-def _config(mode: str) -> Config:
+def _config(mode: str, count: int) -> Config:
     config = preset("small")
-    return config.model_copy(update={"detector": config.detector.model_copy(update={"selective_search": mode})})
+    search = {"selective_search": mode, "outside_proposals": count}
+    return config.model_copy(update={"detector": config.detector.model_copy(update=search)})
+
+
+def _giving(rule: ProposalFilter, count: int) -> ProposalFilter:
+    """The same with ``count`` proposals of an image, even if all are of one level."""
+    return replace(rule, before_nms=max(rule.before_nms, count), after_nms=count)
 
 
 def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits: list[Split]) -> None:
