@@ -158,13 +158,13 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
     call = fake_job("benchmark")
     line = (
-        "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compare torchvision "
-        "--out o --json -"
+        "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
+        "--compare torchvision --out o --json -"
     )
     assert run(line) == 0
     assert call == {
         "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
-        "compare": "torchvision", "out": Path("o"), "json": "-",
+        "compare": "torchvision", "compile": True, "out": Path("o"), "json": "-",
     }  # fmt: skip
     call = fake_job("demo")
     assert cli.main(["demo"]) == 0
@@ -189,7 +189,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("train x y", "too many arguments: y"),
         ("train x --set", "--set"),
         ("train x --tile 9", "unknown option: --tile."),
-        ("benchmark m --compare detectron2", 'invalid value "detectron2" for --compare.'),
+        ("benchmark m --precision half", 'invalid value "half" for --precision.'),
         ("--frobnicate", 'unknown command "--frobnicate".'),
     ],
 )

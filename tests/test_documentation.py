@@ -64,7 +64,7 @@ NOT_RUN = {
     "faster-rcnn compare cells --out runs/comparison": (
         "minutes of training; tests/jobs/test_compare.py does the same with a tiny detector"
     ),
-    "faster-rcnn benchmark mobile-320 --compare torchvision --json speed.json": (
+    "faster-rcnn benchmark mobile-320 --compare torchvision,onnxruntime,openvino --json speed.json": (
         "half a minute; tests/jobs/test_benchmark.py does the same with one image of 64 pixels"
     ),
     "faster-rcnn import model_final.pkl --layout detectron2:faster_rcnn_R_50_FPN_3x --out coco.safetensors": (
