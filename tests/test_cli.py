@@ -164,7 +164,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert run(line) == 0
     assert call == {
         "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
-        "compare": "torchvision", "compile": True, "out": Path("o"), "json": "-",
+        "compare": "torchvision", "compile": True, "goal": None, "out": Path("o"), "json": "-",
     }  # fmt: skip
     call = fake_job("demo")
     assert cli.main(["demo"]) == 0

@@ -74,6 +74,9 @@ def benchmark(
     precision: Precision = "auto",
     compare: str | None = None,
     compile: Annotated[bool, Parameter(negative="")] = False,
+    target_ms: float | None = None,
+    data: Path | None = None,
+    split: str | None = None,
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
@@ -88,11 +91,15 @@ def benchmark(
         precision: Of convolutions and matrix products.
         compare: Others with the same weights, timed in turn: any of torchvision,onnxruntime,openvino.
         compile: Time the compiled detector, too, in turn.
-        out: Folder for the page benchmark.html.
+        target_ms: Find the image size and number of proposals that keep an image below so many milliseconds.
+        data: Labelled images for --target-ms: what smaller images and fewer proposals cost in AP.
+        split: Part of these data; test where there is one, else val.
+        out: Folder for the page benchmark.html, and for the detector that --target-ms finds.
         json: File for the numbers; - for standard output.
     """
     announce(f"timing {model}")
     from faster_rcnn.jobs import benchmark as job
+    from faster_rcnn.jobs.target import goal_of
     from faster_rcnn.jobs.timing import Amount
 
     return job.run(
@@ -103,6 +110,7 @@ def benchmark(
         precision=precision,
         compare=compare,
         compile=compile,
+        goal=goal_of(target_ms, data, split),
         out=out,
         json=json,
     )

@@ -24,6 +24,7 @@ from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_j
 from faster_rcnn.jobs.runtimes import Runner, runners, runtimes_named
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.speed import Spread, Used
+from faster_rcnn.jobs.target import Goal, Target, find_target
 from faster_rcnn.jobs.timing import (
     Amount,
     floor_of,
@@ -37,12 +38,14 @@ from faster_rcnn.jobs.timing import (
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.classes import coco_80_classes
-from faster_rcnn.weights.model_file import LoadedModel, new_model
+from faster_rcnn.weights.model_file import LoadedModel, new_model, save_model
 from faster_rcnn.weights.published import resolve_model
 from faster_rcnn.weights.torchvision_detector import plan_torchvision, torchvision_detector
 from faster_rcnn.weights.torchvision_export import Plan
 
 MADE_UP = "made-up.jpg"
+TARGET = "target.safetensors"
+"""In the folder of the page: the detector with the numbers that keep an image below a time."""
 PATCH = 48
 """Pixels from one random colour of the made-up picture to the next."""
 
@@ -56,6 +59,7 @@ def run(
     precision: str = "auto",
     compare: str | None = None,
     compile: bool = False,
+    goal: Goal | None = None,
     out: Path | None = None,
     json: str | None = None,
 ) -> int:
@@ -67,12 +71,17 @@ def run(
     given = _images(images, amount.images) if images else []
     loaded = _resized(_model(model), image_size)
     _refuse_other_kinds(model, loaded.config)
+    labelled = None if goal is None else goal.labelled(loaded.config)
     plan = plan_torchvision(model, loaded.config) if others else None
     with TemporaryDirectory() as folder:
         size = None if given else own_size(loaded.config)
         paths = given or [made_up_picture(Path(folder) / MADE_UP, own_size(loaded.config))] * amount.images
         used = Used(model, _is_preset(model), precision, len(paths), size, amount.rounds)
-        benchmark = _measure(loaded, used, paths, Against(plan, others, compile, Path(folder)))
+        predictor, benchmark = _measure(loaded, used, paths, Against(plan, others, compile, Path(folder)))
+        if goal is not None:
+            say(f"what keeps an image below {goal.milliseconds:g} ms is looked for")
+            target = find_target(predictor, goal.milliseconds, paths, amount.rounds, labelled)
+            benchmark = replace(benchmark, target=target)
     if json != STDOUT:
         print(benchmark.table(), flush=True)
     if json is not None:
@@ -80,6 +89,18 @@ def run(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         say(f"drawn in {write_benchmark(out, benchmark)}")
+    return _finish(loaded, benchmark.target, out)
+
+
+def _finish(loaded: LoadedModel, target: Target | None, out: Path | None) -> int:
+    """Write the detector with the numbers that were chosen for a time; returns 2 where nothing was fast enough."""
+    if target is None:
+        return 0
+    if target.chosen is None:
+        return 2
+    if out is not None:
+        save_model(out / TARGET, loaded.model, target.chosen.config, loaded.classes)
+        say(f"the detector with these numbers: {out / TARGET}")
     return 0
 
 
@@ -161,7 +182,7 @@ def _refuse_other_kinds(model: str, config: Config) -> None:
     raise OptionError(f"{model}: its detector.kind is {kind}, and what is timed are detectors with both stages; {hint}")
 
 
-def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: Against) -> Benchmark:
+def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: Against) -> tuple[Predictor, Benchmark]:
     device = choose_device("auto")
     exact = used.precision == "float32"
     predictor = Predictor(loaded, device, choose_precision(used.precision, device), exact=exact, batch=1)
@@ -169,7 +190,7 @@ def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: A
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do
     others = _others(loaded, predictor, exact, against, images)
-    return Benchmark(
+    return predictor, Benchmark(
         used=replace(used, precision=_name(predictor.precision)),
         machine=machine_of(predictor),
         times=measured.times,

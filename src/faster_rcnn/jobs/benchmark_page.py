@@ -12,6 +12,7 @@ from faster_rcnn.inference.floor import Floor
 from faster_rcnn.inference.stage_times import ImageTimes
 from faster_rcnn.jobs.pages import render_page, write_page
 from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used
+from faster_rcnn.jobs.target import Target
 
 PAGE = "benchmark.html"
 STAGES = tuple(each.name for each in fields(ImageTimes))
@@ -46,6 +47,8 @@ class Benchmark:
     """Which of torchvision's detectors the others are."""
     contenders: tuple[Contender, ...]
     """Ours, and those that it is compared with; none where it is not."""
+    target: Target | None = None
+    """What keeps an image below a time, where that was asked."""
 
     @property
     def total(self) -> Spread:
@@ -96,6 +99,7 @@ class Benchmark:
             "peak_memory": self.memory,
             "layout": self.layout,
             "compared": [each.to_json() for each in self.contenders],
+            "target": None if self.target is None else self.target.to_json(),
         }
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -132,7 +136,8 @@ class Benchmark:
             facts.append(
                 ("compared with", f"{self.layout} with the same weights, and what runtimes make of its export")
             )
-        return [*facts, *((each.name, each.beside(self.contenders[0])) for each in self.contenders[1:])]
+        facts += [(each.name, each.beside(self.contenders[0])) for each in self.contenders[1:]]
+        return facts if self.target is None else [*facts, *self.target.facts()]
 
     def table(self) -> str:
         """For a terminal."""
