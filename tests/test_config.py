@@ -188,3 +188,48 @@ def test_anchors_are_those_of_torchvision(name: str, build: Build) -> None:
 def test_sections_are_separate_values() -> None:
     assert tiny_config(image={"short_side": 70}).image == ImageConfig(short_side=70, long_side=128)
     assert tiny_config() == tiny_config()
+
+
+def test_paper_is_what_the_paper_says() -> None:
+    """arXiv 1506.01497 v3, and Fast R-CNN (1504.08083) for the second stage."""
+    config = preset("paper")
+    image, rpn, roi, training = config.image, config.rpn, config.roi, config.training
+    assert (image.short_side, image.long_side) == (600, 1000)  # 3.3
+    assert (config.backbone.body, config.backbone.neck, config.backbone.weights) == ("vgg16", "none", "imagenet")
+    assert rpn.anchor_sizes == ((128, 256, 512),)  # 3.3: areas of 128^2, 256^2 and 512^2 pixels,
+    assert rpn.anchor_heights_over_widths == (0.5, 1.0, 2.0)  # of 1:1, 1:2 and 2:1
+    assert (rpn.objectness, rpn.head, rpn.head_convs, rpn.head_channels) == ("softmax", "siblings", 1, 512)  # 3.1
+    assert (rpn.positive_iou, rpn.negative_iou) == (0.7, 0.3)  # 3.1.2
+    assert rpn.crossing_anchors == "ignore"  # 3.3
+    assert (rpn.samples_per_image, rpn.positive_fraction) == (256, 0.5)  # 3.1.3: up to 1:1
+    assert (rpn.box_loss_normaliser, rpn.box_loss_weight) == ("positions", 10)  # 3.1.2: N_reg and lambda
+    assert (rpn.box_loss, rpn.box_loss_beta) == ("smooth_l1", 1)  # Fast, Eq. 3
+    assert (rpn.nms_iou, rpn.proposals_after_nms_training, rpn.proposals_after_nms) == (0.7, 2000, 300)  # 3.3, 4
+    assert (rpn.proposals_before_nms_training, rpn.proposals_before_nms) == (12000, 6000)  # the authors' code
+    assert (roi.pooling, roi.pooled_side, roi.head_hidden, roi.dropout) == ("pool", 7, (4096, 4096), 0.5)  # Fast, 2.1
+    assert (roi.samples_per_image, roi.positive_fraction) == (128, 0.25)  # Fast, 2.3: 64 of each of 2 images
+    assert (roi.positive_iou, roi.negative_iou, roi.negative_iou_from) == (0.5, 0.5, 0)  # Fast, 2.3; authors' code: 0
+    assert (roi.box_loss, roi.box_loss_beta, roi.box_loss_weight) == ("smooth_l1", 1, 1)  # Fast, Eq. 1 to 3
+    assert (training.momentum, training.weight_decay) == (0.9, 5e-4)  # 3.1.3
+    assert training.lr / 16 * training.batch == pytest.approx(0.001)  # 3.1.3
+    with torch.device("meta"):
+        model = build_model(config, 20)
+    assert model.backbone.strides == (16,)
+    outputs = model.rpn([torch.zeros(1, 512, 2, 3, device="meta")])
+    assert (outputs.logits.shape, outputs.deltas.shape) == ((1, 54, 2), (1, 54, 4))  # k = 9 at 6 positions: 2k and 4k
+    frozen = {name for name, each in model.named_parameters() if not each.requires_grad}
+    # conv1_1, conv1_2, conv2_1, conv2_2 (3.1.3), with a pooling after each two.
+    convs = ("features_0", "features_2", "features_5", "features_7")
+    assert frozen == {f"backbone.body.layers.{conv}.{part}" for conv in convs for part in ("weight", "bias")}
+
+
+def test_c4_reads_conv4_with_both_stages_and_goes_on_with_conv5() -> None:
+    """Deep residual learning (1512.03385), appendix A."""
+    config = preset("c4")
+    assert (config.roi.head, config.roi.pooled_side, config.roi.pooling) == ("last_stage", 14, "aligned-align")
+    assert config.rpn.anchor_sizes == ((32, 64, 128, 256, 512),)
+    assert (config.rpn.proposals_before_nms, config.rpn.proposals_after_nms) == (6000, 300)
+    with torch.device("meta"):
+        model = build_model(config, 20)
+    assert (model.backbone.strides, model.backbone.channels, model.roi.head.outputs) == ((16,), 1024, 2048)
+    assert model.rpn([torch.zeros(1, 1024, 2, 3, device="meta")]).logits.shape == (1, 90, 1)  # 15 anchors

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -48,6 +50,29 @@ def test_target_size_of_the_reference_model(height: int, width: int, target: tup
 )
 def test_target_size_to_the_nearest_pixel(height: int, width: int, target: tuple[int, int]) -> None:
     assert target_size(ImageSize(height, width), 800, 1333, "nearest") == ImageSize(*target)
+
+
+def test_the_nearest_pixel_is_that_of_detectron2() -> None:
+    """The size by the published definition of its ResizeShortestEdge, written down again."""
+    generator = torch.Generator().manual_seed(0)
+    for height, width in torch.randint(1, 5000, (20_000, 2), generator=generator).tolist():
+        scale = 800 / min(height, width)
+        rows, columns = (800, scale * width) if height < width else (scale * height, 800)
+        if max(rows, columns) > 1333:
+            scale = 1333 / max(rows, columns)
+            rows, columns = rows * scale, columns * scale
+        expected = ImageSize(max(1, int(rows + 0.5)), max(1, int(columns + 0.5)))
+        assert target_size(ImageSize(height, width), 800, 1333, "nearest") == expected
+
+
+@pytest.mark.parametrize("short_side", [7, 43, 60, 119, 121, 200, 333])
+def test_antialiased_resizing_is_pillows_bilinear(short_side: int) -> None:
+    """What Detectron2 resizes with, shrinking and enlarging; the last bit of 8 may differ."""
+    pixels = random_image(120, 157)
+    found = resize(pixels, short_side, 2 * short_side, "antialias", "nearest")
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    resized = np.array(image.resize((found.shape[2], found.shape[1]), Image.Resampling.BILINEAR))
+    assert int((found.int() - torch.from_numpy(resized).permute(2, 0, 1).int()).abs().max()) <= 1
 
 
 def test_a_detector_resizes_to_the_nearest_pixel_where_it_is_told_to() -> None:

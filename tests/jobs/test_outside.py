@@ -136,10 +136,12 @@ def test_an_image_that_cannot_be_read_is_left_out_until_it_is_mended(
         train_with(squares, config=config, out=tmp_path / "again", proposals=file, epochs=1)
 
 
+@pytest.mark.parametrize("norms", [(), ("backbone.norm=batch", "backbone.pyramid_norm=true")], ids=["frozen", "batch"])
 def test_alternating_training_shares_one_backbone(
-    squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    norms: tuple[str, ...], squares: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train_with(squares, config=config, out=tmp_path / "run", settings=["training.scheme=alternating"], epochs=1)
+    settings = ["training.scheme=alternating", *norms]
+    run = train_with(squares, config=config, out=tmp_path / "run", settings=settings, epochs=1)
     whole = load_file(run / "best.safetensors")
     second, third, fourth = (load_file(run / f"step-{number}/best.safetensors") for number in (2, 3, 4))
     shared = [name for name in whole if name.startswith("backbone.")]

@@ -32,10 +32,10 @@ def shifted(name: str, model: FasterRCNN, shift: int | None = None, *, squeeze: 
     return measure(model, reaches, (ROWS, length), (0, shift or max(model.backbone.strides)))
 
 
-@pytest.mark.parametrize("name", ["small", "base", "paper"])
+@pytest.mark.parametrize("name", ["small", "base", "base-v2", "c4", "paper"])
 def test_the_interior_moves_with_the_image_and_the_border_does_not(name: str) -> None:
     levels = shifted(name, first_stage(name))
-    assert len(levels) == (1 if name == "paper" else 5)
+    assert len(levels) == (1 if name in ("c4", "paper") else 5)
     for level in levels:
         assert level.inside < ROUNDING
         assert level.edge > 0.1
@@ -43,7 +43,7 @@ def test_the_interior_moves_with_the_image_and_the_border_does_not(name: str) ->
         assert 1 <= level.found[0] <= max(level.reach)
 
 
-@pytest.mark.parametrize("name", ["small", "base", "paper"])
+@pytest.mark.parametrize("name", ["small", "base", "base-v2", "c4", "paper"])
 def test_the_page_says_how_far_the_border_reaches(name: str) -> None:
     table = re.findall(rf"^\| `{name}` +\| (\d+) \| (\d+), (\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     said = [(int(stride), (int(before), int(after))) for stride, before, after in table]
