@@ -206,7 +206,9 @@ def test_the_table_by_hand() -> None:
 
 def test_the_page_shows_every_stage_and_escapes_names(tmp_path: Path) -> None:
     page = write_benchmark(tmp_path, made()).read_text()
-    assert page.count('<i class="c') == 2 * len(STAGES)
+    assert page.count('<i class="c') == 2 * len(STAGES) + 2
+    assert "torchvision 1, float32: 600.0 ms" in page
+    assert 'style="width: 50.0%"' in page  # ours, of the slowest
     assert "&lt;runs&gt;" in page
     assert "<runs>" not in page
     assert "http" not in page  # nothing is fetched

@@ -160,6 +160,7 @@ def write_benchmark(folder: Path, benchmark: Benchmark) -> Path:
         total=1000 * benchmark.total.median,
         latency=1 / benchmark.latency.median,
         stream=median(benchmark.stream),
+        slowest=max((each.seconds.median for each in benchmark.contenders), default=0.0),
     )
     return write_page(folder / PAGE, html)
 
