@@ -22,6 +22,7 @@ from faster_rcnn.config import Config, ImageConfig, RpnConfig, Section
 from faster_rcnn.errors import OptionError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import PRESETS, preset
+from faster_rcnn.roi.heads import RegionHead
 from faster_rcnn.structures import ImageBatch, ImageSize
 from tiny import tiny_config
 
@@ -194,7 +195,7 @@ def test_paper_is_what_the_paper_says() -> None:
     """arXiv 1506.01497 v3, and Fast R-CNN (1504.08083) for the second stage."""
     config = preset("paper")
     image, rpn, roi, training = config.image, config.rpn, config.roi, config.training
-    assert (image.short_side, image.long_side) == (600, 1000)  # 3.3
+    assert (image.short_side, image.long_side) == (600, 1000)  # 3.3; the longer one is capped in Fast, 5.2
     assert (config.backbone.body, config.backbone.neck, config.backbone.weights) == ("vgg16", "none", "imagenet")
     assert rpn.anchor_sizes == ((128, 256, 512),)  # 3.3: areas of 128^2, 256^2 and 512^2 pixels,
     assert rpn.anchor_heights_over_widths == (0.5, 1.0, 2.0)  # of 1:1, 1:2 and 2:1
@@ -212,11 +213,21 @@ def test_paper_is_what_the_paper_says() -> None:
     assert (roi.box_loss, roi.box_loss_beta, roi.box_loss_weight) == ("smooth_l1", 1, 1)  # Fast, Eq. 1 to 3
     assert (training.momentum, training.weight_decay) == (0.9, 5e-4)  # 3.1.3
     assert training.lr / 16 * training.batch == pytest.approx(0.001)  # 3.1.3
+    # 3.1.3: 60,000 steps, then 20,000 at a tenth of the rate: 60,000 / 80,000 = 0.75.
+    assert (training.schedule, training.milestones, training.decay) == ("multistep", (0.75,), 0.1)
+    assert (rpn.anchor_offset, roi.nms_iou) == (0.5, 0.3)  # the authors' code
     with torch.device("meta"):
         model = build_model(config, 20)
     assert model.backbone.strides == (16,)
     outputs = model.rpn([torch.zeros(1, 512, 2, 3, device="meta")])
     assert (outputs.logits.shape, outputs.deltas.shape) == ((1, 54, 2), (1, 54, 4))  # k = 9 at 6 positions: 2k and 4k
+    # A 3x3 convolution, then 2 * 9 and 4 * 9 channels by 1x1 ones (3.1).
+    layers = (*model.rpn.convs, model.rpn.objectness, model.rpn.deltas)
+    assert [each.weight.shape for each in layers] == [(512, 512, 3, 3), (18, 512, 1, 1), (36, 512, 1, 1)]
+    assert isinstance(model.roi.head, RegionHead)
+    # fc6 reads 512 channels of 7 x 7 bins: 25,088 numbers.
+    assert [each.weight.shape for each in model.roi.head.layers] == [(4096, 25_088), (4096, 4096)]
+    assert model.roi.head.dropout.p == 0.5
     frozen = {name for name, each in model.named_parameters() if not each.requires_grad}
     # conv1_1, conv1_2, conv2_1, conv2_2 (3.1.3), with a pooling after each two.
     convs = ("features_0", "features_2", "features_5", "features_7")
