@@ -58,8 +58,9 @@ class Detector:
             precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. In float32 that is
                 asked for, an imported detector gives torchvision's answers to the last bit; auto's is faster.
             compile: let torch's compiler make the network faster on a CPU, which takes half a minute or so for each
-                shape of images. auto does so in streams, once they have shown 300 images of a shape; True for every
-                shape at its first image, up to 8; False never. The weights are those of the time of compiling.
+                shape of images. auto does so in bfloat16, in streams, once they have shown 300 images of a shape; True
+                for every shape at its first image, up to 8; False never. The weights are those of the time of
+                compiling.
 
         Raises:
             ModelFileError: there is no such model, or it is damaged.

@@ -31,8 +31,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
-def chooser(told: list[str], mode: Any, exact: bool = False) -> Compiling:
-    return Compiling(loaded_model().model, mode, CPU, exact, told.append)
+def chooser(told: list[str], mode: Any, precision: torch.dtype = torch.bfloat16) -> Compiling:
+    return Compiling(loaded_model().model, mode, CPU, precision, told.append)
 
 
 def test_auto_compiles_what_a_stream_comes_back_to(made: list[str]) -> None:
@@ -55,9 +55,9 @@ def test_single_images_never_start_the_compiler(made: list[str]) -> None:
     assert len({id(choose.network_for(SHAPE, in_stream=False)) for _ in range(AFTER + 5)}) == 1
 
 
-@pytest.mark.parametrize(("mode", "exact"), [(False, False), ("auto", True)])
-def test_what_is_never_compiled(made: list[str], mode: object, exact: bool) -> None:
-    choose = chooser(made, mode, exact)
+@pytest.mark.parametrize(("mode", "precision"), [(False, torch.bfloat16), ("auto", torch.float32)])
+def test_what_is_never_compiled(made: list[str], mode: object, precision: torch.dtype) -> None:
+    choose = chooser(made, mode, precision)
     assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
     assert made == []
 
@@ -85,8 +85,8 @@ def test_without_a_compiler_auto_says_so_once_and_true_stops(made: list[str], mo
 
 def test_on_a_gpu_only_auto_is_taken(made: list[str]) -> None:
     with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
-        Compiling(loaded_model().model, True, torch.device("cuda:0"), False, made.append)
-    choose = Compiling(loaded_model().model, "auto", torch.device("cuda:0"), False, made.append)
+        Compiling(loaded_model().model, True, torch.device("cuda:0"), torch.bfloat16, made.append)
+    choose = Compiling(loaded_model().model, "auto", torch.device("cuda:0"), torch.bfloat16, made.append)
     assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
 
 

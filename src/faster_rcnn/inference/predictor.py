@@ -74,7 +74,7 @@ class Predictor:
         self.model = loaded.model.eval()
         self.network = prepared_for(self.model, precision, exact)
         """What looks at images: the detector, or a copy of it that does the same faster."""
-        self.compiling = Compiling(self.network, compile, device, exact and precision == torch.float32, tell)
+        self.compiling = Compiling(self.network, compile, device, precision, tell)
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device
