@@ -89,7 +89,7 @@ def paper() -> Config:
     """
     return Config(
         preset="paper",
-        image=ImageConfig(short_side=600, long_side=1000),  # section 3.3
+        image=ImageConfig(short_side=600, long_side=1000),  # section 3.3; Fast R-CNN, 5.2
         # conv5_3, of stride 16; conv1_1 to conv2_2 are not trained (section 3.1.3).
         backbone=BackboneConfig(body="vgg16", neck="none", levels=(4,), weights="imagenet", frozen_stages=2),
         rpn=RpnConfig(
