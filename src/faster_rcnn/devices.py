@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
 from faster_rcnn.errors import OptionError
+
+TRIES = 5
+"""Of each type when bfloat16 is tried; the first one, in which a kernel is chosen, is among them."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,11 +37,32 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether the processor has instructions for bfloat16 (AVX512-BF16, AMX; GPUs since Ampere) and may use them."""
+    """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by instructions and a trial of a CPU."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return bool(has_instructions and onednn_takes_bfloat16())
+    return bool(has_instructions and onednn_takes_bfloat16()) and _convolves_faster_in_bfloat16()
+
+
+@cache
+def _convolves_faster_in_bfloat16() -> bool:
+    """Tried once in a process, so that all of it computes in one type."""
+    return convolution_seconds(torch.bfloat16) < convolution_seconds(torch.float32)
+
+
+def convolution_seconds(precision: torch.dtype) -> float:
+    """The least of a few tries on the CPU, for a convolution such as necks and heads have: some 10 milliseconds."""
+    pixels, weight = (
+        torch.ones(shape, dtype=precision).to(memory_format=torch.channels_last)
+        for shape in ((1, 128, 64, 64), (128, 128, 3, 3))
+    )
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(TRIES):
+            start = time.perf_counter()
+            torch.conv2d(pixels, weight, padding=1)
+            seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def onednn_takes_bfloat16() -> bool:

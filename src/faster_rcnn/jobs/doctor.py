@@ -18,7 +18,14 @@ from faster_rcnn.errors import MachineError
 from faster_rcnn.jobs.settings import resolve_config
 
 REQUIRED = ("torch", "torchvision", "timm", "pydantic", "safetensors", "hotcoco", "pillow", "numpy")
-OPTIONAL = {"scikit-learn": "demo", "pycocotools": "test"}
+OPTIONAL = {
+    "scikit-learn": "demo",
+    "opencv-contrib-python-headless": "proposals",
+    "matplotlib": "plots",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "pycocotools": "test",
+}
 """Package to the extra that brings it."""
 SIDE = 96
 """Pixels of the self-test's image."""
@@ -93,8 +100,10 @@ def _precision() -> str:
 
 
 def _compiler() -> str:
-    found = next((name for name in ("c++", "g++", "clang++", "cl") if shutil.which(name)), None)
-    return f"{found} (not needed)" if found else "none (not needed)"
+    from faster_rcnn.inference.compiling import COMPILERS
+
+    found = next((name for name in COMPILERS if shutil.which(name)), None)
+    return f"{found} (for compiled inference)" if found else "none (needed for compiled inference alone)"
 
 
 def _operations() -> str:
