@@ -45,7 +45,7 @@ class Compiling:
     ) -> None:
         """``auto`` compiles nothing on a GPU, nothing in float32, and nothing without a C++ compiler.
 
-        Convolutions in float32 leave a compiler little to save: 2 % of an image of ``base`` on AVX2, 8 % of one of
+        Convolutions in float32 leave a compiler little to save: 2 % of an image of ``base`` on AVX2, 11 % of one of
         ``mobile-320`` (``faster-rcnn benchmark base --compile``). In bfloat16 it is what lies between them that counts.
 
         Raises:
