@@ -36,6 +36,15 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
+def precision_name(precision: torch.dtype) -> str:
+    """As options and reports have it.
+
+    >>> precision_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(precision).removeprefix("torch.")
+
+
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by instructions and a trial of a CPU."""
     if device.type == "cuda":

@@ -27,7 +27,7 @@ SHAPE = ImageSize(64, 96)
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Told lines; nothing is really compiled."""
     monkeypatch.setattr(compiling, "compiled_form", copy)
-    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    monkeypatch.setattr(compiling, "found_compiler", lambda: "g++")
     return []
 
 
@@ -74,7 +74,7 @@ def test_true_compiles_the_first_image_of_each_shape_up_to_a_number_of_shapes(ma
 
 
 def test_without_a_compiler_auto_says_so_once_and_true_stops(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "has_compiler", lambda: False)
+    monkeypatch.setattr(compiling, "found_compiler", lambda: None)
     choose = chooser(made, "auto")
     assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
     [line] = made
@@ -142,7 +142,7 @@ print("the same")
 """
 
 
-@pytest.mark.skipif(not compiling.has_compiler(), reason="there is no C++ compiler")
+@pytest.mark.skipif(compiling.found_compiler() is None, reason="there is no C++ compiler")
 def test_compiled_and_plain_find_the_same() -> None:
     """In a process of its own: the checks of shapes that the test run adds cannot be compiled."""
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd="tests", check=False)

@@ -54,7 +54,7 @@ class Compiling:
         """
         if mode is True and device.type != "cpu":
             raise OptionError(f"compile=True: only what is on a CPU is compiled, and this is on {device}", code="E126")
-        if mode is True and not has_compiler():
+        if mode is True and found_compiler() is None:
             raise MachineError(_without_compiler("compile=True needs one"))
         self._network = network
         self._compiled: FasterRCNN | None = None
@@ -74,7 +74,7 @@ class Compiling:
 
     def _compile(self, shape: ImageSize) -> None:
         """Add a shape, or say once why not."""
-        if not has_compiler():
+        if found_compiler() is None:
             self._give_up(_without_compiler("images are looked at without it, which is slower"))
             return
         if len(self._shapes) == MOST_SHAPES:
@@ -111,9 +111,9 @@ def compiled_form(network: FasterRCNN) -> FasterRCNN:
     return form
 
 
-def has_compiler() -> bool:
-    """Whether there is a C++ compiler, where torch looks for one."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX"), *COMPILERS) if name)
+def found_compiler() -> str | None:
+    """Name of the first C++ compiler that there is, where torch looks for one."""
+    return next((name for name in (os.environ.get("CXX"), *COMPILERS) if name and shutil.which(name)), None)
 
 
 def _without_compiler(consequence: str) -> str:

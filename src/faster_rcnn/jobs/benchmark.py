@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from faster_rcnn.config import Config
-from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.devices import choose_device, choose_precision, precision_name
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.sources import images_of, survey
@@ -186,12 +186,12 @@ def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: A
     device = choose_device("auto")
     exact = used.precision == "float32"
     predictor = Predictor(loaded, device, choose_precision(used.precision, device), exact=exact, batch=1)
-    say(f"{used.model} in {_name(predictor.precision)} on {device}; images: {used.images_text}")
+    say(f"{used.model} in {precision_name(predictor.precision)} on {device}; images: {used.images_text}")
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do
     others = _others(loaded, predictor, exact, against, images)
     return predictor, Benchmark(
-        used=replace(used, precision=_name(predictor.precision)),
+        used=replace(used, precision=precision_name(predictor.precision)),
         machine=machine_of(predictor),
         times=measured.times,
         latency=Spread.of(measured.latency),
@@ -216,7 +216,3 @@ def _others(
         example = pixels_of(ours, images[0])
         found += runners(against.others, theirs, example, ours.precision, against.folder)
     return found
-
-
-def _name(precision: torch.dtype) -> str:
-    return str(precision).removeprefix("torch.")

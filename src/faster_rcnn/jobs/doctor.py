@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -92,17 +91,16 @@ def _instructions() -> str:
 
 
 def _precision() -> str:
-    from faster_rcnn.devices import choose_device, choose_precision
+    from faster_rcnn.devices import choose_device, choose_precision, precision_name
 
     device = choose_device("auto")
-    precision = str(choose_precision("auto", device)).removeprefix("torch.")
-    return f"auto is {precision} on {device}"
+    return f"auto is {precision_name(choose_precision('auto', device))} on {device}"
 
 
 def _compiler() -> str:
-    from faster_rcnn.inference.compiling import COMPILERS
+    from faster_rcnn.inference.compiling import found_compiler
 
-    found = next((name for name in COMPILERS if shutil.which(name)), None)
+    found = found_compiler()
     return f"{found} (for compiled inference)" if found else "none (needed for compiled inference alone)"
 
 

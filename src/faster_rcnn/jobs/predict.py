@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.devices import choose_device, choose_precision, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
 from faster_rcnn.inference.predictor import Predictor, Seen, refuse_limits
@@ -90,7 +90,7 @@ def load_predictor(model: str, precision: str) -> Predictor:
     chosen = choose_precision(precision, device)
     predictor = Predictor(resolve_model(model), device, chosen, exact=exact, compile="auto", tell=say)
     classes = len(predictor.classes) - len(predictor.classes.holes)
-    kind = str(predictor.precision).removeprefix("torch.")
+    kind = precision_name(predictor.precision)
     say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")
     return predictor
 

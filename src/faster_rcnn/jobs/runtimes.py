@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from faster_rcnn.devices import precision_name
 from faster_rcnn.errors import MissingExtraError, OptionError
 
 RUNTIMES = {"torchvision": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
@@ -119,7 +120,7 @@ def _openvino(exported: Path, precision: torch.dtype) -> Runner:
     def detect(pixels: Tensor) -> Tensor:
         return torch.from_numpy(compiled({"image": _floats(pixels).numpy()})["boxes"])
 
-    return Runner(f"openvino {metadata.version('openvino')}", str(precision).removeprefix("torch."), detect)
+    return Runner(f"openvino {metadata.version('openvino')}", precision_name(precision), detect)
 
 
 def _floats(pixels: Tensor) -> Tensor:

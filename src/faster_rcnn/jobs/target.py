@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def _time(predictor: Predictor, config: Config, images: Sequence[Path], rounds: 
     for path in dict.fromkeys(images):  # every size has kernels chosen for it once
         predictor.predict_one(path, LEAST_SCORE)
     seconds = [
-        timed(lambda path=path: predictor.predict_one(path, LEAST_SCORE), predictor.device)[0]  # type: ignore[misc]
+        timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)[0]
         for _ in range(rounds)
         for path in images
     ]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from faster_rcnn import __version__
-from faster_rcnn.devices import computing_in, instruction_sets, onednn_takes_bfloat16
+from faster_rcnn.devices import computing_in, instruction_sets, onednn_takes_bfloat16, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.floor import Floor, Work, measure_floor, work_of
 from faster_rcnn.inference.inputs import to_pixels
@@ -98,8 +98,9 @@ def time_contenders(
     seconds: list[list[float]] = [[] for _ in every]
     counts = [0] * len(every)
     for path in dict.fromkeys(images):
+        pixels = pixels_of(ours, path)
         for one in every:
-            one.detect(pixels_of(ours, path))
+            one.detect(pixels)
     work = [(number, path) for number in range(rounds) for path in images]
     for number, path in counted(work, "images timed beside others", len(work)):
         pixels = pixels_of(ours, path)
@@ -113,7 +114,7 @@ def time_contenders(
 
 def runner_of(name: str, predictor: Predictor) -> Runner:
     """One of our detectors from decoded pixels to boxes (N, 4), as it is used."""
-    precision = str(predictor.precision).removeprefix("torch.")
+    precision = precision_name(predictor.precision)
     return Runner(name, precision, lambda pixels: predictor.predict_one(pixels, LEAST_SCORE).boxes)
 
 

@@ -16,7 +16,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
-from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.devices import choose_device, choose_precision, precision_name
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say, warn
@@ -78,7 +78,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
     lr = learning_rate_of_batch(settings.lr, settings.batch)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     say(
-        f"{config.preset}: {trained:,} weights to train on {device} in {str(precision).removeprefix('torch.')}; "
+        f"{config.preset}: {trained:,} weights to train on {device} in {precision_name(precision)}; "
         f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); seed {settings.seed}"
     )
     if begins is not None:
@@ -172,6 +172,6 @@ def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any
         "validation_seconds": round(progress.validation_seconds, 3),
         "total_seconds": round(seconds, 3),
         "device": str(next(run.model.parameters()).device),
-        "precision": str(run.precision).removeprefix("torch."),
+        "precision": precision_name(run.precision),
         "versions": {"faster_rcnn": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

@@ -16,7 +16,7 @@ from faster_rcnn.config import Config
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.devices import computing_in
+from faster_rcnn.devices import computing_in, precision_name
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.stage_times import StageTimes, time_fast_rcnn, time_faster_rcnn
@@ -79,7 +79,7 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
     ]
     how = Circumstances(
         str(first.device),
-        str(first.precision).removeprefix("torch."),
+        precision_name(first.precision),
         torch.get_num_threads(),
         found.method,
         len(images),
