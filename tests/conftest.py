@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
+from torch import fx
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +48,23 @@ def detectron2_keys() -> Path:
 def _one_thread() -> None:
     """Small tensors gain nothing from a second thread, and on a busy machine threads that wait for each other crawl."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _traces_without_checks_of_shapes() -> Iterator[None]:
+    """A trace runs layers on stand-ins for tensors, which the checks that the test run adds would refuse."""
+    trace = fx.Tracer.trace
+
+    def unchecked(tracer: fx.Tracer, root: torch.nn.Module) -> fx.Graph:
+        jaxtyping.config.update("jaxtyping_disable", True)
+        try:
+            return trace(tracer, root)
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fx.Tracer, "trace", unchecked)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
+from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
 from faster_rcnn.config import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.model import FasterRCNN
@@ -95,3 +96,21 @@ def decided_model(num_classes: int = 3, **sections: dict[str, Any]) -> FasterRCN
         ):
             layer.weight.mul_(factor)
     return model.eval()
+
+
+def with_statistics(model: FasterRCNN) -> FasterRCNN:
+    """Batch norms that do something, and everything in the mode of inference."""
+    generator = torch.Generator().manual_seed(0)
+    for norm in norms(model):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.uniform_(-0.2, 0.2, generator=generator)
+        norm.running_var.uniform_(0.5, 1.5, generator=generator)
+        nn.init.uniform_(norm.weight, 0.5, 1.5, generator=generator)
+        nn.init.uniform_(norm.bias, -0.2, 0.2, generator=generator)
+    return model.eval()
+
+
+def config_of_body(name: str, levels: tuple[int, ...] = (1, 2, 3, 4)) -> Config:
+    """The tiny detector on another body."""
+    return tiny_config(backbone={"body": name, "levels": levels})

@@ -26,13 +26,15 @@ SHAPE = ImageSize(64, 96)
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Told lines; nothing is really compiled."""
-    monkeypatch.setattr(compiling, "compiled_form", copy)
+    monkeypatch.setattr(compiling, "compiled_form", lambda network, plain: copy(network))
+    monkeypatch.setattr(compiling, "_is_faster", lambda compiled, network, shape: True)
     monkeypatch.setattr(compiling, "found_compiler", lambda: "g++")
     return []
 
 
 def chooser(told: list[str], mode: Any, precision: torch.dtype = torch.bfloat16) -> Compiling:
-    return Compiling(loaded_model().model, mode, CPU, precision, told.append)
+    network = loaded_model().model
+    return Compiling(network, network, mode, CPU, precision, told.append)
 
 
 def test_auto_compiles_what_a_stream_comes_back_to(made: list[str]) -> None:
@@ -84,14 +86,15 @@ def test_without_a_compiler_auto_says_so_once_and_true_stops(made: list[str], mo
 
 
 def test_on_a_gpu_only_auto_is_taken(made: list[str]) -> None:
+    network = loaded_model().model
     with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
-        Compiling(loaded_model().model, True, torch.device("cuda:0"), torch.bfloat16, made.append)
-    choose = Compiling(loaded_model().model, "auto", torch.device("cuda:0"), torch.bfloat16, made.append)
+        Compiling(network, network, True, torch.device("cuda:0"), torch.bfloat16, made.append)
+    choose = Compiling(network, network, "auto", torch.device("cuda:0"), torch.bfloat16, made.append)
     assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
 
 
 def test_a_compiler_that_fails_is_told(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(network: Any) -> Any:
+    def fail(network: Any, plain: Any) -> Any:
         raise TorchDynamoException("no luck\nat all")
 
     monkeypatch.setattr(compiling, "compiled_form", fail)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate
 
 from faster_rcnn.backbone.body import MobileNetBody, TimmBody
 from faster_rcnn.backbone.norm import freeze_norms
@@ -30,10 +30,10 @@ class FeaturePyramid(nn.Module):
         """Maps (images, channels, rows, columns), finest first, one more than given."""
         laterals = [layer(feature) for layer, feature in zip(self.lateral, features, strict=True)]
         merged = [laterals[-1]]
-        for lateral in reversed(laterals[:-1]):
-            merged.insert(0, lateral + interpolate(merged[0], size=lateral.shape[-2:], mode="nearest"))
+        for lateral, feature in zip(reversed(laterals[:-1]), reversed(features[:-1]), strict=True):
+            merged.insert(0, lateral + interpolate(merged[0], size=feature.shape[-2:], mode="nearest"))
         levels = [layer(each) for layer, each in zip(self.output, merged, strict=True)]
-        return [*levels, max_pool2d(levels[-1], kernel_size=1, stride=2)]
+        return [*levels, levels[-1][..., ::2, ::2]]
 
 
 class Backbone(nn.Module):

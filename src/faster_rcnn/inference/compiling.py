@@ -10,23 +10,25 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from copy import copy
-from typing import Literal, TypeVar
+from functools import partial
+from typing import Literal
 
 import torch
-from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError
 
 from faster_rcnn.errors import MachineError, OptionError
+from faster_rcnn.inference.fusing import AnyModule, shallow
+from faster_rcnn.inference.stage_times import timed
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
 
 Compile = bool | Literal["auto"]
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 AFTER = 300
 """Images of one shape in streams before ``auto`` compiles it: about as long as compiling takes, or longer."""
+TRIES = 3
+"""Of the compiled detector and of the other one, to see which is faster."""
 MOST_SHAPES = 8
 """That are compiled, of one detector; torch compiles the same code no more often by itself."""
 COMPILERS = ("g++", "clang++", "c++", "cl")
@@ -38,15 +40,17 @@ class Compiling:
     def __init__(
         self,
         network: FasterRCNN,
+        plain: FasterRCNN,
         mode: Compile,
         device: torch.device,
         precision: torch.dtype,
         tell: Callable[[str], None],
     ) -> None:
-        """``auto`` compiles nothing on a GPU, nothing in float32, and nothing without a C++ compiler.
+        """``network`` looks at images; ``plain`` is the same one, without fused convolutions, for the compiler to fuse.
 
-        Convolutions in float32 leave a compiler little to save: 2 % of an image of ``base`` on AVX2, 11 % of one of
-        ``mobile-320`` (``faster-rcnn benchmark base --compile``). In bfloat16 it is what lies between them that counts.
+        ``auto`` compiles nothing on a GPU, nothing in float32, and nothing without a C++ compiler; and what it compiles
+        is used where it is faster. In float32 fused convolutions were faster wherever both were timed
+        (``faster-rcnn benchmark base --compile``).
 
         Raises:
             OptionError: compilation was asked for on a GPU (E126).
@@ -57,6 +61,7 @@ class Compiling:
         if mode is True and found_compiler() is None:
             raise MachineError(_without_compiler("compile=True needs one"))
         self._network = network
+        self._plain = plain
         self._compiled: FasterRCNN | None = None
         self._always = mode is True
         self._possible = mode is True or (mode == "auto" and device.type == "cpu" and precision == torch.bfloat16)
@@ -82,14 +87,15 @@ class Compiling:
             return
         self._tell(f"compiling for images of {shape.width}x{shape.height}, once, which takes half a minute or so")
         try:
-            compiled = self._compiled or compiled_form(self._network)
-            features = compiled.backbone(torch.zeros(1, 3, *shape))
-            if compiled.rpn is not None:
-                compiled.rpn(features)
+            compiled = self._compiled or compiled_form(self._network, self._plain)
+            _dense_part(compiled, shape)
         except (TorchDynamoException, InductorError) as error:
             if self._always:
                 raise MachineError(f"torch could not compile the detector: {_first_line(error)}") from error
             self._give_up(f"torch could not compile the detector, so it works without: {_first_line(error)}")
+            return
+        if not self._always and not _is_faster(compiled, self._network, shape):
+            self._give_up("the compiled detector is not faster on this machine, so images are looked at without")
             return
         self._compiled = compiled
         self._shapes.add(shape)
@@ -99,16 +105,36 @@ class Compiling:
         self._tell(why)
 
 
-def compiled_form(network: FasterRCNN) -> FasterRCNN:
-    """The same detector on the same weights; its body, neck and RPN are compiled at their first call of each shape."""
-    form = _shallow(network)
-    form.backbone = _shallow(network.backbone)
-    form.backbone.body = _compiled(network.backbone.body)
-    if network.backbone.pyramid is not None:
-        form.backbone.pyramid = _compiled(network.backbone.pyramid)
-    if network.rpn is not None:
-        form.rpn = _compiled(network.rpn)
+def compiled_form(network: FasterRCNN, plain: FasterRCNN) -> FasterRCNN:
+    """The same detector; its body, neck and RPN are those of ``plain``, compiled at their first call of each shape."""
+    form = shallow(network)
+    form.backbone = shallow(network.backbone)
+    form.backbone.body = _compiled(plain.backbone.body)
+    if plain.backbone.pyramid is not None:
+        form.backbone.pyramid = _compiled(plain.backbone.pyramid)
+    if plain.rpn is not None:
+        form.rpn = _compiled(plain.rpn)
     return form
+
+
+def _dense_part(network: FasterRCNN, shape: ImageSize) -> None:
+    """What is compiled, at work on an empty image."""
+    features = network.backbone(torch.zeros(1, 3, *shape))
+    if network.rpn is not None:
+        network.rpn(features)
+
+
+def _is_faster(compiled: FasterRCNN, network: FasterRCNN, shape: ImageSize) -> bool:
+    """By the least of a few tries in turn."""
+    device = torch.device("cpu")
+    pairs = [
+        (
+            timed(partial(_dense_part, compiled, shape), device)[0],
+            timed(partial(_dense_part, network, shape), device)[0],
+        )
+        for _ in range(TRIES)
+    ]
+    return min(ours for ours, _ in pairs) < min(other for _, other in pairs)
 
 
 def found_compiler() -> str | None:
@@ -124,14 +150,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _shallow(module: AnyModule) -> AnyModule:
-    """Another module of the same parts, of which one may be replaced."""
-    other = copy(module)
-    other._modules = dict(module._modules)
-    return other
-
-
 def _compiled(module: AnyModule) -> AnyModule:
-    other = _shallow(module)
+    other = shallow(module)
     other.compile(dynamic=False, options={"freezing": True})
     return other

@@ -35,7 +35,7 @@ def prepared_for(model: FasterRCNN, precision: torch.dtype, exact: bool) -> Fast
         return model
     copy = _for_inference(model)
     fold_norms(copy)
-    if not _same_features(model, copy):
+    if not same_features(model, copy):
         copy = _for_inference(model)
     return copy.to(precision).to(memory_format=torch.channels_last)
 
@@ -108,7 +108,7 @@ def _activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 
 @torch.no_grad()
-def _same_features(model: FasterRCNN, folded: FasterRCNN) -> bool:
+def same_features(model: FasterRCNN, folded: FasterRCNN) -> bool:
     """Whether both see the same in a made-up image."""
     device = next(model.parameters()).device
     side = 2 * model.backbone.stride

@@ -17,6 +17,7 @@ from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead
 from faster_rcnn.inference.compiling import Compile, Compiling
 from faster_rcnn.inference.folding import prepared_for
+from faster_rcnn.inference.fusing import fused_form
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result
@@ -72,9 +73,10 @@ class Predictor:
         order = torch.contiguous_format if exact and precision == torch.float32 else torch.channels_last
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
         self.model = loaded.model.eval()
-        self.network = prepared_for(self.model, precision, exact)
-        """What looks at images: the detector, or a copy of it that does the same faster."""
-        self.compiling = Compiling(self.network, compile, device, precision, tell)
+        prepared = prepared_for(self.model, precision, exact)
+        self.network = prepared if prepared is self.model else fused_form(prepared)
+        """What looks at images: the detector, or a form of it that does the same faster."""
+        self.compiling = Compiling(self.network, prepared, compile, device, precision, tell)
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device

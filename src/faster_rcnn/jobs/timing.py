@@ -78,9 +78,10 @@ def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
     found: dict[tuple[int, ...], Work] = {}
     of_images = []
     for path in images:
-        batch = batch_of(predictor.network, pixels_of(predictor, path)).pixels
+        # The detector itself: of its faster forms, not every operator is known to be counted.
+        batch = batch_of(predictor.model, pixels_of(predictor, path)).pixels
         if batch.shape not in found:
-            found[batch.shape] = work_of(predictor.network, batch, predictor.precision)
+            found[batch.shape] = work_of(predictor.model, batch, predictor.precision)
         of_images.append(found[batch.shape])
     middle = median_low(each.operations for each in of_images)
     work = next(each for each in of_images if each.operations == middle)

@@ -1,0 +1,177 @@
+"""Convolutions fused with what follows them, in body, neck and heads: the fast form of a detector on a CPU.
+
+The layers that run, and what each of them reads, are found by tracing a part once (``torch.fx``). Where a convolution
+alone feeds an activation, or a sum with a map that nobody reads afterwards, one fused convolution does all of it. A
+part that cannot be traced, because its path depends on what it reads, stays as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import TypeVar
+
+from torch import Tensor, fx, nn
+
+from faster_rcnn.backbone.depthwise import DepthwiseConv2d
+from faster_rcnn.inference.folding import same_features
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.onednn import ACTIVATIONS, NO_ACTIVATION, SUM_ACTIVATIONS, Activation, FusedConv2d, can_fuse, fuses
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+Parts = dict[str, fx.GraphModule]
+"""``body``, ``pyramid``, ``rpn`` and ``head``; those that could not be traced are not there."""
+
+
+def fused_form(network: FasterRCNN) -> FasterRCNN:
+    """The same detector with fused convolutions, where this CPU has them, and where they see the same.
+
+    ``network`` is one that was prepared for inference; it stays as it was.
+    """
+    weight = next(network.parameters())
+    if weight.device.type != "cpu" or not fuses(weight.dtype):
+        return network
+    form = with_parts(network, fused_parts(network))
+    return form if same_features(network, form) else network
+
+
+def fused_parts(network: FasterRCNN) -> Parts:
+    """Every part that can be traced, in the mode of inference."""
+    traced: dict[str, fx.GraphModule | None] = {"body": _traced(network.backbone.body)}
+    if network.backbone.pyramid is not None:
+        traced["pyramid"] = _traced(_Levels(network.backbone.pyramid, len(network.backbone.region_strides)))
+    if network.rpn is not None:
+        traced["rpn"] = _traced(_Levels(network.rpn, len(network.backbone.strides)))
+    if network.roi is not None:
+        traced["head"] = _traced(network.roi.head)
+    return {name: _fuse(part) for name, part in traced.items() if part is not None}
+
+
+def with_parts(network: FasterRCNN, parts: Mapping[str, nn.Module]) -> FasterRCNN:
+    """The same detector, but for what some of its parts compute with."""
+    form = shallow(network)
+    form.backbone = shallow(network.backbone)
+    if "body" in parts:
+        form.backbone.body = _computing_with(network.backbone.body, parts["body"])
+    if "pyramid" in parts and network.backbone.pyramid is not None:
+        form.backbone.pyramid = _computing_with(network.backbone.pyramid, parts["pyramid"])
+    if "rpn" in parts:
+        form.rpn = _computing_with(network.rpn, parts["rpn"])
+    if "head" in parts:
+        form.roi = shallow(network.roi)
+        form.roi.head = _computing_with(network.roi.head, parts["head"])
+    return form
+
+
+def shallow(module: AnyModule) -> AnyModule:
+    """Another module of the same parts, of which some may be replaced."""
+    other = copy(module)
+    other._modules = dict(module._modules)
+    return other
+
+
+def _computing_with(module: AnyModule, computation: nn.Module) -> AnyModule:
+    """A module with all that is known about the old one, and another computation in its place."""
+    other = copy(module)
+    other._modules = {"computation": computation}
+    other.forward = computation.__call__
+    return other
+
+
+class _Levels(nn.Module):
+    """A part that reads a list of feature maps, whose length a trace has to know."""
+
+    def __init__(self, part: nn.Module, levels: int) -> None:
+        super().__init__()
+        self.part = part
+        self.levels = levels
+
+    def forward(self, features: Sequence[Tensor]) -> object:
+        return self.part([features[level] for level in range(self.levels)])
+
+
+class _Tracer(fx.Tracer):
+    """Does not look into convolutions, whose padding may depend on what they read."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | DepthwiseConv2d) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _traced(part: nn.Module) -> fx.GraphModule | None:
+    try:
+        return fx.GraphModule(part, _Tracer().trace(part)).eval()
+    except Exception:  # noqa: BLE001  # every family has its own way not to be traced; the plain part is right, too
+        return None
+
+
+def _fuse(part: fx.GraphModule) -> fx.GraphModule:
+    """Put a fused convolution in the place of each convolution and of what it can take with it."""
+    _drop_idle_layers(part)
+    for number, node in enumerate(list(part.graph.nodes)):
+        conv = layer_of(part, node)
+        if not isinstance(conv, nn.Conv2d) or not can_fuse(conv):
+            continue
+        last, other = _sum_after(part.graph, node)
+        activation, last = _activation_after(part, last, other is not None)
+        # One that is called for several maps packs its weights for each of them.
+        name = f"fused_{number}"
+        part.add_module(name, FusedConv2d(conv, activation))
+        with part.graph.inserting_before(last):
+            new = part.graph.call_module(name, (node.args[0],) if other is None else (node.args[0], other))
+        last.replace_all_uses_with(new)
+        part.graph.eliminate_dead_code()
+    part.delete_all_unused_submodules()
+    part.recompile()
+    return part
+
+
+def layer_of(part: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The layer that a node calls, if it calls one."""
+    return part.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _drop_idle_layers(part: fx.GraphModule) -> None:
+    """Layers that change nothing in inference only hide from each other what they stand between."""
+    for node in list(part.graph.nodes):
+        if isinstance(layer_of(part, node), nn.Identity | nn.Dropout):
+            node.replace_all_uses_with(node.args[0])
+            part.graph.erase_node(node)
+
+
+def _sum_after(graph: fx.Graph, node: fx.Node) -> tuple[fx.Node, fx.Node | None]:
+    """The sum that alone reads a convolution, and what it adds to it, which the fused one overwrites.
+
+    That may be overwritten which this part made itself, and which nobody reads later.
+    """
+    sum_node = _only_reader(node)
+    if sum_node is None or sum_node.op != "call_function" or sum_node.target is not operator.add:
+        return node, None
+    [*others] = [each for each in sum_node.args if each is not node]
+    if len(others) != 1 or not isinstance(others[0], fx.Node) or not _is_own(others[0]):
+        return node, None
+    order = {each: place for place, each in enumerate(graph.nodes)}
+    last_read = max(order[reader] for reader in others[0].users)
+    return (sum_node, others[0]) if last_read == order[sum_node] else (node, None)
+
+
+def _is_own(node: fx.Node) -> bool:
+    """Whether a map's memory is this part's: no input, and no view of something else."""
+    return node.op == "call_module" or (node.op == "call_function" and node.target is not operator.getitem)
+
+
+def _activation_after(part: fx.GraphModule, node: fx.Node, is_sum: bool) -> tuple[Activation, fx.Node]:
+    """The activation that alone reads a convolution or a sum, and the last node of both."""
+    reader = _only_reader(node)
+    if reader is None:
+        return NO_ACTIVATION, node
+    layer = layer_of(part, reader)
+    function: Callable[..., object] | None = reader.target if callable(reader.target) else None
+    activation = ACTIVATIONS.get(function if layer is None else type(layer))
+    if activation is None or (is_sum and activation not in SUM_ACTIVATIONS):
+        return NO_ACTIVATION, node
+    return activation, reader
+
+
+def _only_reader(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None

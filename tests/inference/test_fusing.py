@@ -1,0 +1,169 @@
+"""The fused form of a detector does what the detector does, whatever it is built of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from faster_rcnn.building import build_model
+from faster_rcnn.config import Config
+from faster_rcnn.inference import fusing
+from faster_rcnn.inference.folding import prepared_for
+from faster_rcnn.inference.fusing import fused_form, fused_parts
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.onednn import FusedConv2d, fuses
+from faster_rcnn.presets import preset
+from files import loaded_model
+from tiny import config_of_body, decided_model, random_image, tiny_config, with_statistics
+
+pytestmark = pytest.mark.skipif(not fuses(torch.float32), reason="oneDNN is not part of this PyTorch")
+
+
+def prepared(config: Config) -> FasterRCNN:
+    torch.manual_seed(0)
+    return prepared_for(with_statistics(build_model(config, 2)), torch.float32, exact=False)
+
+
+def convolutions(model: nn.Module) -> list[nn.Module]:
+    return [each for each in model.modules() if isinstance(each, nn.Conv2d)]
+
+
+def assert_sees_the_same(form: FasterRCNN, network: FasterRCNN, pixels: Tensor) -> None:
+    with torch.no_grad():
+        ours, theirs = form.backbone(pixels), network.backbone(pixels)
+        first, second = form.rpn(ours), network.rpn(theirs)
+    pairs = [*zip(ours, theirs, strict=True), (first.logits, second.logits), (first.deltas, second.deltas)]
+    for one, other in pairs:
+        assert_close(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
+
+
+BODIES = ("test_resnet", "resnet18", "regnetx_002", "mobilenetv2_050", "densenet121", "convnext_atto", "hardcorenas_a")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(pytest.param(preset(name), id=name) for name in ("small", "mobile-320", "base-v2", "c4", "paper")),
+        *(
+            pytest.param(config_of_body(name, (0, 1, 2, 3) if "next" in name else (1, 2, 3, 4)), id=name)
+            for name in BODIES
+        ),
+        pytest.param(tiny_config(rpn={"objectness": "softmax"}), id="two-way softmax"),
+        pytest.param(tiny_config(backbone={"pyramid_padding": "reflect"}), id="reflected border"),
+        pytest.param(tiny_config(backbone={"pyramid_norm": True, "norm": "batch"}), id="norms in the pyramid"),
+    ],
+)
+def test_a_fused_detector_sees_the_same(config: Config) -> None:
+    network = prepared(config)
+    form = fused_form(network)
+    assert form is not network
+    assert sum(isinstance(each, FusedConv2d) for each in form.modules()) >= 8
+    # Across, upright, and across again: what is kept for one shape does not show in another.
+    for shape in ((64, 96), (96, 64), (64, 96)):
+        assert_sees_the_same(form, network, torch.randn(1, 3, *shape))
+
+
+def test_hardly_a_convolution_is_left_plain() -> None:
+    for name in ("small", "base", "mobile-320"):
+        network = prepared(preset(name))
+        assert len(convolutions(network)) > 40
+        assert convolutions(fused_form(network)) == []
+
+
+def test_sums_and_activations_are_fused_too() -> None:
+    """ResNet-50: 16 blocks with a sum, each with an activation after it, and 33 more; three sums of the pyramid."""
+    parts = fused_parts(prepared(preset("base")))
+    calls = [node for part in parts.values() for node in part.graph.nodes if node.op == "call_module"]
+    assert sum(len(node.args) == 2 for node in calls) == 16 + 3
+    kinds = {
+        type(part.get_submodule(str(node.target)))
+        for part in parts.values()
+        for node in part.graph.nodes
+        if node.op == "call_module"
+    }
+    assert nn.ReLU not in kinds
+    assert nn.Identity not in kinds
+
+
+def test_a_fused_detector_finds_the_same() -> None:
+    network = prepared_for(with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False)
+    images = [random_image(80, 100), random_image(100, 80, seed=1)]
+    form = fused_form(network)
+    for one, other in zip(form.detect(images), network.detect(images), strict=True):
+        assert len(one) > 5
+        assert_close(one.boxes, other.boxes, rtol=1e-3, atol=1e-2)
+        assert_close(one.scores, other.scores, rtol=1e-3, atol=1e-4)
+        assert torch.equal(one.labels, other.labels)
+
+
+class Residual(nn.Module):
+    """Sums that may not be made in place: of what is read again, of an input, and of a view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        start = self.first(pixels)
+        again = self.second(start) + start
+        of_input = self.second(start) + pixels
+        of_view = self.second(start) + start[:, :, :, :]
+        twice = self.second(start)
+        total: Tensor = again + of_input + of_view + start + twice + twice
+        return total
+
+
+def test_what_is_read_again_is_not_overwritten() -> None:
+    part = Residual().eval().requires_grad_(False)
+    traced = fusing._traced(part)
+    assert traced is not None
+    pixels = torch.randn(1, 4, 6, 6)
+    before = pixels.clone()
+    expected = part(pixels)
+    assert_close(fusing._fuse(traced)(pixels), expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(pixels, before)
+
+
+class Choosing(nn.Module):
+    """Its path depends on what it reads."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, pixels: Tensor) -> Any:
+        return self.layers(pixels if pixels.mean() > 0 else -pixels)
+
+
+def test_what_cannot_be_traced_stays_plain() -> None:
+    network = prepared(tiny_config())
+    network.backbone.body.layers = Choosing(network.backbone.body.layers)
+    parts = fused_parts(network)
+    assert sorted(parts) == ["head", "pyramid", "rpn"]
+    assert_sees_the_same(fused_form(network), network, torch.randn(1, 3, 64, 96))
+
+
+def test_a_form_that_sees_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = prepared(tiny_config())
+    monkeypatch.setattr(fusing, "same_features", lambda one, other: False)
+    assert fused_form(network) is network
+
+
+def test_where_nothing_fuses_the_network_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = prepared(tiny_config())
+    monkeypatch.setattr(fusing, "fuses", lambda precision: False)
+    assert fused_form(network) is network
+
+
+def test_exact_float32_is_not_fused() -> None:
+    loaded = loaded_model()
+    exact = Predictor(loaded, torch.device("cpu"), torch.float32, exact=True)
+    assert exact.network is loaded.model
+    fast = Predictor(loaded, torch.device("cpu"), torch.float32, exact=False)
+    assert any(isinstance(each, FusedConv2d) for each in fast.network.modules())
+    assert not any(isinstance(each, FusedConv2d) for each in loaded.model.modules())
