@@ -6,6 +6,10 @@ import statistics
 import time
 from collections.abc import Callable
 
+import torch
+
+from faster_rcnn.devices import choose_precision, instruction_sets, precision_name
+
 
 def seconds(work: Callable[[], object]) -> float:
     """Of one run."""
@@ -27,6 +31,14 @@ def compare(label: str, ours: Callable[[], object], peer: Callable[[], object], 
         flush=True,
     )
     return ratio
+
+
+def machine() -> str:
+    """What decides how fast detectors are on this CPU: its instructions, the type that `auto` chooses, threads."""
+    found = instruction_sets()
+    chosen = precision_name(choose_precision("auto", torch.device("cpu")))
+    amx = "" if "AMX" in found else ", no AMX"
+    return f"{', '.join(found)}{amx}; precision auto is {chosen}; threads: {torch.get_num_threads()}"
 
 
 def _spread(times: list[float]) -> str:

@@ -1,0 +1,124 @@
+"""On a processor without AVX-512 and AMX: ours against torchvision, with the same weights and the same boxes.
+
+    python benchmarks/elsewhere.py [--base-size 800]
+
+The script starts itself again with the instructions masked off, in torch's own kernels, in oneDNN and in MKL; there
+both detect in turn, pixels to boxes, torchvision in float32, ours in the type that it chooses. Random weights find
+nothing and would leave nothing to compare, so the four last layers are scaled until scores and boxes vary as those of
+a trained detector do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from bars import Bar, judge
+from torch import Tensor, nn
+from translation import fit_norms
+
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.devices import choose_precision
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.stage_times import batch_of
+from faster_rcnn.jobs import benchmark
+from faster_rcnn.jobs.runtimes import runners
+from faster_rcnn.jobs.timing import machine_of, runner_of, time_contenders
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.weights.torchvision_detector import plan_torchvision, torchvision_detector
+
+MASK = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+"""Environment in which nothing wider is used; read when torch is imported, so it takes a process of its own."""
+PRESETS = ("base", "mobile-320")
+LEAST_TIMES = 1.0
+"""How many times as fast as torchvision ours is to be."""
+TOLERANCE = 1.0
+"""Pixels between the corners of two boxes that count as the same."""
+LEAST_SHARED = 0.95
+"""Of all boxes, those that both find: of nearly equal ones another one may survive suppression."""
+SPREADS = (("rpn.objectness", 2.0), ("rpn.deltas", 0.3), ("roi.classes", 2.0), ("roi.deltas", 1.0))
+"""Last layers and the standard deviation that each of their outputs is given, over positions or regions."""
+
+
+def make_lively(model: FasterRCNN, pixels: Tensor) -> None:
+    """Let scores and boxes of a new detector vary over an image: norms fitted to it, and the last layers scaled."""
+    fit_norms(model, batch_of(model, pixels).pixels)
+    for name, spread in SPREADS:
+        scale_outputs(model, model.get_submodule(name), pixels, spread)
+
+
+@torch.no_grad()
+def scale_outputs(model: FasterRCNN, layer: nn.Module, pixels: Tensor, spread: float) -> None:
+    """Give every output of a layer the mean 0 and one spread."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(by_output(output)))
+    model.detect([pixels])
+    handle.remove()
+    outputs = torch.cat(seen)
+    scale = spread / outputs.std(dim=0)
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    weight.mul_(scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    bias.sub_(outputs.mean(dim=0)).mul_(scale)
+
+
+def by_output(output: Tensor) -> Tensor:
+    """A row for each position or region."""
+    return output.transpose(0, 1).flatten(1).T if output.ndim == 4 else output
+
+
+def shared(ours: Tensor, theirs: Tensor) -> float:
+    """Share of boxes (N, 4) of each that the other finds, too; the smaller one of both."""
+    if not len(ours) or not len(theirs):
+        return 0.0
+    same = (ours[:, None] - theirs[None]).abs().amax(dim=2) <= TOLERANCE
+    return min(float(same.any(dim=side).float().mean()) for side in (0, 1))
+
+
+def compare(preset: str, image_size: int | None, rounds: int, folder: Path) -> list[Bar]:
+    """Time both, print the times, and compare their boxes."""
+    loaded = benchmark._resized(benchmark._model(preset), image_size)
+    size, device = benchmark.own_size(loaded.config), torch.device("cpu")
+    picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, size)
+    pixels, _ = read_image(picture, loaded.config.data.max_pixels)
+    make_lively(loaded.model, pixels)
+    ours = Predictor(loaded, device, choose_precision("auto", device), exact=False, batch=1)
+    plan = plan_torchvision(preset, loaded.config)
+    [theirs] = runners(["torchvision"], torchvision_detector(loaded, plan), pixels, ours.precision, folder)
+    pair = time_contenders(ours, [theirs], [picture], rounds)
+    print(f"{preset}, {size.height} x {size.width} pixels; {machine_of(ours)}")
+    print(f"{preset}: {pair[1].beside(pair[0])}", flush=True)
+    share = shared(runner_of("ours", ours).detect(pixels), theirs.detect(pixels))
+    times = pair[1].seconds.median / pair[0].seconds.median
+    return [
+        Bar(f"speed of {preset}, times that of torchvision", times, at_least=LEAST_TIMES),
+        Bar(f"share of boxes of {preset} that both find, to {TOLERANCE:g} pixel", share, at_least=LEAST_SHARED),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS)
+    parser.add_argument("--base-size", type=int, help="pixels of the shorter side for base; 800 where not given")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args(arguments)
+    if any(os.environ.get(name) != value for name, value in MASK.items()):
+        again = [sys.executable, __file__, *(sys.argv[1:] if arguments is None else arguments)]
+        return subprocess.run(again, env={**os.environ, **MASK}).returncode
+    sizes = {"base": options.base_size}
+    with TemporaryDirectory() as folder:
+        bars = [
+            bar
+            for preset in options.presets
+            for bar in compare(preset, sizes.get(preset), options.rounds, Path(folder))
+        ]
+    return judge(bars)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

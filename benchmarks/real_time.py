@@ -1,0 +1,129 @@
+"""Images per second from JPEG file to boxes, as users call it: a stream of files, and one file at a time.
+
+    python benchmarks/real_time.py --model RUN --images DIR
+
+A trained detector at its own image size with 300 proposals, and at 320 pixels with 100. Each round does both settings
+in turn. Where there is a C++ compiler the detector is compiled, as it is by itself once a stream is long; that and the
+first round, which warms up, are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from bars import Bar, judge
+from timing import machine, seconds
+
+from faster_rcnn import Detector
+from faster_rcnn.inference.compiling import found_compiler
+from faster_rcnn.inference.sources import images_of
+from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.jobs.speed import Spread
+from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.published import resolve_model
+
+LEAST_SCORE = 0.0
+"""Of detections that are asked for: the model's own floor alone decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A detector's image size and number of proposals, and how many images per second are asked of it."""
+
+    image_size: int | None
+    """Pixels of the shorter side; the model's own where it is none."""
+    proposals: int
+    least: float
+    goal: float
+
+
+SETTINGS = (Setting(None, 300, least=30, goal=40), Setting(320, 100, least=50, goal=60))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timed:
+    """A detector and what was measured of it."""
+
+    name: str
+    detector: Detector
+    stream: list[float] = field(default_factory=list)
+    """Images per second of each round."""
+    single: list[float] = field(default_factory=list)
+    """Seconds of each image in each round."""
+
+
+def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
+    """A detector of its own for each setting, since what is compiled keeps the numbers of its time."""
+    loaded = resolve_model(model)
+    settings = (f"rpn.proposals_after_nms={setting.proposals}",)
+    config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
+    loaded.model.image = config.image
+    loaded.model.inference_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
+    detector = Detector(LoadedModel(loaded.model, config, loaded.classes), device="cpu", compile=compile)
+    return Timed(f"{config.image.short_side} pixels, {setting.proposals} proposals", detector)
+
+
+def images_per_second(detector: Detector, paths: Sequence[Path]) -> float:
+    """Of a stream: the next image is decoded while another is looked at."""
+    start = time.perf_counter()
+    found = sum(1 for _ in detector.predict(iter(paths), conf=LEAST_SCORE))
+    return found / (time.perf_counter() - start)
+
+
+def single_seconds(detector: Detector, paths: Sequence[Path]) -> Iterator[float]:
+    """Of each image, when the next one is asked for only after its boxes are there."""
+    for path in paths:
+        yield seconds(lambda path=path: detector.predict(path, conf=LEAST_SCORE))  # type: ignore[misc]
+
+
+def measure(every: Sequence[Timed], paths: Sequence[Path], rounds: int) -> None:
+    """All in turn, in every round."""
+    for number in range(rounds + 1):
+        for one in every:
+            rate, times = images_per_second(one.detector, paths), list(single_seconds(one.detector, paths))
+            if number:
+                one.stream.append(rate)
+                one.single.extend(times)
+
+
+def bars_of(setting: Setting, one: Timed) -> list[Bar]:
+    """Print what was measured, and judge the stream."""
+    stream, single = Spread.of(one.stream), Spread.of(one.single)
+    print(
+        f"{one.name}: {stream.median:.1f} images per second as a stream ({min(one.stream):.1f} to "
+        f"{max(one.stream):.1f}), {1 / single.median:.1f} one at a time: {single}",
+        flush=True,
+    )
+    what = f"images per second as a stream, {one.name}"
+    return [
+        Bar(what, stream.median, at_least=setting.least),
+        Bar(what, stream.median, at_least=setting.goal, goal=True),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="run folder, model file or published name")
+    parser.add_argument("--images", required=True, nargs="+", help="files, folders or patterns")
+    parser.add_argument("--count", type=int, default=100, help="how many of the images at most")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-compile", action="store_true", help="not compiled, whatever is there")
+    options = parser.parse_args(arguments)
+    paths = list(islice(images_of(options.images), options.count))
+    if not paths:
+        parser.error(f"--images {' '.join(options.images)}: there are no images")
+    compiled = not options.no_compile and found_compiler() is not None
+    every = [with_setting(options.model, setting, compiled) for setting in SETTINGS]
+    print(f"{machine()}; {'compiled' if compiled else 'not compiled'}; {len(paths)} images", flush=True)
+    measure(every, paths, options.rounds)
+    return judge([bar for setting, one in zip(SETTINGS, every, strict=True) for bar in bars_of(setting, one)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

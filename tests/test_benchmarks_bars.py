@@ -1,0 +1,264 @@
+"""The bars of benchmarks: how they are judged, and that each script measures, at sizes that cost little."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from bars import Bar, judge
+
+from faster_rcnn.errors import MachineError
+from faster_rcnn.inference import compiling
+from faster_rcnn.jobs.speed import Contender, Spread
+from faster_rcnn.structures import ClassMap
+from files import image_file, model_file
+from made_data import make_squares
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ("accuracy", "elsewhere", "real_time", "reference", "training", "training_accuracy")
+BAR = re.compile(r"bar: (.+): measured (\S+), asked (at least|at most) (\S+): (met|missed)")
+
+
+def script(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def bars_in(text: str) -> list[tuple[str, ...]]:
+    return [match.groups() for line in text.splitlines() if (match := BAR.fullmatch(line))]
+
+
+def run(name: str, *arguments: object) -> int:
+    code: int = script(name).main([str(each) for each in arguments])
+    return code
+
+
+def assert_judged(code: int, bars: Sequence[tuple[str, ...]], count: int) -> None:
+    """The exit code is that of the bars that were printed, whatever was measured on this machine."""
+    assert len(bars) == count
+    assert code == int(any(bar[-1] == "missed" for bar in bars))
+
+
+def test_bars_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = [
+        Bar("images per second", 30.0, at_least=30),
+        Bar("points lost", 0.2, at_most=0.2),
+        Bar("images per second", 30.0, at_least=40, goal=True),
+    ]
+    assert judge(bars) == 0  # a goal does not count
+    assert capsys.readouterr().out.splitlines() == [
+        "bar: images per second: measured 30, asked at least 30: met",
+        "bar: points lost: measured 0.2, asked at most 0.2: met",
+        "goal: images per second: measured 30, asked at least 40: missed",
+    ]
+    assert judge([*bars, Bar("times", 5.996, at_least=6)]) == 1
+    assert capsys.readouterr().out.endswith("bar: times: measured 5.996, asked at least 6: missed\n")
+    assert judge([Bar("times", 1.31, at_most=1.3)]) == 1
+
+
+def test_what_was_not_measured_is_not_met(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not Bar("x", float("nan"), at_least=0).met
+    assert not Bar("x", float("nan"), at_most=0).met
+    assert judge([]) == 1
+    assert judge([Bar("x", 1, at_least=0, goal=True)]) == 1
+    assert capsys.readouterr().out.splitlines().count("no bar was measured") == 2
+    for least, most in ((None, None), (1.0, 2.0)):
+        with pytest.raises(ValueError, match="x: give either at_least or at_most"):
+            Bar("x", 1, at_least=least, at_most=most)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_say_how_they_are_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(name, "--help")
+    assert end.value.code == 0
+    assert f"python benchmarks/{name}.py" in capsys.readouterr().out
+
+
+def test_every_script_is_in_the_table() -> None:
+    folder = ROOT / "benchmarks"
+    listed = re.findall(r"^\| `(\w+\.py)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    programs = {path.name for path in folder.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8")}
+    assert sorted(listed) == sorted(programs)
+
+
+def contenders(**seconds: float) -> dict[str, Contender]:
+    """A time of each, in the order of their turns."""
+    reference = script("reference")
+    names = (reference.OURS, reference.COMPILED, *reference.PEERS)
+    return {
+        name: Contender(name, "float32", Spread(each, each, each), 0)
+        for name, each in zip(names, seconds.values(), strict=True)
+    }
+
+
+def test_the_reference_is_judged_by_hand() -> None:
+    reference = script("reference")
+    times = contenders(ours=0.25, compiled=0.125, torchvision=1.0, onnxruntime=0.5, openvino=0.1)
+    found = reference.Measured(times, Spread(0.13, 0.1, 0.2), 0.1)
+    # 1 / 0.125, 1 / 0.25, 0.1 / 0.125 and 0.13 / 0.1.
+    assert [(round(bar.measured, 6), bar.met) for bar in found.bars()] == [
+        (8, True),
+        (4, True),
+        (0.8, False),
+        (1.3, True),
+    ]
+
+
+def test_the_reference_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(compiling, "compiled_form", copy)  # compiling takes half a minute
+    monkeypatch.setattr(compiling, "found_compiler", lambda: "g++")
+    code = run("reference", "--preset", "mobile-320", "--image-size", 64, "--rounds", 1)
+    out = capsys.readouterr().out
+    assert_judged(code, bars_in(out), 4)
+    assert "mobile-320, 64 x 85 pixels, 150 proposals; cpu" in out
+    assert re.search(r"^openvino in (float32|bfloat16): ", out, re.MULTILINE)
+    assert re.search(r"^against onnxruntime: ours is .* times as fast, compiled .* times$", out, re.MULTILINE)
+
+
+def test_accuracy_says_what_each_type_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_squares(tmp_path / "data", {"train": 1, "val": 2})
+    model = model_file(tmp_path / "tiny.safetensors", ClassMap(("dark", "light"), (3, 7)))
+    code = run("accuracy", "--model", model, "--model", model, "--data", data)
+    out = capsys.readouterr().out
+    judged = [bar for bar in bars_in(out) if bar[0] == f"points of AP that {model} loses in bfloat16"]
+    assert len(judged) == 2
+    assert {bar[2:4] for bar in judged} == {("at most", "0.2")}
+    assert code == int("missed" in out)
+    for precision in script("accuracy").PRECISIONS:  # judged, or left out with a reason
+        assert f"loses in {precision}: " in out or f"{model} in {precision} is left out: " in out
+
+
+def test_accuracy_is_lost_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    accuracy = script("accuracy")
+    found = {"float32": 0.5, "bfloat16": 0.499, "int8": 0.494}
+
+    def ap_in(model: str, precision: str, data: Path, split: str | None) -> float:
+        if precision not in found:
+            raise MachineError("not on this machine")
+        return found[precision]
+
+    monkeypatch.setattr(accuracy, "ap_in", ap_in)
+    monkeypatch.setattr(accuracy, "Precision", Literal["float32", "bfloat16", "int8", "int4"])
+    monkeypatch.setattr(accuracy, "PRECISIONS", {"bfloat16": 0.2, "int8": 0.5, "int4": 1, "int2": 1})
+    # 0.1 points of 0.2, 0.6 points of 0.5.
+    bars = accuracy.losses("m", Path("data"), None)
+    assert [(round(bar.measured, 6), bar.met) for bar in bars] == [(0.1, True), (0.6, False)]
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "m in int4 is left out: not on this machine",
+        "m in int2 is left out: this version of faster-rcnn does not have it",
+    ]
+
+
+def test_real_time_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        image_file(tmp_path / "photos" / name)
+    model = model_file(tmp_path / "tiny.safetensors")
+    options = ("--count", 2, "--rounds", 2, "--no-compile")
+    code = run("real_time", "--model", model, "--images", tmp_path / "photos", *options)
+    out = capsys.readouterr().out
+    assert_judged(code, bars_in(out), 2)
+    assert [line.split(": ")[1] for line in out.splitlines() if line.startswith("goal: ")] == [
+        "images per second as a stream, 64 pixels, 300 proposals",
+        "images per second as a stream, 320 pixels, 100 proposals",
+    ]
+    assert "not compiled; 2 images" in out
+    assert "one at a time" in out
+
+
+def test_real_time_looks_with_the_numbers_of_the_setting(tmp_path: Path) -> None:
+    real_time = script("real_time")
+    model = str(model_file(tmp_path / "tiny.safetensors", rpn={"proposals_after_nms": 40}))
+    timed = real_time.with_setting(model, real_time.Setting(96, 7, 1, 2), False)
+    network = timed.detector._predictor.network
+    assert (network.image.short_side, network.image.long_side) == (96, 192)
+    [found] = network.propose([torch.randint(0, 256, (3, 80, 100), dtype=torch.uint8)])
+    assert len(found.boxes) == 7
+    with pytest.raises(SystemExit):
+        run("real_time", "--model", model, "--images", tmp_path / "nothing")
+
+
+def test_boxes_that_both_find_by_hand() -> None:
+    shared = script("elsewhere").shared
+    ours = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+    # The first one is 1 pixel off in one corner, the second 1.5; the third has no partner.
+    theirs = torch.tensor([[0.0, 0, 10, 11], [20, 20, 30, 31.5], [50, 50, 60, 60], [0, 0, 10, 10]])
+    assert shared(ours, theirs) == 0.5  # one of two, two of four
+    assert shared(ours, theirs[:1]) == 0.5
+    assert shared(ours, ours) == 1
+    assert shared(ours, ours[:0]) == 0  # nothing found is no agreement
+
+
+def test_elsewhere_both_find_the_same(tmp_path: Path) -> None:
+    speed, share = script("elsewhere").compare("mobile-320", 128, 1, tmp_path)
+    assert speed.measured > 0
+    assert share.met
+
+
+def test_elsewhere_starts_itself_again_without_wide_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], dict[str, str]]] = []
+
+    def started(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        seen.append((command, env))
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", started)
+    for name in script("elsewhere").MASK:
+        monkeypatch.delenv(name, raising=False)
+    assert run("elsewhere", "--rounds", 2, "--presets", "base") == 1
+    [(command, env)] = seen
+    assert command[2:] == ["--rounds", "2", "--presets", "base"]
+    assert (env["ONEDNN_MAX_CPU_ISA"], env["ATEN_CPU_CAPABILITY"]) == ("AVX2", "avx2")
+    assert env["PATH"] == os.environ["PATH"]
+
+
+def test_training_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_squares(tmp_path / "data", {"train": 2})
+    options = ("--steps", 1, "--rounds", 1, "--image-size", 64, "--batch", 1, "--peer-float32")
+    code = run("training", "--data", data, *options)
+    bars = bars_in(capsys.readouterr().out)
+    assert_judged(code, bars, 1)
+    assert bars[0][0] == "speed of training, times that of the peer in float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "ratio", "code", "line"),
+    [
+        ((), 0.4, 0, "times that of the peer in bfloat16: measured 2.5, asked at least 2.5: met"),
+        ((), 0.41, 1, "times that of the peer in bfloat16: measured 2.439, asked at least 2.5: missed"),
+        (("--peer-float32",), 0.2, 1, "times that of the peer in float32: measured 5, asked at least 6: missed"),
+    ],
+)
+def test_training_is_judged_by_hand(
+    options: tuple[str, ...],
+    ratio: float,
+    code: int,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # The ratio is of times, ours to the peer's: 0.4 is 2.5 times as fast.
+    monkeypatch.setattr(script("training"), "compare", lambda *_: ratio)
+    data = make_squares(tmp_path / "data", {"train": 1})
+    assert run("training", "--data", data, *options) == code
+    assert capsys.readouterr().out.endswith(f"{line}\n")
+
+
+def test_training_accuracy_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_squares(tmp_path / "data", {"train": 2, "val": 1, "test": 1})
+    options = ("--epochs", 1, "--seeds", 3, "--batch", 1, "--image-size", 64, "--out", tmp_path / "runs")
+    code = run("training_accuracy", "--data", data, *options)
+    out = capsys.readouterr().out
+    assert_judged(code, bars_in(out), 1)
+    assert re.search(r"^seed 3, ours: AP \d\.\d+, AP50 ", out, re.MULTILINE)
+    assert re.search(r"^seed 3, peer: AP \d\.\d+, AP50 ", out, re.MULTILINE)
+    assert "bar: mean AP of seeds 3, the peer's being asked: measured" in out
+    assert (tmp_path / "runs" / "seed-3" / "last.safetensors").exists()
