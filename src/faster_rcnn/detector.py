@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
 from faster_rcnn.config import Config
-from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.compiling import Compile
 from faster_rcnn.inference.inputs import KINDS, AnyImage
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import say
@@ -23,7 +23,8 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.published import resolve_model
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 
 
 class Detector:
@@ -38,12 +39,12 @@ class Detector:
         self, loaded: LoadedModel, device: str = "auto", precision: Precision = "auto", compile: Compile = "auto"
     ) -> None:
         """Take a detector that is in memory; ``load`` takes one by its name."""
-        if precision not in ("auto", "float32", "bfloat16"):
-            raise OptionError(f"precision '{precision}' is none of auto, float32, bfloat16", code="E125")
+        if precision not in get_args(Precision):
+            raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
             raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
         place = choose_device(device)
-        chosen, exact = choose_precision(precision, place), precision == "float32"
+        chosen, exact = precision_for(loaded, precision, place), precision == "float32"
         self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile, tell=say)
 
     @staticmethod
@@ -56,15 +57,16 @@ class Detector:
             model: such as ``runs/cells`` or ``torchvision:fasterrcnn_resnet50_fpn_v2``.
             device: auto (a GPU where there is one), cpu, cuda or cuda:N.
             precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. In float32 that is
-                asked for, an imported detector gives torchvision's answers to the last bit; auto's is faster.
+                asked for, an imported detector gives torchvision's answers to the last bit; auto's is faster. int8 is
+                for files that ``faster-rcnn quantize`` wrote, on a CPU; auto takes it for them where it is faster.
             compile: let torch's compiler make the network faster on a CPU, which takes half a minute or so for each
                 shape of images. auto does so in bfloat16, in streams, once they have shown 300 images of a shape; True
                 for every shape at its first image, up to 8; False never. The weights are those of the time of
                 compiling.
 
         Raises:
-            ModelFileError: there is no such model, or it is damaged.
-            OptionError: the device or precision does not exist, or compiling was asked for on a GPU.
+            ModelFileError: there is no such model, or it is damaged, or is to work in int8 and was not quantised.
+            OptionError: the device or precision does not exist, or compiling was asked for on a GPU or in int8.
             MachineError: published weights are not here and there is no network, or compiling was asked for and there
                 is no C++ compiler.
         """
@@ -84,7 +86,7 @@ class Detector:
         seed: int | None = None,
         workers: int | None = None,
         device: str | None = None,
-        precision: Precision | None = None,
+        precision: TrainingPrecision | None = None,
         config: str | Path | None = None,
         settings: Sequence[str] = (),
         proposals: str | Path | None = None,

@@ -1,4 +1,4 @@
-"""What the machine has: where tensors live, and whether bfloat16 is fast there."""
+"""What the machine has: where tensors live, and whether bfloat16 and 8 bits are fast there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
+from torch import Tensor, nn
 
 from faster_rcnn.errors import OptionError
+from faster_rcnn.ops.eight_bit import EightBitConv2d, Quantise, Range, weight_limit
+from faster_rcnn.ops.onednn import RELU, FusedConv2d
 
 TRIES = 5
 """Of each type when bfloat16 is tried; the first one, in which a kernel is chosen, is among them."""
@@ -31,9 +34,16 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """Type of convolutions and matrix products; ``auto`` is bfloat16 where the processor computes in it."""
+    if name == "int8":
+        return torch.int8
     if name == "float32" or (name == "auto" and not bfloat16_is_fast(device)):
         return torch.float32
     return torch.bfloat16
+
+
+def type_of_floats(precision: torch.dtype, device: torch.device) -> torch.dtype:
+    """Of what is not in 8 bits, where the rest is; otherwise it is ``precision`` itself."""
+    return choose_precision("auto", device) if precision == torch.int8 else precision
 
 
 def precision_name(precision: torch.dtype) -> str:
@@ -61,17 +71,36 @@ def _convolves_faster_in_bfloat16() -> bool:
 
 def convolution_seconds(precision: torch.dtype) -> float:
     """The least of a few tries on the CPU, for a convolution such as necks and heads have: some 10 milliseconds."""
-    pixels, weight = (
-        torch.ones(shape, dtype=precision).to(memory_format=torch.channels_last)
-        for shape in ((1, 128, 64, 64), (128, 128, 3, 3))
-    )
+    read, conv = _in_eight_bits() if precision == torch.int8 else _in_floats(precision)
     seconds = []
     with torch.inference_mode():
         for _ in range(TRIES):
             start = time.perf_counter()
-            torch.conv2d(pixels, weight, padding=1)
+            conv(read)
             seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+def _in_floats(precision: torch.dtype) -> tuple[Tensor, nn.Conv2d]:
+    """Features and a convolution to try."""
+    read = torch.ones(1, 128, 64, 64, dtype=precision).to(memory_format=torch.channels_last)
+    conv: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, 128, 128, 3, padding=1, dtype=precision)
+    for each in conv.requires_grad_(False).parameters():
+        each.fill_(0.1)
+    return read, conv.to(memory_format=torch.channels_last)
+
+
+def _in_eight_bits() -> tuple[Tensor, EightBitConv2d]:
+    read, conv = _in_floats(torch.float32)
+    one = Range(0.0, 1.0)
+    return Quantise(one)(read), EightBitConv2d(FusedConv2d(conv, RELU), one, one, None, torch.float32)
+
+
+@cache
+def eight_bits_are_fast() -> bool:
+    """Whether convolutions in 8 bits are on this CPU, and faster than what ``auto`` takes; tried once in a process."""
+    floats = choose_precision("auto", torch.device("cpu"))
+    return weight_limit() > 0 and convolution_seconds(torch.int8) < convolution_seconds(floats)
 
 
 def onednn_takes_bfloat16() -> bool:

@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 
 from faster_rcnn import __version__
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 Switch = Annotated[bool, Parameter(negative="")]
 Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
 

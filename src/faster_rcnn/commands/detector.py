@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.commands.app import JsonOut, Precision, Settings, Switch, announce, app
+from faster_rcnn.commands.app import JsonOut, Precision, Settings, Switch, TrainingPrecision, announce, app
 
 
 @app.command
@@ -38,7 +38,7 @@ def train(
     seed: int | None = None,
     workers: int | None = None,
     device: str | None = None,
-    precision: Precision | None = None,
+    precision: TrainingPrecision | None = None,
     config: Path | None = None,
     settings: Settings = None,
     proposals: Path | None = None,

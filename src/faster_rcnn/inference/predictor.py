@@ -11,17 +11,20 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.devices import computing_in
-from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.devices import choose_precision, computing_in, eight_bits_are_fast, type_of_floats
+from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead
 from faster_rcnn.inference.compiling import Compile, Compiling
+from faster_rcnn.inference.eight_bit import eight_bit_form
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.fusing import fused_form
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.structures import Detections, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
@@ -64,17 +67,28 @@ class Predictor:
     ) -> None:
         """Move the detector to where it works, and make its form for inference.
 
+        In 8 bits (``torch.int8``) it works on a CPU, with the ranges of its file; ``exact`` is for floats.
+
         Where ``exact``, float32 gives torchvision's answers to the last bit; otherwise it is float32, and faster.
         What is compiled, see ``compiling``, is told to ``tell``.
         ``batch`` images at most are looked at together. ``proposals`` gives those from outside for an image and its
         pixels, in its frame; without it a Fast R-CNN searches for itself.
+
+        Raises:
+            OptionError: 8 bits on a GPU (E126), or compiled.
+            ModelFileError: 8 bits, and the detector has no ranges (E123).
+            MachineError: 8 bits, or the compiler, are not there.
         """
         # Channels last is the faster order; that of torchvision keeps its last bits.
         order = torch.contiguous_format if exact and precision == torch.float32 else torch.channels_last
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
         self.model = loaded.model.eval()
-        prepared = prepared_for(self.model, precision, exact)
-        self.network = prepared if prepared is self.model else fused_form(prepared)
+        if precision == torch.int8:
+            _refuse_eight_bits(loaded, device, compile)
+        self.floats = type_of_floats(precision, device)
+        """The type that the rest is in where convolutions are in 8 bits."""
+        prepared = prepared_for(self.model, self.floats, exact)
+        self.network = _fast_form(prepared, precision, loaded) if prepared is not self.model else prepared
         """What looks at images: the detector, or a form of it that does the same faster."""
         self.compiling = Compiling(self.network, prepared, compile, device, precision, tell)
         self.classes = loaded.classes
@@ -190,7 +204,7 @@ class Predictor:
     def _detect(
         self, images: Sequence[Tensor], proposals: Sequence[Proposals] = (), in_stream: bool = True
     ) -> list[Detections]:
-        with torch.inference_mode(), computing_in(self.precision, self.device):
+        with torch.inference_mode(), computing_in(self.floats, self.device):
             given = [each.to(self.device) for each in proposals]
             network = self.network
             if len(images) == 1:  # batches are for GPUs, where nothing is compiled
@@ -212,6 +226,35 @@ class Predictor:
                 parts.append((tile, Detections(boxes, found.scores, found.labels).above(conf)))
         stage = self.config.rpn if self.config.detector.kind == "rpn" else self.config.roi
         return merge(parts, size, stage.nms_iou)
+
+
+def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:
+    """As ``choose_precision``; ``auto`` is 8 bits for a quantised detector where a CPU is faster in them."""
+    quantised = loaded.ranges is not None and device.type == "cpu"
+    return torch.int8 if name == "auto" and quantised and eight_bits_are_fast() else choose_precision(name, device)
+
+
+def _fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
+    if precision != torch.int8:
+        return fused_form(prepared)
+    assert loaded.ranges is not None
+    return eight_bit_form(prepared, loaded.ranges)
+
+
+def _refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: Compile) -> None:
+    """Raise where a detector cannot work in 8 bits."""
+    if device.type != "cpu":
+        raise OptionError(f"precision int8: 8 bits are for CPUs, and this is on {device}; bfloat16 works", code="E126")
+    if compile is True:
+        raise OptionError("compile=True: a detector in 8 bits is not compiled; leave out one of both", code="E125")
+    if loaded.ranges is None:
+        raise ModelFileError(
+            "precision int8: this model has no ranges of its features, which 8 bits stand for; measure them on some "
+            "of its images: faster-rcnn quantize MODEL DATA --out FILE",
+            code="E123",
+        )
+    if weight_limit() == 0:
+        raise MachineError("precision int8: this PyTorch, or this processor, has no convolutions in 8 bits")
 
 
 def refuse_limits(conf: float, most: int | None) -> None:

@@ -14,9 +14,9 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from faster_rcnn.config import Config
-from faster_rcnn.devices import choose_device, choose_precision, precision_name
+from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ModelFileError, OptionError
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.sources import images_of, survey
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
 from faster_rcnn.jobs.console import say, warn
@@ -169,7 +169,7 @@ def _resized(loaded: LoadedModel, image_size: int | None) -> LoadedModel:
     """The same detector for images of another size."""
     config = resolve_config(None, None, (), {"image_size": image_size}, start=loaded.config)
     loaded.model.image = config.image
-    return LoadedModel(loaded.model, config, loaded.classes)
+    return replace(loaded, config=config)
 
 
 def _refuse_other_kinds(model: str, config: Config) -> None:
@@ -185,7 +185,7 @@ def _refuse_other_kinds(model: str, config: Config) -> None:
 def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: Against) -> tuple[Predictor, Benchmark]:
     device = choose_device("auto")
     exact = used.precision == "float32"
-    predictor = Predictor(loaded, device, choose_precision(used.precision, device), exact=exact, batch=1)
+    predictor = Predictor(loaded, device, precision_for(loaded, used.precision, device), exact=exact, batch=1)
     say(f"{used.model} in {precision_name(predictor.precision)} on {device}; images: {used.images_text}")
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do
@@ -214,5 +214,5 @@ def _others(
     if against.plan is not None:
         theirs = torchvision_detector(loaded, against.plan).to(ours.device)
         example = pixels_of(ours, images[0])
-        found += runners(against.others, theirs, example, ours.precision, against.folder)
+        found += runners(against.others, theirs, example, ours.floats, against.folder)
     return found

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from faster_rcnn.devices import choose_device, choose_precision, precision_name
+from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
-from faster_rcnn.inference.predictor import Predictor, Seen, refuse_limits
+from faster_rcnn.inference.predictor import Predictor, Seen, precision_for, refuse_limits
 from faster_rcnn.inference.sources import Survey, images_of, survey
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
@@ -87,8 +87,9 @@ def load_predictor(model: str, precision: str) -> Predictor:
     """The detector that a command names, ready to work, and a line about it."""
     device = choose_device("auto")
     exact = precision == "float32"
-    chosen = choose_precision(precision, device)
-    predictor = Predictor(resolve_model(model), device, chosen, exact=exact, compile="auto", tell=say)
+    loaded = resolve_model(model)
+    chosen = precision_for(loaded, precision, device)
+    predictor = Predictor(loaded, device, chosen, exact=exact, compile="auto", tell=say)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = precision_name(predictor.precision)
     say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")

@@ -94,7 +94,7 @@ def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits:
         except ImageError as error:
             warn(f"{error}; it has no proposals")
             continue
-        with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
+        with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
             [proposals] = predictor.network.propose([pixels.to(predictor.device)])
         found[key] = ImageProposals(record.size, proposals.to("cpu"), fingerprint(record.path))
     save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())

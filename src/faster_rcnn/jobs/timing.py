@@ -81,11 +81,11 @@ def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
         # The detector itself: of its faster forms, not every operator is known to be counted.
         batch = batch_of(predictor.model, pixels_of(predictor, path)).pixels
         if batch.shape not in found:
-            found[batch.shape] = work_of(predictor.model, batch, predictor.precision)
+            found[batch.shape] = work_of(predictor.model, batch, predictor.floats)
         of_images.append(found[batch.shape])
     middle = median_low(each.operations for each in of_images)
     work = next(each for each in of_images if each.operations == middle)
-    return measure_floor(work, predictor.precision, predictor.device)
+    return measure_floor(work, predictor.floats, predictor.device)
 
 
 def time_contenders(
@@ -131,7 +131,7 @@ def machine_of(predictor: Predictor) -> Machine:
     return Machine(
         device=str(predictor.device),
         instruction_sets=tuple(instruction_sets()),
-        onednn_bfloat16=on_cpu and predictor.precision == torch.bfloat16 and onednn_takes_bfloat16(),
+        onednn_bfloat16=on_cpu and predictor.floats == torch.bfloat16 and onednn_takes_bfloat16(),
         threads=torch.get_num_threads(),
         processors=os.cpu_count() or 1,
         versions={"faster-rcnn": __version__, **{name: metadata.version(name) for name in VERSIONS}},
@@ -149,7 +149,7 @@ def pixels_of(predictor: Predictor, path: Path) -> Tensor:
 
 def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
     """Stages of an image, and seconds of the call that users make."""
-    with torch.inference_mode(), computing_in(predictor.precision, predictor.device):
+    with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
         times, _ = detect_in_parts(predictor.network, partial(pixels_of, predictor, path))
     seconds, _ = timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)
     return times, seconds

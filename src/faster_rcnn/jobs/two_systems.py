@@ -153,7 +153,7 @@ def _time_both(
         stored = best(searched.of(image_key(root, record.path), record.size, record.path), detector.outside_proposals)
         # Every new size has kernels chosen for it; that needs no search.
         propose = search if number else partial(_stored, stored)
-        with torch.inference_mode(), computing_in(first.precision, first.device):
+        with torch.inference_mode(), computing_in(first.floats, first.device):
             both = time_faster_rcnn(first.network, pixels), time_fast_rcnn(second.network, pixels, propose)
         if number:
             faster.append(both[0])

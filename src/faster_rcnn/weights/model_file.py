@@ -1,8 +1,9 @@
 """Model files: weights, configuration and classes in one file that loads with no other argument.
 
 A model file is a safetensors file: float32 tensors under the names of ``FasterRCNN.state_dict()``, and one metadata
-key ``faster_rcnn`` that holds JSON: ``format`` (version), ``config`` (every setting) and ``classes`` (names and ids
-by label; null for a label that is never reported). Keys are sorted and nothing tells the time, so equal models are
+key ``faster_rcnn`` that holds JSON: ``format`` (version), ``config`` (every setting), ``classes`` (names and ids by
+label; null for a label that is never reported) and, in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest
+and highest feature by layer: what 8 bits stand for). Keys are sorted and nothing tells the time, so equal models are
 equal files. The counters ``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads
 them, because every batch norm here has a fixed momentum.
 
@@ -29,6 +30,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.errors import FasterRCNNError, ModelFileError
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.eight_bit import Range
 from faster_rcnn.structures import ClassMap
 
 METADATA_KEY = "faster_rcnn"
@@ -49,21 +51,28 @@ class LoadedModel:
     model: FasterRCNN
     config: Config
     classes: ClassMap
+    ranges: Mapping[str, Range] | None = None
+    """Of the features of its layers, by their name: what it takes to work in 8 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
     config: Config
     classes: ClassMap
+    ranges: Mapping[str, Range] | None
 
 
-def save_model(path: Path, model: FasterRCNN, config: Config, classes: ClassMap) -> None:
+def save_model(
+    path: Path, model: FasterRCNN, config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None = None
+) -> None:
     """Write a model file at once and whole; raises ``MachineError`` where that fails, and keeps the old file."""
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "classes": {"names": list(classes.names), "ids": list(classes.ids)},
     }
+    if ranges is not None:
+        header["ranges"] = {name: [each.low, each.high] for name, each in ranges.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, separators=(",", ":"))}
     content = save(stored_tensors(model), metadata=metadata)
     with atomic_write(path) as temporary:
@@ -77,7 +86,7 @@ def load_model(path: Path) -> LoadedModel:
     wanted = stored_tensors(model)
     refuse_misfits(path, tensors, wanted)
     model.load_state_dict(tensors, strict=False)  # strict but for the counters that files leave out
-    return LoadedModel(model.eval(), header.config, header.classes)
+    return LoadedModel(model.eval(), header.config, header.classes, header.ranges)
 
 
 def read_model_config(path: Path) -> Config:
@@ -194,7 +203,8 @@ def _parse_header(path: Path, text: str) -> _Header:
         version = header["format"]
         if version <= FORMAT:
             classes = ClassMap(tuple(header["classes"]["names"]), tuple(header["classes"]["ids"]))
-            return _Header(Config.model_validate(header["config"]), classes)
+            ranges = {name: Range(float(low), float(high)) for name, (low, high) in header.get("ranges", {}).items()}
+            return _Header(Config.model_validate(header["config"]), classes, ranges or None)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

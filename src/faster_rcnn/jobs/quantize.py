@@ -1,0 +1,158 @@
+"""``faster-rcnn quantize``: measure what a detector's features range over, so that it can work in 8 bits on a CPU.
+
+The weights in the file stay what they were; what they are in 8 bits is worked out when it is loaded. What 8 bits save
+and what they cost is measured at once, on the images that the detector is to be judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.devices import choose_precision
+from faster_rcnn.errors import DatasetError, ImageError, MachineError, OptionError
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.inference.eight_bit import measured_ranges
+from faster_rcnn.inference.folding import prepared_for
+from faster_rcnn.inference.inputs import to_pixels
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_measure
+from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.speed import Contender
+from faster_rcnn.jobs.timing import runner_of, time_contenders
+from faster_rcnn.ops.eight_bit import Range, weight_limit
+from faster_rcnn.weights.model_file import LoadedModel, save_model
+from faster_rcnn.weights.published import resolve_model
+
+CPU, INT8 = torch.device("cpu"), torch.int8
+LEAST_SPEED, MOST_LOST = 1.3, 0.005
+"""What 8 bits are worth their while for: times the speed of floats, and AP."""
+TIMED, ROUNDS = 10, 3
+"""Images at most, and how often each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """8 bits beside floats: seconds of the same images in turn, and AP on the same part of the data."""
+
+    floats: Contender
+    eight_bits: Contender
+    metrics_of_floats: Metrics
+    metrics: Metrics
+    part: str
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast 8 bits are."""
+        return self.floats.seconds.median / self.eight_bits.seconds.median
+
+    @property
+    def lost(self) -> float | None:
+        """AP, or nothing where there is nothing to find."""
+        before, after = self.metrics_of_floats.ap, self.metrics.ap
+        return None if before is None or after is None else before - after
+
+    def __str__(self) -> str:
+        before, after = self.metrics_of_floats.ap, self.metrics.ap
+        ap = f"there is nothing to find in {self.part}, so no AP"
+        if before is not None and after is not None:
+            ap = f"AP on {self.part} is {after:.4f}, and {before:.4f} in {self.floats.precision}"
+        return (
+            f"8 bits are {self.speed:.2f} times as fast as {self.floats.precision}, pixels to boxes: "
+            f"{self.eight_bits.seconds} and {self.floats.seconds}; {ap}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Times in seconds."""
+        return {
+            "speed": self.speed,
+            "ap_lost": self.lost,
+            "part": self.part,
+            "floats": {**self.floats.to_json(), "ap": self.metrics_of_floats.ap},
+            "eight_bits": {**self.eight_bits.to_json(), "ap": self.metrics.ap},
+        }
+
+
+def run(model: str, data: Path, *, count: int, split: str | None, out: Path, json: str | None) -> int:
+    """Measure the ranges, write the file, and tell what 8 bits gain; returns the exit code."""
+    refuse_folder("--json", json)
+    refuse_folder("--out", str(out))
+    if count < 1:
+        raise OptionError(f"--count {count}: ranges are measured in one image at least", code="E125")
+    if weight_limit() == 0:
+        raise MachineError("this PyTorch, or this processor, has no convolutions in 8 bits")
+    loaded = resolve_model(model)
+    if loaded.config.detector.kind == "fast-rcnn":
+        raise OptionError(f"{model} is a Fast R-CNN: the search for its proposals takes its time, which 8 bits leave")
+    settings = settings_for(data, loaded.config.data)
+    part = split_to_measure(data, settings, split)
+    images = _spread(load_dataset(data, settings).split("train").records, count)
+    quantised = replace(loaded, ranges=_ranges(loaded, images))
+    save_model(out, loaded.model, loaded.config, loaded.classes, quantised.ranges)
+    say(f"wrote {out}: the detector of {model}, and the ranges of its features in {len(images)} images of train")
+    gain = _gain(quantised, part, model)
+    say(str(gain))
+    _judge(gain, out, model)
+    if json is not None:
+        write_json(json, gain.to_json())
+    if json is not None and json != STDOUT:
+        say(f"numbers in {json}")
+    return 0
+
+
+def _spread(records: Sequence[ImageRecord], count: int) -> list[Path]:
+    """Files of so many images, evenly over all: neighbours in a folder are often alike."""
+    step = max(1, len(records) // count)
+    return [record.path for record in records[::step][:count]]
+
+
+def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> dict[str, Range]:
+    network = prepared_for(loaded.model, choose_precision("auto", CPU), exact=False)
+    most_pixels = loaded.config.data.max_pixels
+    damaged: list[str] = []
+
+    def images() -> Iterator[Tensor]:
+        for path in counted(paths, "images looked at", len(paths)):
+            try:
+                yield to_pixels(path, str(path), most_pixels)
+            except ImageError as error:
+                damaged.append(str(error))
+                warn(f"{error}; it is left out")
+
+    found = measured_ranges(network, images())
+    if len(damaged) == len(paths):
+        raise DatasetError("no image of train can be decoded, so there are no ranges", code="E122")
+    return found
+
+
+def _gain(quantised: LoadedModel, part: Split, model: str) -> Gain:
+    floats, eight_bits = (
+        Predictor(quantised, CPU, precision, exact=False, batch=1)
+        for precision in (choose_precision("auto", CPU), INT8)
+    )
+    paths = _spread(part.records, TIMED)
+    other, ours = time_contenders(floats, [runner_of("8 bits", eight_bits)], paths, ROUNDS)
+    return Gain(
+        other, ours, measure_detector(floats, part, model), measure_detector(eight_bits, part, model), part.name
+    )
+
+
+def _judge(gain: Gain, out: Path, model: str) -> None:
+    """How the file is used, or why it had better not be."""
+    reasons = []
+    if gain.speed < LEAST_SPEED:
+        reasons.append(f"it is {gain.speed:.2f} times as fast here, less than {LEAST_SPEED:g}")
+    if gain.lost is not None and gain.lost > MOST_LOST:
+        reasons.append(f"it loses {100 * gain.lost:.2f} points of AP, more than {100 * MOST_LOST:g}")
+    if reasons:
+        warn(f"{out} is not worth its while: {' and '.join(reasons)}. Stay with {model}")
+    else:
+        say(f"{out} works in 8 bits on CPUs that are faster in them: faster-rcnn predict {out} IMAGES")
