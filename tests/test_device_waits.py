@@ -33,7 +33,7 @@ Wait = tuple[str, str]
 IMAGES, LEVELS, POOLED_LEVELS = 2, 5, 4
 
 OF_PROPOSALS = {
-    ("_select_of_level", "nonzero"): IMAGES * LEVELS,  # boxes that are too small are dropped before suppression
+    ("_candidates", "nonzero"): IMAGES * LEVELS,  # boxes that are too small are dropped before suppression
     ("nms", "nms"): IMAGES * LEVELS,  # suppression of proposals, level by level
     ("pool_regions", "nonzero"): POOLED_LEVELS,  # which regions read this level
 }

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from faster_rcnn.ops.nms import nms
+from faster_rcnn.rpn import proposals
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.structures import Anchors, ImageSize, Proposals
 from tiny import anchors_of, boxes_of
@@ -103,3 +105,33 @@ def test_nothing_above_the_floor_gives_no_proposals() -> None:
 def test_equal_scores_keep_the_order_of_levels() -> None:
     found = select(anchors_of(APART[:1], APART[1:2], APART[2:3]), [1.0, 1.0, 1.0], RULE)
     assert_close(found.boxes, boxes_of(APART[:3]))
+
+
+@pytest.mark.parametrize("after_nms", [1, 3, 10, 40, 1000])
+@pytest.mark.parametrize("side", [20, 200, 2000])
+def test_looking_at_the_best_first_gives_the_same(after_nms: int, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crowded, where hardly a box remains, and sparse, where nearly all do; with equal scores among them."""
+    generator = torch.Generator().manual_seed(side)
+    counts = (120, 60, 7, 0)
+    corners = torch.rand(sum(counts), 2, generator=generator) * side
+    anchors = Anchors(torch.cat((corners, corners + 15), dim=1), counts)
+    logits = torch.randn(sum(counts), 1, generator=generator).mul(4).round() / 2
+    deltas = 0.1 * torch.randn(sum(counts), 4, generator=generator)
+    rule = ProposalFilter(before_nms=100, after_nms=after_nms, nms_iou=0.5, min_side=1e-3, score_floor=0.0)
+    looked: list[int] = []
+
+    def counting(boxes: Tensor, scores: Tensor, most_iou: float) -> Tensor:
+        looked.append(len(boxes))
+        return nms(boxes, scores, most_iou)
+
+    monkeypatch.setattr(proposals, "nms", counting)
+    found = select_proposals(logits, deltas, anchors, ImageSize(side + 15, side + 15), rule)
+    of_first = sum(looked)
+    monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
+    looked.clear()
+    expected = select_proposals(logits, deltas, anchors, ImageSize(side + 15, side + 15), rule)
+    assert torch.equal(found.boxes, expected.boxes)
+    assert torch.equal(found.scores, expected.scores)
+    assert len(found.boxes) == min(after_nms, len(expected.boxes))
+    if after_nms <= 3:
+        assert of_first < sum(looked)  # it is less work

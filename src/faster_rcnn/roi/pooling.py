@@ -52,13 +52,26 @@ def pool_regions(
     images = torch.cat([torch.full_like(each[:, 0], index) for index, each in enumerate(regions)])
     levels = pyramid_level(boxes, rule.canonical_size, finest, coarsest) - finest
     rois = torch.cat((images[:, None], boxes), dim=1)
-    pooled, order = [], []
+    pooled, places = [], []
     for index, (feature, stride) in enumerate(zip(features, rule.strides, strict=True)):
         chosen = torch.nonzero(levels == index)[:, 0]
         pooled.append(_pool(feature, rois[chosen], stride, rule))
-        order.append(chosen)
-    # Back to the order of the regions: the inverse of the permutation that the levels made.
-    return torch.cat(pooled)[torch.cat(order).argsort()]
+        places.append(chosen)
+    return _in_order(pooled, places)
+
+
+def _in_order(parts: Sequence[Float[Tensor, "_ channels side side"]], places: Sequence[Int[Tensor, " _"]]) -> Tensor:
+    """The rows of all parts, each at its place, in the memory format of the parts."""
+    plain = all(each.is_contiguous() for each in parts)
+    whole = torch.empty(
+        (sum(len(each) for each in parts), *parts[0].shape[1:]),
+        dtype=parts[0].dtype,
+        device=parts[0].device,
+        memory_format=torch.contiguous_format if plain else torch.channels_last,
+    )
+    for part, place in zip(parts, places, strict=True):
+        whole.index_copy_(0, place, part)
+    return whole
 
 
 def _pool(feature: Tensor, rois: Tensor, stride: int, rule: Pooling) -> Tensor:

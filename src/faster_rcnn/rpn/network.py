@@ -60,6 +60,8 @@ class RegionProposalNetwork(nn.Module):
             base_anchors(sizes, ratios, anchor_rounding)
             for sizes, ratios in zip(anchor_sizes, heights_over_widths, strict=True)
         ]
+        self._last_anchors: tuple[object, Anchors] | None = None
+        """What they were made for, and the anchors."""
         self.anchor_offset = anchor_offset
         self.strides = tuple(strides)
         self.fitted_strides = fitted_strides
@@ -86,12 +88,23 @@ class RegionProposalNetwork(nn.Module):
         return self.objectness(seen), self.deltas(of_transforms)
 
     def anchors(self, features: list[Tensor], batch: ImageBatch) -> Anchors:
-        """The anchors of every image of the batch; they share the frame of the padded pixels."""
-        grids = [ImageSize(*feature.shape[-2:]) for feature in features]
+        """The anchors of every image of the batch; they share the frame of the padded pixels.
+
+        Those of the last size are kept, and given again; nobody changes them.
+        """
+        grids = tuple(ImageSize(*feature.shape[-2:]) for feature in features)
+        size, device = ImageSize(*batch.pixels.shape[-2:]), batch.pixels.device
+        if self._last_anchors is None or self._last_anchors[0] != (grids, size, device):
+            # Not as a tensor of inference mode, which training could not use.
+            with torch.inference_mode(False):
+                self._last_anchors = (grids, size, device), self._made_anchors(grids, size, device)
+        return self._last_anchors[1]
+
+    def _made_anchors(self, grids: Sequence[ImageSize], size: ImageSize, device: torch.device) -> Anchors:
         strides = [(float(stride), float(stride)) for stride in self.strides]
         if self.fitted_strides:
-            strides = fitted_strides(ImageSize(*batch.pixels.shape[-2:]), grids)
-        return anchors_of_levels(self.base_anchors, grids, strides, batch.pixels.device, self.anchor_offset)
+            strides = fitted_strides(size, grids)
+        return anchors_of_levels(self.base_anchors, grids, strides, device, self.anchor_offset)
 
     def losses(
         self,
