@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.ops.eight_bit import EightBitConv2d, Quantise, Range, weight_limit
-from faster_rcnn.ops.onednn import RELU, FusedConv2d
+from faster_rcnn.ops.onednn import RELU, FusedConv2d, fuses
 
 TRIES = 5
 """Of each type when bfloat16 is tried; the first one, in which a kernel is chosen, is among them."""
@@ -71,7 +71,13 @@ def _convolves_faster_in_bfloat16() -> bool:
 
 def convolution_seconds(precision: torch.dtype) -> float:
     """The least of a few tries on the CPU, for a convolution such as necks and heads have: some 10 milliseconds."""
-    read, conv = _in_eight_bits() if precision == torch.int8 else _in_floats(precision)
+    read, plain = _trial(torch.float32 if precision == torch.int8 else precision)
+    conv: nn.Module = plain
+    if precision == torch.int8:
+        one = Range(0.0, 1.0)
+        read, conv = Quantise(one)(read), EightBitConv2d(FusedConv2d(plain, RELU), one, one, None, torch.float32)
+    elif fuses(precision):
+        conv = FusedConv2d(plain, RELU)
     seconds = []
     with torch.inference_mode():
         for _ in range(TRIES):
@@ -81,19 +87,13 @@ def convolution_seconds(precision: torch.dtype) -> float:
     return min(seconds)
 
 
-def _in_floats(precision: torch.dtype) -> tuple[Tensor, nn.Conv2d]:
+def _trial(precision: torch.dtype) -> tuple[Tensor, nn.Conv2d]:
     """Features and a convolution to try."""
     read = torch.ones(1, 128, 64, 64, dtype=precision).to(memory_format=torch.channels_last)
     conv: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, 128, 128, 3, padding=1, dtype=precision)
     for each in conv.requires_grad_(False).parameters():
         each.fill_(0.1)
     return read, conv.to(memory_format=torch.channels_last)
-
-
-def _in_eight_bits() -> tuple[Tensor, EightBitConv2d]:
-    read, conv = _in_floats(torch.float32)
-    one = Range(0.0, 1.0)
-    return Quantise(one)(read), EightBitConv2d(FusedConv2d(conv, RELU), one, one, None, torch.float32)
 
 
 @cache

@@ -7,19 +7,20 @@ convolutions, activations, and the traffic of feature maps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from faster_rcnn.devices import computing_in
 from faster_rcnn.inference.stage_times import timed
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.onednn import NO_ACTIVATION, FusedConv2d, fuses
 
 LARGEST = 10
 """How many convolutions are measured."""
@@ -79,7 +80,7 @@ def work_of(model: FasterRCNN, pixels: Float[Tensor, "images 3 height width"], p
 
 
 def measure_floor(work: Work, precision: torch.dtype, device: torch.device) -> Floor:
-    """Measure the ten largest convolutions that differ, each alone, channels last, with constant weights."""
+    """Measure the ten largest convolutions that differ, each alone, channels last, its weights packed or not."""
     differing = sorted(dict.fromkeys(work.convolutions), key=lambda each: each.operations, reverse=True)
     rates = [(each, each.operations / _best_seconds(each, precision, device)) for each in differing[:LARGEST]]
     return Floor(work.operations, tuple(rates))
@@ -110,6 +111,16 @@ def _best_seconds(conv: Convolution, precision: torch.dtype, device: torch.devic
         torch.randn(shape, generator=generator).to(device, precision).to(memory_format=torch.channels_last)
         for shape in (conv.pixels, conv.weight)
     )
-    rest = conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups
+    works: list[Callable[[], Tensor]] = [
+        lambda: torch.conv2d(pixels, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+    ]
+    if device.type == "cpu" and fuses(precision):
+        layer = nn.utils.skip_init(
+            nn.Conv2d, weight.shape[1] * conv.groups, len(weight), weight.shape[2:], conv.stride, conv.padding,
+            conv.dilation, conv.groups, bias=False,
+        )  # fmt: skip
+        layer.weight = nn.Parameter(weight, requires_grad=False)
+        packed = FusedConv2d(layer, NO_ACTIVATION)
+        works.append(lambda: packed(pixels))
     with torch.inference_mode():
-        return min(timed(lambda: torch.convolution(pixels, weight, None, *rest), device)[0] for _ in range(RUNS))
+        return min(timed(work, device)[0] for work in works for _ in range(RUNS))

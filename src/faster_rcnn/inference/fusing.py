@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from typing import TypeVar
 
+import torch
 from torch import Tensor, fx, nn
+from torch.nn.functional import interpolate
 
 from faster_rcnn.backbone.depthwise import DepthwiseConv2d
 from faster_rcnn.inference.folding import same_features
@@ -23,6 +25,9 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Parts = dict[str, fx.GraphModule]
 """``body``, ``pyramid``, ``rpn`` and ``head``; those that could not be traced are not there."""
 
+MAKERS = (operator.add, operator.mul, interpolate, torch.cat)
+"""Functions whose result is in memory of its own."""
+
 
 def fused_form(network: FasterRCNN) -> FasterRCNN:
     """The same detector with fused convolutions, where this CPU has them, and where they see the same.
@@ -32,8 +37,10 @@ def fused_form(network: FasterRCNN) -> FasterRCNN:
     weight = next(network.parameters())
     if weight.device.type != "cpu" or not fuses(weight.dtype):
         return network
-    form = with_parts(network, fused_parts(network))
-    return form if same_features(network, form) else network
+    # Compared in float32, where a difference is none of rounding.
+    exact = network if weight.dtype == torch.float32 else deepcopy(network).float()
+    same = same_features(exact, with_parts(exact, fused_parts(exact)))
+    return with_parts(network, fused_parts(network)) if same else network
 
 
 def fused_parts(network: FasterRCNN) -> Parts:
@@ -99,6 +106,8 @@ class _Tracer(fx.Tracer):
 
 
 def _traced(part: nn.Module) -> fx.GraphModule | None:
+    if any(each._forward_hooks or each._forward_pre_hooks for each in part.modules()):
+        return None  # a trace does not see what they do, and some bodies of timm take their features by them
     try:
         return fx.GraphModule(part, _Tracer().trace(part)).eval()
     except Exception:  # noqa: BLE001  # every family has its own way not to be traced; the plain part is right, too
@@ -112,7 +121,7 @@ def _fuse(part: fx.GraphModule) -> fx.GraphModule:
         conv = layer_of(part, node)
         if not isinstance(conv, nn.Conv2d) or not can_fuse(conv):
             continue
-        last, other = _sum_after(part.graph, node)
+        last, other = _sum_after(part, node)
         activation, last = _activation_after(part, last, other is not None)
         # One that is called for several maps packs its weights for each of them.
         name = f"fused_{number}"
@@ -139,25 +148,36 @@ def _drop_idle_layers(part: fx.GraphModule) -> None:
             part.graph.erase_node(node)
 
 
-def _sum_after(graph: fx.Graph, node: fx.Node) -> tuple[fx.Node, fx.Node | None]:
+def _sum_after(part: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, fx.Node | None]:
     """The sum that alone reads a convolution, and what it adds to it, which the fused one overwrites.
 
-    That may be overwritten which this part made itself, and which nobody reads later.
+    That may be overwritten whose memory this part made itself, and which nobody reads later, nor the convolution.
     """
     sum_node = _only_reader(node)
-    if sum_node is None or sum_node.op != "call_function" or sum_node.target is not operator.add:
+    if sum_node is None or sum_node.target is not operator.add:
         return node, None
-    [*others] = [each for each in sum_node.args if each is not node]
-    if len(others) != 1 or not isinstance(others[0], fx.Node) or not _is_own(others[0]):
+    others = [each for each in sum_node.args if each is not node]
+    if len(others) != 1 or not isinstance(others[0], fx.Node):
         return node, None
-    order = {each: place for place, each in enumerate(graph.nodes)}
-    last_read = max(order[reader] for reader in others[0].users)
-    return (sum_node, others[0]) if last_read == order[sum_node] else (node, None)
+    owner = _owner(part, others[0])
+    sharing = {each for each in part.graph.nodes if _owner(part, each) is owner}
+    order = {each: place for place, each in enumerate(part.graph.nodes)}
+    last_read = max(order[reader] for each in sharing for reader in each.users)
+    is_made_here = owner.op in ("call_module", "call_function")
+    free = is_made_here and last_read == order[sum_node] and not sharing & set(node.all_input_nodes)
+    return (sum_node, others[0]) if free else (node, None)
 
 
-def _is_own(node: fx.Node) -> bool:
-    """Whether a map's memory is this part's: no input, and no view of something else."""
-    return node.op == "call_module" or (node.op == "call_function" and node.target is not operator.getitem)
+def _owner(part: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """The node that made the memory of a map: what is not known to make its own may share that of what it reads."""
+    while node.all_input_nodes and not _makes_memory(part, node):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _makes_memory(part: fx.GraphModule, node: fx.Node) -> bool:
+    layer = layer_of(part, node)
+    return node.target in MAKERS if layer is None else not getattr(layer, "inplace", False)
 
 
 def _activation_after(part: fx.GraphModule, node: fx.Node, is_sum: bool) -> tuple[Activation, fx.Node]:
