@@ -94,6 +94,17 @@ def test_sums_and_activations_are_fused_too() -> None:
     assert nn.Identity not in kinds
 
 
+@pytest.mark.parametrize("roi", [{}, {"head_convs": (8,), "head_hidden": (16, 16)}, {"dropout": 0.5}])
+@pytest.mark.parametrize("regions", [0, 1, 7])
+def test_a_fused_region_head_gives_the_same_in_either_order_of_memory(roi: dict[str, Any], regions: int) -> None:
+    network = prepared(tiny_config(roi=roi))
+    form = fused_form(network)
+    assert not [each for each in form.roi.head.modules() if isinstance(each, nn.Linear | nn.Conv2d)]
+    pooled = torch.randn(regions, network.backbone.channels, 7, 7)
+    for each in (pooled, pooled.to(memory_format=torch.channels_last)):
+        assert_close(form.roi.head(each), network.roi.head(each), rtol=1e-4, atol=1e-5)
+
+
 def test_a_fused_detector_finds_the_same() -> None:
     network = prepared_for(with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False)
     images = [random_image(80, 100), random_image(100, 80, seed=1)]

@@ -17,6 +17,7 @@ from faster_rcnn.ops.onednn import (
     SUM_ACTIVATIONS,
     Activation,
     FusedConv2d,
+    FusedLinear,
     Packed,
     can_fuse,
 )
@@ -179,8 +180,19 @@ def test_a_fully_connected_layer_in_8_bits() -> None:
     layer = nn.Linear(64, 10).requires_grad_(False)
     read = torch.randn(5, 64)
     reads = range_of(read)
-    found = EightBitLinear(layer, reads, torch.float32)(Quantise(reads)(read))
-    assert_close(found, layer(read), rtol=0, atol=0.05)
+    for activation, expected in ((NO_ACTIVATION, layer(read)), (RELU, layer(read).relu())):
+        found = EightBitLinear(FusedLinear(layer, activation), reads, torch.float32)(Quantise(reads)(read))
+        assert_close(found, expected, rtol=0, atol=0.05)
+
+
+@needs_fused
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_fused_fully_connected_layer(bias: bool) -> None:
+    layer = nn.Linear(64, 10, bias=bias).requires_grad_(False)
+    fused = FusedLinear(layer, RELU)
+    for rows in (0, 5, 300, 0, 1):
+        read = torch.randn(rows, 64)
+        assert_close(fused(read), layer(read).relu(), rtol=1e-5, atol=1e-5)
 
 
 @needs_8_bits

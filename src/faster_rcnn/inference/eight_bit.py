@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from faster_rcnn.inference.fusing import fused_parts, layer_of, with_parts
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import NOTHING, EightBitConv2d, EightBitLinear, Quantise, Range, Restore
-from faster_rcnn.ops.onednn import FusedConv2d
+from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear
 
 Ranges = Mapping[str, Range]
 """By part and node of the fused form, such as ``body.fused_3``."""
@@ -132,7 +132,7 @@ def _whole_numbers(
 
 def _works_in_eight_bits(part: fx.GraphModule, node: fx.Node) -> bool:
     layer = layer_of(part, node)
-    return isinstance(layer, nn.Linear) or (isinstance(layer, FusedConv2d) and layer.form.inputs > COLOURS)
+    return isinstance(layer, FusedLinear) or (isinstance(layer, FusedConv2d) and layer.form.inputs > COLOURS)
 
 
 def _keeps_values(node: fx.Node) -> bool:
@@ -178,7 +178,7 @@ def _replace(
     if isinstance(layer, FusedConv2d):
         added = adds[0] if adds else None
         part.add_module(name, EightBitConv2d(layer, reads, whole.get(node), added, precision))
-    elif isinstance(layer, nn.Linear):
+    elif isinstance(layer, FusedLinear):
         part.add_module(name, EightBitLinear(layer, reads, precision))
     node.target = name
 

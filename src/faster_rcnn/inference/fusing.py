@@ -1,4 +1,4 @@
-"""Convolutions fused with what follows them, in body, neck and heads: the fast form of a detector on a CPU.
+"""Layers fused with what follows them, in body, neck and heads: the fast form of a detector on a CPU.
 
 The layers that run, and what each of them reads, are found by tracing a part once (``torch.fx``). Where a convolution
 alone feeds an activation, or a sum with a map that nobody reads afterwards, one fused convolution does all of it. A
@@ -19,7 +19,16 @@ from torch.nn.functional import interpolate
 from faster_rcnn.backbone.depthwise import DepthwiseConv2d
 from faster_rcnn.inference.folding import same_features
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.onednn import ACTIVATIONS, NO_ACTIVATION, SUM_ACTIVATIONS, Activation, FusedConv2d, can_fuse, fuses
+from faster_rcnn.ops.onednn import (
+    ACTIVATIONS,
+    NO_ACTIVATION,
+    SUM_ACTIVATIONS,
+    Activation,
+    FusedConv2d,
+    FusedLinear,
+    can_fuse,
+    fuses,
+)
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Parts = dict[str, fx.GraphModule]
@@ -51,7 +60,8 @@ def fused_parts(network: FasterRCNN) -> Parts:
     if network.rpn is not None:
         traced["rpn"] = _traced(_Levels(network.rpn, len(network.backbone.strides)))
     if network.roi is not None:
-        traced["head"] = _traced(network.roi.head)
+        head = _traced(network.roi.head)
+        traced["head"] = None if head is None else _read_as_it_lies(head, network.roi.pooling.side)
     return {name: _fuse(part) for name, part in traced.items() if part is not None}
 
 
@@ -115,23 +125,52 @@ def _traced(part: nn.Module) -> fx.GraphModule | None:
 
 
 def _fuse(part: fx.GraphModule) -> fx.GraphModule:
-    """Put a fused convolution in the place of each convolution and of what it can take with it."""
+    """Put a fused layer in the place of each convolution or fully connected layer, and of what it can take with it."""
     _drop_idle_layers(part)
     for number, node in enumerate(list(part.graph.nodes)):
-        conv = layer_of(part, node)
-        if not isinstance(conv, nn.Conv2d) or not can_fuse(conv):
-            continue
-        last, other = _sum_after(part, node)
-        activation, last = _activation_after(part, last, other is not None)
+        layer = layer_of(part, node)
         # One that is called for several maps packs its weights for each of them.
-        name = f"fused_{number}"
-        part.add_module(name, FusedConv2d(conv, activation))
-        with part.graph.inserting_before(last):
-            new = part.graph.call_module(name, (node.args[0],) if other is None else (node.args[0], other))
-        last.replace_all_uses_with(new)
-        part.graph.eliminate_dead_code()
+        if isinstance(layer, nn.Conv2d) and can_fuse(layer):
+            last, other = _sum_after(part, node)
+            activation, last = _activation_after(part, last, other is not None)
+            _replace(part, (node, last), f"fused_{number}", FusedConv2d(layer, activation), other)
+        elif isinstance(layer, nn.Linear):
+            activation, last = _activation_after(part, node, is_sum=False)
+            _replace(part, (node, last), f"fused_{number}", FusedLinear(layer, activation))
     part.delete_all_unused_submodules()
     part.recompile()
+    return part
+
+
+def _replace(
+    part: fx.GraphModule, ends: tuple[fx.Node, fx.Node], name: str, layer: nn.Module, other: fx.Node | None = None
+) -> None:
+    """Put one layer in the place of all from the first node to the last one."""
+    first, last = ends
+    part.add_module(name, layer)
+    with part.graph.inserting_before(last):
+        new = part.graph.call_module(name, (first.args[0],) if other is None else (first.args[0], other))
+    last.replace_all_uses_with(new)
+    part.graph.eliminate_dead_code()
+
+
+def _read_as_it_lies(part: fx.GraphModule, side: int) -> fx.GraphModule:
+    """Let fully connected layers read maps (N, C, ``side``, ``side``) in the order of memory, which is channels last.
+
+    In the order of the model every map would be copied first; here the weights are, once.
+    """
+    for node in list(part.graph.nodes):
+        layer = layer_of(part, node)
+        flat = node.args[0] if isinstance(layer, nn.Linear) else None
+        if not isinstance(layer, nn.Linear) or not isinstance(flat, fx.Node) or flat.target != "flatten":
+            continue
+        [pooled] = flat.all_input_nodes
+        with part.graph.inserting_before(flat):
+            flat.replace_input_with(pooled, part.graph.call_method("permute", (pooled, 0, 2, 3, 1)))
+        weight = layer.weight.unflatten(1, (-1, side, side)).permute(0, 2, 3, 1).flatten(start_dim=1)
+        reordered = copy(layer)
+        reordered._parameters = {**layer._parameters, "weight": nn.Parameter(weight, requires_grad=False)}
+        part.set_submodule(str(node.target), reordered)
     return part
 
 

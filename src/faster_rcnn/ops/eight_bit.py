@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from faster_rcnn.ops.onednn import FusedConv2d, Packed, answer, bias_of
+from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear, Packed, answer
 
 LEVELS = 255
 """Of features, beside 0."""
@@ -121,12 +121,12 @@ class EightBitConv2d(nn.Module):
 
 
 class EightBitLinear(nn.Module):
-    """A fully connected layer that reads 8 bits and gives floats."""
+    """A fused fully connected layer that reads 8 bits and gives floats."""
 
-    def __init__(self, layer: nn.Linear, reads: Range, precision: torch.dtype) -> None:
+    def __init__(self, layer: FusedLinear, reads: Range, precision: torch.dtype) -> None:
         super().__init__()
-        self.reads, self.precision = reads, precision
-        self._bias = bias_of(layer).float()
+        self.activation, self.reads, self.precision = layer.activation, reads, precision
+        self._bias = layer.bias.detach().float()
         whole, self._scales = _whole_weights(layer.weight.detach())
         self._zeros = torch.zeros(len(self._scales), dtype=torch.int64)
         self._packed: Tensor = torch.ops.onednn.qlinear_prepack(whole, None)
@@ -134,8 +134,9 @@ class EightBitLinear(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """(rows, inputs) in 8 bits to (rows, outputs)."""
         weights = self._packed, self._scales, self._zeros, self._bias
+        activation = self.activation.name, list(self.activation.scalars), ""
         result: Tensor = torch.ops.onednn.qlinear_pointwise(
-            vectors, self.reads.scale, self.reads.zero, *weights, 1.0, 0, self.precision, "none", [], ""
+            vectors, self.reads.scale, self.reads.zero, *weights, 1.0, 0, self.precision, *activation
         )
         return result
 

@@ -1,4 +1,4 @@
-"""Convolutions of oneDNN on a CPU that do in one call what takes PyTorch several.
+"""Layers of oneDNN on a CPU that do in one call what takes PyTorch several.
 
 A fused convolution applies its activation, and adds another feature map, while its own result is still in the cache;
 its weights lie in the order that oneDNN wants, where a plain one reorders them at every call. PyTorch's own compiler
@@ -82,6 +82,29 @@ class FusedConv2d(nn.Module):
         return added
 
 
+class FusedLinear(nn.Module):
+    """A fully connected layer and its activation; its weights are packed for as many rows as come first."""
+
+    def __init__(self, layer: nn.Linear, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.weight = layer.weight
+        self.bias = nn.Parameter(bias_of(layer), requires_grad=False)
+        self._packed: Tensor | None = None
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(rows, inputs) to (rows, outputs)."""
+        if not len(vectors):
+            return vectors.new_zeros(0, len(self.weight))
+        if self._packed is None:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, len(vectors))
+        scalars = list(self.activation.scalars)
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(
+            vectors, self._packed, self.bias, self.activation.name, scalars, ""
+        )
+        return result
+
+
 class Packed:
     """Weights in the orders that oneDNN wants for the last few shapes of features.
 
@@ -160,16 +183,21 @@ def bias_of(layer: nn.Conv2d | nn.Linear) -> Tensor:
 
 @cache
 def fuses(precision: torch.dtype) -> bool:
-    """Whether fused convolutions work here in ``precision``, tried once on a small one."""
+    """Whether fused layers work here in ``precision``, tried once on small ones."""
     generator = torch.Generator().manual_seed(0)
-    conv = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1)
+    conv, linear = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1), nn.utils.skip_init(nn.Linear, 36, 5)
     features = torch.rand(1, 8, 6, 6, generator=generator)
     with torch.no_grad():
-        for each in conv.parameters():
+        for each in (*conv.parameters(), *linear.parameters()):
             each.copy_(torch.rand(each.shape, generator=generator))
-        expected = features + conv(features)
-        fused = FusedConv2d(conv.to(precision), RELU)
-        found = answer(lambda: fused(features.to(precision), features.to(precision, copy=True)))
+        expected = linear((features + conv(features)).flatten(start_dim=2))
+        of_conv, of_linear = FusedConv2d(conv.to(precision), RELU), FusedLinear(linear.to(precision), RELU)
+
+        def fused() -> Tensor:
+            found: Tensor = of_conv(features.to(precision), features.to(precision, copy=True))
+            return torch.stack([of_linear(each) for each in found.flatten(start_dim=2)])
+
+        found = answer(fused)
     return found is not None and bool(torch.allclose(found.float(), expected, rtol=0.02))
 
 
