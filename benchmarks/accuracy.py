@@ -19,7 +19,7 @@ from timing import machine
 
 from faster_rcnn import Detector
 from faster_rcnn.detector import Precision
-from faster_rcnn.errors import MachineError, OptionError
+from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 
 PRECISIONS = {"bfloat16": 0.2, "int8": 0.5}
 """Each type that is faster than float32, and the most points of AP that it may lose; a point is 0.01."""
@@ -44,7 +44,7 @@ def losses(model: str, data: Path, split: str | None) -> list[Bar]:
             continue
         try:
             lost = 100 * (exact - ap_in(model, precision, data, split))
-        except (OptionError, MachineError) as error:
+        except (OptionError, MachineError, ModelFileError) as error:
             print(f"{model} in {precision} is left out: {error}", flush=True)
             continue
         print(f"{model} in {precision}: {lost:+.3f} points of AP lost", flush=True)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from faster_rcnn.inference.eight_bit import measured_ranges
+from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.model_file import LoadedModel, save_model
 from tiny import decided_model, random_image, tiny_config
@@ -29,6 +32,12 @@ def with_limit(loaded: LoadedModel, pixels: int) -> LoadedModel:
     """The same detector, which refuses images of more pixels."""
     data = loaded.config.data.model_copy(update={"max_pixels": pixels})
     return replace(loaded, config=loaded.config.model_copy(update={"data": data}))
+
+
+def quantised(loaded: LoadedModel) -> LoadedModel:
+    """The same detector, with the ranges of its features in some noise."""
+    network = prepared_for(loaded.model, torch.float32, exact=False)
+    return replace(loaded, ranges=measured_ranges(network, [random_image(40, 60, seed) for seed in range(3)]))
 
 
 def model_file(path: Path, classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> Path:

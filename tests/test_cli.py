@@ -16,12 +16,13 @@ import pytest
 
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
+from faster_rcnn.jobs.target import Goal  # before jobs that it imports are replaced
 from faster_rcnn.jobs.timing import Amount
 
 COMMANDS = (
     *("demo", "train", "evaluate", "predict"),
     *("proposals", "recall", "compare"),
-    *("import", "export", "config", "doctor", "benchmark"),
+    *("import", "export", "config", "doctor", "quantize", "benchmark"),
 )
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
 
@@ -145,6 +146,8 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         "args": (Path("cells"), [Path("p"), Path("q"), Path("r")]), "split": "val", "plot": Path("f.svg"), "json": "-",
     }  # fmt: skip
     call = fake_job("predict")
+    assert run("predict m a.jpg --precision int8") == 0
+    assert call["precision"] == "int8"
     assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x --tile 800") == 0
     assert call == {
         "args": ("m", ["a.jpg", "b/", "c.png"]), "conf": 0.25, "max_det": 9, "precision": "auto", "out": Path("o"),
@@ -156,15 +159,22 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     call = fake_job("export")
     assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
     assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
+    call = fake_job("quantize")
+    assert run("quantize runs/pets pets --out fast --count 9 --split val --json -") == 0
+    assert call == {"args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 9, "split": "val", "json": "-"}
+    call = fake_job("quantize")
+    assert run("quantize runs/pets pets --out fast") == 0
+    assert call == {"args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 32, "split": None, "json": None}
     call = fake_job("benchmark")
     line = (
         "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
-        "--compare torchvision --out o --json -"
+        "--compare torchvision --target-ms 40 --data cells --split val --out o --json -"
     )
     assert run(line) == 0
     assert call == {
         "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
-        "compare": "torchvision", "compile": True, "goal": None, "out": Path("o"), "json": "-",
+        "compare": "torchvision", "compile": True, "goal": Goal(40, Path("cells"), "val"), "out": Path("o"),
+        "json": "-",
     }  # fmt: skip
     call = fake_job("demo")
     assert cli.main(["demo"]) == 0
@@ -181,6 +191,8 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("train x --epoch 3", "unknown option: --epoch. Did you mean --epochs?"),
         ("train x --epochs three", 'invalid value for --epochs: unable to convert "three" into int.'),
         ("train x --precision half", 'invalid value "half" for --precision. Choose from: "auto"'),
+        ("train x --precision int8", 'invalid value "int8" for --precision.'),
+        ("quantize m x", 'command "quantize" parameter --out requires an argument.'),
         ("train", 'command "train" parameter DATA requires an argument.'),
         ("predict m", 'command "predict" parameter SOURCE requires an argument.'),
         ("recall x --split test", 'command "recall" parameter --proposals requires an argument.'),

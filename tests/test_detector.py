@@ -13,7 +13,9 @@ from faster_rcnn import Detector
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.result import Result
 from faster_rcnn.model import FasterRCNN
-from files import CLASSES, coco_folder, image_file, model_file, rgb
+from faster_rcnn.ops.eight_bit import weight_limit
+from faster_rcnn.weights.model_file import save_model
+from files import CLASSES, coco_folder, image_file, loaded_model, model_file, quantised, rgb
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,26 @@ def test_train_does_what_the_command_does(tmp_path: Path) -> None:
     assert detector.config.training.epochs == 1
     assert (tmp_path / "run" / "best.safetensors").is_file()
     assert isinstance(detector.predict(rgb()), Result)
+
+
+def test_int8_needs_a_quantised_file(model: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"E123 precision int8: .*: faster-rcnn quantize MODEL DATA --out FILE"):
+        Detector.load(model, device="cpu", precision="int8")
+
+
+@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_quantised_file_works_in_8_bits_where_asked_for_or_faster(
+    fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faster_rcnn.inference.predictor.eight_bits_are_fast", lambda: fast)
+    file, loaded = tmp_path / "quantised.safetensors", quantised(loaded_model())
+    save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    auto, asked, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))
+    assert asked._predictor.precision == torch.int8
+    assert (auto._predictor.precision == torch.int8) == fast
+    ours, theirs, of_auto = (each.predict(rgb(), conf=0.0) for each in (asked, floats, auto))
+    assert len(ours) == pytest.approx(len(theirs), rel=0.2)
+    assert torch.equal(of_auto.boxes, ours.boxes) == fast
+    with pytest.raises(OptionError, match="E125 compile=True: a detector in 8 bits is not compiled"):
+        Detector.load(file, "cpu", "int8", compile=True)

@@ -8,18 +8,29 @@ import pytest
 import torch
 
 from faster_rcnn import devices
-from faster_rcnn.devices import bfloat16_is_fast, choose_device, choose_precision, convolution_seconds
+from faster_rcnn.devices import (
+    bfloat16_is_fast,
+    choose_device,
+    choose_precision,
+    convolution_seconds,
+    eight_bits_are_fast,
+    type_of_floats,
+)
 from faster_rcnn.errors import OptionError
+from faster_rcnn.ops.eight_bit import FULL_WEIGHTS, SAFE_WEIGHTS, weight_limit
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
 
 @pytest.fixture
 def tried() -> Iterator[None]:
     """Nothing is remembered of earlier trials, nor of these ones afterwards."""
-    devices._convolves_faster_in_bfloat16.cache_clear()
+    trials = devices._convolves_faster_in_bfloat16, eight_bits_are_fast
+    for each in trials:
+        each.cache_clear()
     yield
-    devices._convolves_faster_in_bfloat16.cache_clear()
+    for each in trials:
+        each.cache_clear()
 
 
 @pytest.mark.usefixtures("tried")
@@ -54,6 +65,53 @@ def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_convolution_takes_time() -> None:
     assert 0 < convolution_seconds(torch.float32) < 10
+
+
+@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
+def test_a_convolution_in_8_bits_takes_time() -> None:
+    assert 0 < convolution_seconds(torch.int8) < 10
+
+
+@pytest.mark.usefixtures("tried")
+@pytest.mark.parametrize("limit", [0, SAFE_WEIGHTS, FULL_WEIGHTS])
+@pytest.mark.parametrize("floats", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+def test_8_bits_are_taken_where_they_are_there_and_faster_than_the_floats_of_auto(
+    limit: int, floats: torch.dtype, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {torch.int8: seconds, floats: 1.0}  # the other type of floats is not asked for
+    monkeypatch.setattr(devices, "weight_limit", lambda: limit)
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: floats == torch.bfloat16)
+    monkeypatch.setattr(devices, "convolution_seconds", times.__getitem__)
+    assert eight_bits_are_fast() == (limit > 0 and seconds < 1)
+
+
+@pytest.mark.usefixtures("tried")
+def test_8_bits_are_tried_once_and_never_where_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.dtype] = []
+
+    def take(kind: torch.dtype) -> float:
+        asked.append(kind)
+        return 1.0 if kind == torch.int8 else 2.0
+
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: False)
+    monkeypatch.setattr(devices, "convolution_seconds", take)
+    monkeypatch.setattr(devices, "weight_limit", lambda: 0)
+    assert not eight_bits_are_fast()
+    assert asked == []
+    eight_bits_are_fast.cache_clear()
+    monkeypatch.setattr(devices, "weight_limit", lambda: SAFE_WEIGHTS)
+    assert [eight_bits_are_fast() for _ in range(3)] == [True] * 3
+    assert asked == [torch.int8, torch.float32]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_what_is_not_in_8_bits_is_in_the_floats_of_auto(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: fast)
+    assert choose_precision("int8", CPU) == torch.int8
+    assert type_of_floats(torch.int8, CPU) == (torch.bfloat16 if fast else torch.float32)
+    for precision in (torch.float32, torch.bfloat16):
+        assert type_of_floats(precision, CPU) == type_of_floats(precision, GPU) == precision
 
 
 def test_devices_that_are_not_there_are_refused() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
+from faster_rcnn.inference import predictor as module
 from faster_rcnn.inference.inputs import to_pixels
-from faster_rcnn.inference.predictor import Predictor, Seen
+from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
 from faster_rcnn.inference.result import Result
-from files import image_file, loaded_model, rgb
+from faster_rcnn.ops.eight_bit import EightBitConv2d, weight_limit
+from files import image_file, loaded_model, quantised, rgb
 from tiny import truth_of
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
+
+needs_8_bits = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +173,64 @@ def test_the_model_can_be_trained_after_it_was_used() -> None:
     losses = predictor.model([pixels], [truth_of([[5, 5, 40, 40]])], [0])
     losses.total.backward()
     assert any(parameter.grad is not None for parameter in predictor.model.parameters())
+
+
+@needs_8_bits
+def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Predictor) -> None:
+    loaded = quantised(loaded_model())
+    whole = Predictor(loaded, CPU, torch.int8, compile="auto")
+    assert whole.precision == torch.int8
+    assert whole.floats in (torch.float32, torch.bfloat16)
+    assert any(isinstance(each, EightBitConv2d) for each in whole.network.modules())
+    assert not any(isinstance(each, EightBitConv2d) for each in loaded.model.modules())
+    images = [rgb(), rgb(60, 40, seed=1), rgb(seed=2)]
+    for found, image in zip(whole.stream(images, conf=0.0), images, strict=True):
+        expected = predictor.predict_one(image, conf=0.0)
+        assert found.boxes.dtype == found.scores.dtype == torch.float32
+        assert len(found) == pytest.approx(len(expected), rel=0.2)
+        assert found.scores[0].item() == pytest.approx(expected.scores[0].item(), abs=0.1)
+        assert_same(found, whole.predict_one(image, conf=0.0))
+    # Ranges change nothing for floats.
+    floats = Predictor(loaded, CPU, torch.float32)
+    assert_same(floats.predict_one(rgb(), conf=0.0), predictor.predict_one(rgb(), conf=0.0))
+
+
+def test_a_detector_without_ranges_does_not_work_in_8_bits() -> None:
+    command = r"faster-rcnn quantize MODEL DATA --out FILE$"
+    with pytest.raises(ModelFileError, match=rf"^E123 precision int8: this model has no ranges .*: {command}"):
+        Predictor(loaded_model(), CPU, torch.int8)
+
+
+@needs_8_bits
+def test_ranges_of_another_network_are_told() -> None:
+    """Names of layers are those of a version of the body's package."""
+    loaded = quantised(loaded_model())
+    assert loaded.ranges is not None
+    other = replace(loaded, ranges={name.replace("fused_", "joined_"): each for name, each in loaded.ranges.items()})
+    with pytest.raises(ModelFileError, match=r"^E123 .*faster-rcnn quantize MODEL DATA --out FILE"):
+        Predictor(other, CPU, torch.int8, exact=False)
+
+
+def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = quantised(loaded_model())
+    with pytest.raises(OptionError, match=r"^E126 precision int8: 8 bits are for CPUs, and this is on cuda:0; bfloat1"):
+        Predictor(loaded, GPU, torch.int8)
+    with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in 8 bits is not compiled"):
+        Predictor(loaded, CPU, torch.int8, compile=True)
+    monkeypatch.setattr(module, "weight_limit", lambda: 0)
+    with pytest.raises(MachineError, match=r"^precision int8: .* has no convolutions in 8 bits$"):
+        Predictor(loaded, CPU, torch.int8)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_auto_takes_8_bits_for_a_quantised_detector_where_a_cpu_is_fast(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "eight_bits_are_fast", lambda: fast)
+    monkeypatch.setattr("faster_rcnn.devices.bfloat16_is_fast", lambda device: device == GPU)
+    plain, whole = loaded_model(), quantised(loaded_model())
+    assert precision_for(whole, "auto", CPU) == (torch.int8 if fast else torch.float32)
+    assert precision_for(plain, "auto", CPU) == torch.float32
+    assert precision_for(whole, "auto", GPU) == precision_for(plain, "auto", GPU) == torch.bfloat16
+    for name in ("float32", "bfloat16", "int8"):  # what is asked for is not judged here
+        assert precision_for(whole, name, CPU) == precision_for(plain, name, CPU) == getattr(torch, name)

@@ -16,9 +16,10 @@ from faster_rcnn.jobs import benchmark, target
 from faster_rcnn.jobs.speed import Spread
 from faster_rcnn.jobs.target import Goal, Target, Trial, find_target, goal_of, use_numbers
 from faster_rcnn.jobs.timing import Amount
+from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.model_file import load_model
-from files import image_file, loaded_model, model_file, rgb
+from faster_rcnn.weights.model_file import load_model, save_model
+from files import image_file, loaded_model, model_file, quantised, rgb
 from made_data import make_squares
 
 CPU = torch.device("cpu")
@@ -121,6 +122,14 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
     # Nothing is so fast: told, and the exit code says so.
     assert benchmark.run(model, amount=Amount(1, 1), goal=Goal(1e-3), json=str(file)) == 2
     assert json.loads(file.read_text())["target"]["chosen"] is None
+
+
+@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
+def test_a_detector_that_was_timed_in_8_bits_keeps_its_ranges(tmp_path: Path) -> None:
+    loaded, file, out = quantised(loaded_model(roi=ROI)), tmp_path / "m.safetensors", tmp_path / "speed"
+    save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    assert benchmark.run(str(file), amount=Amount(1, 1), precision="int8", goal=Goal(1e6), out=out) == 0
+    assert load_model(out / "target.safetensors").ranges == loaded.ranges
 
 
 def test_goals_that_make_no_sense_are_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.eight_bit import Range
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import model_file
 from faster_rcnn.weights.model_file import (
@@ -101,6 +102,25 @@ def test_content(path: Path) -> None:
     assert not [name for name in load_file(path) if name.endswith("num_batches_tracked")]
 
 
+def test_ranges_come_back_as_they_were(path: Path, tmp_path: Path, config: Config) -> None:
+    assert load_model(path).ranges is None
+    ranges = {"body.fused_3": Range(-0.1, 1 / 3), "head.pooled": Range(0.0, 2.5e-8)}
+    quantised, again = tmp_path / "quantised.safetensors", tmp_path / "again.safetensors"
+    save_model(quantised, tiny_model(3), config, CLASSES, ranges)
+    loaded = load_model(quantised)
+    assert loaded.ranges == ranges
+    assert read_model_config(quantised) == config
+    save_model(again, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    assert again.read_bytes() == quantised.read_bytes()
+    with safe_open(quantised, framework="pt") as file:
+        header = json.loads(file.metadata()[METADATA_KEY])
+    assert header["ranges"] == {"body.fused_3": [-0.1, 1 / 3], "head.pooled": [0.0, 2.5e-8]}
+    # All else is that of the file without them.
+    plain, other = load_file(path), load_file(quantised)
+    assert list(plain) == list(other)
+    assert all(torch.equal(plain[name], other[name]) for name in plain)
+
+
 def test_loading_does_not_use_up_random_numbers(path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
@@ -139,7 +159,20 @@ def test_settings_of_another_version(path: Path) -> None:
         load_model(path)
 
 
-@pytest.mark.parametrize("header", [{"format": None}, {"classes": {}}, {"classes": {"names": ["a"], "ids": [1, 2]}}])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"format": None},
+        {"classes": {}},
+        {"classes": {"names": ["a"], "ids": [1, 2]}},
+        {"ranges": 3},
+        {"ranges": [[0, 1]]},
+        {"ranges": {"body.fused_1": [1]}},
+        {"ranges": {"body.fused_1": 1}},
+        {"ranges": {"body.fused_1": ["low", "high"]}},
+        {"ranges": {"body.fused_1": [0, None]}},
+    ],
+)
 def test_damaged_metadata(path: Path, header: dict[str, object]) -> None:
     rewrite(path, header)
     with pytest.raises(ModelFileError, match="its metadata is damaged"):

@@ -61,10 +61,10 @@ class Compiling:
         if mode is True and found_compiler() is None:
             raise MachineError(_without_compiler("compile=True needs one"))
         self._network = network
-        self._plain = plain
         self._compiled: FasterRCNN | None = None
         self._always = mode is True
         self._possible = mode is True or (mode == "auto" and device.type == "cpu" and precision == torch.bfloat16)
+        self._plain = plain if self._possible else network  # its weights are not held for nothing
         self._seen: Counter[ImageSize] = Counter()
         self._shapes: set[ImageSize] = set()
         self._tell = tell

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
-from faster_rcnn.inference.fusing import fused_parts, layer_of, with_parts
+from faster_rcnn.inference.fusing import layer_of, same_parts, with_parts
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import NOTHING, EightBitConv2d, EightBitLinear, Quantise, Range, Restore
 from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear
@@ -30,7 +30,7 @@ def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, 
 
     ``network`` is prepared for inference, and has both stages.
     """
-    recorders = {name: _Recorder(part) for name, part in fused_parts(network).items()}
+    recorders = {name: _Recorder(part) for name, part in same_parts(network).items()}
     form = with_parts(network, recorders)
     with torch.inference_mode():
         for image in images:
@@ -44,7 +44,7 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     Raises ``KeyError`` where a layer has no range: they are those of another network.
     """
     precision = next(network.parameters()).dtype
-    parts = fused_parts(network)
+    parts = same_parts(network)
     between: list[Range | None] = []
     for name, part in parts.items():
         own = {node.name: ranges[f"{name}.{node.name}"] for node in part.graph.nodes if f"{name}.{node.name}" in ranges}
@@ -125,7 +125,8 @@ def _whole_numbers(
     known.update(whole)
     for node in reversed(part.graph.nodes):
         is_sum = len(node.args) > 1 and node.op == "call_module"  # made in the place of its second term
-        if node in known and (is_sum or any(_reads_whole(part, each, whole, emits) for each in node.users)):
+        wanted = any(_reads_whole(part, each, whole, emits) for each in node.users if each.target is not getattr)
+        if node in known and (is_sum or wanted):
             whole[node] = known[node]
     return whole
 

@@ -46,10 +46,15 @@ def fused_form(network: FasterRCNN) -> FasterRCNN:
     weight = next(network.parameters())
     if weight.device.type != "cpu" or not fuses(weight.dtype):
         return network
+    parts = same_parts(network)
+    return with_parts(network, parts) if parts else network
+
+
+def same_parts(network: FasterRCNN) -> Parts:
+    """Every part that can be traced; none where body and neck then see something else in a made-up image."""
     # Compared in float32, where a difference is none of rounding.
-    exact = network if weight.dtype == torch.float32 else deepcopy(network).float()
-    same = same_features(exact, with_parts(exact, fused_parts(exact)))
-    return with_parts(network, fused_parts(network)) if same else network
+    exact = network if next(network.parameters()).dtype == torch.float32 else deepcopy(network).float()
+    return fused_parts(network) if same_features(exact, with_parts(exact, fused_parts(exact))) else {}
 
 
 def fused_parts(network: FasterRCNN) -> Parts:

@@ -67,9 +67,8 @@ class Predictor:
     ) -> None:
         """Move the detector to where it works, and make its form for inference.
 
-        In 8 bits (``torch.int8``) it works on a CPU, with the ranges of its file; ``exact`` is for floats.
-
         Where ``exact``, float32 gives torchvision's answers to the last bit; otherwise it is float32, and faster.
+        In ``torch.int8`` the detector works in 8 bits, with the ranges of its file, and what is not in ``floats``.
         What is compiled, see ``compiling``, is told to ``tell``.
         ``batch`` images at most are looked at together. ``proposals`` gives those from outside for an image and its
         pixels, in its frame; without it a Fast R-CNN searches for itself.
@@ -79,16 +78,17 @@ class Predictor:
             ModelFileError: 8 bits, and the detector has no ranges (E123).
             MachineError: 8 bits, or the compiler, are not there.
         """
-        # Channels last is the faster order; that of torchvision keeps its last bits.
-        order = torch.contiguous_format if exact and precision == torch.float32 else torch.channels_last
-        loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
-        self.model = loaded.model.eval()
         if precision == torch.int8:
             _refuse_eight_bits(loaded, device, compile)
+        exact = exact and precision == torch.float32
+        # Channels last is the faster order; that of torchvision keeps its last bits.
+        order = torch.contiguous_format if exact else torch.channels_last
+        loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
+        self.model = loaded.model.eval()
         self.floats = type_of_floats(precision, device)
-        """The type that the rest is in where convolutions are in 8 bits."""
+        """The type of what is not in 8 bits."""
         prepared = prepared_for(self.model, self.floats, exact)
-        self.network = _fast_form(prepared, precision, loaded) if prepared is not self.model else prepared
+        self.network = prepared if exact else _fast_form(prepared, precision, loaded)
         """What looks at images: the detector, or a form of it that does the same faster."""
         self.compiling = Compiling(self.network, prepared, compile, device, precision, tell)
         self.classes = loaded.classes
@@ -238,7 +238,14 @@ def _fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel
     if precision != torch.int8:
         return fused_form(prepared)
     assert loaded.ranges is not None
-    return eight_bit_form(prepared, loaded.ranges)
+    try:
+        return eight_bit_form(prepared, loaded.ranges)
+    except KeyError as error:
+        raise ModelFileError(
+            f"precision int8: layer {error} has no range, so the ranges in this file are those of another network, or "
+            "of another version of its parts; measure them anew: faster-rcnn quantize MODEL DATA --out FILE",
+            code="E123",
+        ) from error
 
 
 def _refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: Compile) -> None:

@@ -99,7 +99,7 @@ def _finish(loaded: LoadedModel, target: Target | None, out: Path | None) -> int
     if target.chosen is None:
         return 2
     if out is not None:
-        save_model(out / TARGET, loaded.model, target.chosen.config, loaded.classes)
+        save_model(out / TARGET, loaded.model, target.chosen.config, loaded.classes, loaded.ranges)
         say(f"the detector with these numbers: {out / TARGET}")
     return 0
 
@@ -186,6 +186,11 @@ def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: A
     device = choose_device("auto")
     exact = used.precision == "float32"
     predictor = Predictor(loaded, device, precision_for(loaded, used.precision, device), exact=exact, batch=1)
+    if against.compiled and predictor.precision == torch.int8:
+        raise OptionError(
+            f"--compile: {used.model} works in 8 bits, which are not compiled; leave it out, or take floats",
+            code="E125",
+        )
     say(f"{used.model} in {precision_name(predictor.precision)} on {device}; images: {used.images_text}")
     measured = time_detector(predictor, images, used.rounds)
     memory = peak_memory()  # before anything that a user's process would not do

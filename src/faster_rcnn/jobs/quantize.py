@@ -19,12 +19,12 @@ from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.devices import choose_precision
 from faster_rcnn.errors import DatasetError, ImageError, MachineError, OptionError
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.inference.eight_bit import measured_ranges
+from faster_rcnn.inference.eight_bit import eight_bit_form, measured_ranges
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_measure
+from faster_rcnn.jobs.evaluate import measure_detector, settings_for
 from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
 from faster_rcnn.jobs.speed import Contender
 from faster_rcnn.jobs.timing import runner_of, time_contenders
@@ -92,12 +92,15 @@ def run(model: str, data: Path, *, count: int, split: str | None, out: Path, jso
     loaded = resolve_model(model)
     if loaded.config.detector.kind == "fast-rcnn":
         raise OptionError(f"{model} is a Fast R-CNN: the search for its proposals takes its time, which 8 bits leave")
-    settings = settings_for(data, loaded.config.data)
-    part = split_to_measure(data, settings, split)
-    images = _spread(load_dataset(data, settings).split("train").records, count)
-    quantised = replace(loaded, ranges=_ranges(loaded, images))
-    save_model(out, loaded.model, loaded.config, loaded.classes, quantised.ranges)
-    say(f"wrote {out}: the detector of {model}, and the ranges of its features in {len(images)} images of train")
+    dataset = load_dataset(data, settings_for(data, loaded.config.data))
+    part, train = dataset.split(split), dataset.split("train")
+    for each in {one.name: one for one in (train, part)}.values():
+        for note in each.notes:
+            say(note)
+    ranges, looked_at = _ranges(loaded, _spread(train.records, count))
+    save_model(out, loaded.model, loaded.config, loaded.classes, ranges)
+    say(f"wrote {out}: the detector of {model}, and the ranges of its features in {looked_at} images of train")
+    quantised = replace(loaded, ranges=ranges)
     gain = _gain(quantised, part, model)
     say(str(gain))
     _judge(gain, out, model)
@@ -110,11 +113,12 @@ def run(model: str, data: Path, *, count: int, split: str | None, out: Path, jso
 
 def _spread(records: Sequence[ImageRecord], count: int) -> list[Path]:
     """Files of so many images, evenly over all: neighbours in a folder are often alike."""
-    step = max(1, len(records) // count)
-    return [record.path for record in records[::step][:count]]
+    most = min(count, len(records))
+    return [records[place * len(records) // most].path for place in range(most)]
 
 
-def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> dict[str, Range]:
+def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> tuple[dict[str, Range], int]:
+    """The ranges, and in how many images they were measured."""
     network = prepared_for(loaded.model, choose_precision("auto", CPU), exact=False)
     most_pixels = loaded.config.data.max_pixels
     damaged: list[str] = []
@@ -130,7 +134,15 @@ def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> dict[str, Range]:
     found = measured_ranges(network, images())
     if len(damaged) == len(paths):
         raise DatasetError("no image of train can be decoded, so there are no ranges", code="E122")
-    return found
+    try:
+        eight_bit_form(network, found)
+    except KeyError as error:
+        raise DatasetError(
+            f"layer {error} saw nothing in {len(paths) - len(damaged)} images, as nothing was proposed there: train "
+            "the detector, or look at more of its images, --count",
+            code="E122",
+        ) from error
+    return found, len(paths) - len(damaged)
 
 
 def _gain(quantised: LoadedModel, part: Split, model: str) -> Gain:

@@ -6,6 +6,7 @@ channel, and the sums of their products are exact.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -36,6 +37,13 @@ class Range:
     def zero(self) -> int:
         """The whole number of 0.0."""
         return round(-self.low / self.scale)
+
+    @staticmethod
+    def around_0(low: float, high: float) -> Range:
+        """Raises ``ValueError`` for what is none."""
+        if not -math.inf < low <= 0 <= high < math.inf:
+            raise ValueError(f"no range around 0: {low} to {high}")
+        return Range(low, high)
 
     def with_(self, features: Tensor) -> Range:
         """The range of these features, too."""

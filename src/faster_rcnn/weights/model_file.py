@@ -203,13 +203,13 @@ def _parse_header(path: Path, text: str) -> _Header:
         version = header["format"]
         if version <= FORMAT:
             classes = ClassMap(tuple(header["classes"]["names"]), tuple(header["classes"]["ids"]))
-            ranges = {name: Range(float(low), float(high)) for name, (low, high) in header.get("ranges", {}).items()}
+            ranges = {name: Range.around_0(*ends) for name, ends in header.get("ranges", {}).items()}
             return _Header(Config.model_validate(header["config"]), classes, ranges or None)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ModelFileError(f"{path}: its setting {key} is not usable: {first['msg']}", code="E123") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path}: its metadata is damaged: {error!r}", code="E123") from error
     raise ModelFileError(
         f"{path} has format {version}, written by a newer faster-rcnn; this one reads up to {FORMAT}: "
