@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from faster_rcnn import Detector
 from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.inference import fusing
@@ -19,7 +21,7 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.onednn import FusedConv2d, fuses
 from faster_rcnn.presets import preset
-from files import loaded_model
+from files import loaded_model, rgb
 from tiny import config_of_body, decided_model, random_image, tiny_config, with_statistics
 
 pytestmark = pytest.mark.skipif(not fuses(torch.float32), reason="oneDNN is not part of this PyTorch")
@@ -243,3 +245,15 @@ def test_exact_float32_is_not_fused() -> None:
     fast = Predictor(loaded, torch.device("cpu"), torch.float32, exact=False)
     assert any(isinstance(each, FusedConv2d) for each in fast.network.modules())
     assert not any(isinstance(each, FusedConv2d) for each in loaded.model.modules())
+
+
+def test_threads_share_a_detector() -> None:
+    """Images of more shapes than are kept, by several threads at once: each finds what it finds alone."""
+    detector = Detector(loaded_model(roi={"score_floor": 0.05}), device="cpu", compile=False)
+    images = [rgb(40, 60 + 30 * (number % 4), number) for number in range(12)]
+    alone = [detector.predict(each, conf=0.05) for each in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: detector.predict(each, conf=0.05), images * 3))
+    for one, other in zip(together, alone * 3, strict=True):
+        assert_close(one.boxes, other.boxes)
+        assert_close(one.scores, other.scores)

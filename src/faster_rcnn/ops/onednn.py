@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
+
+PACKING = Lock()
+"""Threads may share a detector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +124,13 @@ class Packed:
 
     def of(self, shape: torch.Size, pack: Callable[[], Tensor]) -> Tensor:
         """Those for a shape; ``pack`` makes them."""
-        packed = self._by_shape.pop(shape, None)
-        if packed is None:
-            if len(self._by_shape) == self.MOST:
-                del self._by_shape[next(iter(self._by_shape))]  # the one that was not asked for for longest
-            packed = pack()
-        self._by_shape[shape] = packed
+        with PACKING:
+            packed = self._by_shape.pop(shape, None)
+            if packed is None:
+                if len(self._by_shape) == self.MOST:
+                    del self._by_shape[next(iter(self._by_shape))]  # the one that was not asked for for longest
+                packed = pack()
+            self._by_shape[shape] = packed
         return packed
 
 

@@ -94,11 +94,12 @@ class RegionProposalNetwork(nn.Module):
         """
         grids = tuple(ImageSize(*feature.shape[-2:]) for feature in features)
         size, device = ImageSize(*batch.pixels.shape[-2:]), batch.pixels.device
-        if self._last_anchors is None or self._last_anchors[0] != (grids, size, device):
+        last = self._last_anchors  # looked at once: another thread may put others there
+        if last is None or last[0] != (grids, size, device):
             # Not as a tensor of inference mode, which training could not use.
             with torch.inference_mode(False):
-                self._last_anchors = (grids, size, device), self._made_anchors(grids, size, device)
-        return self._last_anchors[1]
+                self._last_anchors = last = (grids, size, device), self._made_anchors(grids, size, device)
+        return last[1]
 
     def _made_anchors(self, grids: Sequence[ImageSize], size: ImageSize, device: torch.device) -> Anchors:
         strides = [(float(stride), float(stride)) for stride in self.strides]
