@@ -14,7 +14,7 @@ from faster_rcnn.ops.onednn import (
     ACTIVATIONS,
     NO_ACTIVATION,
     RELU,
-    SUM_ACTIVATIONS,
+    SIMPLE_ACTIVATIONS,
     Activation,
     FusedConv2d,
     FusedLinear,
@@ -74,7 +74,7 @@ def test_each_activation(layer: type[nn.Module]) -> None:
 
 
 @needs_fused
-@pytest.mark.parametrize("activation", SUM_ACTIVATIONS)
+@pytest.mark.parametrize("activation", SIMPLE_ACTIVATIONS)
 def test_a_sum_is_made_in_the_place_of_its_second_term(activation: Activation) -> None:
     conv = started(nn.Conv2d(4, 6, 3, padding=1))
     read, other = features(conv), 3 * torch.randn(2, 6, 10, 12)

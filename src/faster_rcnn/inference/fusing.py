@@ -22,7 +22,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.onednn import (
     ACTIVATIONS,
     NO_ACTIVATION,
-    SUM_ACTIVATIONS,
+    SIMPLE_ACTIVATIONS,
     Activation,
     FusedConv2d,
     FusedLinear,
@@ -137,10 +137,10 @@ def _fuse(part: fx.GraphModule) -> fx.GraphModule:
         # One that is called for several maps packs its weights for each of them.
         if isinstance(layer, nn.Conv2d) and can_fuse(layer):
             last, other = _sum_after(part, node)
-            activation, last = _activation_after(part, last, other is not None)
+            activation, last = _activation_after(part, last, simple=other is not None)
             _replace(part, (node, last), f"fused_{number}", FusedConv2d(layer, activation), other)
         elif isinstance(layer, nn.Linear):
-            activation, last = _activation_after(part, node, is_sum=False)
+            activation, last = _activation_after(part, node, simple=True)
             _replace(part, (node, last), f"fused_{number}", FusedLinear(layer, activation))
     part.delete_all_unused_submodules()
     part.recompile()
@@ -224,15 +224,15 @@ def _makes_memory(part: fx.GraphModule, node: fx.Node) -> bool:
     return node.target in MAKERS if layer is None else not getattr(layer, "inplace", False)
 
 
-def _activation_after(part: fx.GraphModule, node: fx.Node, is_sum: bool) -> tuple[Activation, fx.Node]:
-    """The activation that alone reads a convolution or a sum, and the last node of both."""
+def _activation_after(part: fx.GraphModule, node: fx.Node, *, simple: bool) -> tuple[Activation, fx.Node]:
+    """The activation that alone reads a layer or a sum, and the last node of both; a ``simple`` one, or any."""
     reader = _only_reader(node)
     if reader is None:
         return NO_ACTIVATION, node
     layer = layer_of(part, reader)
     function: Callable[..., object] | None = reader.target if callable(reader.target) else None
     activation = ACTIVATIONS.get(function if layer is None else type(layer))
-    if activation is None or (is_sum and activation not in SUM_ACTIVATIONS):
+    if activation is None or (simple and activation not in SIMPLE_ACTIVATIONS):
         return NO_ACTIVATION, node
     return activation, reader
 

@@ -142,9 +142,9 @@ class EightBitLinear(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """(rows, inputs) in 8 bits to (rows, outputs)."""
         weights = self._packed, self._scales, self._zeros, self._bias
-        activation = self.activation.name, list(self.activation.scalars), ""
+        activation = self.activation.name
         result: Tensor = torch.ops.onednn.qlinear_pointwise(
-            vectors, self.reads.scale, self.reads.zero, *weights, 1.0, 0, self.precision, *activation
+            vectors, self.reads.scale, self.reads.zero, *weights, 1.0, 0, self.precision, activation, [], ""
         )
         return result
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu
+from torch.nn.functional import linear, pad, relu
 
 PACKING = Lock()
 """Threads may share a detector."""
@@ -42,8 +42,8 @@ ACTIVATIONS: dict[Any, Activation] = {
     nn.SiLU: Activation("swish"),
 }
 """By type of layer, or by function."""
-SUM_ACTIVATIONS = (NO_ACTIVATION, RELU)
-"""Those that may follow a sum."""
+SIMPLE_ACTIVATIONS = (NO_ACTIVATION, RELU)
+"""Those that may follow a sum, or a fully connected layer."""
 
 
 def can_fuse(layer: nn.Module) -> bool:
@@ -87,9 +87,13 @@ class FusedConv2d(nn.Module):
 
 
 class FusedLinear(nn.Module):
-    """A fully connected layer and its activation; its weights are packed for as many rows as come first."""
+    """A fully connected layer, and a ReLU after it.
+
+    In bfloat16 its weights are packed for as many rows as come first. In float32 PyTorch has a faster library for it.
+    """
 
     def __init__(self, layer: nn.Linear, activation: Activation) -> None:
+        """``activation`` is one of ``SIMPLE_ACTIVATIONS``."""
         super().__init__()
         self.activation = activation
         self.weight = layer.weight
@@ -98,13 +102,13 @@ class FusedLinear(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(rows, inputs) to (rows, outputs)."""
-        if not len(vectors):
-            return vectors.new_zeros(0, len(self.weight))
+        if vectors.dtype == torch.float32 or not len(vectors):
+            plain = linear(vectors, self.weight, self.bias)
+            return plain.relu_() if self.activation == RELU else plain
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, len(vectors))
-        scalars = list(self.activation.scalars)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
-            vectors, self._packed, self.bias, self.activation.name, scalars, ""
+            vectors, self._packed, self.bias, self.activation.name, [], ""
         )
         return result
 
@@ -190,13 +194,13 @@ def bias_of(layer: nn.Conv2d | nn.Linear) -> Tensor:
 def fuses(precision: torch.dtype) -> bool:
     """Whether fused layers work here in ``precision``, tried once on small ones."""
     generator = torch.Generator().manual_seed(0)
-    conv, linear = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1), nn.utils.skip_init(nn.Linear, 36, 5)
+    conv, layer = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1), nn.utils.skip_init(nn.Linear, 36, 5)
     features = torch.rand(1, 8, 6, 6, generator=generator)
     with torch.no_grad():
-        for each in (*conv.parameters(), *linear.parameters()):
+        for each in (*conv.parameters(), *layer.parameters()):
             each.copy_(torch.rand(each.shape, generator=generator))
-        expected = linear((features + conv(features)).flatten(start_dim=2))
-        of_conv, of_linear = FusedConv2d(conv.to(precision), RELU), FusedLinear(linear.to(precision), RELU)
+        expected = layer((features + conv(features)).flatten(start_dim=2))
+        of_conv, of_linear = FusedConv2d(conv.to(precision), RELU), FusedLinear(layer.to(precision), RELU)
 
         def fused() -> Tensor:
             found: Tensor = of_conv(features.to(precision), features.to(precision, copy=True))
