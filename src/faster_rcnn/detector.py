@@ -61,8 +61,8 @@ class Detector:
                 for files that ``faster-rcnn quantize`` wrote, on a CPU; auto takes it for them where it is faster.
             compile: let torch's compiler make the network faster on a CPU, which takes half a minute or so for each
                 shape of images. auto does so in bfloat16, in streams, once they have shown 300 images of a shape; True
-                for every shape at its first image, up to 8; False never. The weights are those of the time of
-                compiling.
+                for every shape at its first image, up to 8; False never. What is compiled is used where it is faster.
+                The weights are those of the time of compiling.
 
         Raises:
             ModelFileError: there is no such model, or it is damaged, or is to work in int8 and was not quantised.

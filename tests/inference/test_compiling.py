@@ -85,6 +85,25 @@ def test_without_a_compiler_auto_says_so_once_and_true_stops(made: list[str], mo
         chooser(made, True)
 
 
+@pytest.mark.parametrize("mode", ["auto", True])
+def test_what_is_compiled_and_not_faster_is_not_used(
+    made: list[str], mode: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "_is_faster", lambda compiled, network, shape: False)
+    choose = chooser(made, mode)
+    assert len({id(choose.network_for(SHAPE, in_stream=True)) for _ in range(AFTER + 5)}) == 1
+    assert made[1:] == ["the compiled detector is not faster on this machine, so images are looked at without"]
+
+
+def test_faster_is_what_takes_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = loaded_model().model
+    seconds = {id(network): 2.0}
+    monkeypatch.setattr(compiling, "timed", lambda work, device: (seconds.get(id(work.args[0]), 1.0), None))
+    other = copy(network)
+    assert compiling._is_faster(other, network, SHAPE)
+    assert not compiling._is_faster(network, other, SHAPE)
+
+
 def test_on_a_gpu_only_auto_is_taken(made: list[str]) -> None:
     network = loaded_model().model
     with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
@@ -126,8 +145,10 @@ import sys
 import torch
 from torch.testing import assert_close
 from files import loaded_model, rgb
+from faster_rcnn.inference import compiling
 from faster_rcnn.inference.predictor import Predictor
 torch.set_num_threads(1)
+compiling._is_faster = lambda compiled, network, shape: True
 told, found = [], []
 for compile in (False, True):
     predictor = Predictor(

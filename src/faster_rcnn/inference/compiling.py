@@ -48,8 +48,8 @@ class Compiling:
     ) -> None:
         """``network`` looks at images; ``plain`` is the same one, without fused convolutions, for the compiler to fuse.
 
-        ``auto`` compiles nothing on a GPU, nothing in float32, and nothing without a C++ compiler; and what it compiles
-        is used where it is faster. In float32 fused convolutions were faster wherever both were timed
+        What is compiled is used where it is faster. ``auto`` compiles nothing on a GPU, nothing in float32, and nothing
+        without a C++ compiler. In float32 fused convolutions were as fast or faster wherever both were timed
         (``faster-rcnn benchmark base --compile``).
 
         Raises:
@@ -94,7 +94,7 @@ class Compiling:
                 raise MachineError(f"torch could not compile the detector: {_first_line(error)}") from error
             self._give_up(f"torch could not compile the detector, so it works without: {_first_line(error)}")
             return
-        if not self._always and not _is_faster(compiled, self._network, shape):
+        if not _is_faster(compiled, self._network, shape):
             self._give_up("the compiled detector is not faster on this machine, so images are looked at without")
             return
         self._compiled = compiled
