@@ -17,15 +17,17 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import torch
 from bars import Bar, judge
 from timing import machine, seconds
 
 from faster_rcnn import Detector
+from faster_rcnn.devices import precision_name
 from faster_rcnn.inference.compiling import found_compiler
+from faster_rcnn.inference.predictor import precision_for
 from faster_rcnn.inference.sources import images_of
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.speed import Spread
-from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.published import resolve_model
 
 LEAST_SCORE = 0.0
@@ -65,7 +67,7 @@ def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
     config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
     loaded.model.image = config.image
     loaded.model.inference_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
-    detector = Detector(LoadedModel(loaded.model, config, loaded.classes), device="cpu", compile=compile)
+    detector = Detector(replace(loaded, config=config), device="cpu", compile=compile)
     return Timed(f"{config.image.short_side} pixels, {setting.proposals} proposals", detector)
 
 
@@ -118,9 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = list(islice(images_of(options.images), options.count))
     if not paths:
         parser.error(f"--images {' '.join(options.images)}: there are no images")
-    compiled = not options.no_compile and found_compiler() is not None
+    kind = precision_name(precision_for(resolve_model(options.model), "auto", torch.device("cpu")))
+    # What works in 8 bits is not compiled.
+    compiled = not options.no_compile and kind != "int8" and found_compiler() is not None
     every = [with_setting(options.model, setting, compiled) for setting in SETTINGS]
-    print(f"{machine()}; {'compiled' if compiled else 'not compiled'}; {len(paths)} images", flush=True)
+    print(f"{machine()}; in {kind}, {'compiled' if compiled else 'not compiled'}; {len(paths)} images", flush=True)
     measure(every, paths, options.rounds)
     return judge([bar for setting, one in zip(SETTINGS, every, strict=True) for bar in bars_of(setting, one)])
 
