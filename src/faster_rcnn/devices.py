@@ -16,6 +16,7 @@ from faster_rcnn.ops.onednn import RELU, FusedConv2d, fuses
 
 TRIES = 5
 """Of each type when bfloat16 is tried; the first one, in which a kernel is chosen, is among them."""
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,11 +35,9 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """Type of convolutions and matrix products; ``auto`` is bfloat16 where the processor computes in it."""
-    if name == "int8":
-        return torch.int8
-    if name == "float32" or (name == "auto" and not bfloat16_is_fast(device)):
-        return torch.float32
-    return torch.bfloat16
+    if name == "auto":
+        return torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
+    return PRECISIONS[name]
 
 
 def type_of_floats(precision: torch.dtype, device: torch.device) -> torch.dtype:
