@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def images_per_second(detector: Detector, paths: Sequence[Path]) -> float:
 def single_seconds(detector: Detector, paths: Sequence[Path]) -> Iterator[float]:
     """Of each image, when the next one is asked for only after its boxes are there."""
     for path in paths:
-        yield seconds(lambda path=path: detector.predict(path, conf=LEAST_SCORE))  # type: ignore[misc]
+        yield seconds(partial(detector.predict, path, conf=LEAST_SCORE))
 
 
 def measure(every: Sequence[Timed], paths: Sequence[Path], rounds: int) -> None:

@@ -47,7 +47,7 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     parts = same_parts(network)
     between: list[Range | None] = []
     for name, part in parts.items():
-        own = {node.name: ranges[f"{name}.{node.name}"] for node in part.graph.nodes if f"{name}.{node.name}" in ranges}
+        own = {key.removeprefix(f"{name}."): each for key, each in ranges.items() if key.startswith(f"{name}.")}
         if name == "body":
             between = _quantise(part, own, precision, emits="pyramid" in parts)
         else:

@@ -54,7 +54,9 @@ def same_parts(network: FasterRCNN) -> Parts:
     """Every part that can be traced; none where body and neck then see something else in a made-up image."""
     # Compared in float32, where a difference is none of rounding.
     exact = network if next(network.parameters()).dtype == torch.float32 else deepcopy(network).float()
-    return fused_parts(network) if same_features(exact, with_parts(exact, fused_parts(exact))) else {}
+    same = same_features(exact, with_parts(exact, fused_parts(exact)))
+    # Made anew: those that were compared have packed their weights for that small image.
+    return fused_parts(network) if same else {}
 
 
 def fused_parts(network: FasterRCNN) -> Parts:

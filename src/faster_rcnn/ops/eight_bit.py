@@ -60,13 +60,13 @@ class Quantise(nn.Module):
 
     def __init__(self, range: Range) -> None:
         super().__init__()
-        self.range = range
+        self._factor = 1 / range.scale
+        self._shift = torch.tensor(range.zero + 0.5)  # the fraction is cut off, so that half of one more rounds
 
     def forward(self, features: Tensor) -> Tensor:
         """In 8 bits, in any shape."""
-        # One pass scales and shifts; the fraction is cut off afterwards, so that half of one more rounds.
-        shift = torch.tensor(self.range.zero + 0.5)
-        return torch.add(shift, features.float(), alpha=1 / self.range.scale).clamp_(0, LEVELS).to(torch.uint8)
+        shifted = torch.add(self._shift, features.float(), alpha=self._factor)  # one pass scales and shifts
+        return shifted.clamp_(0, LEVELS).to(torch.uint8)
 
 
 class Restore(nn.Module):
