@@ -11,24 +11,20 @@ for processors with AMX. Needs a C++ compiler, and the extras onnx and openvino.
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from bars import Bar, judge
-from torch import Tensor
 
 from faster_rcnn.devices import choose_precision
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs import benchmark
 from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.runtimes import Runner, runners, runtimes_named
+from faster_rcnn.jobs.runtimes import openvino_runner, runners, runtimes_named
 from faster_rcnn.jobs.speed import Contender, Spread
 from faster_rcnn.jobs.timing import floor_of, machine_of, pixels_of, runner_of, time_contenders, time_detector
 from faster_rcnn.weights.torchvision_detector import plan_torchvision, torchvision_detector
@@ -95,7 +91,7 @@ def measure(preset: str, image_size: int | None, rounds: int, folder: Path) -> M
     theirs = torchvision_detector(loaded, plan_torchvision(preset, loaded.config))
     pixels = pixels_of(ours, picture)
     others = runners(["torchvision", "onnxruntime"], theirs, pixels, precision, folder)
-    others = [runner_of(COMPILED, compiled), *others, openvino_by_itself(folder / "torchvision.onnx")]
+    others = [runner_of(COMPILED, compiled), *others, openvino_runner(folder / "torchvision.onnx", None)]
     found = dict(zip((OURS, COMPILED, *PEERS), time_contenders(ours, others, [picture], rounds), strict=True))
     for name, each in found.items():
         print(f"{name} in {each.precision}: {each.seconds}, {each.detections} detections", flush=True)
@@ -107,20 +103,6 @@ def measure(preset: str, image_size: int | None, rounds: int, folder: Path) -> M
     tries = " and ".join(f"{1000 * each.seconds:.1f}" for each in floors)
     print(f"body, neck and RPN head of ours, not compiled: {dense}; two tries of the floor: {tries} ms", flush=True)
     return Measured(found, dense, floor)
-
-
-def openvino_by_itself(exported: Path) -> Runner:
-    """In OpenVINO with no word about types."""
-    openvino: Any = importlib.import_module("openvino")
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(str(exported), "CPU", settings)
-    kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    precision = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}.get(kind, kind)
-
-    def detect(pixels: Tensor) -> Tensor:
-        return torch.from_numpy(compiled({"image": (pixels.float() / 255).numpy()})["boxes"])
-
-    return Runner(f"openvino {metadata.version('openvino')}", precision, detect)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faster_rcnn.devices import precision_name
 from faster_rcnn.errors import MissingExtraError, OptionError
 
 RUNTIMES = {"torchvision": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
@@ -67,7 +66,7 @@ def runners(
     build: dict[str, Callable[[], Runner]] = {
         "torchvision": lambda: _torchvision(theirs),
         "onnxruntime": lambda: _onnxruntime(file),
-        "openvino": lambda: _openvino(file, precision),
+        "openvino": lambda: openvino_runner(file, precision),
     }
     return [build[name]() for name in names]
 
@@ -111,16 +110,20 @@ def _onnxruntime(exported: Path) -> Runner:
     return Runner(f"onnxruntime {metadata.version('onnxruntime')}", "float32", detect)
 
 
-def _openvino(exported: Path, precision: torch.dtype) -> Runner:
+def openvino_runner(exported: Path, precision: torch.dtype | None) -> Runner:
+    """An exported detector in OpenVINO, which computes in ``precision``, or in what it chooses where there is none."""
     openvino: Any = importlib.import_module("openvino")
-    kind = "bf16" if precision == torch.bfloat16 else "f32"
-    settings = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = openvino.Core().compile_model(str(exported), "CPU", {**settings, "PERFORMANCE_HINT": "LATENCY"})
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+    if precision is not None:
+        settings["INFERENCE_PRECISION_HINT"] = "bf16" if precision == torch.bfloat16 else "f32"
+    compiled = openvino.Core().compile_model(str(exported), "CPU", settings)
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    used = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}.get(kind, kind)
 
     def detect(pixels: Tensor) -> Tensor:
         return torch.from_numpy(compiled({"image": _floats(pixels).numpy()})["boxes"])
 
-    return Runner(f"openvino {metadata.version('openvino')}", precision_name(precision), detect)
+    return Runner(f"openvino {metadata.version('openvino')}", used, detect)
 
 
 def _floats(pixels: Tensor) -> Tensor:
