@@ -8,6 +8,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from faster_rcnn.devices import onednn_takes_bfloat16
 from faster_rcnn.ops import eight_bit, onednn
 from faster_rcnn.ops.eight_bit import EightBitConv2d, EightBitLinear, Quantise, Range, Restore
 from faster_rcnn.ops.onednn import (
@@ -83,6 +84,11 @@ def test_a_sum_is_made_in_the_place_of_its_second_term(activation: Activation) -
     found = FusedConv2d(conv, activation)(read, place)
     assert_close(found, expected.relu() if activation == RELU else expected, rtol=1e-4, atol=1e-4)
     assert found.data_ptr() == place.data_ptr()
+
+
+@pytest.mark.skipif(not onednn_takes_bfloat16(), reason="oneDNN does not compute in bfloat16 here")
+def test_fused_layers_work_in_bfloat16() -> None:
+    assert onednn.fuses(torch.bfloat16)
 
 
 @needs_fused

@@ -53,7 +53,11 @@ def can_fuse(layer: nn.Module) -> bool:
 
 
 class FusedConv2d(nn.Module):
-    """A convolution, its activation, and the sum of both with another feature map before that activation."""
+    """A convolution, its activation, and the sum of both with another feature map before that activation.
+
+    Features lie channels last: the operator takes others, too, but falls apart into single steps then, of which some
+    are not there in bfloat16.
+    """
 
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
@@ -65,6 +69,7 @@ class FusedConv2d(nn.Module):
 
     def forward(self, features: Tensor, other: Tensor | None = None) -> Tensor:
         """(images, channels, rows, columns); ``other``, of the same shape as the result, is overwritten by it."""
+        features = features.contiguous(memory_format=torch.channels_last)
         form, border = self.form, self.form.border(features)
         geometry = border.padding, form.stride, form.dilation, form.groups
         packed = self._packed.of(
