@@ -26,6 +26,7 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.devices import choose_precision
 from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.pretrained import load_pretrained
@@ -54,6 +55,7 @@ def our_steps(split: Split, config: Config) -> Iterator[None]:
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     precision = choose_precision("auto", torch.device("cpu"))
+    keep_freed_memory()  # for the peer, too: it is a setting of the process
     for batch in _endless(TrainingLoader(split, config.image, config.training, config.data)):
         training_step(
             model,

@@ -23,6 +23,7 @@ from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling
+from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.proposals.selective_search import selective_search
@@ -80,6 +81,8 @@ class Predictor:
         """
         if precision == torch.int8:
             _refuse_eight_bits(loaded, device, compile)
+        if device.type == "cpu":
+            keep_freed_memory()
         exact = exact and precision == torch.float32
         # Channels last is the faster order; that of torchvision keeps its last bits.
         order = torch.contiguous_format if exact else torch.channels_last

@@ -19,6 +19,7 @@ from faster_rcnn.config import Config, TrainingConfig
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DivergedError
+from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap, Losses
 from faster_rcnn.training import run_folder, schedule
@@ -115,6 +116,7 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
         Interrupted: ``stop`` gave the number of a signal; the state is saved in the middle of the epoch.
     """
     settings, progress = run.config.training, run.progress
+    keep_freed_memory()
     while progress.epoch < settings.epochs:
         report.epoch_starts(progress.epoch, run.train.steps(), progress.steps_of_epoch)
         _train_epoch(run, report, stop)
