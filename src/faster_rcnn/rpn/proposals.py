@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -47,16 +48,7 @@ def select_proposals(
     For each level: the ``before_nms`` best-scored anchors are decoded and clipped, tiny ones are dropped, and
     suppression removes doubles. Of all levels together the ``after_nms`` best go on.
     """
-    counts = list(anchors.per_level)
-    levels = [
-        _candidates(*each, size, rule)
-        for each in zip(
-            torch.split(_evidence(logits), counts),
-            torch.split(deltas, counts),
-            torch.split(anchors.boxes, counts),
-            strict=True,
-        )
-    ]
+    levels = _candidates(_evidence(logits), deltas, anchors, size, rule)
     kept = _suppress_best(levels, rule) if deltas.device.type == "cpu" else _suppress(levels, rule)
     all_boxes = torch.cat([boxes for boxes, _ in kept])
     all_scores = torch.cat([scores for _, scores in kept])
@@ -71,15 +63,24 @@ def _evidence(logits: Tensor) -> Tensor:
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
 
 
-def _candidates(evidence: Tensor, deltas: Tensor, anchors: Tensor, size: ImageSize, rule: ProposalFilter) -> Level:
-    """The best anchors of one level, moved and clipped; tiny ones are dropped."""
+def _candidates(
+    evidence: Tensor, deltas: Tensor, anchors: Anchors, size: ImageSize, rule: ProposalFilter
+) -> list[Level]:
+    """The best anchors of each level, moved and clipped, those of all levels at once; tiny ones are dropped."""
     # Ranked before the sigmoid: float32 is too coarse near 1, where many probabilities would be equal.
-    top = evidence.topk(min(rule.before_nms, len(evidence)))
-    scores = top.values.sigmoid()
-    boxes = clip(decode(deltas[top.indices], anchors[top.indices]), size)
-    # Indices, not a mask: how many there are is asked once, for which a GPU waits.
-    keep = torch.nonzero(sides_at_least(boxes, rule.min_side) & (scores >= rule.score_floor))[:, 0]
-    return boxes[keep], scores[keep]
+    best = [each.topk(min(rule.before_nms, len(each))) for each in evidence.split(anchors.per_level)]
+    starts = accumulate(anchors.per_level, initial=0)
+    chosen = torch.cat([top.indices + start for top, start in zip(best, starts, strict=False)])
+    scores = torch.cat([top.values for top in best]).sigmoid()
+    boxes = clip(decode(deltas[chosen], anchors.boxes[chosen]), size)
+    fit = sides_at_least(boxes, rule.min_side) & (scores >= rule.score_floor)
+    counts = [len(top.values) for top in best]
+    levels = []
+    for of_level, its_scores, its_fit in zip(boxes.split(counts), scores.split(counts), fit.split(counts), strict=True):
+        # Indices, not a mask: how many there are is asked once, for which a GPU waits.
+        keep = torch.nonzero(its_fit)[:, 0]
+        levels.append((of_level[keep], its_scores[keep]))
+    return levels
 
 
 def _suppress(levels: Sequence[Level], rule: ProposalFilter) -> list[Level]:
