@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from faster_rcnn.errors import MissingExtraError, OptionError
+from faster_rcnn.jobs.own_process import in_own_process
 
 RUNTIMES = {"torchvision": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 """Packages that each needs; the last one's extra brings them all."""
@@ -88,14 +89,22 @@ def export_onnx(theirs: nn.Module, example: Tensor, path: Path) -> None:
 
 
 def _torchvision(theirs: nn.Module) -> Runner:
-    device = next(theirs.parameters()).device
+    detect = _Torchvision(theirs)
+    on_cpu = next(theirs.parameters()).device.type == "cpu"
+    return Runner(
+        f"torchvision {metadata.version('torchvision')}", "float32", in_own_process(detect) if on_cpu else detect
+    )
 
-    def detect(pixels: Tensor) -> Tensor:
+
+@dataclass(frozen=True, slots=True)
+class _Torchvision:
+    theirs: nn.Module
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        device = next(self.theirs.parameters()).device
         with torch.inference_mode():
-            boxes: Tensor = theirs([_floats(pixels.to(device))])[0]["boxes"]
+            boxes: Tensor = self.theirs([_floats(pixels.to(device))])[0]["boxes"]
         return boxes
-
-    return Runner(f"torchvision {metadata.version('torchvision')}", "float32", detect)
 
 
 def _onnxruntime(exported: Path) -> Runner:
