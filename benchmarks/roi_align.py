@@ -7,7 +7,7 @@ from timing import compare
 from torch import Tensor
 from torchvision.ops import roi_align as torchvision_roi_align
 
-from faster_rcnn.ops.roi_pool import roi_align
+from faster_rcnn.ops.roi_gather import roi_align_by_gathering
 
 IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE, REGIONS = 4, 128, 52, 72, 8, 1024
 
@@ -18,9 +18,10 @@ def main() -> None:
     corners = torch.rand(REGIONS, 2) * torch.tensor([400.0, 300.0])
     image = torch.randint(0, IMAGES, (REGIONS, 1)).float()
     regions = torch.cat([image, corners, corners + torch.rand(REGIONS, 2) * 120 + 30], dim=1)
+    levels = torch.zeros(REGIONS, dtype=torch.int64)
 
     def ours(values: Tensor) -> Tensor:
-        return roi_align(values, regions, stride=STRIDE, side=7, sampling_ratio=2)
+        return roi_align_by_gathering([values], regions, levels, strides=(STRIDE,), side=7, sampling_ratio=2)
 
     def peer(values: Tensor) -> Tensor:
         pooled: Tensor = torchvision_roi_align(values, regions, 7, 1 / STRIDE, 2, aligned=False)

@@ -8,7 +8,6 @@ from torch import Tensor
 from torchvision.ops import roi_align as torchvision_roi_align
 
 from faster_rcnn.ops.roi_gather import roi_align_by_gathering
-from faster_rcnn.ops.roi_pool import roi_align
 
 IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE = 2, 5, 9, 13, 4
 
@@ -23,13 +22,21 @@ def some_regions() -> Tensor:
     return torch.cat([(torch.arange(len(boxes)) % IMAGES)[:, None].float(), boxes], dim=1)
 
 
+def gathered(features: Tensor, regions: Tensor, ratio: int = 2, aligned: bool = False) -> Tensor:
+    """From one level."""
+    levels = torch.zeros(len(regions), dtype=torch.int64)
+    return roi_align_by_gathering(
+        [features], regions, levels, strides=(STRIDE,), side=3, sampling_ratio=ratio, aligned=aligned
+    )
+
+
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned: bool) -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).to(memory_format=order)
     mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
-    found = roi_align_by_gathering(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio, aligned=aligned)
+    found = gathered(mine, some_regions(), ratio, aligned)
     expected = torchvision_roi_align(theirs, some_regions(), 3, 1 / STRIDE, ratio, aligned=aligned)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     weights = torch.randn_like(expected)
@@ -40,7 +47,7 @@ def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned:
 
 def test_bfloat16_is_added_up_in_float32() -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).bfloat16()
-    found = roi_align_by_gathering(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
+    found = gathered(features, some_regions())
     expected = torchvision_roi_align(features.float(), some_regions(), 3, 1 / STRIDE, 2, aligned=False)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)  # 8 bits of a number near 1: 0.004
@@ -51,9 +58,7 @@ def test_the_same_bits_in_every_run() -> None:
     gradients: list[Tensor | None] = []
     for _ in range(2):
         features.grad = None
-        roi_align_by_gathering(
-            features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2
-        ).square().sum().backward()
+        gathered(features, some_regions()).square().sum().backward()
         gradients.append(features.grad)
     assert gradients[0] is not None
     assert gradients[1] is not None
@@ -62,18 +67,23 @@ def test_the_same_bits_in_every_run() -> None:
 
 def test_no_regions() -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
-    pooled = roi_align_by_gathering(features, torch.zeros(0, 5), stride=STRIDE, side=3, sampling_ratio=2)
+    pooled = gathered(features, torch.zeros(0, 5))
     assert pooled.shape == (0, CHANNELS, 3, 3)
     pooled.sum().backward()
     assert features.grad is not None
     assert features.grad.abs().sum() == 0
 
 
-def test_float32_inference_is_torchvisions_kernel_and_training_is_ours() -> None:
-    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS)
-    expected = torchvision_roi_align(features, some_regions(), 3, 1 / STRIDE, 2, aligned=False)
-    with torch.no_grad():
-        exact = roi_align(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
-    assert torch.equal(exact, expected)
-    trained = roi_align(features.requires_grad_(), some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
-    torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-6)
+def test_each_region_reads_its_own_level() -> None:
+    strides = (4, 8, 16)
+    features = [torch.randn(IMAGES, CHANNELS, 36 // stride, 52 // stride) for stride in strides]
+    regions = some_regions()
+    levels = torch.arange(len(regions)) % len(strides)
+    for aligned in (False, True):
+        found = roi_align_by_gathering(
+            features, regions, levels, strides=strides, side=3, sampling_ratio=2, aligned=aligned
+        )
+        for level, (feature, stride) in enumerate(zip(features, strides, strict=True)):
+            chosen = levels == level
+            expected = torchvision_roi_align(feature, regions[chosen], 3, 1 / stride, 2, aligned=aligned)
+            torch.testing.assert_close(found[chosen], expected, rtol=1e-5, atol=1e-6)

@@ -102,3 +102,17 @@ def test_gradient_reaches_the_features_and_not_the_regions() -> None:
     features = [each.requires_grad_() for each in maps(1)]
     pool_regions(features, [boxes_of([square(30), square(450)])], RULE).sum().backward()
     assert [each.grad is not None and bool(each.grad.any()) for each in features] == [True, False, False, True]
+
+
+def test_float32_inference_is_torchvisions_kernel_and_all_else_is_gathered() -> None:
+    features, regions = maps(1), boxes_of([square(30), square(450)])
+    rows = torch.cat([torch.zeros(2, 1), regions], dim=1)
+    with torch.no_grad():
+        exact = pool_regions(features, [regions], RULE)
+        fast = pool_regions([each.to(memory_format=torch.channels_last) for each in features], [regions], RULE)
+    kernels = [roi_align(features[level], rows, stride=4 * 2**level, side=2, sampling_ratio=2) for level in (0, 3)]
+    expected = torch.stack((kernels[0][0], kernels[1][1]))
+    assert torch.equal(exact, expected)
+    assert_close(fast, expected)
+    assert_close(pool_regions(features, [regions], RULE), expected)  # with gradients
+    assert fast.is_contiguous(memory_format=torch.channels_last)

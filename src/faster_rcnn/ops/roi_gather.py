@@ -10,6 +10,7 @@ float32, and gives the same bits in every run. ``benchmarks/roi_align.py`` measu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,27 +20,38 @@ from torch.nn.functional import embedding_bag
 
 
 def roi_align_by_gathering(
-    features: Float[Tensor, "images channels rows columns"],
+    features: Sequence[Float[Tensor, "images channels _ _"]],
     regions: Float[Tensor, "regions 5"],
+    levels: Int[Tensor, " regions"],
     *,
-    stride: int,
+    strides: Sequence[int],
     side: int,
     sampling_ratio: int,
     aligned: bool = False,
 ) -> Float[Tensor, "regions channels side side"]:
-    """The same as torchvision's ``roi_align``; see ``ops.roi_pool.roi_align``."""
-    channels, rows, columns = features.shape[1:]
-    image, x1, y1, x2, y2 = (regions * regions.new_tensor([1, *[1 / stride] * 4])).unbind(dim=1)
+    """The same as ``ops.roi_pool.roi_align``, of the level of ``features`` that each region reads, all at once.
+
+    The maps of all levels become one table, which is a copy of some megabytes; it takes less time than to pool level
+    by level, and then to put regions in their order again.
+    """
+    channels = features[0].shape[1]
+    maps = [level.permute(0, 2, 3, 1) for level in features]  # (images, rows, columns, channels)
+    table = torch.cat([each.reshape(-1, channels) for each in maps]) if len(maps) > 1 else maps[0].reshape(-1, channels)
+    sizes = torch.tensor([each.shape[1:3] for each in maps], device=table.device)[levels]  # (R, 2)
+    starts = torch.tensor([0, *(each.shape[:3].numel() for each in maps[:-1])], device=table.device).cumsum(dim=0)
+    image = regions[:, 0].long()
+    x1, y1, x2, y2 = (regions[:, 1:] * regions.new_tensor([1 / stride for stride in strides])[levels, None]).unbind(1)
     if aligned:
         x1, y1, x2, y2 = (edge - 0.5 for edge in (x1, y1, x2, y2))
+    rows, columns = sizes.unbind(1)
     shortest = -math.inf if aligned else 1.0
     row, row_weight = _samples(y1, y2, rows, side, sampling_ratio, shortest)  # (R, side, 2 * ratio)
     column, column_weight = _samples(x1, x2, columns, side, sampling_ratio, shortest)
-    first = image.int() * (rows * columns)
-    cells = first[:, None, None, None, None] + row[:, :, None, :, None] * columns + column[:, None, :, None, :]
+    first = (starts[levels] + image * rows * columns).int()
+    begins = first[:, None, None] + row * columns.int()[:, None, None]
+    cells = begins[:, :, None, :, None] + column[:, None, :, None, :]
     weights = row_weight[:, :, None, :, None] * column_weight[:, None, :, None, :]  # (R, side, side, 2r, 2r)
     terms = (2 * sampling_ratio) ** 2
-    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
     pooled: Tensor = _WeightedRows.apply(table, cells.reshape(-1, terms), weights.reshape(-1, terms).to(table.dtype))
     return pooled.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
 
@@ -47,7 +59,7 @@ def roi_align_by_gathering(
 def _samples(
     low: Float[Tensor, " regions"],
     high: Float[Tensor, " regions"],
-    limit: int,
+    size: Int[Tensor, " regions"],
     side: int,
     ratio: int,
     shortest: float,
@@ -61,11 +73,12 @@ def _samples(
     place = torch.arange(side * ratio, device=low.device)
     # In torchvision's order of operations, so that samples lie where its own do to the last bit.
     at = low[:, None] + place // ratio * bins + (place % ratio + 0.5) * bins / ratio
-    inside = (at >= -1) & (at <= limit)
-    at = at.clamp(0, limit - 1)
+    last = size[:, None] - 1
+    inside = (at >= -1) & (at <= last + 1)
+    at = at.clamp(min=0).minimum(last)
     before = at.floor()
     share = at - before
-    after = (before + 1).clamp(max=limit - 1)
+    after = (before + 1).minimum(last)
     cells = torch.stack((before, after), dim=-1).int()
     weights = torch.stack((1 - share, share), dim=-1) * (inside / ratio)[..., None]
     shape = (len(low), side, 2 * ratio)

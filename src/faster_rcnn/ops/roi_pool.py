@@ -6,13 +6,10 @@ stride s speaks for the pixel (s * c, s * r): torchvision's convention. ``aligne
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchvision.ops import roi_align as _roi_align
 from torchvision.ops import roi_pool as _roi_pool
-
-from faster_rcnn.ops.roi_gather import roi_align_by_gathering
 
 
 def roi_align(
@@ -29,16 +26,7 @@ def roi_align(
     ``aligned`` shifts regions by half a feature up and left, to where a feature's centre is, and lets them be shorter
     than a feature (Detectron2's ROIAlignV2). A ``sampling_ratio`` of 0 adapts to each region: as many samples along a
     bin as it is features long, rounded up.
-
-    On a CPU, training and features that lie channels last go the fast way of ``roi_gather``. Inference on features in
-    torchvision's order stays with its kernel, in float32: the order of its additions decides which of two nearly equal
-    boxes survives, and that order is there for whoever wants the answers of torchvision to the last bit.
     """
-    exact = features.is_contiguous() and features.dtype == torch.float32 and not torch.is_grad_enabled()
-    if features.device.type == "cpu" and sampling_ratio and not exact:
-        return roi_align_by_gathering(
-            features, regions, stride=stride, side=side, sampling_ratio=sampling_ratio, aligned=aligned
-        )
     pooled: Tensor = _roi_align(features.float(), regions, side, 1 / stride, sampling_ratio, aligned=aligned)
     return pooled.to(features.dtype)
 

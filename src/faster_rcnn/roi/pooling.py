@@ -13,6 +13,7 @@ from torch import Tensor
 
 from faster_rcnn.ops import roi_pool as ops
 from faster_rcnn.ops.boxes import area
+from faster_rcnn.ops.roi_gather import roi_align_by_gathering
 
 CANONICAL_LEVEL = 4
 """The level of stride 2^4 = 16, the one that Fast R-CNN reads (FPN, section 4.2)."""
@@ -45,19 +46,39 @@ def pyramid_level(
 def pool_regions(
     features: Sequence[Tensor], regions: Sequence[Float[Tensor, "_ 4"]], rule: Pooling
 ) -> Float[Tensor, "regions channels side side"]:
-    """Features of every region of every image, image by image, in the order given."""
+    """Features of every region of every image, image by image, in the order given.
+
+    On a CPU, training and features that lie channels last go the fast way of ``roi_gather``. Inference on features in
+    torchvision's order stays with its kernel, in float32: the order of its additions decides which of two nearly equal
+    boxes survives, and that order is there for whoever wants the answers of torchvision to the last bit.
+    """
     finest = round(math.log2(rule.strides[0]))
     coarsest = round(math.log2(rule.strides[-1]))
     boxes = torch.cat(list(regions))
     images = torch.cat([torch.full_like(each[:, 0], index) for index, each in enumerate(regions)])
     levels = pyramid_level(boxes, rule.canonical_size, finest, coarsest) - finest
     rois = torch.cat((images[:, None], boxes), dim=1)
+    if _gathers(features[0], rule):
+        return roi_align_by_gathering(
+            features,
+            rois,
+            levels,
+            strides=rule.strides,
+            side=rule.side,
+            sampling_ratio=rule.sampling_ratio,
+            aligned=rule.method == "aligned-align",
+        )
     pooled, places = [], []
     for index, (feature, stride) in enumerate(zip(features, rule.strides, strict=True)):
         chosen = torch.nonzero(levels == index)[:, 0]
         pooled.append(_pool(feature, rois[chosen], stride, rule))
         places.append(chosen)
     return _in_order(pooled, places)
+
+
+def _gathers(feature: Tensor, rule: Pooling) -> bool:
+    exact = feature.is_contiguous() and feature.dtype == torch.float32 and not torch.is_grad_enabled()
+    return feature.device.type == "cpu" and rule.method != "pool" and rule.sampling_ratio > 0 and not exact
 
 
 def _in_order(parts: Sequence[Float[Tensor, "_ channels side side"]], places: Sequence[Int[Tensor, " _"]]) -> Tensor:
