@@ -2,8 +2,8 @@
 
 The C library of Linux gives a block of more than 32 MB back to the system as soon as it is free, and the end of its
 heap once more than 64 MB are free there. For the next image the system hands out the same pages again, one by one, and
-clears each of them: 300,000 times for an image of `base`, which is a seventh of its time in float32, and more where
-convolutions are faster (``benchmarks/memory.py``).
+clears each of them: 90,000 times and more for an image of `base`, which is a tenth of its time in float32, and more
+where convolutions are faster (``benchmarks/memory.py``).
 """
 
 from __future__ import annotations
