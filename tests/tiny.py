@@ -14,6 +14,7 @@ from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
 from faster_rcnn.config import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.roi_gather import roi_align_by_gathering
 from faster_rcnn.structures import Anchors, Detections, GroundTruth
 
 
@@ -114,3 +115,13 @@ def with_statistics(model: FasterRCNN) -> FasterRCNN:
 def config_of_body(name: str, levels: tuple[int, ...] = (1, 2, 3, 4)) -> Config:
     """The tiny detector on another body."""
     return tiny_config(backbone={"body": name, "levels": levels})
+
+
+def gathered(
+    features: Tensor, regions: Tensor, *, stride: int, side: int, sampling_ratio: int, aligned: bool = False
+) -> Tensor:
+    """RoI align by gathering from one level, called as ``ops.roi_pool.roi_align`` is."""
+    levels = torch.zeros(len(regions), dtype=torch.int64)
+    return roi_align_by_gathering(
+        [features], regions, levels, strides=(stride,), side=side, sampling_ratio=sampling_ratio, aligned=aligned
+    )

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.ops import roi_align as torchvision_roi_align
 
 from faster_rcnn.ops.roi_gather import roi_align_by_gathering
+from tiny import gathered
 
 IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE = 2, 5, 9, 13, 4
 
@@ -22,21 +23,13 @@ def some_regions() -> Tensor:
     return torch.cat([(torch.arange(len(boxes)) % IMAGES)[:, None].float(), boxes], dim=1)
 
 
-def gathered(features: Tensor, regions: Tensor, ratio: int = 2, aligned: bool = False) -> Tensor:
-    """From one level."""
-    levels = torch.zeros(len(regions), dtype=torch.int64)
-    return roi_align_by_gathering(
-        [features], regions, levels, strides=(STRIDE,), side=3, sampling_ratio=ratio, aligned=aligned
-    )
-
-
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned: bool) -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).to(memory_format=order)
     mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
-    found = gathered(mine, some_regions(), ratio, aligned)
+    found = gathered(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio, aligned=aligned)
     expected = torchvision_roi_align(theirs, some_regions(), 3, 1 / STRIDE, ratio, aligned=aligned)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     weights = torch.randn_like(expected)
@@ -47,7 +40,7 @@ def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned:
 
 def test_bfloat16_is_added_up_in_float32() -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).bfloat16()
-    found = gathered(features, some_regions())
+    found = gathered(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
     expected = torchvision_roi_align(features.float(), some_regions(), 3, 1 / STRIDE, 2, aligned=False)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)  # 8 bits of a number near 1: 0.004
@@ -58,7 +51,7 @@ def test_the_same_bits_in_every_run() -> None:
     gradients: list[Tensor | None] = []
     for _ in range(2):
         features.grad = None
-        gathered(features, some_regions()).square().sum().backward()
+        gathered(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2).square().sum().backward()
         gradients.append(features.grad)
     assert gradients[0] is not None
     assert gradients[1] is not None
@@ -67,7 +60,7 @@ def test_the_same_bits_in_every_run() -> None:
 
 def test_no_regions() -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
-    pooled = gathered(features, torch.zeros(0, 5))
+    pooled = gathered(features, torch.zeros(0, 5), stride=STRIDE, side=3, sampling_ratio=2)
     assert pooled.shape == (0, CHANNELS, 3, 3)
     pooled.sum().backward()
     assert features.grad is not None

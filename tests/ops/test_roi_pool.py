@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from faster_rcnn.ops.roi_pool import roi_align, roi_pool
-from tiny import random_image
+from tiny import gathered, random_image
 
 # (image, x1, y1, x2, y2): inside, at the border, over it, of no size, and of the second image.
 REGIONS = torch.tensor(
@@ -23,6 +24,10 @@ REGIONS = torch.tensor(
     ]
 )
 STRIDE = 8
+Align = Callable[..., Tensor]
+WAYS = (roi_align, gathered)
+"""The kernel, and sums of feature rows, which do not adapt the number of samples."""
+both_ways = pytest.mark.parametrize("align", WAYS)
 MAPS = random_image(12, 7).float().reshape(2, 3, 6, 7)  # two images, three channels, 6 x 7 features of stride 8
 
 
@@ -87,12 +92,16 @@ def slow_pool(feature: Tensor, box: list[float], side: int) -> Tensor:
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize(("side", "samples"), [(1, 1), (3, 2), (2, 3), (1, 0), (2, 0)])
+@pytest.mark.parametrize(
+    ("align", "side", "samples"),
+    [(align, side, samples) for align in WAYS for side, samples in ((1, 1), (3, 2), (2, 3))]
+    + [(roi_align, 1, 0), (roi_align, 2, 0)],
+)
 def test_roi_align_equals_a_loop_over_samples(
-    side: int, samples: int, aligned: bool, order: torch.memory_format
+    align: Align, side: int, samples: int, aligned: bool, order: torch.memory_format
 ) -> None:
     maps = MAPS.contiguous(memory_format=order)
-    pooled = roi_align(maps, REGIONS, stride=STRIDE, side=side, sampling_ratio=samples, aligned=aligned)
+    pooled = align(maps, REGIONS, stride=STRIDE, side=side, sampling_ratio=samples, aligned=aligned)
     for region, found in zip(REGIONS, pooled, strict=True):
         feature = MAPS[int(region[0]), 1]
         expected = slow_align(feature, (region[1:] / STRIDE).tolist(), side, samples, aligned)
@@ -108,13 +117,14 @@ def test_roi_pool_equals_a_loop_over_bins(side: int) -> None:
             assert_close(found[channel], slow_pool(feature, (region[1:] / STRIDE).tolist(), side))
 
 
-@pytest.mark.parametrize("pooling", ["align", "adaptive align", "pool"])
+@pytest.mark.parametrize("pooling", ["align", "gathered align", "adaptive align", "pool"])
 def test_bfloat16_features_are_pooled_and_trained(pooling: str) -> None:
     def pool(features: Tensor) -> Tensor:
         if pooling == "pool":
             return roi_pool(features, REGIONS, stride=STRIDE, side=2)
         ratio = 0 if pooling == "adaptive align" else 2
-        return roi_align(features, REGIONS, stride=STRIDE, side=2, sampling_ratio=ratio)
+        align: Align = gathered if pooling == "gathered align" else roi_align
+        return align(features, REGIONS, stride=STRIDE, side=2, sampling_ratio=ratio)
 
     exact = (MAPS / 256).requires_grad_()
     coarse = (MAPS / 256).bfloat16().requires_grad_()
@@ -128,39 +138,43 @@ def test_bfloat16_features_are_pooled_and_trained(pooling: str) -> None:
     assert_close(coarse.grad.float().sum(), exact.grad.sum(), rtol=0.02, atol=0.0)
 
 
-def test_roi_align_reads_a_ramp_at_the_centres_of_its_bins() -> None:
+@both_ways
+def test_roi_align_reads_a_ramp_at_the_centres_of_its_bins(align: Align) -> None:
     # The map is 10 * row + column. Region rows 1..5, columns 2..4 in features, two bins a side: bins 2 x 1, centres
     # rows 2 and 4, columns 2.5 and 3.5. Bilinear samples of a plane are exact and their mean is the centre's value.
     ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
-    pooled = roi_align(ramp, torch.tensor([[0.0, 8.0, 4.0, 16.0, 20.0]]), stride=4, side=2, sampling_ratio=2)
+    pooled = align(ramp, torch.tensor([[0.0, 8.0, 4.0, 16.0, 20.0]]), stride=4, side=2, sampling_ratio=2)
     assert_close(pooled[0, 0], torch.tensor([[22.5, 23.5], [42.5, 43.5]]))
 
 
-def test_a_feature_speaks_for_the_pixel_at_stride_times_its_index() -> None:
+@both_ways
+def test_a_feature_speaks_for_the_pixel_at_stride_times_its_index(align: Align) -> None:
     # No half-pixel offset: a sample at pixel (8 * 2, 8 * 3) is feature row 3, column 2 itself. The region is one
     # feature wide around it, with one sample at its centre.
     ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
-    pooled = roi_align(ramp, torch.tensor([[0.0, 12.0, 20.0, 20.0, 28.0]]), stride=8, side=1, sampling_ratio=1)
+    pooled = align(ramp, torch.tensor([[0.0, 12.0, 20.0, 20.0, 28.0]]), stride=8, side=1, sampling_ratio=1)
     assert_close(pooled.flatten(), torch.tensor([32.0]))
 
 
-def test_an_aligned_feature_speaks_for_the_pixels_around_its_centre() -> None:
+@both_ways
+def test_an_aligned_feature_speaks_for_the_pixels_around_its_centre(align: Align) -> None:
     # Half a feature up and left: a sample at pixel (20, 28), the middle of column 2 and row 3 of stride 8, is that
     # feature itself. Without the offset the same place lies between four: row 3.5, column 2.5.
     ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
     region = torch.tensor([[0.0, 16.0, 24.0, 24.0, 32.0]])
     for aligned, value in ((True, 32.0), (False, 37.5)):
-        pooled = roi_align(ramp, region, stride=8, side=1, sampling_ratio=1, aligned=aligned)
+        pooled = align(ramp, region, stride=8, side=1, sampling_ratio=1, aligned=aligned)
         assert_close(pooled.flatten(), torch.tensor([value]))
 
 
-def test_an_aligned_region_may_be_shorter_than_a_feature() -> None:
+@both_ways
+def test_an_aligned_region_may_be_shorter_than_a_feature(align: Align) -> None:
     # Columns 2.25 to 2.75 and rows 3.25 to 3.75 of stride 8, minus one half: bins centred at 1.875 and 2.125, 2.875 and
     # 3.125. Not aligned, the region grows to one feature to the right and down: centres 2.5 and 3, 3.5 and 4.
     ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
     region = torch.tensor([[0.0, 18.0, 26.0, 22.0, 30.0]])
-    short = roi_align(ramp, region, stride=8, side=2, sampling_ratio=1, aligned=True)
-    grown = roi_align(ramp, region, stride=8, side=2, sampling_ratio=1)
+    short = align(ramp, region, stride=8, side=2, sampling_ratio=1, aligned=True)
+    grown = align(ramp, region, stride=8, side=2, sampling_ratio=1)
     assert_close(short[0, 0], torch.tensor([[28.75 + 1.875, 28.75 + 2.125], [31.25 + 1.875, 31.25 + 2.125]]))
     assert_close(grown[0, 0], torch.tensor([[37.5, 38.0], [42.5, 43.0]]))
 
@@ -170,14 +184,17 @@ def test_adaptive_sampling_reads_every_feature_of_a_long_bin() -> None:
     # 0 .. 3. One sample alone would lie at 1.5, between the zeros and the 8.
     line = torch.tensor([0.0, 0.0, 8.0, 0.0, 0.0]).reshape(1, 1, 1, 5)
     region = torch.tensor([[0.0, 0.0, 0.0, 16.0, 4.0]])
-    for ratio, mean in ((0, 2.0), (1, 4.0)):
-        pooled = roi_align(line, region, stride=4, side=1, sampling_ratio=ratio, aligned=True)
+    for align, ratio, mean in ((roi_align, 0, 2.0), (roi_align, 1, 4.0), (gathered, 1, 4.0)):
+        pooled = align(line, region, stride=4, side=1, sampling_ratio=ratio, aligned=True)
         assert_close(pooled.flatten(), torch.tensor([mean]))
 
 
 def test_no_regions() -> None:
     none = REGIONS[:0]
-    for ratio, aligned in ((2, False), (2, True), (0, True)):
-        pooled = roi_align(MAPS, none, stride=8, side=7, sampling_ratio=ratio, aligned=aligned)
+    for align, ratio, aligned in (
+        *((align, 2, aligned) for align in WAYS for aligned in (False, True)),
+        (roi_align, 0, True),
+    ):
+        pooled = align(MAPS, none, stride=8, side=7, sampling_ratio=ratio, aligned=aligned)
         assert pooled.shape == (0, 3, 7, 7)
     assert roi_pool(MAPS, none, stride=8, side=7).shape == (0, 3, 7, 7)
