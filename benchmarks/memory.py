@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 import torch
 from timing import machine, seconds
 
-from faster_rcnn.data.decode import read_image
 from faster_rcnn.devices import choose_precision
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs import benchmark
+from faster_rcnn.jobs.timing import pixels_of
 
 GIVEN_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}
 """What the C library does anyway; but whoever sets something of it keeps all of its own ways."""
@@ -34,10 +34,10 @@ IMAGES = 5
 def work(preset: str) -> None:
     """In a process of its own: print the median of seconds, and of pages asked for, of an image."""
     loaded, device = benchmark._model(preset), torch.device("cpu")
+    predictor = Predictor(loaded, device, choose_precision("auto", device), exact=False)
     with TemporaryDirectory() as folder:
         picture = benchmark.made_up_picture(Path(folder) / benchmark.MADE_UP, benchmark.own_size(loaded.config))
-        pixels, _ = read_image(picture, loaded.config.data.max_pixels)
-    predictor = Predictor(loaded, device, choose_precision("auto", device), exact=False)
+        pixels = pixels_of(predictor, picture)
     times, pages = [], []
     for _ in range(IMAGES + 2):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -29,6 +29,11 @@ class Pooling:
     canonical_size: float
     strides: tuple[int, ...]
 
+    @property
+    def aligned(self) -> bool:
+        """Whether regions are shifted by half a feature, to where a feature's centre is."""
+        return self.method == "aligned-align"
+
 
 def pyramid_level(
     boxes: Float[Tensor, "regions 4"], canonical_size: float, finest: int, coarsest: int
@@ -66,7 +71,7 @@ def pool_regions(
             strides=rule.strides,
             side=rule.side,
             sampling_ratio=rule.sampling_ratio,
-            aligned=rule.method == "aligned-align",
+            aligned=rule.aligned,
         )
     pooled, places = [], []
     for index, (feature, stride) in enumerate(zip(features, rule.strides, strict=True)):
@@ -98,7 +103,6 @@ def _in_order(parts: Sequence[Float[Tensor, "_ channels side side"]], places: Se
 def _pool(feature: Tensor, rois: Tensor, stride: int, rule: Pooling) -> Tensor:
     if rule.method == "pool":
         return ops.roi_pool(feature, rois, stride=stride, side=rule.side)
-    aligned = rule.method == "aligned-align"
     return ops.roi_align(
-        feature, rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio, aligned=aligned
+        feature, rois, stride=stride, side=rule.side, sampling_ratio=rule.sampling_ratio, aligned=rule.aligned
     )
