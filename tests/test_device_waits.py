@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 import torch
 from torch.optim import SGD
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
 from faster_rcnn.roi import pooling
+from faster_rcnn.rpn import proposals
 from faster_rcnn.training.step import training_step
 from tiny import random_image, tiny_model, truth_of
 
@@ -35,7 +37,8 @@ Wait = tuple[str, str]
 IMAGES, LEVELS, POOLED_LEVELS = 2, 5, 4
 
 OF_PROPOSALS = {
-    ("_candidates", "nonzero"): IMAGES * LEVELS,  # boxes that are too small are dropped before suppression
+    ("_places", "nonzero"): IMAGES,  # boxes that are too small are dropped before suppression
+    ("_places", "tolist"): IMAGES,  # how many of them are of each level
     ("nms", "nms"): IMAGES * LEVELS,  # suppression of proposals, level by level
     ("pool_regions", "nonzero"): POOLED_LEVELS,  # which regions read this level
 }
@@ -61,9 +64,27 @@ class Waits(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket._qualified_op_name.rpartition("::")[2]
         if name in ASKING or (name in INDEXING and any(_is_mask(each) for each in args[1])):
-            own = [frame.name for frame in traceback.extract_stack() if frame.filename.startswith(PACKAGE)]
-            self.counted[own[-1] if own else "elsewhere", name] += 1
+            self.counted[_asking_function(), name] += 1
         return func(*args, **(kwargs or {}))
+
+
+class Lists(TorchFunctionMode):
+    """Counts the one question that is no operation on a CPU, though a copy on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[Wait] = Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.tolist:
+            self.counted[_asking_function(), "tolist"] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _asking_function() -> str:
+    """The innermost one of the package."""
+    own = [frame.name for frame in traceback.extract_stack() if frame.filename.startswith(PACKAGE)]
+    return own[-1] if own else "elsewhere"
 
 
 def _is_mask(index: Any) -> bool:
@@ -71,13 +92,19 @@ def _is_mask(index: Any) -> bool:
 
 
 def waits_of(work: Callable[[], object]) -> dict[Wait, int]:
-    with Waits() as waits:
+    with Waits() as waits, Lists() as lists:
         work()
-    return dict(waits.counted)
+    return dict(waits.counted + lists.counted)
 
 
-def test_a_training_step_waits_only_where_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pooling, "_gathers", lambda *_: False)  # that way is a CPU's
+@pytest.fixture(autouse=True)
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the ways that are a CPU's."""
+    monkeypatch.setattr(pooling, "_gathers", lambda *_: False)
+    monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
+
+
+def test_a_training_step_waits_only_where_it_is_listed() -> None:
     model = tiny_model()
     truths = [truth_of([[5, 5, 40, 40], [30, 10, 60, 50]], [0, 1]), truth_of([[5, 5, 40, 40]])]
     images = [random_image(64, 96), random_image(64, 80)]
@@ -98,7 +125,7 @@ def test_detection_waits_only_where_it_is_listed() -> None:
     assert found == OF_DETECTION
 
 
-def test_a_mask_and_a_number_are_counted() -> None:
+def test_a_mask_a_number_and_a_list_are_counted() -> None:
     values = torch.arange(4.0)
-    found = waits_of(lambda: float(values[values > 1].sum()))
-    assert found == {("elsewhere", "index"): 1, ("elsewhere", "_local_scalar_dense"): 1}
+    found = waits_of(lambda: (float(values[values > 1].sum()), values.tolist()))
+    assert found == {("elsewhere", each): 1 for each in ("index", "_local_scalar_dense", "tolist")}

@@ -84,7 +84,10 @@ def is_large(pixels: Tensor) -> bool:
 
 
 def _interpolated(pixels: Tensor, target: ImageSize, antialias: bool) -> Tensor:
-    return interpolate(pixels[None], size=tuple(target), mode="bilinear", align_corners=False, antialias=antialias)[0]
+    # What lies channels last, as decoded JPEGs do, has to say so with the strides of a batch, too: torch resizes its
+    # bytes in a third of the time then, to the same bits.
+    batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+    return interpolate(batch, size=tuple(target), mode="bilinear", align_corners=False, antialias=antialias)[0]
 
 
 def _averaged_in_bands(pixels: UInt8[Tensor, "3 height width"], target: ImageSize) -> UInt8[Tensor, "3 _ _"]:
@@ -126,16 +129,29 @@ def _around(side: int, target: int, device: torch.device) -> tuple[Int[Tensor, "
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "3 height width"]:
     """RGB of 8 bits, or float in 0..1, to roughly zero mean and unit spread per channel."""
     shares = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
-    shift = torch.tensor(mean, device=pixels.device)[:, None, None]
-    spread = torch.tensor(std, device=pixels.device)[:, None, None]
-    return (shares - shift) / spread
+    shift, spread = (torch.tensor(each, device=pixels.device) for each in (mean, std))
+    if not _lies_channels_last(pixels):
+        return (shares - shift[:, None, None]) / spread[:, None, None]
+    # By whole rows, with the three numbers again and again: many at a time.
+    rows, columns = shares.permute(1, 2, 0).flatten(start_dim=1), pixels.shape[2]
+    normalised = (rows - shift.repeat(columns)) / spread.repeat(columns)
+    return normalised.reshape(len(rows), columns, 3).permute(2, 0, 1)
 
 
-def pad_to_batch(images: Sequence[Float[Tensor, "3 _ _"]], multiple: int) -> ImageBatch:
+def _lies_channels_last(pixels: Tensor) -> bool:
+    return pixels.permute(1, 2, 0).is_contiguous()
+
+
+def pad_to_batch(
+    images: Sequence[Float[Tensor, "3 _ _"]],
+    multiple: int,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> ImageBatch:
     """Normalised images of any sizes, in one tensor whose sides are multiples of the largest stride."""
     sizes = tuple(size_of(image) for image in images)
     largest = ImageSize(max(size.height for size in sizes), max(size.width for size in sizes))
-    pixels = images[0].new_zeros(len(images), 3, *padded(largest, multiple))
+    shape = len(images), 3, *padded(largest, multiple)
+    pixels = torch.empty(shape, dtype=images[0].dtype, device=images[0].device, memory_format=memory_format).zero_()
     for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
         pixels[index, :, : size.height, : size.width] = image
     return ImageBatch(pixels, sizes)

@@ -64,6 +64,8 @@ class FasterRCNN(nn.Module):
         self.image = image
         self.training_filter = training_filter
         self.inference_filter = inference_filter
+        self.memory_format = torch.contiguous_format
+        """Of the pixels that the backbone reads."""
 
     def forward(
         self,
@@ -151,7 +153,7 @@ class FasterRCNN(nn.Module):
         """Images of any sizes, prepared, in batches of one padded shape: their indices, pixels and own proposals."""
         prepared = [self.prepare(each) for each in images]
         for group in _of_equal_shape(prepared, self.multiple):
-            batch = pad_to_batch([prepared[index] for index in group], self.multiple)
+            batch = self.pad([prepared[index] for index in group])
             scaled = None
             if proposals is not None:
                 pairs = zip(group, batch.sizes, strict=True)
@@ -171,7 +173,11 @@ class FasterRCNN(nn.Module):
     def batch(self, images: Sequence[Tensor]) -> ImageBatch:
         """Resized images, normalised and padded, ready for the backbone."""
         normalised = [normalise(each, self.image.mean, self.image.std) for each in images]
-        return pad_to_batch(normalised, self.multiple)
+        return self.pad(normalised)
+
+    def pad(self, prepared: Sequence[Tensor]) -> ImageBatch:
+        """Images that are resized and normalised, in one batch."""
+        return pad_to_batch(prepared, self.multiple, self.memory_format)
 
     def prepare(self, pixels: Tensor) -> Tensor:
         """An image of any size, resized and normalised; in torchvision's order where torchvision's method is used.

@@ -64,7 +64,8 @@ class Backbone(nn.Module):
 
     def through_body(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
         """The body's own feature maps (images, channels, rows, columns), finest first."""
-        features: list[Tensor] = self.body(pixels.to(next(self.parameters()).dtype))
+        floats = next((each.dtype for each in self.parameters()), pixels.dtype)  # in 8 bits it has no such weights
+        features: list[Tensor] = self.body(pixels.to(floats))
         return features
 
     def through_neck(self, features: list[Tensor]) -> list[Tensor]:

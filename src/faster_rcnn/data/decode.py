@@ -199,12 +199,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _channels_first(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
     """Band by band: Pillow and numpy would copy all pixels three times more, 4 GB of a large image."""
-    pixels = torch.empty(3, image.height, image.width, dtype=torch.uint8)
+    rows = torch.empty(image.height, image.width, 3, dtype=torch.uint8)
     for top in range(0, image.height, _ROWS):
         bottom = min(top + _ROWS, image.height)
         band = np.array(image.crop((0, top, image.width, bottom)))
-        pixels[:, top:bottom] = torch.from_numpy(band).permute(2, 0, 1)
-    return pixels
+        rows[top:bottom] = torch.from_numpy(band)
+    return rows.permute(2, 0, 1)
 
 
 def _decode_plain_jpeg(stream: io.BufferedIOBase) -> Tensor | None:

@@ -1,8 +1,8 @@
 """A detector that works in 8 bits, on a CPU: what its features range over, and its form for inference.
 
 What the features of each layer range over is measured once, in some images (post-training quantisation). Then the
-convolutions and fully connected layers of body, neck and heads read whole numbers, and hand them on to each other. The
-convolution that reads pixels stays in floats, as do the layers that tell regions' classes and transforms.
+convolutions and fully connected layers of body, neck and heads read whole numbers, and hand them on to each other, from
+part to part. The layers that tell regions' classes and transforms stay in floats.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
-from faster_rcnn.inference.fusing import layer_of, same_parts, with_parts
+from faster_rcnn.inference.fusing import layer_of, same_parts, shallow, with_parts
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import NOTHING, EightBitConv2d, EightBitLinear, Quantise, Range, Restore
 from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear
@@ -22,7 +22,8 @@ from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear
 Ranges = Mapping[str, Range]
 """By part and node of the fused form, such as ``body.fused_3``."""
 
-COLOURS = 3
+FOLLOWERS = {"body": ("pyramid", "rpn"), "pyramid": ("rpn",)}
+"""Which part reads the maps of another: the first of these that the detector has."""
 
 
 def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, Range]:
@@ -31,6 +32,8 @@ def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, 
     ``network`` is prepared for inference, and has both stages.
     """
     recorders = {name: _Recorder(part) for name, part in same_parts(network).items()}
+    if "body" in recorders:
+        recorders["body"].expect(_range_of_pixels(network))
     form = with_parts(network, recorders)
     with torch.inference_mode():
         for image in images:
@@ -45,14 +48,44 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     """
     precision = next(network.parameters()).dtype
     parts = same_parts(network)
-    between: list[Range | None] = []
+    maps: list[Range | None] = []
+    """Of the features that the next part reads."""
     for name, part in parts.items():
         own = {key.removeprefix(f"{name}."): each for key, each in ranges.items() if key.startswith(f"{name}.")}
-        if name == "body":
-            between = _quantise(part, own, precision, emits="pyramid" in parts)
-        else:
-            _quantise(part, own, precision, given=between if name == "pyramid" else ())
-    return with_parts(network, parts)
+        follower = _follower(network, name)
+        made = _quantise(part, own, precision, given=() if name == "head" else maps, emits=follower in parts)
+        if follower is not None:
+            maps = made if follower in parts else []
+    form = with_parts(network, parts)
+    return _pooling_restored(form, maps, precision) if form.roi is not None and any(maps) else form
+
+
+def _follower(network: FasterRCNN, name: str) -> str | None:
+    """The part that reads the maps of the part of this name, where one does."""
+    there = {"pyramid": network.backbone.pyramid, "rpn": network.rpn}
+    return next((each for each in FOLLOWERS.get(name, ()) if there[each] is not None), None)
+
+
+def _pooling_restored(form: FasterRCNN, maps: Sequence[Range | None], precision: torch.dtype) -> FasterRCNN:
+    """The same detector, whose second stage restores the maps that both stages are given, before it pools them."""
+    used = maps[: len(form.roi.pooling.strides)]
+    restores = nn.ModuleList(nn.Identity() if each is None else Restore(each, precision) for each in used)
+    pool = form.roi.pool
+
+    def pool_restored(features: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
+        return pool([restore(each) for restore, each in zip(restores, features, strict=False)], regions)
+
+    form.roi = shallow(form.roi)
+    form.roi.restores = restores
+    form.roi.pool = pool_restored  # type: ignore[method-assign]
+    return form
+
+
+def _range_of_pixels(network: FasterRCNN) -> Range:
+    """Of normalised ones, black to white: the images that ranges are measured in may have neither."""
+    colours = zip(network.image.mean, network.image.std, strict=True)
+    ends = [(level - mean) / std for mean, std in colours for level in (0, 1)]
+    return Range(min(0, *ends), max(0, *ends))
 
 
 class _Recorder(nn.Module):
@@ -67,6 +100,10 @@ class _Recorder(nn.Module):
 
     def forward(self, *inputs: object) -> object:
         return _Interpreter(self.part, self).run(*inputs)
+
+    def expect(self, value_range: Range) -> None:
+        """What the part reads will be in this range."""
+        self.ranges |= {each.name: value_range for each in self.part.graph.find_nodes(op="placeholder")}
 
     def record(self, node: fx.Node, result: object) -> None:
         """What a node gave."""
@@ -133,7 +170,7 @@ def _whole_numbers(
 
 def _works_in_eight_bits(part: fx.GraphModule, node: fx.Node) -> bool:
     layer = layer_of(part, node)
-    return isinstance(layer, FusedLinear) or (isinstance(layer, FusedConv2d) and layer.form.inputs > COLOURS)
+    return isinstance(layer, FusedLinear | FusedConv2d)
 
 
 def _keeps_values(node: fx.Node) -> bool:

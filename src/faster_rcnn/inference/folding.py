@@ -37,6 +37,7 @@ def prepared_for(model: FasterRCNN, precision: torch.dtype, exact: bool) -> Fast
     fold_norms(copy)
     if not same_features(model, copy):
         copy = _for_inference(model)
+    copy.memory_format = torch.channels_last
     return copy.to(precision).to(memory_format=torch.channels_last)
 
 

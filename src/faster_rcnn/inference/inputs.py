@@ -157,7 +157,7 @@ def _wrong_type(name: str, kind: str) -> ImageError:
 
 def _channels_first(image: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
     # A copy: arrays may be read-only, flipped (negative strides) or changed by their owner meanwhile.
-    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+    return torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)
 
 
 def _eight_bits(image: Tensor, name: str) -> UInt8[Tensor, "3 height width"]:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.images import pad_to_batch, rescale_boxes, rescale_proposals, size_of
+from faster_rcnn.images import rescale_boxes, rescale_proposals, size_of
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import Detections, ImageBatch, ImageSize, Proposals, RpnOutput
 
@@ -115,7 +115,7 @@ def time_fast_rcnn(
 def batch_of(model: FasterRCNN, pixels: UInt8[Tensor, "3 height width"]) -> ImageBatch:
     """One image as the backbone reads it, where the model is."""
     device = next(model.parameters()).device
-    return pad_to_batch([model.prepare(pixels.to(device))], model.multiple)
+    return model.pad([model.prepare(pixels.to(device))])
 
 
 def timed(work: Callable[[], Result], device: torch.device) -> tuple[float, Result]:

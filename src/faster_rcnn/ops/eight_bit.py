@@ -66,7 +66,8 @@ class Quantise(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """In 8 bits, in any shape."""
         shifted = torch.add(self._shift, features.float(), alpha=self._factor)  # one pass scales and shifts
-        return shifted.clamp_(0, LEVELS).to(torch.uint8)
+        # By way of 32 bits: PyTorch turns floats into these, and these into 8, many at a time, but not at once.
+        return shifted.clamp_(0, LEVELS).int().to(torch.uint8)
 
 
 class Restore(nn.Module):

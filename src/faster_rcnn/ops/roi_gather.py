@@ -10,11 +10,11 @@ float32, and gives the same bits in every run. ``benchmarks/roi_align.py`` measu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -37,43 +37,40 @@ def roi_align_by_gathering(
     channels = features[0].shape[1]
     maps = [level.permute(0, 2, 3, 1) for level in features]  # (images, rows, columns, channels)
     table = torch.cat([each.reshape(-1, channels) for each in maps]) if len(maps) > 1 else maps[0].reshape(-1, channels)
-    sizes = torch.tensor([each.shape[1:3] for each in maps], device=table.device)[levels]  # (R, 2)
+    sizes = torch.tensor([(each.shape[2], each.shape[1]) for each in maps], device=table.device)[levels]  # (R, 2): x, y
     starts = torch.tensor([0, *(each.shape[:3].numel() for each in maps[:-1])], device=table.device).cumsum(dim=0)
-    image = regions[:, 0].long()
-    x1, y1, x2, y2 = (regions[:, 1:] * regions.new_tensor([1 / stride for stride in strides])[levels, None]).unbind(1)
+    edges = regions[:, 1:] * regions.new_tensor([1 / stride for stride in strides])[levels, None]
     if aligned:
-        x1, y1, x2, y2 = (edge - 0.5 for edge in (x1, y1, x2, y2))
-    rows, columns = sizes.unbind(1)
+        edges = edges - 0.5
     shortest = -math.inf if aligned else 1.0
-    row, row_weight = _samples(y1, y2, rows, side, sampling_ratio, shortest)  # (R, side, 2 * ratio)
-    column, column_weight = _samples(x1, x2, columns, side, sampling_ratio, shortest)
-    first = (starts[levels] + image * rows * columns).int()
-    begins = first[:, None, None] + row * columns.int()[:, None, None]
-    cells = begins[:, :, None, :, None] + column[:, None, :, None, :]
-    weights = row_weight[:, :, None, :, None] * column_weight[:, None, :, None, :]  # (R, side, side, 2r, 2r)
-    terms = (2 * sampling_ratio) ** 2
-    pooled: Tensor = _WeightedRows.apply(table, cells.reshape(-1, terms), weights.reshape(-1, terms).to(table.dtype))
+    places, shares = _samples(edges[:, :2], edges[:, 2:], sizes, side, sampling_ratio, shortest)
+    columns, rows = sizes.int().unbind(1)
+    first = starts.int()[levels] + regions[:, 0].int() * rows * columns
+    begins = first[:, None, None] + places[:, 1] * columns[:, None, None]
+    cells = _for_each_bin(begins, places[:, 0], torch.add)
+    weights = _for_each_bin(shares[:, 1], shares[:, 0], torch.mul).to(table.dtype)
+    pooled: Tensor = _WeightedRows.apply(table, cells, weights)
     return pooled.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
 
 
 def _samples(
-    low: Float[Tensor, " regions"],
-    high: Float[Tensor, " regions"],
-    size: Int[Tensor, " regions"],
+    low: Float[Tensor, "regions 2"],
+    high: Float[Tensor, "regions 2"],
+    size: Int[Tensor, "regions 2"],
     side: int,
     ratio: int,
     shortest: float,
-) -> tuple[Int[Tensor, "regions side terms"], Float[Tensor, "regions side terms"]]:
-    """Along one axis, in cells: the features that each bin reads, and their weights, which sum to 1 inside the map.
+) -> tuple[Int[Tensor, "regions 2 side terms"], Float[Tensor, "regions 2 side terms"]]:
+    """Along both axes, in cells: the features that each bin reads, and their weights, which sum to 1 inside the map.
 
     Samples lie evenly inside a bin. Each reads the two features around it; beyond the outermost feature it reads that
     one, and more than one cell outside the map it reads nothing. Regions are at least ``shortest`` cells long.
     """
-    bins = ((high - low).clamp(min=shortest) / side)[:, None]
+    bins = ((high - low).clamp(min=shortest) / side)[..., None]
     place = torch.arange(side * ratio, device=low.device)
     # In torchvision's order of operations, so that samples lie where its own do to the last bit.
-    at = low[:, None] + place // ratio * bins + (place % ratio + 0.5) * bins / ratio
-    last = size[:, None] - 1
+    at = low[..., None] + place // ratio * bins + (place % ratio + 0.5) * bins / ratio
+    last = size[..., None] - 1
     inside = (at >= -1) & (at <= last + 1)
     at = at.clamp(min=0).minimum(last)
     before = at.floor()
@@ -81,8 +78,24 @@ def _samples(
     after = (before + 1).minimum(last)
     cells = torch.stack((before, after), dim=-1).int()
     weights = torch.stack((1 - share, share), dim=-1) * (inside / ratio)[..., None]
-    shape = (len(low), side, 2 * ratio)
+    shape = (len(low), 2, side, 2 * ratio)
     return cells.reshape(shape), weights.reshape(shape)
+
+
+def _for_each_bin(
+    of_rows: Shaped[Tensor, "regions side terms"],
+    of_columns: Shaped[Tensor, "regions side terms"],
+    join: Callable[[Tensor, Tensor], Tensor],
+) -> Shaped[Tensor, "bins terms_of_both"]:
+    """Every term of a row of bins with every term of a column of bins, bin by bin.
+
+    All terms of a bin are laid side by side before they are joined: many numbers at a time, which takes a third of
+    the time.
+    """
+    terms = of_rows.shape[2]
+    rows = of_rows.repeat_interleave(terms, dim=2)[:, :, None]
+    columns = of_columns.repeat(1, 1, terms)[:, None]
+    return join(rows, columns).reshape(-1, terms * terms)
 
 
 class _WeightedRows(torch.autograd.Function):
