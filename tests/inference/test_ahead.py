@@ -1,21 +1,31 @@
+"""Work that is done beside the caller, and beside other work: in order, lazily, and with nothing left behind."""
+
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
+import torch
 
-from faster_rcnn.inference.ahead import done_ahead
+from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
+
+Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
+WAYS = [partial(done_ahead, ahead=1), partial(done_ahead, ahead=4), done_two_at_once]
+every_way = pytest.mark.parametrize("do", WAYS, ids=["one", "four", "two at once"])
 
 
-def test_everything_comes_in_order() -> None:
-    assert list(done_ahead(range(20), lambda number: number * number, 1)) == [number**2 for number in range(20)]
-    assert list(done_ahead([], str, 1)) == []
-    assert list(done_ahead([7], str, 5)) == ["7"]
+@every_way
+def test_everything_comes_in_order(do: Do) -> None:
+    assert list(do(range(20), lambda number: number * number)) == [number**2 for number in range(20)]
+    assert list(do([], str)) == []
+    assert list(do([7], str)) == ["7"]
 
 
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_items_are_taken_as_they_are_needed(ahead: int) -> None:
+@pytest.mark.parametrize(("do", "ahead"), list(zip(WAYS, (1, 4, 1), strict=True)))
+def test_items_are_taken_as_they_are_needed(do: Do, ahead: int) -> None:
     taken: list[int] = []
 
     def endless() -> Iterator[int]:
@@ -25,7 +35,7 @@ def test_items_are_taken_as_they_are_needed(ahead: int) -> None:
             yield number
             number += 1
 
-    results = done_ahead(endless(), str, ahead)
+    results = do(endless(), str)
     assert taken == []  # nothing happens before the first result is asked for
     for done in range(10):
         assert next(results) == str(done)
@@ -33,7 +43,8 @@ def test_items_are_taken_as_they_are_needed(ahead: int) -> None:
     results.close()  # type: ignore[attr-defined]  # it is a generator
 
 
-def test_work_is_done_beside_the_caller() -> None:
+@every_way
+def test_work_is_done_beside_the_caller(do: Do) -> None:
     second_is_being_done, first_was_used = threading.Event(), threading.Event()
 
     def work(number: int) -> int:
@@ -42,35 +53,58 @@ def test_work_is_done_beside_the_caller() -> None:
             assert first_was_used.wait(10)
         return number
 
-    results = done_ahead([0, 1], work, 1)
+    results = do([0, 1], work)
     assert next(results) == 0
     assert second_is_being_done.wait(10)
     first_was_used.set()
     assert list(results) == [1]
 
 
-def test_a_caller_who_stops_leaves_no_thread_behind() -> None:
+def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> None:
+    both, threads = threading.Barrier(2, timeout=10), torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+
+        def work(number: int) -> tuple[int, int]:
+            both.wait()  # passes only if two are there
+            torch.ones(1000, 1000).sum()  # computing changes nothing about it
+            return number, torch.get_num_threads()
+
+        assert list(done_two_at_once(range(6), work)) == [(number, 3) for number in range(6)]
+        of_new_threads: list[int] = []
+        new = threading.Thread(target=lambda: of_new_threads.append(torch.get_num_threads()))
+        new.start()
+        new.join()
+        assert (torch.get_num_threads(), of_new_threads) == (6, [6])
+    finally:
+        torch.set_num_threads(threads)
+
+
+@every_way
+def test_a_caller_who_stops_leaves_no_thread_behind(do: Do) -> None:
     before = threading.active_count()
-    for result in done_ahead(range(100), str, 3):
+    for result in do(range(100), str):
         if result == "2":
             break
     assert threading.active_count() == before
 
 
-def test_a_fault_of_the_work_comes_in_its_turn() -> None:
-    results = done_ahead([1, 0, 2], lambda number: 1 / number, 2)
+@every_way
+def test_a_fault_of_the_work_comes_in_its_turn(do: Do) -> None:
+    results = do([1, 0, 2], lambda number: 1 / number)
     assert next(results) == 1.0
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_a_fault_of_the_items_comes_after_what_was_before_it() -> None:
+@every_way
+def test_a_fault_of_the_items_comes_after_what_was_before_it(do: Do) -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
         raise ConnectionError("the camera is gone")
 
-    results = done_ahead(items(), str, 1)
+    results = do(items(), str)
     assert [next(results), next(results)] == ["1", "2"]
     with pytest.raises(ConnectionError, match="the camera is gone"):
         next(results)

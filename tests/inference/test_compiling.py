@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from threading import Event
 from typing import Any
 
 import pytest
@@ -46,8 +48,9 @@ def test_auto_compiles_what_a_stream_comes_back_to(made: list[str]) -> None:
     compiled = choose.network_for(SHAPE, in_stream=True)
     assert compiled is not plain
     assert made == ["compiling for images of 96x64, once, which takes half a minute or so"]
-    # From now on every image of the shape goes this way, and no other.
-    assert choose.network_for(SHAPE, in_stream=False) is compiled
+    # From now on every image of the shape goes this way, and no other; single ones have other threads to work on.
+    assert choose.network_for(SHAPE, in_stream=True) is compiled
+    assert choose.network_for(SHAPE, in_stream=False) is plain
     assert choose.network_for(ImageSize(96, 64), in_stream=True) is plain
     assert len(made) == 1
 
@@ -69,10 +72,33 @@ def test_true_compiles_the_first_image_of_each_shape_up_to_a_number_of_shapes(ma
     shapes = [ImageSize(64, 32 * number) for number in range(1, MOST_SHAPES + 3)]
     networks = [choose.network_for(shape, in_stream=False) for shape in shapes]
     assert len({id(each) for each in networks[:MOST_SHAPES]}) == 1
+    assert choose.network_for(shapes[0], in_stream=False) is networks[0]
     assert networks[MOST_SHAPES] is networks[-1] is not networks[0]
     assert [line for line in made if not line.startswith("compiling for")] == [
         f"{MOST_SHAPES} shapes of images are compiled; others are looked at without, which is slower"
     ]
+
+
+def test_while_one_image_has_its_shape_compiled_the_others_do_not_wait(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiling_now, others_were_seen = Event(), Event()
+
+    def slowly(network: FasterRCNN, plain: FasterRCNN) -> FasterRCNN:
+        compiling_now.set()
+        assert others_were_seen.wait(10)
+        return copy(network)
+
+    monkeypatch.setattr(compiling, "compiled_form", slowly)
+    choose = chooser(made, "auto")
+    plain = [choose.network_for(SHAPE, in_stream=True) for _ in range(AFTER)][-1]
+    with ThreadPoolExecutor(1) as worker:
+        compiled = worker.submit(choose.network_for, SHAPE, True)
+        assert compiling_now.wait(10)
+        assert choose.network_for(SHAPE, in_stream=True) is plain
+        others_were_seen.set()
+        assert compiled.result() is choose.network_for(SHAPE, in_stream=True) is not plain
+    assert len(made) == 1
 
 
 def test_without_a_compiler_auto_says_so_once_and_true_stops(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

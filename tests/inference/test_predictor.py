@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from PIL import Image
 
 from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
+from faster_rcnn.inference import ahead
 from faster_rcnn.inference import predictor as module
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
@@ -27,9 +29,36 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 needs_8_bits = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
 
 
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(loaded_model(), CPU, torch.float32)
+@pytest.fixture(scope="module", params=["one at a time", "two at once"])
+def predictor(request: pytest.FixtureRequest) -> Iterator[Predictor]:
+    threads = torch.get_num_threads()
+    two = request.param == "two at once"
+    torch.set_num_threads(2 if two else threads)
+    yield Predictor(loaded_model(), CPU, torch.float32, exact=not two)
+    torch.set_num_threads(threads)
+
+
+def test_two_images_of_a_stream_are_looked_at_at_once_where_it_changes_nothing() -> None:
+    threads, of_images = torch.get_num_threads(), [0, 0]
+    torch.set_num_threads(2)
+    try:
+        for index, exact in enumerate((False, True)):
+            predictor = Predictor(loaded_model(), CPU, torch.float32, exact=exact)
+            expected = [predictor.predict_one(rgb(seed=seed), conf=0.0) for seed in range(3)]
+            found = []
+            for result in predictor.stream((rgb(seed=seed) for seed in range(3)), conf=0.0):
+                found.append(result)
+                of_images[index] = max(of_images[index], len(working()))
+            for one, other in zip(found, expected, strict=True):
+                assert_same(one, other, tolerance=1e-4)
+    finally:
+        torch.set_num_threads(threads)
+    # The exact one has another thread that decodes.
+    assert of_images == [2, 1]
+
+
+def working() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith(ahead.THREADS)]
 
 
 def assert_same(one: Result, other: Result, tolerance: float = 0) -> None:
@@ -191,7 +220,7 @@ def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Pred
         assert found.scores[0].item() == pytest.approx(expected.scores[0].item(), abs=0.1)
         assert_same(found, whole.predict_one(image, conf=0.0))
     # Ranges change nothing for floats.
-    floats = Predictor(loaded, CPU, torch.float32)
+    floats = Predictor(loaded, CPU, torch.float32, exact=predictor.exact)
     assert_same(floats.predict_one(rgb(), conf=0.0), predictor.predict_one(rgb(), conf=0.0))
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import Literal
 
 import torch
@@ -62,20 +63,40 @@ class Compiling:
             raise MachineError(_without_compiler("compile=True needs one"))
         self._network = network
         self._compiled: FasterRCNN | None = None
-        self._always = mode is True
+        self.always = mode is True
+        """Whether every shape is compiled, at its first image."""
         self._possible = mode is True or (mode == "auto" and device.type == "cpu" and precision == torch.bfloat16)
         self._plain = plain if self._possible else network  # its weights are not held for nothing
         self._seen: Counter[ImageSize] = Counter()
         self._shapes: set[ImageSize] = set()
         self._tell = tell
+        self._counting = Lock()
+        self._busy = False
+        """Whether something is being compiled."""
 
     def network_for(self, shape: ImageSize, in_stream: bool) -> FasterRCNN:
-        """What looks at an image of a padded ``shape``; one that would have to wait for the compiler does not."""
-        if in_stream:
-            self._seen[shape] += 1
-        if shape not in self._shapes and self._possible and (self._always or (in_stream and self._seen[shape] > AFTER)):
-            self._compile(shape)
+        """What looks at an image of a padded ``shape``; one that would have to wait for the compiler does not.
+
+        What was compiled for a stream works on as many threads as the stream's images do, and is for those alone. Of
+        two images at once the other one does not wait either.
+        """
+        if not (self.always or in_stream):
+            return self._network
+        if self._begins(shape):
+            try:
+                self._compile(shape)
+            finally:
+                self._busy = False
         return self._compiled if self._compiled is not None and shape in self._shapes else self._network
+
+    def _begins(self, shape: ImageSize) -> bool:
+        """Whether one more image of a shape is the one for which it is compiled."""
+        with self._counting:
+            self._seen[shape] += 1
+            wanted = self._possible and (self.always or self._seen[shape] > AFTER) and shape not in self._shapes
+            begins = wanted and not self._busy
+            self._busy = self._busy or begins
+        return begins
 
     def _compile(self, shape: ImageSize) -> None:
         """Add a shape, or say once why not."""
@@ -90,7 +111,7 @@ class Compiling:
             compiled = self._compiled or compiled_form(self._network, self._plain)
             _dense_part(compiled, shape)
         except (TorchDynamoException, InductorError) as error:
-            if self._always:
+            if self.always:
                 raise MachineError(f"torch could not compile the detector: {_first_line(error)}") from error
             self._give_up(f"torch could not compile the detector, so it works without: {_first_line(error)}")
             return

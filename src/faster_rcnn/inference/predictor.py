@@ -1,4 +1,4 @@
-"""A detector at work on images: one after the other, the next one being decoded meanwhile."""
+"""A detector at work on images: two at once, or one after the other, the next one being decoded meanwhile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from faster_rcnn.devices import choose_precision, computing_in, eight_bits_are_fast, type_of_floats
 from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
-from faster_rcnn.inference.ahead import done_ahead
+from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
 from faster_rcnn.inference.compiling import Compile, Compiling
 from faster_rcnn.inference.eight_bit import eight_bit_form
 from faster_rcnn.inference.folding import prepared_for
@@ -83,7 +83,7 @@ class Predictor:
             _refuse_eight_bits(loaded, device, compile)
         if device.type == "cpu":
             keep_freed_memory()
-        exact = exact and precision == torch.float32
+        self.exact = exact = exact and precision == torch.float32
         # Channels last is the faster order; that of torchvision keeps its last bits.
         order = torch.contiguous_format if exact else torch.channels_last
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
@@ -152,6 +152,9 @@ class Predictor:
             for numbered in enumerate(images):
                 yield self._in_its_turn(numbered, conf, most)
             return
+        if self._two_at_once():
+            yield from done_two_at_once(enumerate(images), lambda numbered: self._in_its_turn(numbered, conf, most))
+            return
         waiting: list[_Read] = []
         for one in done_ahead(enumerate(images), self._read, self.batch):
             if isinstance(one, _Read):
@@ -162,6 +165,14 @@ class Predictor:
             if isinstance(one, ImageError):
                 yield one
         yield from self._look_at(waiting, conf, most)
+
+    def _two_at_once(self) -> bool:
+        """Whether images of a stream share the processor; compiled code has all of it, as have the exact answers.
+
+        The number of threads may decide the last bits of a result.
+        """
+        alone = self.device.type != "cpu" or self.batch > 1 or self.exact or self.compiling.always
+        return not alone and torch.get_num_threads() > 1
 
     def _results(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Result]:
         for one in self.outcomes(images, conf, most):
