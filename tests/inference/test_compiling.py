@@ -15,7 +15,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.inference import compiling
-from faster_rcnn.inference.compiling import AFTER, MOST_SHAPES, Compiling
+from faster_rcnn.inference.compiling import AFTER, MOST, Compiling
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
@@ -39,7 +39,7 @@ def chooser(told: list[str], mode: Any, precision: torch.dtype = torch.bfloat16)
     return Compiling(network, network, mode, CPU, precision, told.append)
 
 
-def test_auto_compiles_what_a_stream_comes_back_to(made: list[str]) -> None:
+def test_auto_compiles_what_a_stream_comes_back_to(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     choose = chooser(made, "auto")
     plain = choose.network_for(SHAPE, in_stream=True)
     assert all(choose.network_for(SHAPE, in_stream=True) is plain for _ in range(AFTER - 1))
@@ -48,9 +48,10 @@ def test_auto_compiles_what_a_stream_comes_back_to(made: list[str]) -> None:
     compiled = choose.network_for(SHAPE, in_stream=True)
     assert compiled is not plain
     assert made == ["compiling for images of 96x64, once, which takes half a minute or so"]
-    # From now on every image of the shape goes this way, and no other; single ones have other threads to work on.
-    assert choose.network_for(SHAPE, in_stream=True) is compiled
-    assert choose.network_for(SHAPE, in_stream=False) is plain
+    # From now on every image of the shape goes this way that has as many threads, and no other.
+    assert choose.network_for(SHAPE, in_stream=False) is compiled
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    assert choose.network_for(SHAPE, in_stream=True) is plain
     assert choose.network_for(ImageSize(96, 64), in_stream=True) is plain
     assert len(made) == 1
 
@@ -69,13 +70,13 @@ def test_what_is_never_compiled(made: list[str], mode: object, precision: torch.
 
 def test_true_compiles_the_first_image_of_each_shape_up_to_a_number_of_shapes(made: list[str]) -> None:
     choose = chooser(made, True)
-    shapes = [ImageSize(64, 32 * number) for number in range(1, MOST_SHAPES + 3)]
+    shapes = [ImageSize(64, 32 * number) for number in range(1, MOST + 3)]
     networks = [choose.network_for(shape, in_stream=False) for shape in shapes]
-    assert len({id(each) for each in networks[:MOST_SHAPES]}) == 1
+    assert len({id(each) for each in networks[:MOST]}) == 1
     assert choose.network_for(shapes[0], in_stream=False) is networks[0]
-    assert networks[MOST_SHAPES] is networks[-1] is not networks[0]
+    assert networks[MOST] is networks[-1] is not networks[0]
     assert [line for line in made if not line.startswith("compiling for")] == [
-        f"{MOST_SHAPES} shapes of images are compiled; others are looked at without, which is slower"
+        f"{MOST} shapes of images are compiled; others are looked at without, which is slower"
     ]
 
 
@@ -167,22 +168,23 @@ def test_the_predictor_counts_the_images_of_streams(monkeypatch: pytest.MonkeyPa
 
 
 SCRIPT = """
-import sys
+from unittest.mock import Mock
 import torch
 from torch.testing import assert_close
 from files import loaded_model, rgb
 from faster_rcnn.inference import compiling
 from faster_rcnn.inference.predictor import Predictor
-torch.set_num_threads(1)
-compiling._is_faster = lambda compiled, network, shape: True
+torch.set_num_threads(2)
+compiling._is_faster = Mock(return_value=True)
 told, found = [], []
 for compile in (False, True):
     predictor = Predictor(
         loaded_model(roi={"score_floor": 0.05}), torch.device("cpu"), torch.float32, exact=False,
         compile=compile, tell=told.append,
     )
-    found.append([predictor.predict_one(rgb(40, 60, seed), 0.05) for seed in (0, 1)])
+    found.append(list(predictor.stream([rgb(40, 60, seed) for seed in range(4)], 0.05)))
 assert len(told) == 1, told
+assert compiling._is_faster.called
 for plain, compiled in zip(*found, strict=True):
     assert len(plain) > 5
     assert_close(compiled.boxes, plain.boxes, rtol=1e-3, atol=1e-2)
@@ -194,6 +196,9 @@ print("the same")
 
 @pytest.mark.skipif(compiling.found_compiler() is None, reason="there is no C++ compiler")
 def test_compiled_and_plain_find_the_same() -> None:
-    """In a process of its own: the checks of shapes that the test run adds cannot be compiled."""
+    """In a process of its own: the checks of shapes that the test run adds cannot be compiled.
+
+    Two images at once, of which the first one has the shape compiled and the second one does not wait.
+    """
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd="tests", check=False)
     assert run.stdout.strip() == "the same", run.stderr

@@ -26,12 +26,15 @@ from faster_rcnn.structures import ImageSize
 
 Compile = bool | Literal["auto"]
 
+Work = tuple[ImageSize, int]
+"""What code is for: a padded shape of images, and a number of threads."""
+
 AFTER = 300
 """Images of one shape in streams before ``auto`` compiles it: about as long as compiling takes, or longer."""
 TRIES = 3
 """Of the compiled detector and of the other one, to see which is faster."""
-MOST_SHAPES = 8
-"""That are compiled, of one detector; torch compiles the same code no more often by itself."""
+MOST = 8
+"""Shapes of images, for a number of threads, of one detector; torch compiles the same code no more often by itself."""
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -63,12 +66,11 @@ class Compiling:
             raise MachineError(_without_compiler("compile=True needs one"))
         self._network = network
         self._compiled: FasterRCNN | None = None
-        self.always = mode is True
-        """Whether every shape is compiled, at its first image."""
+        self._always = mode is True
         self._possible = mode is True or (mode == "auto" and device.type == "cpu" and precision == torch.bfloat16)
         self._plain = plain if self._possible else network  # its weights are not held for nothing
-        self._seen: Counter[ImageSize] = Counter()
-        self._shapes: set[ImageSize] = set()
+        self._seen: Counter[Work] = Counter()
+        self._done: set[Work] = set()
         self._tell = tell
         self._counting = Lock()
         self._busy = False
@@ -77,41 +79,41 @@ class Compiling:
     def network_for(self, shape: ImageSize, in_stream: bool) -> FasterRCNN:
         """What looks at an image of a padded ``shape``; one that would have to wait for the compiler does not.
 
-        What was compiled for a stream works on as many threads as the stream's images do, and is for those alone. Of
-        two images at once the other one does not wait either.
+        Code is for a number of threads, too: of a stream each image has half of them. Where two images at once have a
+        new shape, one of them has it compiled, and the other one does not wait.
         """
-        if not (self.always or in_stream):
-            return self._network
-        if self._begins(shape):
+        work = shape, torch.get_num_threads()
+        if self._begins(work, in_stream):
             try:
-                self._compile(shape)
+                self._compile(work)
             finally:
                 self._busy = False
-        return self._compiled if self._compiled is not None and shape in self._shapes else self._network
+        return self._compiled if self._compiled is not None and work in self._done else self._network
 
-    def _begins(self, shape: ImageSize) -> bool:
-        """Whether one more image of a shape is the one for which it is compiled."""
+    def _begins(self, work: Work, in_stream: bool) -> bool:
+        """Whether one more image is the one for which something is compiled."""
         with self._counting:
-            self._seen[shape] += 1
-            wanted = self._possible and (self.always or self._seen[shape] > AFTER) and shape not in self._shapes
-            begins = wanted and not self._busy
+            self._seen[work] += in_stream
+            wanted = self._always or (in_stream and self._seen[work] > AFTER)
+            begins = self._possible and wanted and work not in self._done and not self._busy
             self._busy = self._busy or begins
         return begins
 
-    def _compile(self, shape: ImageSize) -> None:
-        """Add a shape, or say once why not."""
+    def _compile(self, work: Work) -> None:
+        """Add it to what is compiled, or say once why not."""
+        shape, _ = work
         if found_compiler() is None:
             self._give_up(_without_compiler("images are looked at without it, which is slower"))
             return
-        if len(self._shapes) == MOST_SHAPES:
-            self._give_up(f"{MOST_SHAPES} shapes of images are compiled; others are looked at without, which is slower")
+        if len(self._done) == MOST:
+            self._give_up(f"{MOST} shapes of images are compiled; others are looked at without, which is slower")
             return
         self._tell(f"compiling for images of {shape.width}x{shape.height}, once, which takes half a minute or so")
         try:
             compiled = self._compiled or compiled_form(self._network, self._plain)
             _dense_part(compiled, shape)
         except (TorchDynamoException, InductorError) as error:
-            if self.always:
+            if self._always:
                 raise MachineError(f"torch could not compile the detector: {_first_line(error)}") from error
             self._give_up(f"torch could not compile the detector, so it works without: {_first_line(error)}")
             return
@@ -119,7 +121,7 @@ class Compiling:
             self._give_up("the compiled detector is not faster on this machine, so images are looked at without")
             return
         self._compiled = compiled
-        self._shapes.add(shape)
+        self._done.add(work)
 
     def _give_up(self, why: str) -> None:
         self._possible = False

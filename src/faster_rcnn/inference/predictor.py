@@ -167,12 +167,8 @@ class Predictor:
         yield from self._look_at(waiting, conf, most)
 
     def _two_at_once(self) -> bool:
-        """Whether images of a stream share the processor; compiled code has all of it, as have the exact answers.
-
-        The number of threads may decide the last bits of a result.
-        """
-        alone = self.device.type != "cpu" or self.batch > 1 or self.exact or self.compiling.always
-        return not alone and torch.get_num_threads() > 1
+        """Whether images of a stream share the processor: not for exact answers, whose last bits hang on threads."""
+        return self.device.type == "cpu" and self.batch == 1 and not self.exact and torch.get_num_threads() > 1
 
     def _results(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Result]:
         for one in self.outcomes(images, conf, most):
