@@ -128,14 +128,31 @@ def test_types_of_resized_images() -> None:
     assert float(resize(image, 32, 64, "plain", "down").max()) <= 1
 
 
+def with_channels_last(image: Tensor) -> Tensor:
+    return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("resize_method", ["antialias", "plain"])
+@pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50), (64, 96)])
+def test_in_which_order_pixels_lie_changes_no_bit(
+    height: int, width: int, resize_method: Literal["antialias", "plain"]
+) -> None:
+    model, image = tiny_model(image={"resize": resize_method}), random_image(height, width)
+    expected = model.pad([model.prepare(image)]).pixels
+    model.memory_format = torch.channels_last
+    found = model.pad([model.prepare(with_channels_last(image))]).pixels
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert expected.is_contiguous()
+
+
 @pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50)])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_large_image_is_resized_in_bands_to_the_same_bits(
     height: int, width: int, channels_last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shrunk in both directions, in one, and enlarged; 8-bit, averaged."""
-    image = random_image(height, width)
-    image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1) if channels_last else image
+    image = with_channels_last(random_image(height, width)) if channels_last else random_image(height, width)
     expected = resize(image, 64, 128, "antialias", "down")
     monkeypatch.setattr(images, "LARGE", 0)
     assert torch.equal(resize(image, 64, 128, "antialias", "down"), expected)

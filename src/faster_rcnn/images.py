@@ -85,8 +85,9 @@ def is_large(pixels: Tensor) -> bool:
 
 def _interpolated(pixels: Tensor, target: ImageSize, antialias: bool) -> Tensor:
     # What lies channels last, as decoded JPEGs do, has to say so with the strides of a batch, too: torch resizes its
-    # bytes in a third of the time then, to the same bits.
-    batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+    # bytes in a third of the time then, to the same bits. Those of floats would be others than torchvision's.
+    whole = pixels.dtype == torch.uint8
+    batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if whole else pixels[None]
     return interpolate(batch, size=tuple(target), mode="bilinear", align_corners=False, antialias=antialias)[0]
 
 

@@ -172,6 +172,15 @@ def test_ranges_are_those_of_all_images_and_hold_0(case: Case) -> None:
     assert {name.partition(".")[0] for name in case.ranges} == parts
 
 
+def test_pixels_range_from_black_to_white_whatever_was_measured(case: Case) -> None:
+    network = case.network
+    if case.name == "untraceable body":
+        return
+    reads = next(each.reads for each in case.form.backbone.body.modules() if isinstance(each, EightBitConv2d))
+    ends = [network.prepare(torch.full((3, 64, 96), level, dtype=torch.uint8)) for level in (0, 255)]
+    assert (reads.low, reads.high) == pytest.approx((float(ends[0].min()), float(ends[1].max())), rel=1e-5)
+
+
 def test_the_extra_level_is_every_second_row_and_column(case: Case) -> None:
     with torch.no_grad():
         maps = case.form.backbone(case.pixels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,9 +22,6 @@ from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear
 
 Ranges = Mapping[str, Range]
 """By part and node of the fused form, such as ``body.fused_3``."""
-
-FOLLOWERS = {"body": ("pyramid", "rpn"), "pyramid": ("rpn",)}
-"""Which part reads the maps of another: the first of these that the detector has."""
 
 
 def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, Range]:
@@ -48,22 +46,18 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     """
     precision = next(network.parameters()).dtype
     parts = same_parts(network)
-    maps: list[Range | None] = []
-    """Of the features that the next part reads."""
+    in_a_row = {"body": network.backbone.body, "pyramid": network.backbone.pyramid, "rpn": network.rpn}
+    readers = dict(pairwise(name for name, part in in_a_row.items() if part is not None))
+    maps: Sequence[Range | None] = ()
+    """What the last part in the row has handed on; both stages read the last of these."""
     for name, part in parts.items():
         own = {key.removeprefix(f"{name}."): each for key, each in ranges.items() if key.startswith(f"{name}.")}
-        follower = _follower(network, name)
-        made = _quantise(part, own, precision, given=() if name == "head" else maps, emits=follower in parts)
-        if follower is not None:
-            maps = made if follower in parts else []
+        hands_on = readers.get(name) in parts
+        made = _quantise(part, own, precision, given=maps if name in in_a_row else (), emits=hands_on)
+        if name in readers:
+            maps = made if hands_on else ()
     form = with_parts(network, parts)
     return _pooling_restored(form, maps, precision) if form.roi is not None and any(maps) else form
-
-
-def _follower(network: FasterRCNN, name: str) -> str | None:
-    """The part that reads the maps of the part of this name, where one does."""
-    there = {"pyramid": network.backbone.pyramid, "rpn": network.rpn}
-    return next((each for each in FOLLOWERS.get(name, ()) if there[each] is not None), None)
 
 
 def _pooling_restored(form: FasterRCNN, maps: Sequence[Range | None], precision: torch.dtype) -> FasterRCNN:

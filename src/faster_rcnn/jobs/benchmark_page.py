@@ -119,7 +119,10 @@ class Benchmark:
                 "one at a time",
                 f"{1 / self.latency.median:.3g} images per second, file to boxes: {self.latency}",
             ),
-            ("as a stream", f"{median(self.stream):.3g} images per second, an image being begun while another is looked at"),
+            (
+                "as a stream",
+                f"{median(self.stream):.3g} images per second, the next image being begun meanwhile",
+            ),
             (
                 "floor",
                 f"{1000 * floor.seconds:.1f} ms: the {floor.operations / 1e9:.2f} GFLOP of body, neck and RPN head at "

@@ -35,7 +35,7 @@ class ProposalFilter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ranked:
-    """Anchors, or the boxes that they were moved to: level after level, each best first."""
+    """Anchors and their scores: level after level, each best first."""
 
     scores: Float[Tensor, " ranked"]
     anchors: Int[Tensor, " ranked"]
