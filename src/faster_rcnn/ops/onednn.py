@@ -119,27 +119,28 @@ class FusedLinear(nn.Module):
 
 
 class Packed:
-    """Weights in the orders that oneDNN wants for the last few shapes of features.
+    """Weights in the orders that oneDNN wants for the last few shapes of features, on so many threads.
 
-    Weights in the order of another shape would do, but are up to a third slower; to order them anew costs a few
-    percent of an image.
+    Weights in the order of another shape would do, but are up to a third slower, and in that for another number of
+    threads a tenth; to order them anew costs a few percent of an image.
     """
 
     MOST = 2
     """Orders that are kept: images of a camera lie across or upright."""
 
     def __init__(self) -> None:
-        self._by_shape: dict[torch.Size, Tensor] = {}
+        self._by_work: dict[tuple[torch.Size, int], Tensor] = {}
 
     def of(self, shape: torch.Size, pack: Callable[[], Tensor]) -> Tensor:
-        """Those for a shape; ``pack`` makes them."""
+        """Those for a shape, and for the threads that the caller has; ``pack`` makes them."""
+        work = shape, torch.get_num_threads()
         with PACKING:
-            packed = self._by_shape.pop(shape, None)
+            packed = self._by_work.pop(work, None)
             if packed is None:
-                if len(self._by_shape) == self.MOST:
-                    del self._by_shape[next(iter(self._by_shape))]  # the one that was not asked for for longest
+                if len(self._by_work) == self.MOST:
+                    del self._by_work[next(iter(self._by_work))]  # the one that was not asked for for longest
                 packed = pack()
-            self._by_shape[shape] = packed
+            self._by_work[work] = packed
         return packed
 
 
