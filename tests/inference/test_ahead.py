@@ -80,6 +80,19 @@ def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> No
         torch.set_num_threads(threads)
 
 
+def test_a_single_piece_of_work_has_all_threads() -> None:
+    assert list(done_two_at_once([7], lambda _: threading.current_thread())) == [threading.current_thread()]
+
+    def items() -> Iterator[int]:
+        yield 7
+        raise ConnectionError("the camera is gone")
+
+    results = done_two_at_once(items(), str)
+    assert next(results) == "7"
+    with pytest.raises(ConnectionError):
+        next(results)
+
+
 @every_way
 def test_a_caller_who_stops_leaves_no_thread_behind(do: Do) -> None:
     before = threading.active_count()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from threading import Thread
 from typing import TypeVar
 
@@ -29,11 +30,23 @@ def done_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) 
 def done_two_at_once(items: Iterable[Item], work: Callable[[Item], Done]) -> Iterator[Done]:
     """As ``done_ahead`` by one item, by two threads, each of which has half of torch's own threads for itself.
 
-    Wherever a piece of work keeps one core busy, and be it to wait for the others, the other piece goes on.
+    Wherever a piece of work keeps one core busy, and be it to wait for the others, the other piece goes on. A single
+    item has all threads, those of the caller.
     """
-    threads = torch.get_num_threads()
-    workers = ThreadPoolExecutor(2, THREADS, _take_threads, (max(1, threads // 2), threads))
-    return _in_order(items, work, workers, 1)
+    left = iter(items)
+    for first in islice(left, 1):
+        try:
+            second = next(left)
+        except Exception as error:  # raised again when its turn comes
+            yield work(first)
+            if not isinstance(error, StopIteration):
+                raise
+            return
+        threads = torch.get_num_threads()
+        workers = ThreadPoolExecutor(2, THREADS, _take_threads, (max(1, threads // 2), threads))
+        every = chain((first, second), left)
+        del first, second  # items may be large, and streams long
+        yield from _in_order(every, work, workers, 1)
 
 
 def _take_threads(count: int, of_others: int) -> None:
