@@ -9,24 +9,22 @@ first round, which warms up, are not counted.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import torch
 from bars import Bar, judge
+from pictures import parser_for, paths_of
 from timing import machine, seconds
 
 from faster_rcnn import Detector
 from faster_rcnn.devices import precision_name
 from faster_rcnn.inference.compiling import found_compiler
 from faster_rcnn.inference.predictor import precision_for
-from faster_rcnn.inference.sources import images_of
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.speed import Spread
 from faster_rcnn.weights.published import resolve_model
@@ -111,16 +109,10 @@ def bars_of(setting: Setting, one: Timed) -> list[Bar]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="run folder, model file or published name")
-    parser.add_argument("--images", required=True, nargs="+", help="files, folders or patterns")
-    parser.add_argument("--count", type=int, default=100, help="how many of the images at most")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = parser_for(__doc__, count=100)
     parser.add_argument("--no-compile", action="store_true", help="not compiled, whatever is there")
     options = parser.parse_args(arguments)
-    paths = list(islice(images_of(options.images), options.count))
-    if not paths:
-        parser.error(f"--images {' '.join(options.images)}: there are no images")
+    paths = paths_of(parser, options)
     kind = precision_name(precision_for(resolve_model(options.model), "auto", torch.device("cpu")))
     # What works in 8 bits is not compiled.
     compiled = not options.no_compile and kind != "int8" and found_compiler() is not None

@@ -83,7 +83,7 @@ class Predictor:
             _refuse_eight_bits(loaded, device, compile)
         if device.type == "cpu":
             keep_freed_memory()
-        self.exact = exact = exact and precision == torch.float32
+        exact = exact and precision == torch.float32
         # Channels last is the faster order; that of torchvision keeps its last bits.
         order = torch.contiguous_format if exact else torch.channels_last
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
@@ -102,6 +102,8 @@ class Predictor:
         if proposals is None and loaded.config.detector.kind == "fast-rcnn":
             self.proposals = self._search
         self.batch = batch or (BATCH_ON_GPU if device.type == "cuda" else 1)
+        self.two_at_once = device.type == "cpu" and self.batch == 1 and not exact
+        """Whether images of a stream share the processor: not for exact answers, whose last bits hang on threads."""
         self.tiling: Tiling | None = None
 
     def in_tiles(self, tiling: Tiling | None) -> Predictor:
@@ -152,7 +154,7 @@ class Predictor:
             for numbered in enumerate(images):
                 yield self._in_its_turn(numbered, conf, most)
             return
-        if self._two_at_once():
+        if self.two_at_once and torch.get_num_threads() > 1:
             yield from done_two_at_once(enumerate(images), lambda numbered: self._in_its_turn(numbered, conf, most))
             return
         waiting: list[_Read] = []
@@ -165,10 +167,6 @@ class Predictor:
             if isinstance(one, ImageError):
                 yield one
         yield from self._look_at(waiting, conf, most)
-
-    def _two_at_once(self) -> bool:
-        """Whether images of a stream share the processor: not for exact answers, whose last bits hang on threads."""
-        return self.device.type == "cpu" and self.batch == 1 and not self.exact and torch.get_num_threads() > 1
 
     def _results(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Result]:
         for one in self.outcomes(images, conf, most):

@@ -119,10 +119,7 @@ class Benchmark:
                 "one at a time",
                 f"{1 / self.latency.median:.3g} images per second, file to boxes: {self.latency}",
             ),
-            (
-                "as a stream",
-                f"{median(self.stream):.3g} images per second, the next image being begun meanwhile",
-            ),
+            ("as a stream", f"{median(self.stream):.3g} images per second, the next image being begun meanwhile"),
             (
                 "floor",
                 f"{1000 * floor.seconds:.1f} ms: the {floor.operations / 1e9:.2f} GFLOP of body, neck and RPN head at "

@@ -1,0 +1,27 @@
+"""What scripts are told that look at image files with a trained detector."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from pathlib import Path
+
+from faster_rcnn.inference.sources import images_of
+
+
+def parser_for(description: str | None, count: int) -> argparse.ArgumentParser:
+    """Of a detector, images, how many of them at most, and rounds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="run folder, model file or published name")
+    parser.add_argument("--images", required=True, nargs="+", help="files, folders or patterns")
+    parser.add_argument("--count", type=int, default=count, help="how many of the images at most")
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser
+
+
+def paths_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Path]:
+    """The images; the script ends where there are none."""
+    paths = list(islice(images_of(options.images), options.count))
+    if not paths:
+        parser.error(f"--images {' '.join(options.images)}: there are no images")
+    return paths
