@@ -34,8 +34,9 @@ class _Seen:
 
     features: list[Tensor]
     output: RpnOutput | None
-    """Of the first stage, where it ran."""
+    """Of the first stage, where it ran, for proposals; without gradient."""
     anchors: Anchors | None
+    """Of the first stage, where there is one and proposals are its own."""
     proposals: list[Proposals]
 
 
@@ -129,14 +130,21 @@ class FasterRCNN(nn.Module):
             return _Seen(features, None, None, list(outside))
         if self.rpn is None:
             raise ValueError("Fast R-CNN has no first stage: it needs proposals from outside")
-        output, anchors = self.rpn(features), self.rpn.anchors(features, batch)
-        proposals = [] if rule is None else self.rpn.propose(output, anchors, batch.sizes, rule)
-        return _Seen(features, output, anchors, proposals)
+        anchors = self.rpn.anchors(features, batch)
+        if rule is None:
+            return _Seen(features, None, anchors, [])
+        with torch.no_grad():
+            output = self.rpn(features)
+        return _Seen(features, output, anchors, self.rpn.propose(output, anchors, batch.sizes, rule))
 
     def _losses(self, seen: _Seen, batch: ImageBatch, truths: Sequence[GroundTruth], seeds: Sequence[int]) -> Losses:
         rpn = roi = None
-        if self.rpn is not None and seen.output is not None and seen.anchors is not None:
-            rpn = self.rpn.losses(seen.output, seen.anchors, batch.sizes, truths, seeds)
+        if self.rpn is not None and seen.anchors is not None:
+            given = seen.anchors, batch.sizes, truths, seeds
+            if seen.output is None or torch.is_grad_enabled():
+                rpn = self.rpn.losses_at_samples(seen.features, *given)
+            else:
+                rpn = self.rpn.losses(seen.output, *given)
         if self.roi is not None:
             roi = self.roi.losses(seen.features, seen.proposals, truths, seeds)
         return Losses.of_stages(rpn, roi)

@@ -270,6 +270,52 @@ def test_gradient_reaches_sampled_anchors_only(outputs: int) -> None:
     assert deltas.grad[0].abs().sum(dim=1).ne(0).tolist() == [True, False, False, False]
 
 
+@pytest.mark.parametrize("head", ["siblings", "joined", "branches"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("convs", [1, 2])
+@pytest.mark.parametrize("half", [False, True])
+def test_losses_at_samples_are_those_of_the_whole_map(head: str, padding: str, convs: int, half: bool) -> None:
+    rpn = network(8, head=head, padding=padding, convs=convs, sampling=replace(SAMPLING, samples=40))
+    for parameter in rpn.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    # One level is a single column wide, which cannot be reflected; the sample takes half of the anchors.
+    features = [torch.randn(2, 8, 4, 5, requires_grad=True), torch.randn(2, 8, 2, 1, requires_grad=True)]
+    batch = batch_of(2, 32, 40)
+    anchors = rpn.anchors(features, batch)
+    given = anchors, batch.sizes, [truth_of([[5, 3, 22, 18]]), truth_of([])], [3, 4]
+    results = []
+    for at_samples in (False, True):
+        rpn.zero_grad()
+        for feature in features:
+            feature.grad = None
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            if at_samples:
+                with torch.no_grad():  # as in training, where proposals come first
+                    rpn(features)
+                losses = rpn.losses_at_samples(features, *given)
+            else:
+                losses = rpn.losses(rpn(features), *given)
+        (losses.objectness + losses.box).backward()
+        gradients = [each.grad for each in (*rpn.parameters(), *features)]
+        results.append([losses.objectness.detach(), losses.box.detach(), *gradients])
+    for mine, plain in zip(results[1], results[0], strict=True):
+        assert mine is not None
+        assert plain is not None
+        assert_close(mine, plain, rtol=0, atol=(0.05 if half else 1e-5) * float(plain.abs().max()))
+
+
+def test_at_says_what_forward_says_about_an_anchor() -> None:
+    rpn = network(outputs_per_anchor=2)
+    for parameter in rpn.parameters():
+        torch.nn.init.normal_(parameter)
+    features = [torch.randn(2, 4, 3, 4), torch.randn(2, 4, 1, 2)]
+    everyone = torch.arange(42).flip(0).expand(2, 42)  # 14 positions of 3 shapes, from the last one to the first
+    logits, deltas = rpn.at(features, everyone)
+    output = rpn(features)
+    assert_close(logits.reshape(2, 42, 2).flip(1), output.logits)
+    assert_close(deltas.reshape(2, 42, 4).flip(1), output.deltas)
+
+
 def test_proposals_are_cut_off_from_the_gradient() -> None:
     rpn = network()
     features = [torch.rand(2, 4, 4, 4), torch.rand(2, 4, 2, 2)]

@@ -9,15 +9,26 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from faster_rcnn.ops.convolution import Padding, conv3x3
 from faster_rcnn.ops.losses import BoxLoss, box_loss, objectness_loss
+from faster_rcnn.ops.neighbourhoods import conv3x3_of, neighbourhoods
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors, fitted_strides
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
-from faster_rcnn.structures import Anchors, GroundTruth, ImageBatch, ImageSize, Proposals, RpnLosses, RpnOutput
+from faster_rcnn.structures import (
+    Anchors,
+    GroundTruth,
+    ImageBatch,
+    ImageSize,
+    Proposals,
+    RpnLosses,
+    RpnOutput,
+    RpnTargets,
+)
 
 
 class RegionProposalNetwork(nn.Module):
@@ -46,6 +57,7 @@ class RegionProposalNetwork(nn.Module):
         super().__init__()
         per_position = len(anchor_sizes[0]) * len(heights_over_widths[0])
         self.split = (per_position * outputs_per_anchor, per_position * 4)
+        self.padding = padding
         self.convs = _tower(channels, hidden, convs, padding)
         self.delta_convs = _tower(channels, hidden, convs, padding) if head == "branches" else None
         self.joined = nn.Conv2d(hidden, sum(self.split), 1) if head == "joined" else None
@@ -81,11 +93,34 @@ class RegionProposalNetwork(nn.Module):
     def _slide(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """Channels of objectness and of the transforms at every position of one level."""
         seen = _through(self.convs, feature)
-        if self.joined is not None:
-            objectness, transforms = self.joined(seen).split(self.split, dim=1)
-            return objectness, transforms
-        of_transforms = seen if self.delta_convs is None else _through(self.delta_convs, feature)
-        return self.objectness(seen), self.deltas(of_transforms)
+        return self._said(seen, seen if self.delta_convs is None else _through(self.delta_convs, feature))
+
+    def _said(self, seen: Tensor, of_transforms: Tensor) -> tuple[Tensor, Tensor]:
+        if self.joined is None:
+            return self.objectness(seen), self.deltas(of_transforms)
+        objectness, transforms = self.joined(seen).split(self.split, dim=1)
+        return objectness, transforms
+
+    def at(self, features: list[Tensor], indices: Int[Tensor, "images sampled"]) -> tuple[Tensor, Tensor]:
+        """What ``forward`` says about some anchors of each image: their logits and deltas, one image after the other.
+
+        The last 3x3 convolution looks at their positions alone. A loss over 256 anchors has no gradient anywhere else,
+        and to work out zeros for all the other positions would be a quarter of a training step.
+        """
+        shapes = self.split[1] // 4
+        seen = self._look_at(self.convs, features, indices // shapes)
+        of_transforms = seen
+        if self.delta_convs is not None:
+            of_transforms = self._look_at(self.delta_convs, features, indices // shapes)
+        objectness, transforms = self._said(seen, of_transforms)
+        one = torch.arange(indices.numel(), device=indices.device), (indices % shapes).flatten()
+        return _per_anchor(objectness, self.outputs_per_anchor)[one], _per_anchor(transforms, 4)[one]
+
+    def _look_at(self, convs: nn.ModuleList, features: list[Tensor], positions: Tensor) -> Tensor:
+        reached = [_through(convs[:-1], feature) for feature in features]
+        rows = neighbourhoods(reached, positions, self.padding)
+        weight, bias = convs[-1].parameters()
+        return relu(conv3x3_of(rows, weight, bias))
 
     def anchors(self, features: list[Tensor], batch: ImageBatch) -> Anchors:
         """The anchors of every image of the batch; they share the frame of the padded pixels.
@@ -116,19 +151,41 @@ class RegionProposalNetwork(nn.Module):
         seeds: Sequence[int],
     ) -> RpnLosses:
         """Eq. 1 over the sampled anchors of all images; ``seeds``, one per image, decide which are sampled."""
-        targets = [
+        targets = self._targets(anchors, sizes, truths, seeds)
+        logits = torch.cat([each[target.indices] for each, target in zip(output.logits, targets, strict=True)])
+        deltas = torch.cat([each[target.indices] for each, target in zip(output.deltas, targets, strict=True)])
+        return self._equation_1(logits, deltas, anchors, targets)
+
+    def losses_at_samples(
+        self,
+        features: list[Tensor],
+        anchors: Anchors,
+        sizes: Sequence[ImageSize],
+        truths: Sequence[GroundTruth],
+        seeds: Sequence[int],
+    ) -> RpnLosses:
+        """The ``losses`` of what ``forward`` says about ``features``, which is only said about the sampled anchors."""
+        targets = self._targets(anchors, sizes, truths, seeds)
+        logits, deltas = self.at(features, torch.stack([target.indices for target in targets]))
+        return self._equation_1(logits, deltas, anchors, targets)
+
+    def _targets(
+        self, anchors: Anchors, sizes: Sequence[ImageSize], truths: Sequence[GroundTruth], seeds: Sequence[int]
+    ) -> list[RpnTargets]:
+        return [
             rpn_targets(anchors, truth, self.sampling, seed, size)
             for size, truth, seed in zip(sizes, truths, seeds, strict=True)
         ]
-        logits = torch.cat([each[target.indices] for each, target in zip(output.logits, targets, strict=True)])
-        deltas = torch.cat([each[target.indices] for each, target in zip(output.deltas, targets, strict=True)])
+
+    def _equation_1(self, logits: Tensor, deltas: Tensor, anchors: Anchors, targets: list[RpnTargets]) -> RpnLosses:
         positive = torch.cat([target.positive for target in targets])
         used = torch.cat([target.used for target in targets])
         wanted = torch.cat([target.deltas for target in targets])
         references = torch.cat([anchors.boxes[target.indices] for target in targets])
+        positions = self._positions(anchors, len(targets))
         return RpnLosses(
             objectness=objectness_loss(logits, positive, used),
-            box=box_loss(deltas, wanted, references, positive, used, self.loss, self._positions(anchors, len(sizes))),
+            box=box_loss(deltas, wanted, references, positive, used, self.loss, positions),
         )
 
     def _positions(self, anchors: Anchors, images: int) -> int | None:
