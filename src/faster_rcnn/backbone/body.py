@@ -18,6 +18,7 @@ from torchvision.models import mobilenet_v3_large
 from faster_rcnn.backbone.depthwise import replace_slow_depthwise
 from faster_rcnn.backbone.stages import dilate, stride_in_first_conv, timm_features
 from faster_rcnn.errors import OptionError
+from faster_rcnn.ops.convolution import replace_conv3x3
 
 MOBILENET = "torchvision:mobilenet_v3_large"
 SMALLEST_PROBE = 64
@@ -49,6 +50,7 @@ class TimmBody(nn.Module):
             dilate(name, self.layers.get_submodule(info.module_name()[-1]))
             self.strides = (*self.strides[:-1], self.strides[-1] // 2)
         replace_slow_depthwise(self.layers)
+        replace_conv3x3(self.layers)
         self._stage_ends = tuple(stage["module"] for stage in info.info)
 
     def freeze(self, stages: int) -> None:

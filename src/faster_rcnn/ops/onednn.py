@@ -19,6 +19,8 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad, relu
 
+from faster_rcnn.ops.convolution import Conv3x3
+
 PACKING = Lock()
 """Threads may share a detector."""
 
@@ -48,7 +50,7 @@ SIMPLE_ACTIVATIONS = (NO_ACTIVATION, RELU)
 
 def can_fuse(layer: nn.Module) -> bool:
     """Whether a layer is a convolution that a fused one can take the place of."""
-    plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    plain = type(layer) in (nn.Conv2d, Conv3x3) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return plain or (type(layer) is Conv2dSame and layer.dilation == (1, 1))
 
 
