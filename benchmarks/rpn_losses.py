@@ -1,0 +1,71 @@
+"""The first stage's losses and their gradient: at the sampled anchors alone, against over whole maps; the same losses.
+
+Either way proposals need what the first stage says about every anchor. The plain way keeps all of that for the
+gradient; ours says it without gradient, and says it once more about the 256 anchors of each image that are trained on.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from timing import compare, machine
+from torch import Tensor
+
+from faster_rcnn.building import build_model
+from faster_rcnn.config import Config
+from faster_rcnn.devices import choose_precision, computing_in
+from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.memory import keep_freed_memory
+from faster_rcnn.rpn.network import RegionProposalNetwork
+from faster_rcnn.structures import GroundTruth, ImageBatch, ImageSize
+
+CPU = torch.device("cpu")
+WORK = (("small", 4, ImageSize(416, 576)), ("base", 1, ImageSize(800, 1088)))
+"""Preset, images of a batch, and their size after padding."""
+TRUTHS = 12
+
+
+def features_of(config: Config, images: int, size: ImageSize, rpn: RegionProposalNetwork) -> list[Tensor]:
+    sides = [(-(-size.height // stride), -(-size.width // stride)) for stride in rpn.strides]
+    shapes = [(images, config.backbone.pyramid_channels, *side) for side in sides]
+    precision = choose_precision("auto", CPU)
+    maps = [torch.randn(shape).to(precision).to(memory_format=torch.channels_last) for shape in shapes]
+    return [each.requires_grad_() for each in maps]
+
+
+def truths_of(images: int, size: ImageSize) -> list[GroundTruth]:
+    corners = torch.rand(images, TRUTHS, 2) * 0.7 * torch.tensor([size.width, size.height])
+    boxes = torch.cat([corners, corners + 0.2 * size.height], dim=2)
+    nothing = torch.zeros(TRUTHS, dtype=torch.long)
+    return [GroundTruth(each, nothing, nothing.bool()) for each in boxes]
+
+
+def step(
+    rpn: RegionProposalNetwork, features: list[Tensor], batch: ImageBatch, truths: list[GroundTruth], *, whole: bool
+) -> None:
+    given = rpn.anchors(features, batch), batch.sizes, truths, range(len(truths))
+    with computing_in(choose_precision("auto", CPU), CPU):
+        if whole:
+            losses = rpn.losses(rpn(features), *given)
+        else:
+            with torch.no_grad():
+                rpn(features)
+            losses = rpn.losses_at_samples(features, *given)
+    (losses.objectness + losses.box).backward()
+
+
+def main() -> None:
+    print(machine())
+    keep_freed_memory()
+    for preset, images, size in WORK:
+        config = resolve_config(preset, None, (), {})
+        rpn = build_model(config, 3).rpn.to(memory_format=torch.channels_last)
+        batch = ImageBatch(torch.zeros(images, 3, *size), (size,) * images)
+        features, truths = features_of(config, images, size, rpn), truths_of(images, size)
+        ours, peer = (partial(step, rpn, features, batch, truths, whole=whole) for whole in (False, True))
+        compare(f"{preset}, {images} x {size.height} x {size.width}", ours, peer, rounds=5)
+
+
+if __name__ == "__main__":
+    main()
