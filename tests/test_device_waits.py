@@ -6,6 +6,7 @@ it has to wait until the GPU has caught up. A wait that is not in these lists fa
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
+from faster_rcnn.ops import comparing
 from faster_rcnn.roi import pooling
 from faster_rcnn.rpn import proposals
 from faster_rcnn.training.step import training_step
@@ -102,6 +104,7 @@ def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ways that are a CPU's."""
     monkeypatch.setattr(pooling, "_gathers", lambda *_: False)
     monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
+    monkeypatch.setattr(comparing, "MANY_PAIRS", sys.maxsize)
 
 
 def test_a_training_step_waits_only_where_it_is_listed() -> None:

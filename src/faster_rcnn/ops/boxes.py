@@ -12,7 +12,7 @@ from torch import Tensor
 from faster_rcnn.structures import ImageSize
 
 
-def area(boxes: Float[Tensor, "boxes 4"]) -> Float[Tensor, " boxes"]:
+def area(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes"]:
     """Square pixels; 0 for boxes turned inside out.
 
     >>> area(torch.tensor([[0.0, 0.0, 4.0, 3.0]]))
@@ -22,29 +22,32 @@ def area(boxes: Float[Tensor, "boxes 4"]) -> Float[Tensor, " boxes"]:
     return (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0)
 
 
-def intersection(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
-    """Shared square pixels of each pair.
+def intersection(a: Float[Tensor, "*a 4"], b: Float[Tensor, "*b 4"]) -> Float[Tensor, "*pairs"]:
+    """Shared square pixels of each pair: of one box each, as the shapes before the coordinates broadcast.
 
     >>> intersection(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([[2.0, 1.0, 9.0, 3.0]]))
-    tensor([[4.]])
+    tensor([4.])
     """
-    width = torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])
-    height = torch.minimum(a[:, None, 3], b[None, :, 3]) - torch.maximum(a[:, None, 1], b[None, :, 1])
+    width = torch.minimum(a[..., 2], b[..., 2]) - torch.maximum(a[..., 0], b[..., 0])
+    height = torch.minimum(a[..., 3], b[..., 3]) - torch.maximum(a[..., 1], b[..., 1])
     return width.clamp_(min=0).mul_(height.clamp_(min=0))
 
 
 def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
-    """Intersection over union of each pair, 0..1; empty boxes overlap nothing.
+    """Intersection over union of all boxes with all, 0..1; empty boxes overlap nothing.
 
     >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0]]))
     tensor([[0.3333, 0.0000]])
     """
+    a, b = a[:, None], b[None]
     return iou_of(intersection(a, b), a, b)
 
 
-def iou_of(shared: Float[Tensor, "a b"], a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
-    """The same, from the areas that each pair shares."""
-    union = (area(a)[:, None] + area(b)[None, :]).sub_(shared)
+def iou_of(
+    shared: Float[Tensor, "*pairs"], a: Float[Tensor, "*a 4"], b: Float[Tensor, "*b 4"]
+) -> Float[Tensor, "*pairs"]:
+    """Intersection over union of each pair, from the areas that they share."""
+    union = (area(a) + area(b)).sub_(shared)
     return shared / union.clamp_(min=torch.finfo(union.dtype).tiny)
 
 
@@ -54,12 +57,13 @@ def covered(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "
     >>> covered(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 9.0, 9.0]]))
     tensor([[0.5000]])
     """
-    return share_of(intersection(b, a), a).T
+    a, b = a[:, None], b[None]
+    return share_of(intersection(a, b), a)
 
 
-def share_of(shared: Float[Tensor, "a b"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
-    """Share of each box of ``b`` that the areas shared with those of ``a`` are."""
-    own = area(b)[None, :]
+def share_of(shared: Float[Tensor, "*pairs"], boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*pairs"]:
+    """Share of a box that the area is which it shares with another, pair by pair."""
+    own = area(boxes)
     return shared / own.clamp(min=torch.finfo(own.dtype).tiny)
 
 

@@ -1,0 +1,146 @@
+"""References (anchors, then proposals) compared with the truths of their image: overlaps, and who is whose best.
+
+Most references lie far from most truths. On a CPU, where many are compared, pairs that cannot overlap are left out,
+block by block; a GPU would have to be waited for to know which, and compares all of them. Both give the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from faster_rcnn.ops.boxes import intersection, iou_of, share_of
+from faster_rcnn.structures import GroundTruth
+
+COVERED_BY_IGNORED = 0.5
+"""A reference that lies at least this much inside an ignored region is neutral."""
+
+MOST_PAIRS = 2**21
+"""Truths times references that are compared at once: 8 MB for each number of a pair, which a cache can hold."""
+
+BLOCK = 32
+"""References that are left out together. Anchors that follow each other are neighbours."""
+MANY_PAIRS = 2**17
+"""From so many on it takes less time to find out what can be left out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """What is known of each reference after some truths."""
+
+    overlap: Float[Tensor, " references"]
+    """The highest with a truth, ignored ones not counted."""
+    truth: Int[Tensor, " references"]
+    """The index of that truth, of the first one where several overlap as much; 0 where none does."""
+    is_best: Bool[Tensor, " references"]
+    """Whether no reference overlaps one of the truths more."""
+    in_ignored: Bool[Tensor, " references"]
+
+    def and_then(self, later: Compared, first: int) -> Compared:
+        """The same after more truths, which begin at the index ``first``."""
+        higher = later.overlap > self.overlap
+        return Compared(
+            overlap=torch.where(higher, later.overlap, self.overlap),
+            truth=torch.where(higher, later.truth + first, self.truth),
+            is_best=self.is_best | later.is_best,
+            in_ignored=self.in_ignored | later.in_ignored,
+        )
+
+
+def compare(
+    references: Float[Tensor, "references 4"], truth: GroundTruth, eligible: Bool[Tensor, " references"] | None
+) -> Compared:
+    """Each reference with all truths, of which there is at least one; those not ``eligible`` overlap nothing.
+
+    So many truths are compared at once as ``MOST_PAIRS`` allows: memory stays flat.
+    """
+    rows = max(1, MOST_PAIRS // max(1, len(references)))
+    parts = zip(truth.boxes.split(rows), truth.ignored.split(rows), strict=True)
+    done: Compared | None = None
+    for number, (boxes, ignored) in enumerate(parts):
+        some = _compare_some(references, boxes, ignored, eligible)
+        done = some if done is None else done.and_then(some, number * rows)
+    assert done is not None
+    return done
+
+
+def _compare_some(references: Tensor, boxes: Tensor, ignored: Tensor, eligible: Tensor | None) -> Compared:
+    if references.device.type == "cpu" and len(references) * len(boxes) >= MANY_PAIRS:
+        near = _near(references, boxes)
+        if int(near.sum()) <= near.numel() / 2:
+            return compare_near(references, boxes, ignored, eligible, near)
+    return compare_all(references, boxes, ignored, eligible)
+
+
+def _near(references: Tensor, boxes: Tensor) -> Bool[Tensor, "truths blocks"]:
+    """Which blocks of references lie within bounds that a truth overlaps."""
+    blocks = _in_blocks(references)
+    bounds = torch.cat((blocks[..., :2].amin(dim=1), blocks[..., 2:].amax(dim=1)), dim=1)
+    return intersection(boxes[:, None], bounds) > 0
+
+
+def compare_all(
+    references: Float[Tensor, "references 4"],
+    boxes: Float[Tensor, "truths 4"],
+    ignored: Bool[Tensor, " truths"],
+    eligible: Bool[Tensor, " references"] | None,
+) -> Compared:
+    """The plain way: all pairs."""
+    overlaps, inside = _overlaps(boxes[:, None], references, ignored[:, None], eligible)
+    overlap, best = overlaps.max(dim=0)
+    highest = overlaps.amax(dim=1, keepdim=True) if len(references) else overlaps
+    is_best = (overlaps == highest) & (highest > 0)
+    return Compared(overlap, best, is_best.any(dim=0), inside.any(dim=0))
+
+
+def compare_near(
+    references: Float[Tensor, "references 4"],
+    boxes: Float[Tensor, "truths 4"],
+    ignored: Bool[Tensor, " truths"],
+    eligible: Bool[Tensor, " references"] | None,
+    near: Bool[Tensor, "truths blocks"],
+) -> Compared:
+    """The same of those pairs of a truth and a block of references that are ``near``."""
+    truth, block = near.nonzero(as_tuple=True)
+    able = None if eligible is None else _in_blocks(eligible)[block]
+    overlaps, inside = _overlaps(boxes[truth, None], _in_blocks(references)[block], ignored[truth, None], able)
+    places, shape = block[:, None].expand_as(overlaps), (near.shape[1], BLOCK)
+    overlap = overlaps.new_zeros(shape).scatter_reduce_(0, places, overlaps, "amax")
+    as_much = torch.where((overlaps == overlap[block]) & (overlaps > 0), truth[:, None], len(boxes))
+    first = as_much.new_full(shape, len(boxes)).scatter_reduce_(0, places, as_much, "amin")
+    of_pairs = overlaps.amax(dim=1)
+    highest = of_pairs.new_zeros(len(boxes)).scatter_reduce_(0, truth, of_pairs, "amax")[truth, None]
+    is_best = _any_of_block((overlaps == highest) & (highest > 0), block, shape)
+    found = overlap, first.masked_fill_(overlap == 0, 0), is_best, _any_of_block(inside, block, shape)
+    return Compared(*(each.flatten()[: len(references)] for each in found))
+
+
+def _overlaps(
+    boxes: Tensor, references: Tensor, ignored: Tensor, eligible: Tensor | None
+) -> tuple[Float[Tensor, "pairs size"], Bool[Tensor, "pairs size"]]:
+    """Overlaps that count, and which references lie inside of ignored truths."""
+    shared = intersection(boxes, references)
+    inside = (share_of(shared, references) >= COVERED_BY_IGNORED) & ignored
+    overlaps = iou_of(shared, boxes, references).masked_fill_(ignored, 0)
+    if eligible is not None:
+        overlaps.masked_fill_(~eligible, 0)
+    return overlaps, inside
+
+
+def _any_of_block(
+    true: Bool[Tensor, "pairs size"], block: Int[Tensor, " pairs"], shape: tuple[int, int]
+) -> Bool[Tensor, "blocks size"]:
+    """For each reference, whether something is true in one of its pairs."""
+    pair, column = true.nonzero(as_tuple=True)
+    result = true.new_zeros(shape)
+    result[block[pair], column] = True
+    return result
+
+
+def _in_blocks(rows: Tensor) -> Tensor:
+    """(references, ...) to (blocks, BLOCK, ...); the last row fills what is left of the last block."""
+    missing = -len(rows) % BLOCK
+    return torch.cat((rows, rows[-1:].expand(missing, *rows.shape[1:]))).reshape(-1, BLOCK, *rows.shape[1:])
