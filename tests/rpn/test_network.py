@@ -309,7 +309,7 @@ def test_at_says_what_forward_says_about_an_anchor() -> None:
     for parameter in rpn.parameters():
         torch.nn.init.normal_(parameter)
     features = [torch.randn(2, 4, 3, 4), torch.randn(2, 4, 1, 2)]
-    everyone = torch.arange(42).flip(0).expand(2, 42)  # 14 positions of 3 shapes, from the last one to the first
+    everyone = torch.arange(42).flip(0).repeat(2, 1)  # 14 positions of 3 shapes, from the last one to the first
     logits, deltas = rpn.at(features, everyone)
     output = rpn(features)
     assert_close(logits.reshape(2, 42, 2).flip(1), output.logits)
