@@ -78,7 +78,7 @@ NOT_RUN = {
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
-SCRIPT = re.compile(r"[\w/]+\.py( --[a-z]+( [\w/.]+)+)*")
+SCRIPT = re.compile(r"[\w/]+\.py( --[a-z][a-z0-9-]*( [\w/.]+)*)*")
 """A benchmark with its own flags, which are none of the command's."""
 
 
@@ -209,6 +209,14 @@ def _check_settings(options: dict[str, object]) -> None:
 def test_pages_promise_only_what_exists(page: Path) -> None:
     text = SCRIPT.sub("", page.read_text(encoding="utf-8"))
     assert promises_not_kept(text) == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, BENCHMARKS], ids=lambda page: str(page.relative_to(ROOT)))
+def test_benchmarks_have_the_flags_that_pages_give_them(page: Path) -> None:
+    sources = "".join(each.read_text(encoding="utf-8") for each in BENCHMARKS.parent.glob("*.py"))
+    for command in SCRIPT.finditer(page.read_text(encoding="utf-8")):
+        for flag in re.findall(r"--[a-z0-9-]+", command[0]):
+            assert f'"{flag}"' in sources, command[0]
 
 
 @pytest.mark.parametrize("page", [*PAGES, BENCHMARKS], ids=lambda page: str(page.relative_to(ROOT)))
