@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from faster_rcnn.ops import comparing
-from faster_rcnn.ops.comparing import Compared, compare, compare_all
+from faster_rcnn.ops.comparing import Blocks, Compared, compare, compare_all
 from faster_rcnn.rpn.anchors import base_anchors, grid_of_anchors
 from faster_rcnn.structures import GroundTruth, ImageSize
 from tiny import integer_boxes, truth_of
@@ -34,9 +34,9 @@ def count_near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     plain = comparing.compare_near
 
-    def noted(references: Tensor, boxes: Tensor, ignored: Tensor, eligible: Tensor | None, near: Tensor) -> Compared:
+    def noted(blocks: Blocks, boxes: Tensor, ignored: Tensor, near: Tensor) -> Compared:
         counts.append(int(near.sum()))
-        return plain(references, boxes, ignored, eligible, near)
+        return plain(blocks, boxes, ignored, near)
 
     monkeypatch.setattr(comparing, "compare_near", noted)
     return counts

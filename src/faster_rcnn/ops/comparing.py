@@ -50,6 +50,30 @@ class Compared:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """References in blocks of neighbours, of which whole ones can be left out; the last one is filled up."""
+
+    count: int
+    """Of references."""
+    boxes: Float[Tensor, "blocks size 4"]
+    eligible: Bool[Tensor, "blocks size"] | None
+    bounds: Float[Tensor, "blocks 4"]
+    """Around all boxes of a block."""
+
+    @staticmethod
+    def of(references: Float[Tensor, "references 4"], eligible: Bool[Tensor, " references"] | None) -> Blocks:
+        """Of at least one reference."""
+        boxes = _in_blocks(references)
+        bounds = torch.cat((boxes[..., :2].amin(dim=1), boxes[..., 2:].amax(dim=1)), dim=1)
+        return Blocks(len(references), boxes, None if eligible is None else _in_blocks(eligible), bounds)
+
+    def near(self, truths: Float[Tensor, "truths 4"]) -> Bool[Tensor, "truths blocks"] | None:
+        """Within the bounds of which block a truth overlaps something; ``None`` where that leaves too little out."""
+        near = intersection(truths[:, None], self.bounds) > 0
+        return near if int(near.sum()) <= near.numel() / 2 else None
+
+
 def compare(
     references: Float[Tensor, "references 4"], truth: GroundTruth, eligible: Bool[Tensor, " references"] | None
 ) -> Compared:
@@ -57,29 +81,20 @@ def compare(
 
     So many truths are compared at once as ``MOST_PAIRS`` allows: memory stays flat.
     """
+    many = references.device.type == "cpu" and len(references) * len(truth.boxes) >= MANY_PAIRS
+    blocks = Blocks.of(references, eligible) if many else None
     rows = max(1, MOST_PAIRS // max(1, len(references)))
     parts = zip(truth.boxes.split(rows), truth.ignored.split(rows), strict=True)
     done: Compared | None = None
     for number, (boxes, ignored) in enumerate(parts):
-        some = _compare_some(references, boxes, ignored, eligible)
+        near = None if blocks is None else blocks.near(boxes)
+        if blocks is None or near is None:
+            some = compare_all(references, boxes, ignored, eligible)
+        else:
+            some = compare_near(blocks, boxes, ignored, near)
         done = some if done is None else done.and_then(some, number * rows)
     assert done is not None
     return done
-
-
-def _compare_some(references: Tensor, boxes: Tensor, ignored: Tensor, eligible: Tensor | None) -> Compared:
-    if references.device.type == "cpu" and len(references) * len(boxes) >= MANY_PAIRS:
-        near = _near(references, boxes)
-        if int(near.sum()) <= near.numel() / 2:
-            return compare_near(references, boxes, ignored, eligible, near)
-    return compare_all(references, boxes, ignored, eligible)
-
-
-def _near(references: Tensor, boxes: Tensor) -> Bool[Tensor, "truths blocks"]:
-    """Which blocks of references lie within bounds that a truth overlaps."""
-    blocks = _in_blocks(references)
-    bounds = torch.cat((blocks[..., :2].amin(dim=1), blocks[..., 2:].amax(dim=1)), dim=1)
-    return intersection(boxes[:, None], bounds) > 0
 
 
 def compare_all(
@@ -97,16 +112,12 @@ def compare_all(
 
 
 def compare_near(
-    references: Float[Tensor, "references 4"],
-    boxes: Float[Tensor, "truths 4"],
-    ignored: Bool[Tensor, " truths"],
-    eligible: Bool[Tensor, " references"] | None,
-    near: Bool[Tensor, "truths blocks"],
+    blocks: Blocks, boxes: Float[Tensor, "truths 4"], ignored: Bool[Tensor, " truths"], near: Bool[Tensor, "truths _"]
 ) -> Compared:
     """The same of those pairs of a truth and a block of references that are ``near``."""
     truth, block = near.nonzero(as_tuple=True)
-    able = None if eligible is None else _in_blocks(eligible)[block]
-    overlaps, inside = _overlaps(boxes[truth, None], _in_blocks(references)[block], ignored[truth, None], able)
+    able = None if blocks.eligible is None else blocks.eligible[block]
+    overlaps, inside = _overlaps(boxes[truth, None], blocks.boxes[block], ignored[truth, None], able)
     places, shape = block[:, None].expand_as(overlaps), (near.shape[1], BLOCK)
     overlap = overlaps.new_zeros(shape).scatter_reduce_(0, places, overlaps, "amax")
     as_much = torch.where((overlaps == overlap[block]) & (overlaps > 0), truth[:, None], len(boxes))
@@ -115,7 +126,7 @@ def compare_near(
     highest = of_pairs.new_zeros(len(boxes)).scatter_reduce_(0, truth, of_pairs, "amax")[truth, None]
     is_best = _any_of_block((overlaps == highest) & (highest > 0), block, shape)
     found = overlap, first.masked_fill_(overlap == 0, 0), is_best, _any_of_block(inside, block, shape)
-    return Compared(*(each.flatten()[: len(references)] for each in found))
+    return Compared(*(each.flatten()[: blocks.count] for each in found))
 
 
 def _overlaps(

@@ -28,15 +28,16 @@ def neighbourhoods(
     table = torch.cat([*(each.reshape(-1, channels) for each in maps), maps[0].new_zeros(1, channels)])
     nothing = len(table) - 1
     grids = torch.tensor([each.shape[1:3] for each in maps], device=table.device)
-    ends = grids.prod(dim=1).cumsum(dim=0)
+    areas = grids.prod(dim=1)
+    ends = areas.cumsum(dim=0)
     levels = torch.searchsorted(ends, positions, right=True)
     rows, columns = grids[levels].unbind(-1)
-    in_level = positions - (ends[levels] - rows * columns)
-    y = _read_around(in_level // columns, rows, padding)[..., :, None]
-    x = _read_around(in_level % columns, columns, padding)[..., None, :]
+    begins = (ends - areas)[levels]
+    y = _read_around((positions - begins) // columns, rows, padding)[..., :, None]
+    x = _read_around((positions - begins) % columns, columns, padding)[..., None, :]
     image = torch.arange(len(positions), device=table.device)[:, None]
     # The table is ordered by level first, then by image.
-    starts = (ends[levels] - rows * columns) * len(positions) + image * rows * columns
+    starts = begins * len(positions) + image * areas[levels]
     cells = starts[..., None, None] + y * columns[..., None, None] + x
     cells = torch.where((y < 0) | (x < 0), nothing, cells)
     return embedding(cells, table, padding_idx=nothing).reshape(-1, 9 * channels)
