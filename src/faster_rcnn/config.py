@@ -207,6 +207,10 @@ class DataConfig(Section):
     """File of proposals that a second stage alone is trained on (``--proposals``)."""
     voc_offset: int = 1
     """Number of VOC XML's first pixel; 0 for files that count from 0."""
+    missing_labels: Literal["background", "error"] = "background"
+    """A YOLO image without a label file has no objects, as the format's makers define it, or cannot be used."""
+    val_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the training images that are taken for validation where the data has no validation split."""
     max_pixels: PositiveInt = 178_956_970
     """Larger images are refused rather than decoded (Pillow's limit for decompression bombs)."""
 

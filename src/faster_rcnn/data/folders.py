@@ -7,9 +7,42 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".mpo"}
+_READ = (
+    "jpg jpeg jpe jfif mpo png apng bmp dib gif webp tif tiff avif avifs jp2 j2k j2c jpc jpf jpx "
+    "ppm pgm pbm pnm tga icb vda vst qoi pcx dcx psd ico icns cur im msp xbm xpm "
+    "sgi bw rgb rgba ras pxr dds blp ftc ftu gbr fits fit"
 )
+IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _READ.split())
+"""Endings of the pictures that Pillow reads; one whose decoder an old Pillow lacks is told when the file is opened.
+
+Left out, although Pillow has plugins for them: films (MPEG, FLI), pages (PDF, EPS), vector graphics (WMF), containers
+without a decoder (HDF5, GRIB, BUFR, IPTC), depth maps in floats (PFM), and ``.pcd``, which beside images is a cloud of
+points.
+"""
+
+_NOT_READ = (
+    "heic heif hif jxl jxr wdp exr hdr pfm dcm svg svgz eps ai wmf emf xcf kra cdr "
+    "dng cr2 cr3 crw nef nrw arw srf sr2 raf orf rw2 pef srw x3f 3fr erf kdc mrw raw"
+)
+UNREAD_SUFFIXES = frozenset(f".{ending}" for ending in _NOT_READ.split())
+"""Endings of pictures that are not read: Apple's HEIC, JPEG XL, floats, drawings, and the raw files of cameras."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over: ``.ipynb_checkpoints``, or the ``._0.jpg`` that macOS leaves."""
+    return name.startswith(".")
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file name is that of a picture that is read, by its ending; hidden files are not."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name)
+
+
+def unread_pictures(names: Iterable[str]) -> list[str]:
+    """Those of the file names whose ending says that they are pictures, of a kind that is not read; sorted."""
+    return sorted(
+        name for name in names if os.path.splitext(name)[1].lower() in UNREAD_SUFFIXES and not is_hidden(name)
+    )
 
 
 class Folders:
@@ -34,8 +67,16 @@ class Folders:
         return path.name in self.names(path.parent)
 
     def images(self, folder: Path) -> list[str]:
-        """Names of the image files in a folder, sorted."""
-        return sorted(name for name in self.names(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        """Names of the image files in a folder, sorted; without hidden ones."""
+        return sorted(name for name in self.names(folder) if is_picture(name))
+
+    def below(self, folder: Path) -> list[Path]:
+        """The folders in a folder, at any depth, sorted; hidden ones and links to folders are not entered."""
+        found = []
+        for place, inside, _ in os.walk(folder):
+            inside[:] = [name for name in inside if not is_hidden(name)]  # os.walk enters those that are left
+            found += [Path(place) / name for name in inside]
+        return sorted(found)
 
     def hint(self, path: Path) -> str:
         """What an absent file may have been meant to be: `` (a file 'a.jpg' exists: ...)``, or nothing."""
@@ -44,7 +85,7 @@ class Folders:
             if name.lower() == path.name.lower():
                 return f" (a file '{name}' exists: letter case?)"
         for name in names:
-            if Path(name).stem == path.stem and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if Path(name).stem == path.stem and is_picture(name):
                 return f" (a file '{name}' exists: another ending)"
         return ""
 
@@ -66,7 +107,7 @@ def entries_of(folder: Path) -> list[Path]:
     """Entries of a folder, sorted, without hidden ones; none where it is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
 
 
 def files_of(folder: Path, suffix: str) -> list[Path]:

@@ -11,7 +11,7 @@ from faster_rcnn.config import DataConfig
 from faster_rcnn.data import coco, table, voc, yolo
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, Folders, child, entries_of, files_of, first_of, nearby
+from faster_rcnn.data.folders import Folders, child, entries_of, files_of, first_of, is_picture, nearby
 from faster_rcnn.data.listing import Listing, split_of
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import DatasetError
@@ -115,7 +115,7 @@ def _look_at_file(data: Path) -> dict[str, Part]:
         return {split: Part(table.FORMAT, (data,))}
     if ending in (".yaml", ".yml"):
         return _yolo_parts(data)
-    kind = "an image" if ending in IMAGE_SUFFIXES else "one XML" if ending == ".xml" else f"a '{ending}' file"
+    kind = "an image" if is_picture(data.name) else "one XML" if ending == ".xml" else f"a '{ending}' file"
     raise DatasetError(f"{data} is {kind}; labelled images are a folder or file of {_EXPECTED}", code="E101")
 
 
@@ -152,13 +152,16 @@ def _yolo_parts(description: Path) -> dict[str, Part]:
 
 def _unknown(root: Path) -> DatasetError:
     """Says what the folder holds instead of annotations."""
-    endings = [entry.suffix.lower() or entry.name for entry in entries_of(root)]
+    entries = entries_of(root)
+    endings = [entry.suffix.lower() or entry.name for entry in entries]
     is_yolo = child(root, "labels", "obj.data", "obj.names") is not None
     reasons = {
         "it looks like YOLO, but has no data.yaml with 'names', 'train' and 'val'": is_yolo,
         "it holds TFRecord files, which are not read": ".tfrecord" in endings,
         "it is empty": not endings,
-        "it holds images, but nothing that says where the objects are": not IMAGE_SUFFIXES.isdisjoint(endings),
+        "it holds images, but nothing that says where the objects are": any(
+            is_picture(entry.name) for entry in entries
+        ),
         f"it holds {first_of(sorted(set(endings)))}": True,
     }
     what = next(reason for reason, applies in reasons.items() if applies)

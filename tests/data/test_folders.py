@@ -1,0 +1,53 @@
+"""Which files are pictures, and which folders are entered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from faster_rcnn.data.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Folders, is_picture, unread_pictures
+
+NO_PICTURES = {
+    "MPEG": "a film",
+    "FLI": "a film",
+    "PDF": "pages",
+    "EPS": "pages",
+    "WMF": "vector graphics",
+    "HDF5": "a container that Pillow has no decoder for",
+    "GRIB": "a container that Pillow has no decoder for",
+    "BUFR": "a container that Pillow has no decoder for",
+    "IPTC": "a container",
+    "PCD": "beside images, .pcd is a cloud of points",
+}
+"""Formats that Pillow opens and that are no pictures here, each with its reason."""
+
+
+def test_every_ending_that_pillow_reads_is_a_picture() -> None:
+    Image.init()
+    read = {ending for ending, kind in Image.EXTENSION.items() if kind in {*Image.OPEN, "MPO"}}
+    pictures = {ending for ending in read if Image.EXTENSION[ending] not in NO_PICTURES and ending != ".pfm"}
+    assert sorted(pictures) == sorted(IMAGE_SUFFIXES & Image.EXTENSION.keys())
+    assert IMAGE_SUFFIXES - pictures == set()  # the installed Pillow has all decoders
+
+
+def test_what_is_read_is_not_called_unread() -> None:
+    assert set() == IMAGE_SUFFIXES & UNREAD_SUFFIXES
+    names = ["b.HEIC", "a.nef", "c.jpg", ".hidden.heic", "notes.txt", "d.svg"]
+    assert unread_pictures(names) == ["a.nef", "b.HEIC", "d.svg"]
+    assert [name for name in (*names, "e.AVIF", "f.jp2", "g.tga", "._c.jpg") if is_picture(name)] == [
+        "c.jpg",
+        "e.AVIF",
+        "f.jp2",
+        "g.tga",
+    ]
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    for name in ("b/d.png", "a.jp2", "._a.jp2", ".cache/x.png", "b/.ipynb_checkpoints/y.png", "b/c/z.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folders = Folders()
+    assert folders.images(tmp_path) == ["a.jp2"]
+    assert folders.below(tmp_path) == [tmp_path / "b", tmp_path / "b" / "c"]
+    assert folders.below(tmp_path / "absent") == []
