@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
+
+from faster_rcnn.jobs.bars import Bars, clock, shown_value
 
 SECONDS_BETWEEN_LINES = 30.0
 """Of plain progress in a log: enough to see life, few enough to read afterwards."""
@@ -42,20 +44,29 @@ class Meter(Protocol):
 @contextmanager
 def progress(label: str, total: int | None, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
     """Shows how far work of ``total`` steps is, and the time left; ``None`` is work of unknown length."""
-    if not sys.stderr.isatty():
-        log = LogMeter(label, total, seconds)
-        yield log
-        log.finish()
+    if sys.stderr.isatty():
+        with _bar(label, total, transient=False) as meter:
+            yield meter
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[values]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield BarMeter(bars, bars.add_task(label, total=total, values=""))
+    log = LogMeter(label, total, seconds)
+    yield log
+    log.finish()
+
+
+@contextmanager
+def passing_progress(label: str, total: int, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
+    """Progress of work whose end is a line of its own: the bar goes then, and a log has lines only of long work."""
+    if sys.stderr.isatty():
+        with _bar(label, total, transient=True) as meter:
+            yield meter
+        return
+    yield LogMeter(label, total, seconds)
+
+
+@contextmanager
+def _bar(label: str, total: int | None, *, transient: bool) -> Iterator[Meter]:
+    with Bars(console=Console(stderr=True), transient=transient) as bars:
+        yield BarMeter(bars, bars.add_task(label, total=total, values={}))
 
 
 def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
@@ -70,14 +81,14 @@ def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[It
 class BarMeter:
     """A bar on a terminal."""
 
-    def __init__(self, bars: Progress, task: TaskID) -> None:
+    def __init__(self, bars: Bars, task: TaskID) -> None:
         self.bars = bars
         self.task = task
 
     def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
         """Move the bar."""
         if values is not None:
-            self.bars.update(self.task, values=_shown(values))
+            self.bars.update(self.task, values=dict(values))
         self.bars.advance(self.task, steps)
 
 
@@ -99,11 +110,11 @@ class LogMeter:
         now = time.monotonic()
         if now - self.last_line >= self.seconds and self.done != self.total:
             self.last_line = now
-            self._write(f"{_clock(self._seconds_left(now))} left" if self.total else "")
+            self._write(f"{clock(self._seconds_left(now))} left" if self.total else "")
 
     def finish(self) -> None:
         """The last line, with the time it took."""
-        self._write(f"in {_clock(time.monotonic() - self.start)}")
+        self._write(f"in {clock(time.monotonic() - self.start)}")
 
     def _seconds_left(self, now: float) -> float:
         return (now - self.start) / self.done * ((self.total or self.done) - self.done)
@@ -114,11 +125,4 @@ class LogMeter:
 
 
 def _shown(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
-
-
-def _clock(seconds: float) -> str:
-    """Such as 0:07, 12:30 or 1:05:00."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return "  ".join(f"{name} {shown_value(value)}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""What a user sees of a training run: a bar with the four losses, and a line per epoch."""
+"""What a user sees of a training run: a bar with the losses, one of validation, and a line per epoch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from faster_rcnn.jobs.console import Meter, progress, say
+from faster_rcnn.jobs.console import Meter, passing_progress, progress, say
 from faster_rcnn.structures import Losses
 
 SMOOTHING = 0.9
@@ -45,7 +45,17 @@ class TrainingDisplay:
             number = value.item()
             self._shown[name] = SMOOTHING * self._shown.get(name, number) + (1 - SMOOTHING) * number
         if self._meter:
-            self._meter.advance({**self._shown, "lr": lr})
+            self._meter.advance({"loss": sum(self._shown.values()), **self._shown, "lr": lr})
+
+    def validation_starts(self, images: int) -> None:
+        """The bar of the epoch is done; a second one counts images of the validation split."""
+        self._bar.close()
+        self._meter = self._bar.enter_context(passing_progress("validating", images))
+
+    def images_validated(self, images: int) -> None:
+        """So many more images were validated."""
+        if self._meter:
+            self._meter.advance(steps=images)
 
     def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
         """The epoch in one line."""
