@@ -33,8 +33,8 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.jobs.console import counted, progress
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.training.loop import learning_rate
 from faster_rcnn.training.run_folder import LAST
+from faster_rcnn.training.schedule import learning_rate
 
 
 def train_ours(options: argparse.Namespace, seed: int, folder: Path) -> Metrics:
@@ -51,7 +51,7 @@ def train_ours(options: argparse.Namespace, seed: int, folder: Path) -> Metrics:
     return Detector.load(folder / LAST, precision="float32").evaluate(options.data, options.split)
 
 
-def train_peer(train: Split, test: Split, config: Config) -> Metrics:
+def train_peer(train: Split, test: Split, config: Config, epochs: int) -> Metrics:
     settings = config.training
     torch.manual_seed(settings.seed)
     random = Random(settings.seed)
@@ -61,7 +61,7 @@ def train_peer(train: Split, test: Split, config: Config) -> Metrics:
     records = peer_records(train)
     batches = [
         shuffled[start : start + settings.batch]
-        for shuffled in (random.sample(records, len(records)) for _ in range(settings.epochs))
+        for shuffled in (random.sample(records, len(records)) for _ in range(epochs))
         for start in range(0, len(records), settings.batch)
     ]
     with progress("steps of the peer", len(batches)) as meter:
@@ -103,7 +103,7 @@ def measured(options: argparse.Namespace, seed: int, folder: Path) -> tuple[floa
     dataset = load_dataset(options.data, config.data)
     test = dataset.split(options.split)
     ours = train_ours(options, seed, folder / f"seed-{seed}")
-    peer = train_peer(dataset.splits["train"], test, config)
+    peer = train_peer(dataset.splits["train"], test, config, options.epochs)
     numbers = []
     for name, found in (("ours", ours), ("peer", peer)):
         if found.ap is None or found.ap50 is None:

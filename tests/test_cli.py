@@ -114,6 +114,12 @@ def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixtur
     assert (out, err) == ("", f"faster-rcnn {__version__}: training on cells\n")
 
 
+def test_epochs_may_be_auto(fake_job: Fake) -> None:
+    call = fake_job("train")
+    assert cli.main(["train", "cells", "--epochs", "auto"]) == 0
+    assert call["flags"]["epochs"] == "auto"
+
+
 def test_train_leaves_what_is_not_given_to_the_settings(fake_job: Fake) -> None:
     call = fake_job("train")
     assert cli.main(["train", "cells"]) == 0
@@ -190,6 +196,10 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("trian x", 'unknown command "trian". Did you mean "train"?'),
         ("train x --epoch 3", "unknown option: --epoch. Did you mean --epochs?"),
         ("train x --epochs three", 'invalid value for --epochs: unable to convert "three" into int.'),
+        ("train x --epochs 2.5", 'invalid value for --epochs: unable to convert "2.5" into int.'),
+        ("train x --batch 0x4", 'invalid value for --batch: unable to convert "0x4" into int.'),
+        ("predict m x --tile 640.5", 'invalid value for --tile: unable to convert "640.5" into int.'),
+        ("compare x --rounds 1e1", 'invalid value for --rounds: unable to convert "1e1" into int.'),
         ("train x --precision half", 'invalid value "half" for --precision. Choose from: "auto"'),
         ("train x --precision int8", 'invalid value "int8" for --precision.'),
         ("quantize m x", 'command "quantize" parameter --out requires an argument.'),

@@ -222,8 +222,9 @@ class TrainingConfig(Section):
     """Both stages at once (FRCNN, 3.2, approximate joint training), or FRCNN's four alternating steps."""
     shared_layers: Literal["trained", "fixed"] = "trained"
     """Whether the backbone is trained; steps 3 and 4 of alternating training keep it fixed (FRCNN, 3.2)."""
-    epochs: PositiveInt = 12
-    """Passes over the training images; of each step, in alternating training."""
+    epochs: PositiveInt | Literal["auto"] = "auto"
+    """Passes over the training images; of each step, in alternating training. ``auto``: at least 12 and at least 600
+    steps, but at most 60; the number is stated and stored."""
     batch: PositiveInt = 4
     """Images per step."""
     lr: PositiveFloat = 0.08
@@ -233,7 +234,7 @@ class TrainingConfig(Section):
     weight_decay: float = Field(1e-4, ge=0)
     """Of weights; norms and biases have none (TV: 1e-4; FRCNN: 5e-4)."""
     warmup_steps: int = Field(50, ge=0)
-    """Steps during which the learning rate rises linearly."""
+    """Steps during which the learning rate rises linearly; at most a tenth of all steps."""
     schedule: Literal["cosine", "multistep"] = "cosine"
     """How the learning rate falls: along half a cosine to 0, or by ``decay`` at each milestone."""
     milestones: tuple[float, ...] = (2 / 3, 8 / 9)

@@ -79,7 +79,7 @@ class Detector:
         model: str | None = None,
         weights: str | Path | None = None,
         out: str | Path | None = None,
-        epochs: int | None = None,
+        epochs: int | Literal["auto"] | None = None,
         batch: int | None = None,
         lr: float | None = None,
         image_size: int | None = None,

@@ -116,6 +116,7 @@ def paper() -> Config:
             nms_iou=0.3,
         ),
         training=TrainingConfig(
+            epochs=12,
             batch=1,
             lr=0.016,  # 0.001 for the one image of a step (section 3.1.3)
             weight_decay=5e-4,

@@ -225,7 +225,7 @@ def test_changes_are_named_with_what_the_preset_has() -> None:
     training = config.training.model_copy(update={"epochs": 8, "scale_jitter": (0.5, 2.0)})
     config = config.model_copy(update={"training": training})
     assert changed_settings(config) == [
-        ("training.epochs", "8", "12"),
+        ("training.epochs", "8", "auto"),
         ("training.scale_jitter", "[0.5, 2.0]", "[0.8, 1.25]"),
     ]
     assert "training.scale_jitter [0.5, 2.0] [0.8, 1.25]" in text_of(page(config=config))
@@ -303,7 +303,7 @@ def test_training_ends_with_a_report_of_its_best_epoch(
     assert "AP 0.700 AP50 0.700 AP75 0.700 Best epoch 1 of 2" in text
     assert "dark 0.700 0.700 3" in text
     assert re.findall(r"val\d\.png", text) == ["val0.png", "val1.png", "val2.png"]
-    assert "training.epochs 2 12" in text
+    assert "training.epochs 2 auto" in text
 
 
 @pytest.mark.parametrize(("aps", "known"), [((0.7, 0.6), False), ((0.6, 0.7), True)])

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
 from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
 from faster_rcnn.jobs import proposals
 from faster_rcnn.proposals.file import load_proposals
+from faster_rcnn.training import schedule
 from made_data import make_squares, train_with, training_config
 
 
@@ -45,7 +47,7 @@ def test_a_run_folder_holds_what_a_user_expects(
     assert "AP50" in summary["best"]
     told = capsys.readouterr()
     assert told.out == ""
-    assert "learning rate 0.02 for batches of 4 (0.08 for 16)" in told.err
+    assert "learning rate 0.02 for batches of 4 (0.08 for 16); its highest is 0.02, in step 1 of 4\n" in told.err
     assert "6 images" in told.err
     assert "best.safetensors" in told.err.splitlines()[-2]
 
@@ -55,6 +57,49 @@ def test_without_validation_it_says_so(tmp_path: Path, config: Path, capsys: pyt
     train_with(data, config=config, out=tmp_path / "run")
     assert "warning: no validation split" in capsys.readouterr().err
     assert (tmp_path / "run/best.safetensors").read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
+
+
+def test_epochs_are_as_many_as_few_images_need(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "MIN_STEPS", 9)
+    monkeypatch.setattr(schedule, "MIN_EPOCHS", 2)
+    data = make_squares(tmp_path / "data", {"train": 6})
+    run = train_with(data, config=config, out=tmp_path / "run", epochs="auto")
+    assert json.loads((run / "summary.json").read_text())["epochs"] == 5  # 9 steps of 2 in each epoch
+    assert (
+        "epochs auto: 5 epochs of 2 steps, 10 steps in all (at least 12 epochs and 600 steps" in capsys.readouterr().err
+    )
+    assert yaml.safe_load((run / "config.yaml").read_text())["training"]["epochs"] == 5
+    (run / "summary.json").unlink()  # as if it had been interrupted
+    train_with(data, out=run, resume=True, settings=["training.epochs=auto"])
+    assert json.loads((run / "summary.json").read_text())["epochs"] == 5
+
+
+def test_alternating_training_has_the_same_epochs_in_each_step(
+    squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "MIN_STEPS", 3)
+    monkeypatch.setattr(schedule, "MIN_EPOCHS", 1)
+    run = train_with(squares, config=config, out=tmp_path / "run", settings=[ALTERNATING, "training.epochs=auto"])
+    steps = [json.loads((run / f"step-{number}/summary.json").read_text()) for number in (1, 2, 3, 4)]
+    assert [each["epochs"] for each in steps] == [2, 2, 2, 2]  # 3 steps of 2 in each epoch
+
+
+def test_steps_that_are_more_than_images_by_batch_are_explained(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_squares(tmp_path / "data", {"train": 4})
+    told = "4 images in 2 steps of up to 4: portraits and landscapes do not share a step"
+    train_with(data, config=config, out=tmp_path / "run")
+    assert told not in capsys.readouterr().err
+    image = data / "images/train0.png"
+    Image.open(image).transpose(Image.Transpose.ROTATE_90).save(image)
+    coco = json.loads((data / "annotations/train.json").read_text())
+    coco["images"][0] |= {"width": 64, "height": 96}
+    (data / "annotations/train.json").write_text(json.dumps(coco))
+    train_with(data, config=config, out=tmp_path / "other")
+    assert told in capsys.readouterr().err
 
 
 def test_nothing_to_train_on_is_told(tmp_path: Path, config: Path) -> None:

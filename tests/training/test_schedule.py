@@ -4,8 +4,16 @@ import pytest
 from torch import nn
 
 from faster_rcnn.config import TrainingConfig
-from faster_rcnn.training.loop import learning_rate
-from faster_rcnn.training.schedule import build_optimizer, learning_rate_of_batch, multistep, warm_up
+from faster_rcnn.training.schedule import (
+    build_optimizer,
+    highest_learning_rate,
+    learning_rate,
+    learning_rate_of_batch,
+    multistep,
+    number_of_epochs,
+    warm_up,
+    warm_up_steps,
+)
 
 
 def test_the_learning_rate_is_for_sixteen_images() -> None:
@@ -40,3 +48,31 @@ def test_weights_decay_and_biases_and_norms_do_not() -> None:
     assert [tuple(each.shape) for each in decayed["params"]] == [(2, 4)]
     assert [tuple(each.shape) for each in spared["params"]] == [(4,), (4,), (2,)]
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("steps_of_epoch", "epochs"),
+    [
+        (1, 60),  # 600 epochs would be 600 steps: the most
+        (4, 60),  # 150 epochs: 16 images in batches of 4
+        (10, 60),
+        (11, 55),  # 600 / 11 = 54.5
+        (41, 15),  # 600 / 41 = 14.6
+        (50, 12),
+        (52, 12),  # 205 images in batches of 4: 624 steps
+        (30_000, 12),
+    ],
+)
+def test_auto_is_enough_steps_for_few_images(steps_of_epoch: int, epochs: int) -> None:
+    assert number_of_epochs(TrainingConfig(), steps_of_epoch) == epochs
+    assert number_of_epochs(TrainingConfig(epochs=3), steps_of_epoch) == 3
+
+
+def test_the_warm_up_is_a_tenth_of_the_run_at_most() -> None:
+    assert [warm_up_steps(TrainingConfig(), steps) for steps in (5, 48, 499, 500, 624)] == [0, 4, 49, 50, 50]
+    short = TrainingConfig(lr=0.16, batch=1)  # 0.01 for one image
+    rates = [learning_rate(step, short, 48) for step in range(48)]
+    # The rate rises for 4 steps: at the last of them half a cosine over 48 steps stands at 1/2 + cos(pi 3/48)/2.
+    assert max(rates) == rates[3] == pytest.approx(0.01 * 0.9904, rel=1e-4)
+    assert highest_learning_rate(short, 48) == (rates[3], 3)
+    assert highest_learning_rate(short, 1) == (0.01, 0)

@@ -7,7 +7,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.commands.app import JsonOut, Precision, Settings, Switch, TrainingPrecision, announce, app
+from faster_rcnn.commands.app import (
+    Epochs,
+    Integer,
+    JsonOut,
+    Precision,
+    Settings,
+    Switch,
+    TrainingPrecision,
+    announce,
+    app,
+)
 
 
 @app.command
@@ -31,12 +41,12 @@ def train(
     model: str | None = None,
     weights: str | None = None,
     out: Path | None = None,
-    epochs: int | None = None,
-    batch: int | None = None,
+    epochs: Epochs | None = None,
+    batch: Integer | None = None,
     lr: float | None = None,
-    image_size: int | None = None,
-    seed: int | None = None,
-    workers: int | None = None,
+    image_size: Integer | None = None,
+    seed: Integer | None = None,
+    workers: Integer | None = None,
     device: str | None = None,
     precision: TrainingPrecision | None = None,
     config: Path | None = None,
@@ -51,7 +61,8 @@ def train(
         model: Preset that the settings start from: small, base, base-v2, mobile, mobile-320, paper, c4.
         weights: Model file, run folder or published name to start from instead of ImageNet weights.
         out: Run folder; a new one below runs/ where not given.
-        epochs: Passes over the training images.
+        epochs: Passes over the training images; auto, where not given, is at least 12 and at least 600 steps, but at
+            most 60.
         batch: Images per step.
         lr: Learning rate for 16 images per step; scaled to the batch.
         image_size: Pixels of the shorter side; the longer side's limit follows.
@@ -100,7 +111,7 @@ def evaluate(
     split: str | None = None,
     precision: Precision = "auto",
     proposals: Path | None = None,
-    tile: int | None = None,
+    tile: Integer | None = None,
     overlap: float | None = None,
     json: JsonOut = None,
 ) -> int:
@@ -131,8 +142,8 @@ def predict(
     /,
     *,
     conf: float = 0.5,
-    max_det: int | None = None,
-    tile: int | None = None,
+    max_det: Integer | None = None,
+    tile: Integer | None = None,
     overlap: float | None = None,
     precision: Precision = "auto",
     proposals: Path | None = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.commands.app import JsonOut, Precision, announce, app
+from faster_rcnn.commands.app import Integer, JsonOut, Precision, announce, app
 
 
 @app.command(name="import")
@@ -69,7 +69,7 @@ def quantize(
     /,
     *,
     out: Path,
-    count: int = 32,
+    count: Integer = 32,
     split: str | None = None,
     json: JsonOut = None,
 ) -> int:
@@ -95,9 +95,9 @@ def benchmark(
     /,
     *,
     images: Annotated[list[str] | None, Parameter(consume_multiple=1, negative="")] = None,
-    image_size: int | None = None,
-    count: int = 20,
-    rounds: int = 3,
+    image_size: Integer | None = None,
+    count: Integer = 20,
+    rounds: Integer = 3,
     precision: Precision = "auto",
     compare: str | None = None,
     compile: Annotated[bool, Parameter(negative="")] = False,

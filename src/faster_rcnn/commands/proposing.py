@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from faster_rcnn.commands.app import JsonOut, Settings, announce, app
+from faster_rcnn.commands.app import Epochs, Integer, JsonOut, Settings, announce, app
 
 
 @app.command
@@ -19,7 +19,7 @@ def proposals(
     out: Path,
     model: str | None = None,
     mode: Literal["fast", "quality"] = "fast",
-    count: int = 2000,
+    count: Integer = 2000,
     json: JsonOut = None,
 ) -> int:
     """Propose where objects may be in every image, write that down for Fast R-CNN, and tell its recall.
@@ -70,18 +70,18 @@ def compare(
     /,
     *,
     model: str | None = None,
-    epochs: int | None = None,
-    batch: int | None = None,
+    epochs: Epochs | None = None,
+    batch: Integer | None = None,
     lr: float | None = None,
-    image_size: int | None = None,
-    seed: int | None = None,
+    image_size: Integer | None = None,
+    seed: Integer | None = None,
     settings: Settings = None,
     faster: str | None = None,
     fast: str | None = None,
     proposals: Path | None = None,
     split: str | None = None,
-    images: int = 20,
-    rounds: int = 3,
+    images: Integer = 20,
+    rounds: Integer = 3,
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:

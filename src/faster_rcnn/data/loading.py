@@ -12,23 +12,20 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
+from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, shape_batches, steps_of_epoch
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import rescale_boxes, rescale_proposals, resize, size_of, target_size
-from faster_rcnn.structures import GroundTruth, ImageSize, Proposals
+from faster_rcnn.structures import GroundTruth, Proposals
 
 _LOG = logging.getLogger(__name__)
-_MASK = (1 << 64) - 1
-_AUGMENTATION, _ORDER = 1, 2
-"""Streams: augmentation, sampling (0) and the order of images must not share their random numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,37 +53,6 @@ class _Unreadable:
     message: str
 
 
-def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:
-    """A number below 2**63 that looks random: SplitMix64's mixing step over the four numbers in turn."""
-    state = 0
-    for number in (seed, epoch, index, stream):
-        state = (state + number + 0x9E3779B97F4A7C15) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
-    return state >> 1
-
-
-def epoch_batches(sizes: Sequence[ImageSize], batch: int, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of the images of each step of one epoch: each image once, in random order.
-
-    Portraits and landscapes don't mix, since a batch is padded to its largest sides. What is left over of each makes
-    a last, short batch.
-    """
-    generator = torch.Generator().manual_seed(image_seed(seed, epoch, 0, _ORDER))
-    waiting: dict[bool, list[int]] = {False: [], True: []}
-    batches = []
-    for index in torch.randperm(len(sizes), generator=generator).tolist():
-        group = waiting[sizes[index].height > sizes[index].width]
-        group.append(index)
-        if len(group) == batch:
-            batches.append(group.copy())
-            group.clear()
-    batches += [group for group in waiting.values() if group]
-    # The left-overs would otherwise always come last, and one group of them after the other.
-    return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
-
-
 def training_image(
     record: ImageRecord,
     image: ImageConfig,
@@ -100,7 +66,7 @@ def training_image(
 
     ``proposals`` from outside are in the pixels of the original image.
     """
-    generator = torch.Generator().manual_seed(image_seed(training.seed, epoch, index, _AUGMENTATION))
+    generator = Generator().manual_seed(image_seed(training.seed, epoch, index, AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
     one = _resized(record, image, data, factor, proposals)
     if factor != 1:
@@ -221,13 +187,12 @@ class TrainingLoader:
 
     def unchanged(self) -> Iterator[list[TrainingImage]]:
         """Batches of all images without augmentation, images of one shape together; for validation."""
-        return self._run([[(-1, index) for index in batch] for batch in self._by_shape()])
+        sizes = [record.size for record in self._split.records]
+        return self._run([[(-1, index) for index in batch] for batch in shape_batches(sizes, self._training.batch)])
 
     def steps(self) -> int:
         """Number of batches in a training epoch."""
-        portraits = sum(record.size.height > record.size.width for record in self._split.records)
-        groups = (portraits, len(self._split.records) - portraits)
-        return sum(-(-group // self._training.batch) for group in groups)
+        return steps_of_epoch([record.size for record in self._split.records], self._training.batch)
 
     def close(self) -> None:
         """End the workers; a later epoch would start new ones."""
@@ -235,13 +200,6 @@ class TrainingLoader:
         if iterator is not None:
             iterator._shutdown_workers()
             self._loader._iterator = None
-
-    def _by_shape(self) -> list[list[int]]:
-        records, size = self._split.records, self._training.batch
-        shapes: dict[ImageSize, list[int]] = {}
-        for index, record in enumerate(records):
-            shapes.setdefault(record.size, []).append(index)
-        return [same[start : start + size] for same in shapes.values() for start in range(0, len(same), size)]
 
     def _run(self, batches: list[list[tuple[int, int]]]) -> Iterator[list[TrainingImage]]:
         self._plan.batches = batches

@@ -31,6 +31,9 @@ def config_to_resume(
     if weights is not None:
         raise OptionError(f"--resume goes on with the weights in {folder}; leave out --weights, or {fresh_start}")
     asked = resolve_config(None, config, settings, flags, stored)
+    if asked.training.epochs == "auto":  # as it began, too; their number is stored
+        same = asked.training.model_copy(update={"epochs": stored.training.epochs})
+        asked = asked.model_copy(update={"training": same})
     differences = [
         f"{key} {_value(stored, key)} -> {_value(asked, key)}"
         for key in ["preset", *all_keys()]

@@ -246,7 +246,7 @@ def _validated(values: Mapping[str, Any], given: Sequence[Setting]) -> Config:
         # The strict rules of JSON fit YAML: lists make tuples and 1 is a number, but '1' and true are not.
         config = Config.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        raise OptionError(_first_fault(error.errors()[0], given), code="E125") from error
+        raise OptionError(_first_fault(error.errors(), given), code="E125") from error
     _refuse_disorder(config, given)
     return config
 
@@ -266,7 +266,8 @@ def _refuse_disorder(config: Config, given: Sequence[Setting]) -> None:
             raise OptionError(f"{', '.join(origins)}: {low_name} {low} exceeds {high_name} {high}", code="E125")
 
 
-def _first_fault(fault: ErrorDetails, given: Sequence[Setting]) -> str:
+def _first_fault(faults: Sequence[ErrorDetails], given: Sequence[Setting]) -> str:
+    fault = faults[0]
     place = tuple(str(part) for part in fault["loc"])
     origins = [setting for setting in given if place[: len(setting.key)] == setting.key]
     origin = origins[-1].origin if origins else ".".join(place)
@@ -278,4 +279,7 @@ def _first_fault(fault: ErrorDetails, given: Sequence[Setting]) -> str:
         return f"{origin} is text: write {point}e{sign}{exponent} in YAML"
     if fault["type"] == "missing":
         return f"{origin}: too few values, number {int(place[-1]) + 1} is missing"
-    return f"{origin}: {fault['msg'].replace('Input should', 'it must')}"
+    # A setting that may be a number or a word has a fault for each.
+    of_same = [each for each in faults[1:] if each["loc"][:2] == fault["loc"][:2] and each["type"] == "literal_error"]
+    alternatives = ["or " + each["msg"].removeprefix("Input should be ") for each in of_same]
+    return " ".join([f"{origin}: {fault['msg'].replace('Input should', 'it must')}", *alternatives])

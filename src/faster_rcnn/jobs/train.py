@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from faster_rcnn.config import Config
+from faster_rcnn.data.batches import steps_of_epoch
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
@@ -21,6 +22,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.training import run_folder
+from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, number_of_epochs
 from faster_rcnn.weights.finetuning import load_for_finetuning
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.pretrained import load_pretrained
@@ -49,6 +51,7 @@ def train(
         resolved = _with_outside(resolve_config(model, config, settings, given, _settings_of(start)))
     _refuse_alternating_with_one_stage(resolved)
     dataset = load_for_training(data, resolved)
+    resolved = _with_epochs(resolved, dataset)
     folder = folder or run_folder.new_run_folder(out, data)
     initialise = partial(_initialise, config=resolved, classes=dataset.classes, start=start)
     if resolved.training.scheme == "alternating":
@@ -66,6 +69,20 @@ def _with_outside(config: Config) -> Config:
         raise OptionError("--proposals: with detector.kind=rpn proposals are what is learnt, and none can be given")
     say("--proposals: the second stage is trained alone (detector.kind=fast-rcnn)")
     return config.model_copy(update={"detector": config.detector.model_copy(update={"kind": "fast-rcnn"})})
+
+
+def _with_epochs(config: Config, dataset: Dataset) -> Config:
+    """The configuration with the number of epochs that ``auto`` means for these images, which is stated."""
+    settings = config.training
+    if settings.epochs != "auto":
+        return config
+    steps = steps_of_epoch([record.size for record in dataset.splits["train"].records], settings.batch)
+    epochs = number_of_epochs(settings, steps)
+    say(
+        f"epochs auto: {epochs} epochs of {steps} steps, {epochs * steps:,} steps in all (at least {MIN_EPOCHS} epochs "
+        f"and {MIN_STEPS} steps, but at most {MAX_EPOCHS} epochs); --epochs N sets another number"
+    )
+    return config.model_copy(update={"training": settings.model_copy(update={"epochs": epochs})})
 
 
 def _refuse_alternating_with_one_stage(config: Config) -> None:

@@ -31,7 +31,7 @@ from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import stop_signals
 from faster_rcnn.training.loop import Interrupted, Progress, Run, criterion, restore_state, run_training
-from faster_rcnn.training.schedule import build_optimizer, learning_rate_of_batch
+from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
 from faster_rcnn.training.validation import Validation
 from faster_rcnn.weights.model_file import load_model
 
@@ -75,30 +75,46 @@ def _prepare(task: Task, fresh: bool) -> Run:
     if settings.shared_layers == "fixed":
         model.backbone.fix()
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
-    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    train = _loader(task, dataset.splits["train"])
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     say(
         f"{config.preset}: {trained:,} weights to train on {device} in {precision_name(precision)}; "
-        f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); seed {settings.seed}"
+        f"seed {settings.seed}"
     )
+    lr = learning_rate_of_batch(settings.lr, settings.batch)
     if begins is not None:
         say(begins)
     say(f"run folder: {folder}")
     run_folder.write_config(folder, config)
     val = dataset.splits.get("val")
-    return Run(
+    run = Run(
         folder=folder,
         config=config,
         classes=dataset.classes,
         model=model,
         optimizer=build_optimizer(model, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay),
         average=AveragedModel(model, settings.ema_decay) if settings.ema_decay else None,
-        train=_loader(task, dataset.splits["train"]),
+        train=train,
         val=_loader(task, val) if val else None,
         val_split=val,
         precision=precision,
         progress=Progress(),
     )
+    _say_schedule(run, len(dataset.splits["train"].records))
+    return run
+
+
+def _say_schedule(run: Run, images: int) -> None:
+    """The learning rate that is reached, and why an epoch has more steps than its images divided by the batch."""
+    settings, steps = run.config.training, run.train.steps()
+    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    reached, step = highest_learning_rate(settings, run.steps)
+    say(
+        f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); its highest is {reached:.3g}, "
+        f"in step {step + 1} of {run.steps:,}"
+    )
+    if steps > -(-images // settings.batch):
+        say(f"{images} images in {steps} steps of up to {settings.batch}: portraits and landscapes do not share a step")
 
 
 def _loader(task: Task, split: Split) -> TrainingLoader:
@@ -110,7 +126,7 @@ def _loader(task: Task, split: Split) -> TrainingLoader:
 
 def _train(run: Run, task: Task, began: float) -> Path:
     chosen_by = criterion(run.config)
-    display = TrainingDisplay(run.config.training.epochs, ("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
+    display = TrainingDisplay(run.epochs, ("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
     measured: dict[int, Metrics] = {}
 
     def measure(split: Split, validation: Validation) -> Mapping[str, float | None]:

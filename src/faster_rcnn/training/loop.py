@@ -15,15 +15,16 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch.optim import SGD
 
-from faster_rcnn.config import Config, TrainingConfig
+from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap, Losses
-from faster_rcnn.training import run_folder, schedule
+from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.schedule import learning_rate, number_of_epochs
 from faster_rcnn.training.step import training_step
 from faster_rcnn.training.validation import Validation, proposals_of, validate
 from faster_rcnn.weights.model_file import save_model
@@ -88,6 +89,16 @@ class Run:
     """When the last model and the state were written, by the clock of ``time.monotonic``."""
 
     @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return number_of_epochs(self.config.training, self.train.steps())
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.train.steps()
+
+    @property
     def product(self) -> FasterRCNN:
         """The model that is validated and saved: the averaged one where averaging is on."""
         return self.average.model if self.average else self.model
@@ -117,7 +128,7 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
     """
     settings, progress = run.config.training, run.progress
     keep_freed_memory()
-    while progress.epoch < settings.epochs:
+    while progress.epoch < run.epochs:
         report.epoch_starts(progress.epoch, run.train.steps(), progress.steps_of_epoch)
         _train_epoch(run, report, stop)
         row = _validate_epoch(run, measure)
@@ -144,20 +155,9 @@ def criterion(config: Config) -> str:
     return "AR100" if config.detector.kind == "rpn" else "AP"
 
 
-def learning_rate(step: int, settings: TrainingConfig, steps: int) -> float:
-    """Of step number ``step`` (from 0) of a run of ``steps``."""
-    peak = schedule.learning_rate_of_batch(settings.lr, settings.batch)
-    share = (
-        schedule.cosine(step, steps)
-        if settings.schedule == "cosine"
-        else schedule.multistep(step, steps, settings.milestones, settings.decay)
-    )
-    return peak * share * schedule.warm_up(step, settings.warmup_steps)
-
-
 def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
     settings, progress = run.config.training, run.progress
-    steps = run.train.steps() * settings.epochs
+    steps = run.steps
     run.model.train()
     device = next(run.model.parameters()).device
     start = time.perf_counter()
@@ -203,7 +203,7 @@ def _validate_epoch(run: Run, measure: Measure) -> dict[str, Any]:
     row: dict[str, Any] = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
-        "lr": learning_rate(progress.step - 1, run.config.training, run.train.steps() * run.config.training.epochs),
+        "lr": learning_rate(progress.step - 1, run.config.training, run.steps),
         "training_seconds": round(progress.training_seconds, 3),
     }
     row |= {f"train_{name}": value / progress.steps_of_epoch for name, value in progress.sums.items()}
@@ -222,7 +222,7 @@ def _save_epoch(run: Run, best: bool) -> None:
     if best:
         save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
     now = time.monotonic()
-    if run.progress.epoch == run.config.training.epochs or now - run.saved_at >= SECONDS_BETWEEN_STATES:
+    if run.progress.epoch == run.epochs or now - run.saved_at >= SECONDS_BETWEEN_STATES:
         _save_last(run)
 
 

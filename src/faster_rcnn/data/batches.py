@@ -1,0 +1,62 @@
+"""Which images form the steps of an epoch, and the random numbers that belong to each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from faster_rcnn.structures import ImageSize
+
+_MASK = (1 << 64) - 1
+AUGMENTATION, _ORDER = 1, 2
+"""Streams: augmentation, sampling (0) and the order of images must not share their random numbers."""
+
+
+def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:
+    """A number below 2**63 that looks random: SplitMix64's mixing step over the four numbers in turn."""
+    state = 0
+    for number in (seed, epoch, index, stream):
+        state = (state + number + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def epoch_batches(sizes: Sequence[ImageSize], batch: int, seed: int, epoch: int) -> list[list[int]]:
+    """Indices of the images of each step of one epoch: each image once, in random order.
+
+    Portraits and landscapes don't mix, since a batch is padded to its largest sides. What is left over of each makes
+    a last, short batch.
+    """
+    generator = torch.Generator().manual_seed(image_seed(seed, epoch, 0, _ORDER))
+    waiting: dict[bool, list[int]] = {False: [], True: []}
+    batches = []
+    for index in torch.randperm(len(sizes), generator=generator).tolist():
+        group = waiting[sizes[index].height > sizes[index].width]
+        group.append(index)
+        if len(group) == batch:
+            batches.append(group.copy())
+            group.clear()
+    batches += [group for group in waiting.values() if group]
+    # The left-overs would otherwise always come last, and one group of them after the other.
+    return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def steps_of_epoch(sizes: Sequence[ImageSize], batch: int) -> int:
+    """Number of batches that ``epoch_batches`` makes.
+
+    >>> steps_of_epoch([ImageSize(2, 1), ImageSize(1, 2), ImageSize(1, 3)], batch=4)  # 1 portrait, 2 landscapes
+    2
+    """
+    portraits = sum(size.height > size.width for size in sizes)
+    return sum(-(-group // batch) for group in (portraits, len(sizes) - portraits))
+
+
+def shape_batches(sizes: Sequence[ImageSize], batch: int) -> list[list[int]]:
+    """Indices of images in batches of one size each; every image once, in the order in which sizes first occur."""
+    shapes: dict[ImageSize, list[int]] = {}
+    for index, size in enumerate(sizes):
+        shapes.setdefault(size, []).append(index)
+    return [same[start : start + batch] for same in shapes.values() for start in range(0, len(same), batch)]
