@@ -58,7 +58,7 @@ class Folders:
             try:
                 with os.scandir(folder) as entries:
                     self._names[folder] = frozenset(entry.name for entry in entries)
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a name that no file system takes
                 self._names[folder] = frozenset()
         return self._names[folder]
 
