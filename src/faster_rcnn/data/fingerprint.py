@@ -1,0 +1,214 @@
+"""What a run was trained on: classes, images and boxes as digests, and how two such records differ.
+
+A fingerprint does not depend on where the data lies, on the order of boxes within an image, or on the format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from faster_rcnn.data.folders import first_of
+from faster_rcnn.data.records import Dataset, ImageRecord
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.structures import ClassMap
+
+VERSION = 1
+"""Of the JSON form."""
+TRAINED_ON = ("train", "val")
+"""Splits that decide what a run becomes."""
+
+
+class ImagePrint(NamedTuple):
+    """One image of a split, as hexadecimal digests."""
+
+    name: str
+    """As the data names it."""
+    content: str
+    """Of the bytes of its file."""
+    boxes: str
+    """Of its boxes and of which of them are ignored."""
+    truth: str
+    """Of the same with the ids of their classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a run is trained on."""
+
+    classes: tuple[tuple[int, str], ...]
+    """Ids and names, in the order of the labels."""
+    splits: Mapping[str, tuple[ImagePrint, ...]]
+    """The images of ``train``, and of ``val`` where there is one, in their order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain values, with the version of its format."""
+        splits = {name: [list(image) for image in images] for name, images in self.splits.items()}
+        return {"version": VERSION, "classes": [list(each) for each in self.classes], "splits": splits}
+
+    @staticmethod
+    def from_json(content: object) -> Fingerprint:
+        """The record of what ``to_json`` returned.
+
+        Raises:
+            ValueError: it is not of that form, or of another version.
+        """
+        if not isinstance(content, dict) or content.get("version") != VERSION:
+            raise ValueError(f"no record of training data of version {VERSION}")
+        try:
+            classes = tuple((int(number), str(name)) for number, name in content["classes"])
+            splits = {
+                str(split): tuple(ImagePrint(*map(str, image)) for image in images)
+                for split, images in content["splits"].items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"a record of training data that is incomplete: {error!r}") from error
+        return Fingerprint(classes, splits)
+
+
+def fingerprint_of(dataset: Dataset, contents: Mapping[Path, str] | None = None) -> Fingerprint:
+    """The fingerprint of the splits that a run is trained on.
+
+    ``contents`` are digests of the files as ``content_digests`` returns them; without them the files are read here.
+
+    Raises:
+        DatasetError: an image file cannot be read any more (E104).
+    """
+    used = {name: split.records for name, split in dataset.splits.items() if name in TRAINED_ON}
+    if contents is None:
+        contents = content_digests(record.path for records in used.values() for record in records)
+    return Fingerprint(
+        _declared(dataset.classes),
+        {
+            name: tuple(
+                ImagePrint(record.file_name, contents[record.path], *_truth_digests(record, dataset.classes))
+                for record in records
+            )
+            for name, records in used.items()
+        },
+    )
+
+
+def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
+    """A digest of 128 bits of the bytes of each file.
+
+    Raises:
+        DatasetError: a file cannot be read (E104).
+    """
+    return {path: content_digest(path) for path in dict.fromkeys(paths)}
+
+
+def content_digest(path: Path) -> str:
+    """A digest of 128 bits of a file's bytes (BLAKE2b); raises ``DatasetError`` (E104) where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", code="E104") from error
+
+
+def _truth_digests(record: ImageRecord, classes: ClassMap) -> tuple[str, str]:
+    """Digests of the boxes alone and with their classes; neither depends on the order of the boxes."""
+    truth = record.truth
+    boxes = zip(truth.boxes.tolist(), truth.ignored.tolist(), truth.labels.tolist(), strict=True)
+    packed = sorted(
+        (struct.pack("<4f?", *corners, ignored), f"{classes.ids[label]};".encode()) for corners, ignored, label in boxes
+    )
+    return _short_digest(box for box, _ in packed), _short_digest(box + label for box, label in packed)
+
+
+def _short_digest(parts: Iterable[bytes]) -> str:
+    return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+
+
+def _declared(classes: ClassMap) -> tuple[tuple[int, str], ...]:
+    return tuple((number, classes.name_of(label)) for label, number in enumerate(classes.ids))
+
+
+def differences(before: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
+    """What differs between the data of a run and data that are read now, in sentences; none where nothing does."""
+    sentences = _class_differences(before.classes, now.classes)
+    same_classes = not sentences
+    for split in dict.fromkeys((*before.splits, *now.splits)):
+        if split not in now.splits:
+            sentences.append(f"there is no {split} split any more")
+        elif split not in before.splits:
+            sentences.append(f"there was no {split} split before")
+        else:
+            sentences += _image_differences(split, before.splits[split], now.splits[split], same_classes)
+    return tuple(sentences)
+
+
+def _class_differences(before: Sequence[tuple[int, str]], now: Sequence[tuple[int, str]]) -> list[str]:
+    old, new = dict(before), dict(now)
+    gone, added = set(old.values()) - set(new.values()), set(new.values()) - set(old.values())
+    renamed = [number for number in old if old[number] in gone and new.get(number) in added]
+    sentences = [f"class {number} was called '{old[number]}' and is called '{new[number]}'" for number in renamed]
+    gone -= {old[number] for number in renamed}
+    added -= {new[number] for number in renamed}
+    sentences += [f"class '{name}' (id {number}) is gone" for number, name in before if name in gone]
+    sentences += [f"class '{name}' (id {number}) is new" for number, name in now if name in added]
+    ids = {name: number for number, name in now}
+    shared = [(number, name) for number, name in before if name in ids]
+    # Where classes have no ids of their own, one that comes or goes moves the numbers of the others.
+    same_order = [name for _, name in shared] == [name for _, name in now if name in set(old.values())]
+    moved = [f"'{name}' had id {number} and has {ids[name]}" for number, name in shared if ids[name] != number]
+    if moved and not (same_order and (gone or added)):
+        sentences.append(f"classes have other ids: {first_of(moved)}")
+    return sentences
+
+
+def _image_differences(
+    split: str, before: Sequence[ImagePrint], now: Sequence[ImagePrint], same_classes: bool
+) -> list[str]:
+    pairs, gone, new = _paired(before, now)
+    exchanged = [one.name for old, one in pairs if old.content != one.content]
+    moved = [one.name for old, one in pairs if old.boxes != one.boxes]
+    relabelled = [one.name for old, one in pairs if old.boxes == one.boxes and old.truth != one.truth]
+    found = {
+        f"of {len(before)} images of {split} are gone": gone,
+        f"of {len(now)} images of {split} are new": new,
+        f"of {len(now)} images of {split} have the same name and another content": exchanged,
+        f"of {len(now)} images of {split} have other boxes": moved,
+        f"of {len(now)} images of {split} have boxes of other classes": relabelled if same_classes else [],
+    }
+    sentences = [f"{len(names)} {what} ({first_of(names)})" for what, names in found.items() if names]
+    if not sentences and [old.content for old in before] != [one.content for one in now]:
+        sentences.append(f"the images of {split} are in another order, so batches would be others")
+    return sentences
+
+
+def _paired(
+    before: Sequence[ImagePrint], now: Sequence[ImagePrint]
+) -> tuple[list[tuple[ImagePrint, ImagePrint]], list[str], list[str]]:
+    """Images that are the same ones by name, or by content where the name changed; those gone; those new."""
+    old, new = _by_name(before), _by_name(now)
+    pairs = [(old[key], new[key]) for key in old if key in new]
+    nameless = defaultdict(list)
+    for key in new:
+        if key not in old:
+            nameless[new[key].content].append(new[key])
+    gone = []
+    for key in old:
+        if key in new:
+            continue
+        if same := nameless[old[key].content]:
+            pairs.append((old[key], same.pop(0)))
+        else:
+            gone.append(old[key].name)
+    return pairs, gone, [one.name for left in nameless.values() for one in left]
+
+
+def _by_name(images: Sequence[ImagePrint]) -> dict[tuple[str, int], ImagePrint]:
+    """Images by name, and by number among those of one name."""
+    count: Counter[str] = Counter()
+    named = {}
+    for image in images:
+        count[image.name] += 1
+        named[image.name, count[image.name]] = image
+    return named
