@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,14 @@ class Terminated(KeyboardInterrupt):
     signal = signal.SIGTERM
 
 
+class _Warnings(logging.Handler):
+    """Shows what the library logs as the command shows its own warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line on stderr."""
+        print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code.
 
@@ -33,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = [each for each in given if each != "--debug"]
     try:
-        with _sigterm_interrupts():
+        with _sigterm_interrupts(), _log_shown():
             code: int | None = app(command, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
@@ -72,6 +81,17 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
 def _discard_stdout() -> None:
     """Let the interpreter's last flush go nowhere, instead of failing with a message of its own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """The library's warnings are shown while a command runs."""
+    logger, handler = logging.getLogger("faster_rcnn"), _Warnings(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager

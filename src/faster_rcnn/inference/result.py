@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from faster_rcnn.drawing import draw_boxes
+from faster_rcnn.drawing.boxes import draw_boxes
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
 
@@ -92,4 +92,4 @@ class Result:
 
     def drawn_on(self, pixels: Tensor) -> Image.Image:
         """The boxes on the image's own pixels, 8-bit RGB (3, height, width), where they are at hand."""
-        return draw_boxes(pixels, self.boxes, self.names, self.labels.tolist(), self.scores.tolist())
+        return draw_boxes(pixels, self.boxes, self.labels.tolist(), self.classes, self.scores.tolist())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from faster_rcnn.drawing import contact_sheet
+from faster_rcnn.drawing.sheet import contact_sheet
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs import evaluate, predict
 from faster_rcnn.jobs.console import say

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.drawing import draw_detections
+from faster_rcnn.drawing.boxes import draw_detections
 from faster_rcnn.inference.predictor import Predictor, Seen
 
 SCORE = 0.5

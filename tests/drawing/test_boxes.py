@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.drawing import colour_of, contact_sheet, draw_boxes, draw_detections, draw_truth
+from faster_rcnn.drawing.boxes import draw_boxes, draw_detections, draw_truth
+from faster_rcnn.drawing.colours import colour_of
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth
 
 CELLS = ClassMap(("red", "white"), (1, 2))
@@ -36,11 +35,11 @@ def test_nothing_found_is_the_image_itself() -> None:
 
 def test_outline_lies_on_the_box() -> None:
     # Continuous pixels: a box from 50 to 150 covers the pixels 50 to 149, and its line is drawn inside of it.
-    picture = draw_boxes(grey(300, 400), torch.tensor([[50.0, 100, 150, 220]]), ["red"], [1])
+    picture = draw_boxes(grey(300, 400), torch.tensor([[50.0, 100, 150, 220]]), [1], CELLS)
     for x, y in ((50, 160), (149, 160), (100, 219)):
         assert picture.getpixel((x, y)) == colour_of(1)
     assert picture.getpixel((100, 160)) == GREY
-    assert picture.getpixel((152, 160)) == GREY
+    assert picture.getpixel((153, 160)) == GREY
 
 
 def test_the_callers_pixels_are_not_changed() -> None:
@@ -67,11 +66,10 @@ def test_tags_of_boxes_at_the_edges_stay_inside() -> None:
     # Boxes in all corners: each tag is on the image, filled with the class colour, and written on.
     boxes = [[0, 0, 80, 60], [320, 0, 400, 60], [0, 240, 80, 300], [320, 240, 400, 300]]
     tagged = draw_detections(grey(300, 400), detections([[float(v) for v in box] for box in boxes]), CELLS)
-    plain = draw_boxes(grey(300, 400), torch.tensor(boxes, dtype=torch.float32), [""] * 4, [0] * 4)
     for left, top, right, bottom in boxes:
         around = (max(left - 20, 0), max(top - 20, 0), min(right + 20, 400), min(bottom + 20, 300))
-        filled = [_count(one.crop(around), colour_of(0)) for one in (plain, tagged)]
-        assert filled[1] > filled[0] + 200
+        # The line: two rows and two columns on each side, 2 * 2 * 80 + 2 * 2 * (60 - 4) = 544.
+        assert _count(tagged.crop(around), colour_of(0)) > 544 + 200
 
 
 def test_crowded_pictures_have_fewer_tags_than_boxes() -> None:
@@ -85,10 +83,10 @@ def test_crowded_pictures_have_fewer_tags_than_boxes() -> None:
 def test_line_width_grows_with_the_image() -> None:
     widths = []
     for side in (300, 1200, 4800):
-        picture = draw_boxes(grey(side, side), torch.tensor([[0.2, 0.2, 0.8, 0.8]]) * side, ["red"], [0])
+        picture = draw_boxes(grey(side, side), torch.tensor([[0.2, 0.2, 0.8, 0.8]]) * side, [0], CELLS)
         row = [picture.getpixel((x, side // 2)) for x in range(round(side * 0.2) - 9, round(side * 0.2) + 40)]
         widths.append(row.count(colour_of(0)))
-    assert widths == [1, 4, 17]  # 0.0036 of the side
+    assert widths == [2, 4, 17]  # 0.0036 of the side, and no less than 2
 
 
 def test_scale_enlarges_picture_and_boxes() -> None:
@@ -113,35 +111,31 @@ def test_drawn_truth_has_its_class_and_ignored_boxes_are_dashed() -> None:
     assert {picture.getpixel((200, y)) for y in range(60, 240)} == {(0, 0, 0), (255, 255, 255)}
 
 
-def test_names_beyond_ascii_are_drawn() -> None:
-    box = torch.tensor([[50.0, 100, 350, 250]])
-    with_name = draw_boxes(grey(300, 400), box, ["клетка"], [0])
-    assert _count(with_name, (0, 0, 0)) > _count(draw_boxes(grey(300, 400), box, [""], [0]), (0, 0, 0))
+def test_the_smallest_boxes_have_lines_around_them_that_hide_nothing() -> None:
+    # A line of 2 pixels inside of 6 would leave 2 of them: it is drawn outside, from 48 to 49 and from 56 to 57.
+    picture = draw_boxes(grey(300, 400), torch.tensor([[50.0, 100, 56, 106]]), [0], CELLS)
+    assert [picture.getpixel((x, 103)) == colour_of(0) for x in range(47, 60)] == (
+        [False, True, True, *[False] * 6, True, True, False, False]
+    )
 
 
-def test_first_colours_are_fixed_and_all_differ() -> None:
-    assert colour_of(0) == (0xE6, 0x9F, 0x00)
-    colours = [colour_of(label) for label in range(90)]
-    assert len(set(colours)) == 90
-    for one, other in pairwise(colours):
-        assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) > 60
+@pytest.mark.parametrize("label", range(20))
+@pytest.mark.parametrize("ground", [0, 60, 128, 200, 255])
+def test_a_line_is_seen_on_any_ground(label: int, ground: int) -> None:
+    # Either the line or the edge beside it differs by 45 of 255 in luma from what is drawn on.
+    classes = ClassMap(tuple(map(str, range(20))), tuple(range(20)))
+    pixels = torch.full((3, 240, 320), ground, dtype=torch.uint8)
+    picture = draw_boxes(pixels, torch.tensor([[100.0, 100, 200, 200]]), [label], classes).convert("L")
+    row = picture.crop((96, 150, 106, 151)).tobytes()
+    assert max(abs(value - ground) for value in row) >= 45
 
 
-def test_contact_sheet_fills_its_width_with_rows_of_equal_height() -> None:
-    # Row 1: aspects 2 and 1 at the same height h with 6 between: 2h + h + 6 = 306, h = 100. Row 2: one picture of
-    # aspect 1, no higher than row 1. Height 100 + 6 + 100.
-    pictures = [Image.new("RGB", size, "red") for size in ((400, 200), (50, 50), (80, 80))]
-    sheet = contact_sheet(pictures, columns=2, width=306)
-    assert sheet.size == (306, 206)
-    assert sheet.getpixel((199, 50)) == (255, 0, 0)
-    assert sheet.getpixel((203, 50)) == (255, 255, 255)
-    assert sheet.getpixel((305, 99)) == (255, 0, 0)
-    assert sheet.getpixel((99, 205)) == (255, 0, 0)
-    assert sheet.getpixel((150, 150)) == (255, 255, 255)
-
-
-def test_contact_sheet_of_one_picture_is_as_wide_as_asked() -> None:
-    assert contact_sheet([Image.new("RGB", (50, 100))], columns=3, width=200).size == (200, 400)
+def test_edges_grow_with_the_line() -> None:
+    picture = draw_boxes(grey(4000, 6000), torch.tensor([[1000.0, 1000, 4000, 3000]]), [0], CELLS)
+    row = [picture.getpixel((x, 2000)) for x in range(980, 1060)]
+    assert row.count(colour_of(0)) == 18  # 0.0036 * sqrt(4000 * 6000) = 17.6
+    dark = [colour for colour in row if colour not in (GREY, colour_of(0))]
+    assert len(dark) == 2 * 4  # a quarter of the line, on both sides
 
 
 def _count(picture: Image.Image, colour: tuple[int, int, int]) -> int:

@@ -1,0 +1,217 @@
+"""Fonts for every class name: Pillow's own, else one of the machine's that has all letters, else several of them.
+
+The machine's fonts are looked through only where a name needs it, and once for all names of a detector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import ImageFont
+
+from faster_rcnn.structures import ClassMap
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+FONT_ENDINGS = (".ttf", ".otf", ".ttc", ".otc")
+PREFERRED = ("DejaVuSans", "NotoSans-Regular", "NotoSansCJK-Regular", "Arial Unicode", "msyh", "segoeui", "Arial")
+"""Tried before all others, as they are upright and have many letters."""
+STYLES = ("bold", "italic", "oblique", "black", "light", "thin", "condensed", "mono", "serif")
+"""Fonts with such a name are tried last."""
+EMPTY_BOXES = ("lastresort", "adobeblank", "adobenotdef")
+"""Fonts that have a sign for every letter, but not the letter."""
+TRIAL_SIZE = 16
+"""Letters of this size are compared with the sign for a missing one."""
+NO_LETTER = "\uffff"
+JOINERS = "\u200c\u200d"
+EXAMPLES = 3
+"""Names in a warning."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Lettering(NamedTuple):
+    """How the name of a class is written on pictures."""
+
+    text: str
+    files: tuple[str | None, ...]
+    """For each character a font that has it; ``None`` for Pillow's own."""
+
+    def runs(self) -> list[tuple[str, str | None]]:
+        """Pieces of the text that are in one font."""
+        pairs = zip(self.text, self.files, strict=True)
+        return [
+            ("".join(character for character, _ in run), file) for file, run in groupby(pairs, key=lambda pair: pair[1])
+        ]
+
+    def width(self, size: int) -> int:
+        """Pixels in letters of this size."""
+        return math.ceil(sum(load_font(file, size).getlength(text) for text, file in self.runs()))
+
+    def shortened(self, kept: int) -> Lettering:
+        """As many characters of its beginning and its end, and an ellipsis between them."""
+        head, tail = (kept + 1) // 2, len(self.text) - kept // 2
+        return Lettering(f"{self.text[:head]}…{self.text[tail:]}", (*self.files[:head], None, *self.files[tail:]))
+
+
+class _FontFile(NamedTuple):
+    """A font, and which letters of those that are needed it has."""
+
+    file: str | None
+    letters: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def letterings(classes: ClassMap) -> tuple[Lettering, ...]:
+    """How the name of each label is written; one warning where the machine has no font for some of them.
+
+    Control characters are escaped. A name with letters that no font has is written in letters that there are where
+    those can be read (``cafe``, ``:palm tree:``), else as ``#`` and the id of the class.
+    """
+    wordings = [_wordings(classes.name_of(label), classes.ids[label]) for label in range(len(classes))]
+    fonts = _fonts_for(wordings)
+    written = [_written(each, fonts) for each in wordings]
+    changed = [
+        f"{texts[0]!r} as {chosen.text!r}"
+        for texts, chosen in zip(wordings, written, strict=True)
+        if chosen.text != texts[0] and texts[0].strip()
+    ]
+    if changed:
+        more = f" and {len(changed) - EXAMPLES} more" if len(changed) > EXAMPLES else ""
+        _LOG.warning(
+            "no font on this machine has all letters of some class names, so pictures show %s%s; install one that does "
+            "(Debian and Ubuntu: apt-get install fonts-noto-core fonts-noto-cjk)",
+            ", ".join(changed[:EXAMPLES]),
+            more,
+        )
+    return tuple(written)
+
+
+@lru_cache(maxsize=64)
+def load_font(file: str | None, size: int) -> Font:
+    """A font in letters of this many pixels; Pillow's own without a file."""
+    return ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
+
+
+def font_folders() -> list[Path]:
+    """Where this kind of system keeps its fonts."""
+    home = Path.home()
+    match sys.platform:
+        case "win32":
+            local = os.environ.get("LOCALAPPDATA", str(home / "AppData" / "Local"))
+            return [Path(os.environ.get("WINDIR", "C:/Windows"), "Fonts"), Path(local, "Microsoft", "Windows", "Fonts")]
+        case "darwin":
+            return [home / "Library" / "Fonts", Path("/Library/Fonts"), Path("/System/Library/Fonts")]
+        case _:
+            data = [os.environ.get("XDG_DATA_HOME") or str(home / ".local" / "share")]
+            data += (os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":")
+            return [home / ".fonts", *(Path(each, "fonts") for each in data)]
+
+
+def _wordings(name: str, number: int) -> tuple[str, ...]:
+    """Texts for a name, best first; the last one is ASCII."""
+    number_text = f"#{number}"
+    if not name.strip():
+        return name, number_text
+    plain = "".join(_visible(character) for character in unicodedata.normalize("NFC", name))
+    spelled = "".join(_spelled(character) for character in plain)
+    bare = "".join(
+        each for each in unicodedata.normalize("NFKD", spelled) if not unicodedata.category(each).startswith("M")
+    )
+    return (plain,) if plain.isascii() else (plain, spelled, bare, number_text)
+
+
+def _visible(character: str) -> str:
+    """A character as it can be drawn: no control characters, and no space but the usual one."""
+    kind = unicodedata.category(character)
+    if kind == "Zs":
+        return " "
+    if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in JOINERS):
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def _spelled(character: str) -> str:
+    """The name of a symbol, such as ``:palm tree:``; nothing for what only chooses its form."""
+    if 0xFE00 <= ord(character) <= 0xFE0F:
+        return ""
+    symbol = unicodedata.category(character) in ("So", "Sk", "Sm") and not character.isascii()
+    return f":{unicodedata.name(character, 'symbol').lower()}:" if symbol else character
+
+
+def _written(wordings: Sequence[str], fonts: Sequence[_FontFile]) -> Lettering:
+    """The first text whose letters there are."""
+    lettered = ((text, _files_for(text, fonts)) for text in wordings if text.strip())
+    return next(Lettering(text, files) for text, files in lettered if files is not None)
+
+
+def _files_for(text: str, fonts: Sequence[_FontFile]) -> tuple[str | None, ...] | None:
+    """A font for each character: one that has them all, else few changes from one to the next; none where one lacks."""
+    if text.isascii():
+        return (None,) * len(text)
+    files: list[str | None] = []
+    whole = [font for font in fonts if font.letters.issuperset(_letters(text))]
+    last = whole[0] if whole else fonts[0]
+    for letter in text:
+        having = [font for font in (last, *fonts) if letter in font.letters or not _letters(letter)]
+        if not having:
+            return None
+        last = having[0]
+        files.append(last.file)
+    return tuple(files)
+
+
+def _fonts_for(wordings: Sequence[tuple[str, ...]]) -> list[_FontFile]:
+    """Fonts in the order they are tried, until every name has one that it can be written in."""
+    missing = {texts[0] for texts in wordings if not texts[0].isascii()}
+    wanted = frozenset().union(*(_letters(text) for texts in wordings for text in texts if texts[0] in missing))
+    fonts: list[_FontFile] = []
+    for file in _files():
+        if not missing:
+            break
+        fonts.append(_FontFile(file, _letters_in(file, wanted)))
+        missing = {text for text in missing if not fonts[-1].letters.issuperset(_letters(text))}
+    return fonts
+
+
+def _letters(text: str) -> frozenset[str]:
+    """What a font must have for a text: everything but spaces and joiners."""
+    return frozenset(text) - {" ", *JOINERS}
+
+
+def _letters_in(file: str | None, wanted: frozenset[str]) -> frozenset[str]:
+    """Those of the letters that a font has; none where it cannot be read, or has pictures of one size only."""
+    with contextlib.suppress(OSError):
+        font = load_font(file, TRIAL_SIZE)
+        missing = bytes(font.getmask(NO_LETTER))
+        shapes = {letter: bytes(font.getmask(letter)) for letter in wanted}
+        return frozenset(letter for letter, shape in shapes.items() if any(shape) and shape != missing)
+    return frozenset()
+
+
+def _files() -> Iterator[str | None]:
+    """Pillow's own font, then the machine's, each path once."""
+    yield None
+    found = [
+        Path(folder, name)
+        for root in font_folders()
+        for folder, _, names in os.walk(root)
+        for name in names
+        if name.lower().endswith(FONT_ENDINGS) and not name.lower().startswith(EMPTY_BOXES)
+    ]
+    yield from dict.fromkeys(str(path) for path in sorted(found, key=_rank))
+
+
+def _rank(path: Path) -> tuple[int, int, str]:
+    styles = sum(style in path.stem.lower() for style in STYLES)
+    return (PREFERRED.index(path.stem) if path.stem in PREFERRED else len(PREFERRED), styles, str(path))
