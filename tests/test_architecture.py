@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "faster_rcnn"
 
 FLOORS = (
     (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
-    (("ops", "devices", "memory", "atomic", "text"),),
+    (("ops", "devices", "memory", "atomic", "text", "values", "json_values"),),
     (("images",), ("backbone",), ("rpn",), ("roi",)),
     (("model",), ("building",)),
     (("data",), ("weights",), ("evaluation",), ("drawing",), ("proposals",)),

@@ -135,7 +135,7 @@ def test_e102_broken_json(coco: Callable[..., Path]) -> None:
     root = coco()
     file = root / "annotations" / "train.json"
     file.write_text(file.read_text()[:-40])
-    refused(root, "E102", "train.json is not valid JSON at line 1 column", "was a copy interrupted?")
+    refused(root, "E102", "train.json is not valid JSON at line 1 column", "was the copy interrupted?")
     file.write_text('{"images": [}, "annotations": []}')
     assert "interrupted" not in refused(root, "E102", "line 1 column 13")
     file.write_bytes(b"\xff\xfe\x00")
@@ -198,9 +198,9 @@ def test_e104_absent_images(coco: Callable[..., Path]) -> None:
 
 def test_e104_no_image_at_all(coco: Callable[..., Path]) -> None:
     root = coco()
-    (root / "images").rename(root / "elsewhere")
-    refused(root, "E104", "4 of 4 images", "--set data.images=FOLDER")
-    assert len(load(root, images="elsewhere").splits["train"].records) == 4
+    (root / "images").rename(root / "val")  # of another split, so nothing is taken from it
+    refused(root, "E104", "4 of 4 images", f"Searched {root / 'annotations'}", "--set data.images=FOLDER")
+    assert len(load(root, images="val").splits["train"].records) == 4
 
 
 def test_e105_truncated_image(coco: Callable[..., Path]) -> None:

@@ -11,8 +11,7 @@ from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.compiling import Compile
-from faster_rcnn.inference.given import GivenImage, images_given
-from faster_rcnn.inference.inputs import KINDS
+from faster_rcnn.inference.inputs import KINDS, AnyImage
 from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
@@ -37,19 +36,9 @@ class Detector:
     """
 
     def __init__(
-        self,
-        model: LoadedModel | str | Path,
-        device: str = "auto",
-        precision: Precision = "auto",
-        compile: Compile = "auto",
+        self, loaded: LoadedModel, device: str = "auto", precision: Precision = "auto", compile: Compile = "auto"
     ) -> None:
-        """Load a detector as ``load`` does, or take one that is in memory."""
-        if not isinstance(model, LoadedModel | str | Path):
-            kind = type(model).__name__
-            raise OptionError(
-                f"model is of type {kind}; it is a model file, a run folder or a published name", code="E125"
-            )
-        loaded = model if isinstance(model, LoadedModel) else resolve_model(str(model))
+        """Take a detector that is in memory; ``load`` takes one by its name."""
         if precision not in get_args(Precision):
             raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
@@ -81,7 +70,7 @@ class Detector:
             MachineError: published weights are not here and there is no network, or compiling was asked for and there
                 is no C++ compiler.
         """
-        return Detector(model, device, precision, compile)
+        return Detector(resolve_model(str(model)), device, precision, compile)
 
     @staticmethod
     def train(
@@ -149,7 +138,7 @@ class Detector:
     @overload
     def predict(  # type: ignore[overload-overlap]
         self,
-        images: GivenImage,
+        images: AnyImage,
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -159,7 +148,7 @@ class Detector:
     @overload
     def predict(  # type: ignore[overload-overlap]
         self,
-        images: Sequence[GivenImage],
+        images: Sequence[AnyImage],
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -169,7 +158,7 @@ class Detector:
     @overload
     def predict(
         self,
-        images: Iterable[GivenImage],
+        images: Iterable[AnyImage],
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -178,7 +167,7 @@ class Detector:
 
     def predict(
         self,
-        images: GivenImage | Iterable[GivenImage],
+        images: AnyImage | Iterable[AnyImage],
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -187,11 +176,9 @@ class Detector:
         """Find objects in one image, in a list of them, or in whatever an iterator gives.
 
         Args:
-            images: a path, encoded bytes, a binary file object, a PIL image, an RGB array (height, width, 3) or an RGB
-                tensor (3, height, width); grey ones of one channel or none, and RGBA, whose alpha is removed, are
-                converted as such files are. Arrays and tensors are of 8 bits or of floats in 0..1. Or many of them: a
-                list, or an array of paths, gives a list; any other iterable is consumed one image ahead of the results
-                that are taken.
+            images: a path, encoded bytes, a PIL image, an RGB array (height, width, 3) or an RGB tensor (3, height,
+                width); arrays and tensors of 8 bits or of floats in 0..1. Or many of them: a list gives a list, any
+                other iterable is consumed one image ahead of the results that are taken.
             conf: lowest score that is reported; the detector itself reports nothing below its ``roi.score_floor``.
             max_det: most detections of one image; with tiles the only limit, as the detector's own
                 ``roi.max_detections`` is then each tile's.
@@ -201,19 +188,15 @@ class Detector:
                 overlap are whole in some tile.
 
         Raises:
-            ImageError: an image cannot be used; the message names it. What is no image at all is refused at the call,
-                and what an iterator gives when its turn comes.
+            ImageError: an image cannot be used; says which and why.
             OptionError: ``conf``, ``max_det``, ``tile`` or ``overlap`` makes no sense, or the detector, a Fast R-CNN,
                 cannot look at tiles.
         """
         predictor = self._predictor.in_tiles(tiling_of(tile, overlap))
-        given = images_given(images)
-        if isinstance(given, KINDS):
-            return predictor.predict_one(given, conf, max_det)
-        results = predictor.stream(given, conf, max_det)
-        return list(results) if isinstance(given, list) else results
-
-    __call__ = predict
+        if isinstance(images, KINDS):
+            return predictor.predict_one(images, conf, max_det)
+        results = predictor.stream(images, conf, max_det)
+        return list(results) if isinstance(images, list | tuple) else results
 
     def evaluate(
         self, data: str | Path, split: str | None = None, tile: int | None = None, overlap: float | None = None

@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from faster_rcnn.config import DataConfig
+from faster_rcnn.data.coco import read
+from faster_rcnn.data.coco_files import find_splits, unused
+from faster_rcnn.data.folders import Folders
 from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.structures import ImageSize
+from faster_rcnn.evaluation.coco import TruthOfImage, measure
+from faster_rcnn.structures import Detections, ImageSize
 
 
 def write(path: Path, **content: Any) -> Path:
@@ -221,3 +226,223 @@ def test_metrics_get_the_digits_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(content))
     record = load_dataset(tmp_path / "train.json", DataConfig()).splits["train"].records[0]
     assert record.boxes_xywh.tolist() == [written[0], [30.3, 1.0, 40 - 30.3, 5.0]]
+
+
+# ---- ids, names, values
+
+
+def changed(root: Path, change: Callable[[dict[str, Any]], object], file: str = "annotations/train.json") -> Dataset:
+    """The small set after a change to its file, read."""
+    small_set(root)
+    content = json.loads((root / file).read_text())
+    change(content)
+    write(root / file, **content)
+    return load_dataset(root, DataConfig())
+
+
+def notes(dataset: Dataset) -> str:
+    return "\n".join(dataset.splits["train"].notes)
+
+
+@pytest.mark.parametrize(
+    "new", [lambda n: 10**20 + n, lambda n: f"3f2a-{n}", lambda n: f"00{n}", lambda n: -(2**70) - n]
+)
+def test_any_integer_or_text_is_an_id_of_an_image(tmp_path: Path, new: Callable[[int], int | str]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for entry in content["images"]:
+            entry["id"] = new(entry["id"])
+        for entry in content["annotations"]:
+            entry["image_id"] = new(entry["image_id"])
+
+    train = changed(tmp_path, change).splits["train"]
+    assert [(record.image_id, len(record.truth.labels)) for record in train.records] == [
+        (new(30), 0),
+        (new(10), 2),
+        (new(20), 1),
+    ]
+    truths = [TruthOfImage(one.image_id, one.size, one.truth, one.areas, one.boxes_xywh) for one in train.records]
+    empty = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    assert measure(truths, [empty] * 3, train.classes).truths == 2
+
+
+@pytest.mark.parametrize("bad", [None, True, 1.5, [3], {}, ""])
+def test_what_is_no_id_is_refused(tmp_path: Path, bad: Any) -> None:
+    with pytest.raises(DatasetError, match=r"E103 .*'images' needs an 'id', an integer or text"):
+        changed(tmp_path, lambda content: content["images"][0].update(id=bad))
+
+
+def test_ids_that_are_equal_by_meaning_are_one_id(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"E113 .*image ids must be unique"):
+        changed(tmp_path, lambda content: content["images"][0].update(id="10"))
+
+
+@pytest.mark.parametrize(
+    ("crowd", "ignored"),
+    [("0", False), ("False", False), (0.0, False), (None, False), ("1", True), (True, True), ("true", True)],
+)
+def test_crowds_by_their_meaning(tmp_path: Path, crowd: Any, ignored: bool) -> None:
+    dataset = changed(tmp_path, lambda content: content["annotations"][0].update(iscrowd=crowd))
+    assert dataset.splits["train"].records[1].truth.ignored.tolist() == [ignored, False]
+    assert "iscrowd" not in notes(dataset)
+
+
+@pytest.mark.parametrize("crowd", ["perhaps", 2, -1, [1]])
+def test_crowds_that_are_neither_are_told(tmp_path: Path, crowd: Any) -> None:
+    dataset = changed(tmp_path, lambda content: content["annotations"][0].update(iscrowd=crowd))
+    assert dataset.splits["train"].records[1].truth.ignored.tolist() == [False, False]
+    line = f"'iscrowd' is neither 0 nor 1, taken for 0: 1 (annotation id 1: {json.dumps(crowd)})"
+    assert line in notes(dataset)
+
+
+@pytest.mark.parametrize(
+    ("area", "expected", "told"),
+    [
+        (17, 17, False),
+        ("17.5", 17.5, False),
+        (None, 1200, False),
+        (0, 1200, True),
+        (-5, 1200, True),
+        ("big", 1200, True),
+        (10**400, 1200, True),
+        (float("nan"), 1200, True),
+        (True, 1200, True),
+    ],
+)
+def test_areas_by_their_meaning(tmp_path: Path, area: Any, expected: float, told: bool) -> None:
+    dataset = changed(tmp_path, lambda content: content["annotations"][0].update(area=area))
+    assert dataset.splits["train"].records[1].areas.tolist() == [expected, 17.5]  # 30 * 40 where it is the box's
+    assert ("'area' is no positive number" in notes(dataset)) is told
+
+
+@pytest.mark.parametrize("absent", [{}, {"bbox": None}, {"bbox": []}])
+def test_the_box_around_an_outline_stands_for_an_absent_one(tmp_path: Path, absent: dict[str, Any]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for entry in content["annotations"]:
+            x, y, width, height = entry.pop("bbox")
+            entry["segmentation"] = [[x, y, x + width, y, x + width, y + height]]
+            entry.update(absent)
+
+    dataset = changed(tmp_path, change)
+    assert dataset.splits["train"].records[1].truth.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 100, 80]]
+    assert "without a 'bbox', the box around their 'segmentation' is taken: 3 (annotation id 1," in notes(dataset)
+
+
+def test_a_file_of_captions_is_told_from_one_of_boxes(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"] = [{"id": n, "image_id": 10, "caption": "a cat"} for n in range(4)]
+
+    with pytest.raises(
+        DatasetError, match=r"E103 .*none of its 4 annotations has a 'bbox'.*they have: caption, id, im"
+    ):
+        changed(tmp_path, change)
+
+
+@pytest.mark.parametrize("written", ["10 20 30 40", {"x": 1, "y": 2, "width": 3, "height": 4}])
+def test_a_box_that_is_no_list_is_shown_as_it_stands(tmp_path: Path, written: Any) -> None:
+    dataset = changed(tmp_path, lambda content: content["annotations"][0].update(bbox=written))
+    assert f"needs four numbers but has [{json.dumps(written)}]; dropped" in notes(dataset)
+
+
+@pytest.mark.parametrize(("written", "name"), [(1, "1"), (1.0, "1.0"), (True, "true"), ("no", "no"), ("007", "007")])
+def test_class_names_stay_what_was_written(tmp_path: Path, written: Any, name: str) -> None:
+    dataset = changed(tmp_path, lambda content: content["categories"][0].update(name=written))
+    assert dataset.classes.names == ("cat", name)
+    assert ("category names that are no text" in notes(dataset)) is not isinstance(written, str)
+
+
+@pytest.mark.parametrize("name", [None, "", "  ", [], {}, "half \ud83d"])
+def test_what_is_no_class_name_is_refused(tmp_path: Path, name: Any) -> None:
+    with pytest.raises(DatasetError, match=r"E103 .*'categories' needs an integer 'id' and a 'name'"):
+        changed(tmp_path, lambda content: content["categories"][0].update(name=name))
+
+
+# ---- files
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": ' * 100_000, "nested too deeply"),
+        ('{"images": [], "annotations": [], "categories": [], "n": ' + "9" * 5000 + "}", "4300 digits"),
+        ('{"images": [], "annotations": [], "annotations": [1], "categories": []}', "the key 'annotations' twice"),
+        ('{"images": [{"id": 1, "id": 2}], "annotations": [], "categories": []}', "the key 'id' twice"),
+        ("", "line 1 column 1"),
+        ("{}{}", "Extra data"),
+    ],
+)
+def test_json_that_is_not_read_is_told_in_one_line(tmp_path: Path, text: str, fragment: str) -> None:
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(DatasetError, match="E102") as caught:
+        load_dataset(tmp_path / "train.json", DataConfig())
+    assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_beyond_all_bounds_are_faults_not_crashes(tmp_path: Path) -> None:
+    dataset = changed(tmp_path, lambda content: content["annotations"][0].update(bbox=[10**400, 0, 5, 5]))
+    assert "boxes clipped or dropped: 1 of 3" in notes(dataset)
+
+
+def test_the_same_key_twice_with_one_value_is_no_fault(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    file = tmp_path / "annotations" / "train.json"
+    file.write_text(file.read_text().replace('"width": 100', '"width": 100, "width": 100'))
+    assert len(load_dataset(tmp_path, DataConfig()).splits["train"].records) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_encodings_with_a_mark_are_read(tmp_path: Path, encoding: str) -> None:
+    small_set(tmp_path)
+    file = tmp_path / "annotations" / "train.json"
+    file.write_bytes(file.read_text().replace("dog", "Zoë").encode(encoding))
+    assert load_dataset(tmp_path, DataConfig()).classes.names == ("cat", "Zoë")
+
+
+def test_other_encodings_are_named(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    file = tmp_path / "annotations" / "train.json"
+    file.write_bytes(file.read_text().replace("dog", "Zoë").encode("cp1252"))
+    with pytest.raises(DatasetError, match=r"E102 .*train\.json is not text in UTF-8: byte \d+"):
+        load_dataset(tmp_path, DataConfig())
+
+
+def test_lists_of_images_without_annotations_are_no_split(tmp_path: Path) -> None:
+    """COCO's own ``image_info_test2017.json`` beside the ground truth."""
+    small_set(tmp_path)
+    write(tmp_path / "annotations" / "image_info_test2017.json", images=[picture(1, "x.png")], categories=[])
+    write(tmp_path / "annotations" / "info.json", note="made by hand")
+    splits = find_splits(tmp_path)
+    assert list(splits) == ["train"]
+    assert unused(tmp_path, splits.values()) == [
+        "JSON files that are not used: 2 (annotations/image_info_test2017.json, annotations/info.json); "
+        "image_info_test2017.json: images without 'annotations'"
+    ]
+
+
+def test_a_split_with_two_files_stops_only_who_asks_for_it(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    folder = tmp_path / "annotations"
+    for name in ("test_a.json", "test_b.json"):
+        (folder / name).write_text((folder / "train.json").read_text())
+    assert find_splits(tmp_path) == {"train": folder / "train.json", "test": tmp_path}
+    with pytest.raises(
+        DatasetError, match=r"E101 annotations/test_a\.json, annotations/test_b\.json .*data\.test=FILE"
+    ):
+        read(tmp_path, "test", None, Folders(), tmp_path)
+
+
+def test_two_folders_of_one_split_are_not_chosen_from(tmp_path: Path) -> None:
+    for folder in ("val", "valid"):
+        save_images(tmp_path / folder, "a.png")
+        write(tmp_path / folder / "_annotations.coco.json", images=[], categories=[], annotations=[])
+    with pytest.raises(DatasetError, match=r"E101 val/_anno.*valid/_anno.*look like the val split"):
+        load_dataset(tmp_path, DataConfig())
+
+
+def test_the_only_ground_truth_among_other_files_is_the_training_split(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    folder = tmp_path / "annotations"
+    (folder / "train.json").rename(folder / "boxes.json")
+    write(folder / "colours.json", cat="#ff0000")
+    assert find_splits(tmp_path) == {"train": folder / "boxes.json"}

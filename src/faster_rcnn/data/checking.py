@@ -115,7 +115,8 @@ def _refuse_many_images(faults: list[Fault], listing: Listing) -> None:
     cases = "; ".join(fault.text for fault in faults[:5])
     advice = "Mend or remove them"
     if code == "E104" and count == len(listing.images):
-        advice = f"Looked in {listing.images[0].path.parent}; give the right folder: --set data.images=FOLDER"
+        searched = f"Searched {listing.images[0].path.parent}; give the right folder: --set data.images=FOLDER"
+        advice = listing.advice or searched
     raise DatasetError(
         f"{len(faults)} of {len(listing.images)} images of {listing.split} cannot be used, more than the 5 % that are "
         f"excluded and listed: {cases}. {advice}",

@@ -44,7 +44,8 @@ class ListedImage(NamedTuple):
     file_name: str
     path: Path
     """Where it should be; whether it is there is asked later."""
-    image_id: int
+    image_id: int | str
+    """The data's own id, of which only equality counts; 1..N where the format has none."""
     size: ImageSize | None
     """As the annotation claims it."""
     boxes: tuple[ListedBox, ...]
@@ -71,6 +72,8 @@ class Listing:
     offset: float = 0.0
     """Number of the first pixel; subtracted from the left and upper edge."""
     notes: tuple[str, ...] = ()
+    advice: str | None = None
+    """Where images were searched, and what helps if none is there."""
 
 
 def split_of(name: str) -> str | None:

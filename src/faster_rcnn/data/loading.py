@@ -36,7 +36,7 @@ class TrainingImage:
     """RGB, resized: 8-bit, or float in 0..1 where the resize method is ``plain``."""
     truth: GroundTruth
     """In the pixels of the resized image."""
-    image_id: int
+    image_id: int | str
     seed: int
     """For whatever is sampled of this image in this epoch; below 2**63."""
     index: int

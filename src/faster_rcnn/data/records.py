@@ -19,8 +19,8 @@ class ImageRecord:
     path: Path
     file_name: str
     """As the data names it."""
-    image_id: int
-    """The data's own id; 1..N by sorted file name where the format has none."""
+    image_id: int | str
+    """The data's own id, of which only equality counts; 1..N by sorted file name where the format has none."""
     size: ImageSize
     """Upright, that is after the EXIF orientation."""
     truth: GroundTruth

@@ -27,8 +27,8 @@ from faster_rcnn.structures import ClassMap, Detections, GroundTruth, ImageSize
 class TruthOfImage:
     """What is to be found in one image, in its original upright pixels."""
 
-    image_id: int
-    """Detections of equal score in different images are ranked by it, as pycocotools does."""
+    image_id: int | str
+    """Detections of equal score in different images are ranked by it, as pycocotools does; text comes last."""
     size: ImageSize
     truth: GroundTruth
     areas: Float64[Tensor, " truths"]
@@ -97,10 +97,10 @@ def columns_of(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections],
     """Truths and detections of the same images in the same order, as the rows that COCO's rules look at."""
     if len(truths) != len(found):
         raise ValueError(f"{len(found)} images with detections for {len(truths)} images with truths")
-    ids = np.array([one.image_id for one in truths], dtype=np.int64)
-    order = np.argsort(ids)
-    if len(np.unique(ids)) != len(ids):
+    ids = [(isinstance(one.image_id, str), one.image_id) for one in truths]
+    if len(set(ids)) != len(ids):
         raise ValueError("image ids must be unique")
+    order = sorted(range(len(ids)), key=ids.__getitem__)
     truths, found = [truths[i] for i in order], [found[i] for i in order]
     category = _category_numbers(classes)
     return Columns(

@@ -16,7 +16,7 @@ from faster_rcnn.structures import ImageSize
 class NamedImage:
     """An image that is measured, by all its names."""
 
-    image_id: int
+    image_id: int | str
     path: Path
     size: ImageSize
     """Upright, in pixels."""

@@ -16,7 +16,8 @@ import torch
 
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.evaluation.coco import ExactDetections
-from faster_rcnn.evaluation.json_values import (
+from faster_rcnn.evaluation.matching import NamedImage, positions_of
+from faster_rcnn.json_values import (
     finite_score,
     first_of,
     four_numbers,
@@ -25,7 +26,6 @@ from faster_rcnn.evaluation.json_values import (
     require_keys,
     unknown_values,
 )
-from faster_rcnn.evaluation.matching import NamedImage, positions_of
 from faster_rcnn.structures import ClassMap, ImageSize
 
 HIGH_FLOOR = 0.1

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Container, Iterable
 from typing import Any
 
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.values import as_number
 
 
 def parsed(where: str, text: str, first_line: int = 1) -> Any:
     """The value that ``text`` holds.
 
     Raises:
-        DatasetError: naming line and column, counted from ``first_line``.
+        DatasetError: it is not JSON, of which line and column are named, counted from ``first_line`` (E102).
     """
     text = text.rstrip()  # else the end of a broken file is told as the line after it
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno + first_line - 1} column {error.colno}"
-        cut = "; the text ends there, was the copy interrupted?" if error.pos >= len(text) else ""
+        ends = error.pos >= len(text) or not text.endswith(("}", "]"))
+        cut = "; the text ends in the middle of a record, was the copy interrupted?" if ends else ""
         raise DatasetError(f"{where} is not valid JSON at {place}: {error.msg}{cut}", code="E102") from error
+    except RecursionError as error:
+        raise DatasetError(f"{where} is not read: its lists or objects are nested too deeply", code="E102") from error
+    except ValueError as error:
+        raise DatasetError(f"{where} is not read: {error}", code="E102") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, in which a key may not have two values."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        for key, value in pairs:
+            if found[key] != value:
+                raise ValueError(f"an object has the key {key!r} twice, with different values: {shortened(found)}")
+    return found
 
 
 def parsed_lines(where: str, text: str) -> list[tuple[int, Any]]:
     """The values of JSON lines with their line numbers; blank lines are left out."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return [(number, parsed(where, line, number)) for number, line in lines]
 
 
@@ -44,17 +59,19 @@ def require_keys(where: str, record: object, keys: tuple[str, ...], meaning: str
 
 def four_numbers(where: str, value: object, order: str) -> tuple[float, float, float, float]:
     """A box; ``order`` says how its numbers are meant."""
-    if not isinstance(value, list) or len(value) != 4 or not all(_is_finite(number) for number in value):
+    numbers = [as_number(number) for number in value] if isinstance(value, list) else []
+    if len(numbers) != 4 or None in numbers:
         raise DatasetError(f"{where}: a box must be four finite numbers {order}, not {shortened(value)}", code="E118")
-    a, b, c, d = value
-    return float(a), float(b), float(c), float(d)
+    a, b, c, d = (number for number in numbers if number is not None)
+    return a, b, c, d
 
 
 def finite_score(where: str, value: object) -> float:
     """A score; any finite number, as only the order counts."""
-    if not _is_finite(value):
+    number = as_number(value)
+    if number is None:
         raise DatasetError(f"{where}: 'score' must be a finite number, not {shortened(value)}", code="E118")
-    return float(value)  # type: ignore[arg-type]  # it is a number
+    return number
 
 
 def unknown_values(values: Iterable[object], known: Container[object]) -> list[str]:
@@ -73,7 +90,3 @@ def shortened(value: object, most: int = 80) -> str:
     """A value as JSON, cut to a length that fits a message."""
     text = json.dumps(value)
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
