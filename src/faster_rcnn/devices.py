@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.ops.eight_bit import EightBitConv2d, Quantise, Range, weight_limit
-from faster_rcnn.ops.onednn import RELU, FusedConv2d, fuses
+from faster_rcnn.ops.fused_operations import Operation, fuses
+from faster_rcnn.ops.onednn import RELU, FusedConv2d
 
 TRIES = 5
 """Of each type when bfloat16 is tried; the first one, in which a kernel is chosen, is among them."""
@@ -75,7 +76,7 @@ def convolution_seconds(precision: torch.dtype) -> float:
     if precision == torch.int8:
         one = Range(0.0, 1.0)
         read, conv = Quantise(one)(read), EightBitConv2d(FusedConv2d(plain, RELU), one, one, None, torch.float32)
-    elif fuses(precision):
+    elif fuses(Operation.of(plain, RELU), precision):
         conv = FusedConv2d(plain, RELU)
     seconds = []
     with torch.inference_mode():

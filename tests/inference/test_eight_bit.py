@@ -152,7 +152,7 @@ def test_whole_numbers_travel_from_part_to_part(case: Case) -> None:
 
 def ranges_of_body(case: Case) -> list[Range]:
     """Of the maps that it gives."""
-    [outputs] = fused_parts(case.network)["body"].graph.output_node().args
+    [outputs] = fused_parts(case.network, eight_bit._everywhere)["body"].graph.output_node().args
     assert isinstance(outputs, list | tuple)
     return [case.ranges[f"body.{each.name}"] for each in outputs if isinstance(each, fx.Node)]
 
@@ -291,7 +291,7 @@ def in_eight_bits(module: nn.Module, read: Tensor) -> fx.GraphModule:
     """What reads a map of 8 channels, in 8 bits."""
     traced = fusing._traced(module)
     assert traced is not None
-    part = fusing._fuse(traced)
+    part = fusing._fuse(traced, lambda operation: True)
     recorder = eight_bit._Recorder(part)
     recorder(read)
     eight_bit._quantise(part, recorder.ranges, torch.float32)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.testing import assert_close
 
 from faster_rcnn import Detector
@@ -19,12 +19,27 @@ from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.fusing import fused_form, fused_parts
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.onednn import FusedConv2d, fuses
+from faster_rcnn.ops.fused_operations import CONVOLUTION, LINEAR, OPERATIONS, Operation, fuses
+from faster_rcnn.ops.onednn import NO_ACTIVATION, RELU, FusedConv2d, FusedLinear
 from faster_rcnn.presets import preset
 from files import loaded_model, rgb
 from tiny import config_of_body, decided_model, random_image, tiny_config, with_statistics
 
-pytestmark = pytest.mark.skipif(not fuses(torch.float32), reason="oneDNN is not part of this PyTorch")
+pytestmark = pytest.mark.skipif(
+    not all(fuses(each, torch.float32) for each in OPERATIONS), reason="oneDNN lacks fused operations here"
+)
+needs_bfloat16 = pytest.mark.skipif(
+    not all(fuses(each, torch.bfloat16) for each in OPERATIONS), reason="oneDNN lacks fused operations in bfloat16 here"
+)
+
+
+def anything(operation: Operation, precision: torch.dtype = torch.float32) -> bool:
+    """As where every fused operation works."""
+    return True
+
+
+def all_but(missing: Operation) -> Callable[[Operation, torch.dtype], bool]:
+    return lambda operation, precision: operation != missing
 
 
 def prepared(config: Config) -> FasterRCNN:
@@ -83,7 +98,7 @@ def test_hardly_a_convolution_is_left_plain() -> None:
 
 def test_sums_and_activations_are_fused_too() -> None:
     """ResNet-50: 16 blocks with a sum, each with an activation after it, and 33 more; three sums of the pyramid."""
-    parts = fused_parts(prepared(preset("base")))
+    parts = fused_parts(prepared(preset("base")), fuses)
     calls = [node for part in parts.values() for node in part.graph.nodes if node.op == "call_module"]
     assert sum(len(node.args) == 2 for node in calls) == 16 + 3
     kinds = {
@@ -144,7 +159,7 @@ def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: 
     torch.manual_seed(0)
     model = with_statistics(build_model(preset(name), 2))
     network = prepared_for(model, torch.bfloat16, exact=False)
-    monkeypatch.setattr(fusing, "fuses", lambda precision: True)
+    monkeypatch.setattr(fusing, "fuses", anything)
     form = fused_form(network)
     assert form is not network
     monkeypatch.setattr(FusedConv2d, "forward", fused_by_hand)
@@ -156,6 +171,94 @@ def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: 
     for one, other in zip(features, expected, strict=True):
         # A fused convolution rounds once, where a plain one rounds before its activation and its sum, too.
         assert float((one - other).float().abs().mean()) < 0.03 * float(other.float().abs().mean())
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("name", ["small", "base", "mobile-320"])
+def test_a_detector_is_fused_in_bfloat16_as_in_float32(name: str) -> None:
+    torch.manual_seed(0)
+    model = with_statistics(build_model(preset(name), 2))
+    exact, plain = (prepared_for(model, each, exact=False) for each in (torch.float32, torch.bfloat16))
+    in_float32, in_bfloat16 = fused_form(exact), fused_form(plain)
+    assert fused_convolutions(in_bfloat16) == fused_convolutions(in_float32) > 40
+    pixels = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = in_float32.backbone(pixels)
+        with torch.autocast("cpu", torch.bfloat16):
+            ours, theirs = in_bfloat16.backbone(pixels), plain.backbone(pixels)
+    for one, other, right in zip(ours, theirs, expected, strict=True):
+        assert one.dtype == torch.bfloat16
+        # A fused convolution rounds once, where a plain one rounds before its activation and its sum, too.
+        assert float((one - right).abs().mean()) < 1.2 * float((other - right).abs().mean())
+
+
+def fused_convolutions(network: FasterRCNN) -> int:
+    return sum(isinstance(each, FusedConv2d) for each in network.modules())
+
+
+class Steps(nn.Module):
+    """Convolutions with all that may follow one, and a fully connected layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+        self.last = nn.Linear(6, 5)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        start = nn.functional.relu(self.first(pixels))
+        total = nn.functional.relu(self.second(start) + self.third(pixels))
+        return nn.functional.relu(self.last(total))
+
+
+SUM, RELU_OF_SUM = Operation(CONVOLUTION, adds=True), Operation(CONVOLUTION, RELU, adds=True)
+PLAIN, RELU_AFTER = Operation(CONVOLUTION), Operation(CONVOLUTION, RELU)
+RELU_OF_LINEAR = Operation(LINEAR, RELU)
+
+
+@pytest.mark.parametrize(
+    ("missing", "left"),
+    [
+        ((), ["conv relu", "conv", "conv sum relu", "linear relu"]),
+        ((RELU_OF_SUM,), ["conv relu", "conv", "conv sum", "relu", "linear relu"]),
+        ((SUM, RELU_OF_SUM), ["conv relu", "conv", "conv", "add", "relu", "linear relu"]),
+        ((RELU_AFTER,), ["conv", "relu", "conv", "conv sum relu", "linear relu"]),
+        ((RELU_OF_LINEAR,), ["conv relu", "conv", "conv sum relu", "linear", "relu"]),
+        ((PLAIN,), ["conv relu", "Conv2d", "conv sum relu", "linear relu"]),
+        (OPERATIONS, ["Conv2d", "relu", "Conv2d", "Conv2d", "add", "relu", "Linear", "relu"]),
+    ],
+)
+def test_only_what_is_missing_is_computed_apart(missing: tuple[Operation, ...], left: list[str]) -> None:
+    part = Steps().eval().requires_grad_(False)
+    traced = fusing._traced(part)
+    assert traced is not None
+    form = fusing._fuse(traced, lambda operation: operation not in missing)
+    pixels = torch.randn(1, 4, 7, 6)
+    assert_close(form(pixels), part(pixels), rtol=1e-5, atol=1e-5)
+    names = [step_name(form, node) for node in form.graph.nodes if node.op in ("call_module", "call_function")]
+    assert names == left
+
+
+def step_name(part: fx.GraphModule, node: fx.Node) -> str:
+    """The kind of layer or function that a node calls, with what is fused into it."""
+    layer = fusing.layer_of(part, node)
+    if layer is None:
+        assert not isinstance(node.target, str)
+        return node.target.__name__
+    if not isinstance(layer, FusedConv2d | FusedLinear):
+        return type(layer).__name__
+    kind = "conv" if isinstance(layer, FusedConv2d) else "linear"
+    parts = (kind, "sum" if len(node.args) > 1 else "", "" if layer.activation == NO_ACTIVATION else "relu")
+    return " ".join(filter(None, parts))
+
+
+def test_a_detector_finds_the_same_whatever_is_missing() -> None:
+    """Each kind of operation is left out of ``base`` in turn, and what remains is fused."""
+    network = prepared(preset("base"))
+    pixels = torch.randn(1, 3, 64, 96)
+    for missing in (SUM, RELU_OF_SUM, RELU_AFTER, PLAIN):
+        form = fusing.with_parts(network, fused_parts(network, all_but(missing)))
+        assert any(isinstance(each, FusedConv2d) for each in form.modules())
+        assert_sees_the_same(form, network, pixels)
 
 
 class Residual(nn.Module):
@@ -182,7 +285,7 @@ def test_what_is_read_again_is_not_overwritten() -> None:
     pixels = torch.randn(1, 4, 6, 6)
     before = pixels.clone()
     expected = part(pixels)
-    assert_close(fusing._fuse(traced)(pixels), expected, rtol=1e-5, atol=1e-5)
+    assert_close(fusing._fuse(traced, anything)(pixels), expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(pixels, before)
 
 
@@ -204,7 +307,7 @@ def test_what_a_convolution_reads_is_not_overwritten_by_it() -> None:
     traced = fusing._traced(part)
     assert traced is not None
     pixels = torch.randn(1, 4, 32, 48)
-    assert_close(fusing._fuse(traced)(pixels), part(pixels), rtol=1e-5, atol=1e-5)
+    assert_close(fusing._fuse(traced, anything)(pixels), part(pixels), rtol=1e-5, atol=1e-5)
 
 
 class Choosing(nn.Module):
@@ -221,7 +324,7 @@ class Choosing(nn.Module):
 def test_what_cannot_be_traced_stays_plain() -> None:
     network = prepared(tiny_config())
     network.backbone.body.layers = Choosing(network.backbone.body.layers)
-    parts = fused_parts(network)
+    parts = fused_parts(network, fuses)
     assert sorted(parts) == ["head", "pyramid", "rpn"]
     assert_sees_the_same(fused_form(network), network, torch.randn(1, 3, 64, 96))
 
@@ -234,7 +337,7 @@ def test_a_form_that_sees_something_else_is_not_used(monkeypatch: pytest.MonkeyP
 
 def test_where_nothing_fuses_the_network_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     network = prepared(tiny_config())
-    monkeypatch.setattr(fusing, "fuses", lambda precision: False)
+    monkeypatch.setattr(fusing, "fuses", lambda operation, precision: False)
     assert fused_form(network) is network
 
 

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from faster_rcnn.inference.fusing import layer_of, same_parts, shallow, with_parts
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import NOTHING, EightBitConv2d, EightBitLinear, Quantise, Range, Restore
+from faster_rcnn.ops.fused_operations import Operation
 from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear
 
 Ranges = Mapping[str, Range]
@@ -29,7 +30,7 @@ def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, 
 
     ``network`` is prepared for inference, and has both stages.
     """
-    recorders = {name: _Recorder(part) for name, part in same_parts(network).items()}
+    recorders = {name: _Recorder(part) for name, part in same_parts(network, _everywhere).items()}
     if "body" in recorders:
         recorders["body"].expect(_range_of_pixels(network))
     form = with_parts(network, recorders)
@@ -45,7 +46,7 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     Raises ``KeyError`` where a layer has no range: they are those of another network.
     """
     precision = next(network.parameters()).dtype
-    parts = same_parts(network)
+    parts = same_parts(network, _everywhere)
     in_a_row = {"body": network.backbone.body, "pyramid": network.backbone.pyramid, "rpn": network.rpn}
     readers = dict(pairwise(name for name, part in in_a_row.items() if part is not None))
     maps: Sequence[Range | None] = ()
@@ -58,6 +59,11 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
             maps = made if hands_on else ()
     form = with_parts(network, parts)
     return _pooling_restored(form, maps, precision) if form.roi is not None and any(maps) else form
+
+
+def _everywhere(operation: Operation, precision: torch.dtype) -> bool:
+    """Every operation is taken, so that the names that ranges go by are the same on all processors."""
+    return True
 
 
 def _pooling_restored(form: FasterRCNN, maps: Sequence[Range | None], precision: torch.dtype) -> FasterRCNN:

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from faster_rcnn.devices import computing_in
 from faster_rcnn.inference.stage_times import timed
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.onednn import NO_ACTIVATION, FusedConv2d, fuses
+from faster_rcnn.ops.fused_operations import Operation, fuses
+from faster_rcnn.ops.onednn import NO_ACTIVATION, FusedConv2d
 
 LARGEST = 10
 """How many convolutions are measured."""
@@ -114,11 +115,11 @@ def _best_seconds(conv: Convolution, precision: torch.dtype, device: torch.devic
     works: list[Callable[[], Tensor]] = [
         lambda: torch.conv2d(pixels, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
     ]
-    if device.type == "cpu" and fuses(precision):
-        layer = nn.utils.skip_init(
-            nn.Conv2d, weight.shape[1] * conv.groups, len(weight), weight.shape[2:], conv.stride, conv.padding,
-            conv.dilation, conv.groups, bias=False,
-        )  # fmt: skip
+    layer = nn.utils.skip_init(
+        nn.Conv2d, weight.shape[1] * conv.groups, len(weight), weight.shape[2:], conv.stride, conv.padding,
+        conv.dilation, conv.groups, bias=False,
+    )  # fmt: skip
+    if device.type == "cpu" and fuses(Operation.of(layer, NO_ACTIVATION), precision):
         layer.weight = nn.Parameter(weight, requires_grad=False)
         packed = FusedConv2d(layer, NO_ACTIVATION)
         works.append(lambda: packed(pixels))

@@ -2,15 +2,16 @@
 
 The layers that run, and what each of them reads, are found by tracing a part once (``torch.fx``). Where a convolution
 alone feeds an activation, or a sum with a map that nobody reads afterwards, one fused convolution does all of it. A
-part that cannot be traced, because its path depends on what it reads, stays as it is.
+part that cannot be traced, because its path depends on what it reads, stays as it is. An operation that this CPU does
+not have in the detector's precision is not used: what it would have computed is computed by smaller ones.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy, deepcopy
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -19,6 +20,7 @@ from torch.nn.functional import interpolate
 from faster_rcnn.backbone.depthwise import DepthwiseConv2d
 from faster_rcnn.inference.folding import same_features
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.ops.fused_operations import LINEAR, OPERATIONS, Operation, fuses
 from faster_rcnn.ops.onednn import (
     ACTIVATIONS,
     NO_ACTIVATION,
@@ -27,12 +29,13 @@ from faster_rcnn.ops.onednn import (
     FusedConv2d,
     FusedLinear,
     can_fuse,
-    fuses,
 )
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Parts = dict[str, fx.GraphModule]
 """``body``, ``pyramid``, ``rpn`` and ``head``; those that could not be traced are not there."""
+Works = Callable[[Operation, torch.dtype], bool]
+"""Whether an operation may be used in a precision."""
 
 MAKERS = (operator.add, operator.mul, interpolate, torch.cat)
 """Functions whose result is in memory of its own."""
@@ -44,23 +47,25 @@ def fused_form(network: FasterRCNN) -> FasterRCNN:
     ``network`` is one that was prepared for inference; it stays as it was.
     """
     weight = next(network.parameters())
-    if weight.device.type != "cpu" or not fuses(weight.dtype):
+    convolutions = [each for each in OPERATIONS if each.kind != LINEAR]
+    if weight.device.type != "cpu" or not any(fuses(each, weight.dtype) for each in convolutions):
         return network
-    parts = same_parts(network)
+    parts = same_parts(network, fuses)
     return with_parts(network, parts) if parts else network
 
 
-def same_parts(network: FasterRCNN) -> Parts:
+def same_parts(network: FasterRCNN, works: Works) -> Parts:
     """Every part that can be traced; none where body and neck then see something else in a made-up image."""
     # Compared in float32, where a difference is none of rounding.
     exact = network if next(network.parameters()).dtype == torch.float32 else deepcopy(network).float()
-    same = same_features(exact, with_parts(exact, fused_parts(exact)))
+    same = same_features(exact, with_parts(exact, fused_parts(exact, works)))
     # Made anew: those that were compared have packed their weights for that small image.
-    return fused_parts(network) if same else {}
+    return fused_parts(network, works) if same else {}
 
 
-def fused_parts(network: FasterRCNN) -> Parts:
-    """Every part that can be traced, in the mode of inference."""
+def fused_parts(network: FasterRCNN, works: Works) -> Parts:
+    """Every part that can be traced, in the mode of inference, with the operations that work."""
+    precision = next(network.parameters()).dtype
     traced: dict[str, fx.GraphModule | None] = {"body": _traced(network.backbone.body)}
     if network.backbone.pyramid is not None:
         traced["pyramid"] = _traced(_Levels(network.backbone.pyramid, len(network.backbone.region_strides)))
@@ -69,7 +74,11 @@ def fused_parts(network: FasterRCNN) -> Parts:
     if network.roi is not None:
         head = _traced(network.roi.head)
         traced["head"] = None if head is None else _read_as_it_lies(head, network.roi.pooling.side)
-    return {name: _fuse(part) for name, part in traced.items() if part is not None}
+
+    def works_here(operation: Operation) -> bool:
+        return works(operation, precision)
+
+    return {name: _fuse(part, works_here) for name, part in traced.items() if part is not None}
 
 
 def with_parts(network: FasterRCNN, parts: Mapping[str, nn.Module]) -> FasterRCNN:
@@ -131,22 +140,46 @@ def _traced(part: nn.Module) -> fx.GraphModule | None:
         return None
 
 
-def _fuse(part: fx.GraphModule) -> fx.GraphModule:
+def _fuse(part: fx.GraphModule, works: Callable[[Operation], bool]) -> fx.GraphModule:
     """Put a fused layer in the place of each convolution or fully connected layer, and of what it can take with it."""
     _drop_idle_layers(part)
     for number, node in enumerate(list(part.graph.nodes)):
         layer = layer_of(part, node)
         # One that is called for several maps packs its weights for each of them.
-        if isinstance(layer, nn.Conv2d) and can_fuse(layer):
-            last, other = _sum_after(part, node)
-            activation, last = _activation_after(part, last, simple=other is not None)
-            _replace(part, (node, last), f"fused_{number}", FusedConv2d(layer, activation), other)
-        elif isinstance(layer, nn.Linear):
-            activation, last = _activation_after(part, node, simple=True)
-            _replace(part, (node, last), f"fused_{number}", FusedLinear(layer, activation))
+        if layer is None or not (isinstance(layer, nn.Linear) or can_fuse(layer)):
+            continue
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        spans = _spans(part, node, layer)
+        span = next(
+            (each for each in spans if works(Operation.of(layer, each.activation, adds=each.other is not None))), None
+        )
+        if span is not None:
+            _replace(part, (node, span.last), f"fused_{number}", _fused(layer, span.activation), span.other)
     part.delete_all_unused_submodules()
     part.recompile()
     return part
+
+
+def _fused(layer: nn.Conv2d | nn.Linear, activation: Activation) -> FusedConv2d | FusedLinear:
+    return FusedLinear(layer, activation) if isinstance(layer, nn.Linear) else FusedConv2d(layer, activation)
+
+
+class _Span(NamedTuple):
+    """What one fused layer may compute, from a layer to the ``last`` node, with the sum with another map or without."""
+
+    activation: Activation
+    last: fx.Node
+    other: fx.Node | None = None
+
+
+def _spans(part: fx.GraphModule, node: fx.Node, layer: nn.Conv2d | nn.Linear) -> Iterator[_Span]:
+    """The longest one first."""
+    sum_node, other = _sum_after(part, node) if isinstance(layer, nn.Conv2d) else (node, None)
+    if other is not None:
+        yield _Span(*_activation_after(part, sum_node, simple=True), other)
+        yield _Span(NO_ACTIVATION, sum_node, other)
+    yield _Span(*_activation_after(part, node, simple=isinstance(layer, nn.Linear)))
+    yield _Span(NO_ACTIVATION, node)
 
 
 def _replace(

@@ -13,7 +13,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear, Packed, answer
+from faster_rcnn.ops.fused_operations import answer
+from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear, Packed
 
 LEVELS = 255
 """Of features, beside 0."""

@@ -3,14 +3,13 @@
 A fused convolution applies its activation, and adds another feature map, while its own result is still in the cache;
 its weights lie in the order that oneDNN wants, where a plain one reorders them at every call. PyTorch's own compiler
 calls the same operators, which have no public name: only this file and ``eight_bit``, its twin for whole numbers,
-know them, and ``fuses`` tries them before anything relies on them.
+know them, and ``fused_operations`` tries them before anything relies on them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -57,8 +56,8 @@ def can_fuse(layer: nn.Module) -> bool:
 class FusedConv2d(nn.Module):
     """A convolution, its activation, and the sum of both with another feature map before that activation.
 
-    Features lie channels last: the operator takes others, too, but falls apart into single steps then, of which some
-    are not there in bfloat16.
+    All feature maps are in channels-last memory format: the operator takes others, too, but falls apart into single
+    steps then, of which some do not exist in bfloat16.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
@@ -70,7 +69,7 @@ class FusedConv2d(nn.Module):
         self._packed = Packed()
 
     def forward(self, features: Tensor, other: Tensor | None = None) -> Tensor:
-        """(images, channels, rows, columns); ``other``, of the same shape as the result, is overwritten by it."""
+        """(images, channels, rows, columns); ``other``, of the same shape as the result, may be overwritten by it."""
         features = features.contiguous(memory_format=torch.channels_last)
         form, border = self.form, self.form.border(features)
         geometry = border.padding, form.stride, form.dilation, form.groups
@@ -87,6 +86,7 @@ class FusedConv2d(nn.Module):
             )
             return plain
         after = None if name == "none" else name
+        other = other.contiguous(memory_format=torch.channels_last)
         added: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
             other, features, packed, self.bias, *geometry, "add", 1.0, after, scalars, ""
         )
@@ -196,31 +196,3 @@ def _pair(sides: tuple[int, ...]) -> tuple[int, int]:
 def bias_of(layer: nn.Conv2d | nn.Linear) -> Tensor:
     """Zeros where a layer has none."""
     return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach()
-
-
-@cache
-def fuses(precision: torch.dtype) -> bool:
-    """Whether fused layers work here in ``precision``, tried once on small ones."""
-    generator = torch.Generator().manual_seed(0)
-    conv, layer = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1), nn.utils.skip_init(nn.Linear, 36, 5)
-    features = torch.rand(1, 8, 6, 6, generator=generator)
-    with torch.no_grad():
-        for each in (*conv.parameters(), *layer.parameters()):
-            each.copy_(torch.rand(each.shape, generator=generator))
-        expected = layer((features + conv(features)).flatten(start_dim=2))
-        of_conv, of_linear = FusedConv2d(conv.to(precision), RELU), FusedLinear(layer.to(precision), RELU)
-
-        def fused() -> Tensor:
-            found: Tensor = of_conv(features.to(precision), features.to(precision, copy=True))
-            return torch.stack([of_linear(each) for each in found.flatten(start_dim=2)])
-
-        found = answer(fused)
-    return found is not None and bool(torch.allclose(found.float(), expected, rtol=0.02))
-
-
-def answer(work: Callable[[], Tensor]) -> Tensor | None:
-    """What an operator gives; ``None`` where this PyTorch, or this processor, does not have it."""
-    try:
-        return work()
-    except (RuntimeError, AttributeError, TypeError):
-        return None
