@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from itertools import islice
 from pathlib import Path
 
-from faster_rcnn.inference.sources import images_of
+from faster_rcnn.inference.sources import find_images
 
 
 def parser_for(description: str | None, count: int) -> argparse.ArgumentParser:
@@ -21,7 +20,7 @@ def parser_for(description: str | None, count: int) -> argparse.ArgumentParser:
 
 def paths_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Path]:
     """The images; the script ends where there are none."""
-    paths = list(islice(images_of(options.images), options.count))
+    paths = [Path(name) for name in find_images(options.images).names[: options.count]]
     if not paths:
         parser.error(f"--images {' '.join(options.images)}: there are no images")
     return paths

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from faster_rcnn.inference.sources import images_of, survey
+from faster_rcnn.inference.sources import find_images, is_pipe
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*sources: str) -> list[str]:
-    return [path.as_posix() for path in images_of(sources)]
+    return [Path(name).as_posix() for name in find_images(sources).names]
 
 
 def test_a_folder_gives_its_own_images_sorted(photos: Path) -> None:
@@ -42,17 +44,72 @@ def test_sources_keep_their_order_and_count_once(photos: Path) -> None:
     assert names("photos/old", "photos/b.jpg", "photos/old") == ["photos/old/d.jpg", "photos/b.jpg"]
 
 
-def test_the_survey_counts_and_knows_the_folders(photos: Path) -> None:
-    found = survey(["photos", "photos/**/*.*", "photos/b.jpg"])
-    assert (found.images, found.unmatched) == (3 + 5 + 1, ())
-    assert found.folders == {photos, photos / "old", photos / "old" / "older"}
+def test_an_image_is_one_however_it_is_named(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    Path("way").symlink_to("old")
+    absolute = str(photos / "b.jpg")
+    found = find_images(["./b.jpg", "b.jpg", "../photos/b.jpg", "old/../b.jpg", absolute, "b.*", "way/d.jpg", "old"])
+    assert found.names == ("./b.jpg", "way/d.jpg")
+    assert found.repeats == 4 + 1 + 1
+    assert find_images(["b.jpg", "b.jpg", ".", "."]).repeats == 1 + 1 + 3
 
 
-def test_names_are_read_as_results_are_taken(photos: Path) -> None:
-    images = images_of(["photos/old", "photos"])
-    assert next(images) == Path("photos/old/d.jpg")
-    (photos / "z.jpg").touch()  # the second source has not been listed yet
-    assert list(images)[-1] == Path("photos/z.jpg")
+def test_links_to_an_image_are_images_of_their_own(photos: Path) -> None:
+    (photos / "old" / "z.jpg").symlink_to("../b.jpg")
+    found = find_images(["photos/b.jpg", "photos/old"])
+    assert found.names == ("photos/b.jpg", "photos/old/d.jpg", "photos/old/z.jpg")
+    assert found.repeats == 0
+
+
+def test_pictures_without_a_reader_are_told(photos: Path) -> None:
+    for name in ("1.heic", "2.HEIC", "3.cr2", ".hidden.heic"):
+        (photos / name).touch()
+    message = "photos: 1 .heic file, 1 .HEIC file, 1 .cr2 file cannot be read, such as 1.heic, 2.HEIC, 3.cr2; save as"
+    for sources in (["photos"], ["photos", "photos"]):
+        assert [line.startswith(message) for line in find_images(sources).unused] == [True]
+    [line] = find_images(["photos/*.[jJhH]*"]).unused
+    assert line.startswith("photos/*.[jJhH]*: 1 .heic file, 1 .HEIC file cannot be read")
+
+
+def test_what_lies_beside_the_images_of_a_folder_is_told(photos: Path) -> None:
+    (photos / "empty").mkdir()
+    (photos / ".git").mkdir()
+    (photos / ".git" / "logo.png").touch()
+    [folders, others] = find_images(["photos"]).notes
+    assert folders == "photos: 1 folder with images not entered (old); 'photos/**/*' takes all images"
+    assert others == "photos: 1 .txt file left out, such as notes.txt: not called as images are"
+    assert len(names("photos/**/*")) == 5
+    assert find_images(["photos/*.jpg", "photos/b.jpg"]).notes == ()
+
+
+def test_the_pattern_that_is_advised_works_for_any_folder(photos: Path) -> None:
+    """Brackets in a folder's name are no pattern."""
+    Path("shots [2024]/more").mkdir(parents=True)
+    for name in ("a.jpg", "more/b.jpg"):
+        (Path("shots [2024]") / name).touch()
+    [note] = find_images(["shots [2024]"]).notes
+    pattern = note.partition("'")[2].partition("'")[0]
+    assert names(pattern) == ["shots [2024]/a.jpg", "shots [2024]/more/b.jpg"]
+
+
+@pytest.mark.parametrize("url", ["http://x.org/y.jpg", "https://x.org/y.jpg?size=large", "s3://bucket/*.jpg"])
+def test_a_url_is_refused_as_it_was_given(photos: Path, url: str) -> None:
+    [line] = find_images([url]).unused
+    assert line == (
+        f"no images match '{url}' (URLs are not fetched; download it first, or pipe it in and give - as the source)"
+    )
+
+
+def test_pipes_give_bytes(photos: Path) -> None:
+    os.mkfifo(photos / "pipe")
+    found = find_images(["photos/pipe", "-", "-"])
+    assert found.names == ("photos/pipe", "-")
+    assert found.repeats == 1
+    assert [is_pipe(name) for name in (*found.names, "photos", "photos/b.jpg", "absent")] == [True, True, *[False] * 3]
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit((photos / "pipe").write_bytes, b"image")
+        assert next(found.images()) == b"image"
+        assert writer.result(timeout=30) == 5
 
 
 @pytest.mark.parametrize(
@@ -65,7 +122,7 @@ def test_names_are_read_as_results_are_taken(photos: Path) -> None:
         ("photso/*.jpg", "no images match 'photso/*.jpg' (there is no folder 'photso'). Nearby: photos"),
         ("nested/i*/*.tif", "no images match 'nested/i*/*.tif' (the folder 'nested' holds 1 folder, whose images "
             "'nested/**/*' would take)"),
-        ("texts", "no images match 'texts' (the folder holds 2 .txt files, 1 file without an ending)"),
+        ("texts", "no images match 'texts' (the folder holds 2 .txt files, 1 extensionless file)"),
         ("empty", "no images match 'empty' (the folder holds nothing)"),
         ("", "no images match '' (there is no such file)"),
         (
@@ -79,6 +136,6 @@ def test_a_source_without_images_says_what_is_there(photos: Path, source: str, m
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     Path("empty").mkdir()
-    found = survey([source, "photos/b.jpg"])
-    assert (found.images, found.unmatched) == (1, (message,))
+    found = find_images([source, "photos/b.jpg"])
+    assert (found.names, found.unused) == (("photos/b.jpg",), (message,))
     assert names(source) == []

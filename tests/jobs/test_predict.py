@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import weakref
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,131 @@ def test_pictures_keep_names_where_they_can(model: str, photos: Path) -> None:
         with Image.open(Path("out") / name) as picture:
             kinds[name] = picture.format
     assert kinds == {"a.bmp.jpg": "JPEG", "a.png": "PNG", "F.JPG": "JPEG"}
+
+
+def test_sources_above_the_working_folder_stay_in_the_folder_of_pictures(
+    model: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_file(Path("sub/here.jpg"))
+    image_file(Path("photo.jpg"))
+    Path("sub/deep").mkdir()
+    Path("sub/deep/photo.jpg").write_text("precious")
+    monkeypatch.chdir("sub")
+    assert run(model, "../photo.jpg", "here.jpg", "./here.jpg", "../sub/here.jpg", out=Path("deep/out")) == 0
+    assert files_below("deep") == ["out/photo.jpg", "out/sub/here.jpg", "photo.jpg"]
+    assert Path("deep/photo.jpg").read_text() == "precious"
+    err = capsys.readouterr().err
+    assert "2 images named more than once: each is done once" in err
+    assert "2 images, 10 detections" in err
+
+
+def test_pictures_of_an_earlier_run_are_replaced_and_counted(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, "photos", out=Path("out")) == 0
+    assert "replaced" not in capsys.readouterr().err
+    image_file(Path("photos/d.tif"))
+    assert run(model, "photos", out=Path("out")) == 0
+    assert "; pictures with boxes in out, 3 of an earlier run replaced\n" in capsys.readouterr().err
+    assert files_below("out") == ["a.png", "b.jpg", "c.png", "d.jpg"]
+
+
+def test_what_is_no_picture_of_an_earlier_run_is_not_replaced(photos: Path) -> None:
+    for name in ("text", "image", "link", "folder"):
+        Path(name).mkdir()
+    Path("text/a.png").write_text("notes")
+    image_file(Path("image/a.png"))
+    Path("link/a.png").symlink_to("../photos/a.png")
+    Path("folder/a.png").mkdir()
+    for name in ("text", "image", "link", "folder"):
+        with pytest.raises(
+            OptionError, match=rf"E132 --out {name}: {name}/a.png is there and no picture that this com"
+        ):
+            run("no model", "photos", out=Path(name))
+    assert Path("text/a.png").read_text() == "notes"
+
+
+def test_no_link_leads_out_of_the_folder_of_pictures(photos: Path) -> None:
+    for name in ("2024", "2025"):
+        image_file(Path(f"photos/{name}/a.png"))
+        Path(f"elsewhere/{name}").mkdir(parents=True)
+    Path("out").mkdir()
+    Path("out/2024").symlink_to("../elsewhere/2024")
+    with pytest.raises(OptionError, match=r"E132 --out out: a link in out/2024 leads to .*, where no picture is to be"):
+        run("no model", "photos/2024", "photos/2025", out=Path("out"))
+    assert files_below("elsewhere") == []
+
+
+def test_a_name_that_becomes_too_long_is_cut(model: str, photos: Path) -> None:
+    image_file(Path("photos") / ("x" * 251 + ".bmp"))
+    image_file(Path("photos") / ("x" * 251 + ".tif"))
+    assert run(model, "photos/x*", out=Path("out")) == 0
+    names = files_below("out")
+    assert len(names) == 2
+    assert all(len(name) <= 255 and name.endswith(".jpg") for name in names)
+
+
+def test_names_that_are_taken_get_a_number(model: str, photos: Path) -> None:
+    for name in ("e.bmp", "e.bmp.jpg", "e.jpg"):
+        image_file(Path("photos") / name)
+    assert run(model, "photos/e*", out=Path("out")) == 0
+    assert files_below("out") == ["e.bmp-2.jpg", "e.bmp.jpg", "e.jpg"]
+
+
+def test_names_that_are_no_text_lose_nothing(model: str, photos: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")  # é in Latin-1
+    Path("photos/b.jpg").rename(f"photos/{name}")
+    assert run(model, "photos", json="found.jsonl", out=Path("out")) == 0
+    lines = [json.loads(line) for line in Path("found.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert os.fsencode(lines[2]["image"]) == b"photos/caf\xe9.jpg"
+    assert sorted(os.listdir(b"out")) == [b"a.png", b"c.png", b"caf\xe9.jpg"]
+
+
+def test_an_image_on_standard_input(
+    model: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(Path("photos/b.jpg").read_bytes())))
+    assert run(model, "-", "photos/a.png", json="-", out=Path("out")) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["image"], line["height"]) for line in lines] == [("-", 41), ("photos/a.png", 40)]
+    assert files_below("out") == ["a.png", "stdin.jpg"]
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"no image")))
+    assert run(model, "-", json="found.jsonl") == 2
+    assert "; what was piped in is left out" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    with pytest.raises(OptionError, match="the source - is an image on standard input, where nothing is piped in"):
+        run(model, "-")
+
+
+@pytest.mark.parametrize("json_target", ["photos/a.png", "model.safetensors", "link"])
+def test_json_never_takes_the_place_of_what_is_read(photos: Path, json_target: str) -> None:
+    Path("model.safetensors").write_text("model")
+    Path("link").symlink_to("photos/b.jpg")
+    before = Path(json_target).read_bytes()
+    with pytest.raises(OptionError, match=f"E132 --json {json_target} is what this command reads"):
+        run("model.safetensors", "photos", json=json_target)
+    assert Path(json_target).read_bytes() == before
+
+
+@pytest.mark.parametrize("json_target", ["out/a.png", "out", "./out"])
+def test_json_and_pictures_never_take_the_same_name(photos: Path, json_target: str) -> None:
+    with pytest.raises(
+        OptionError, match=rf"E132 --json {json_target} is the name of a picture or folder of --out out"
+    ):
+        run("no model", "photos", json=json_target, out=Path("out"))
+    assert [path.name for path in photos.iterdir()] == ["photos"]
+
+
+def test_pictures_without_a_reader_end_with_2(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/e.heic").touch()
+    Path("photos/notes.txt").touch()
+    assert run(model, "photos") == 2
+    err = capsys.readouterr().err
+    assert (
+        "warning: E122 photos: 1 .heic file cannot be read, such as e.heic; save as JPEG or PNG; the others are d"
+        in err
+    )
+    assert "photos: 1 .txt file left out, such as notes.txt: not called as images are" in err
 
 
 @pytest.mark.parametrize("out", ["photos", "photos/../photos"])

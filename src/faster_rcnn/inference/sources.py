@@ -1,78 +1,168 @@
-"""Which images a command line means: files, folders and patterns.
+"""Which images a command line means: files, folders, patterns, and bytes on standard input.
 
-Only names are ever held, and those of one source at a time, so that a million images cost little.
+Names are held, never pixels: a million images cost some hundred megabytes.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import re
+import stat
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from faster_rcnn.data.folders import IMAGE_SUFFIXES, Folders, first_of, nearby
 
+STDIN = "-"
+
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".svg", ".svgz", ".exr", ".dcm", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+    | {".raf", ".orf", ".rw2", ".pef", ".srw"}
+)
+"""Endings of pictures that Pillow has no reader for."""
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Sources:
     """What sources hold, found out before any image is opened."""
 
-    images: int
-    folders: frozenset[Path]
-    """Absolute folders that the images lie in."""
-    unmatched: tuple[str, ...]
-    """For each source without an image: a line that says so and what is there instead."""
+    names: tuple[str, ...]
+    """Files in the order of the sources, and sorted within each; ``-`` is standard input."""
+    repeats: int
+    """How often an image was named again; it is taken once."""
+    unused: tuple[str, ...]
+    """Lines about what was asked for and cannot be taken: sources without an image, pictures of other formats."""
+    notes: tuple[str, ...]
+    """Lines about what lies beside the images: folders in a folder, files that are no pictures."""
+
+    def images(self) -> Iterator[Path | bytes]:
+        """The images one by one, as a detector takes them: a file by its path, a pipe as the bytes it gives."""
+        for name in self.names:
+            yield _bytes_of(name) if is_pipe(name) else Path(name)
 
 
-def survey(sources: Sequence[str]) -> Survey:
-    """Count the images of all sources."""
-    images = 0
-    folders: set[str] = set()
-    unmatched = []
-    for source in dict.fromkeys(sources):
-        before = images
-        for name in _matches(source):
-            images += 1
-            folders.add(os.path.dirname(name))
-        if images == before:
-            unmatched.append(f"no images match '{source}'{_instead(source)}")
-    return Survey(images, frozenset(Path(folder).absolute() for folder in folders), tuple(unmatched))
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What one source holds; without an image, a line says what is there instead."""
+
+    images: Sequence[str]
+    unread: Sequence[str] = ()
+    others: Sequence[str] = ()
+    folders: Sequence[str] = ()
 
 
-def images_of(sources: Sequence[str]) -> Iterator[Path]:
-    """The images of all sources, in the order of the sources and sorted within each.
+def find_images(sources: Sequence[str]) -> Sources:
+    """Find the images of all sources.
 
     A file is taken as it is named, whatever it turns out to be; of a folder (not of the folders below it) and of a
-    pattern only files that are called as images are.
+    pattern only files that are called as images are, and none that is hidden. An image is the same under all paths to
+    its folder, so ``a.jpg``, ``./a.jpg`` and ``../here/a.jpg`` are one; links to it are images of their own.
     """
-    for source in dict.fromkeys(sources):
-        for name in sorted(_matches(source)):
-            yield Path(name)
+    names: dict[str, str] = {}
+    unused: dict[str, None] = {}
+    notes: dict[str, None] = {}
+    count = 0
+    real_folder = cache(os.path.realpath)
+    for source in sources:
+        held = _held(source)
+        count += len(held.images)
+        for name in held.images:
+            names.setdefault(place_of(name, real_folder), name)
+        unused.update(dict.fromkeys(_unused(source, held)))
+        notes.update(dict.fromkeys(_notes(source, held)))
+    return Sources(tuple(names.values()), count - len(names), tuple(unused), tuple(notes))
 
 
-def _matches(source: str) -> Iterator[str]:
-    """Files that one source means, in no order."""
+def place_of(name: str, real_folder: Callable[[str], str] = os.path.realpath) -> str:
+    """What makes an image itself: the folder that it really lies in, and its name there."""
+    if name == STDIN:
+        return STDIN
+    folder, file = os.path.split(name)
+    return os.path.join(real_folder(folder or "."), file)
+
+
+def is_pipe(name: str) -> bool:
+    """Whether an image comes as bytes that can be read only once: standard input, a named pipe, ``<(command)``."""
+    try:
+        return name == STDIN or stat.S_ISFIFO(os.stat(name).st_mode)
+    except OSError:
+        return False
+
+
+def _bytes_of(name: str) -> bytes:
+    if name != STDIN:
+        return Path(name).read_bytes()
+    return sys.stdin.buffer.read()
+
+
+def _held(source: str) -> _Held:
+    if source == STDIN:
+        return _Held([source])
     if os.path.isdir(source):
         with os.scandir(source) as entries:
-            yield from (entry.path for entry in entries if _is_named_as_image(entry.name) and entry.is_file())
-    elif os.path.exists(source):  # so a name with brackets in it is no pattern
-        yield source
-    elif glob.has_magic(source):
-        yield from (name for name in glob.iglob(source, recursive=True) if _is_image_file(name))
+            shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda each: each.name)
+        files = [entry.path for entry in shown if not entry.is_dir()]
+        folders = [entry.path for entry in shown if entry.is_dir() and _has_images(entry.path)]
+        others = [name for name in files if _ending(name) not in IMAGE_SUFFIXES | UNREAD_SUFFIXES]
+        return _Held(_ending_in(files, IMAGE_SUFFIXES), _ending_in(files, UNREAD_SUFFIXES), others, folders)
+    if os.path.exists(source):  # so a name with brackets in it is no pattern
+        return _Held([source])
+    if glob.has_magic(source) and not URL.match(source):
+        files = sorted(name for name in glob.iglob(source, recursive=True) if os.path.isfile(name))
+        return _Held(_ending_in(files, IMAGE_SUFFIXES), _ending_in(files, UNREAD_SUFFIXES))
+    return _Held([])
 
 
-def _is_image_file(name: str) -> bool:
-    return _is_named_as_image(os.path.basename(name)) and os.path.isfile(name)
+def _ending_in(files: Iterable[str], suffixes: frozenset[str]) -> list[str]:
+    return [name for name in files if _ending(name) in suffixes and not os.path.basename(name).startswith(".")]
 
 
-def _is_named_as_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _has_images(folder: str) -> bool:
+    """Whether there is an image at any depth that is not hidden."""
+    for _, inside, files in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        if _ending_in(files, IMAGE_SUFFIXES | UNREAD_SUFFIXES):
+            return True
+    return False
+
+
+def _unused(source: str, held: _Held) -> Iterator[str]:
+    if not held.images:
+        yield f"no images match '{source}'{_instead(source)}"
+    elif held.unread:
+        yield f"{source}: {_kinds(held.unread)} cannot be read, such as {_names(held.unread)}; save as JPEG or PNG"
+
+
+def _notes(source: str, held: _Held) -> Iterator[str]:
+    if not held.images:
+        return
+    if held.folders:
+        inside = os.path.join(glob.escape(source), "**", "*")
+        count = "1 folder" if len(held.folders) == 1 else f"{len(held.folders)} folders"
+        yield f"{source}: {count} with images not entered ({_names(held.folders)}); '{inside}' takes all images"
+    if held.others:
+        yield f"{source}: {_kinds(held.others)} left out, such as {_names(held.others)}: not called as images are"
+
+
+def _names(paths: Sequence[str]) -> str:
+    return first_of((os.path.basename(path) for path in paths), 3)
 
 
 def _instead(source: str) -> str:
     """What is there instead of images, in brackets, or a hint at what may have been meant."""
+    if URL.match(source):
+        return " (URLs are not fetched; download it first, or pipe it in and give - as the source)"
     path = Path(source)
     if source and path.is_dir():
         return f" (the folder holds {_contents(path)})"
@@ -89,15 +179,21 @@ def _instead(source: str) -> str:
 def _contents(folder: Path) -> str:
     """Such as ``40 .txt files, 2 folders``."""
     with os.scandir(folder) as entries:
-        kinds = Counter("folder" if entry.is_dir() else _kind(entry.name) for entry in entries)
-    folders = kinds.pop("folder", 0)
-    parts = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in kinds.most_common()]
+        shown = sorted((entry.is_dir(), entry.name) for entry in entries)
+    files = [name for is_folder, name in shown if not is_folder]
+    folders = len(shown) - len(files)
+    parts = [_kinds(files)] if files else []
     if folders:
-        inside = folder / "**" / "*"
+        inside = Path(glob.escape(str(folder))) / "**" / "*"
         parts.append(f"{folders} folder{'' if folders == 1 else 's'}, whose images '{inside}' would take")
-    return first_of(parts, 6) or "nothing"
+    return ", ".join(parts) or "nothing"
 
 
-def _kind(name: str) -> str:
-    ending = os.path.splitext(name)[1]
-    return f"{ending} file" if ending else "file without an ending"
+def _kinds(files: Sequence[str]) -> str:
+    """Such as ``40 .txt files, 1 extensionless file``."""
+    kinds = Counter(os.path.splitext(name)[1] for name in files).most_common()
+    return first_of((f"{count} {_file_of(ending)}{'' if count == 1 else 's'}" for ending, count in kinds), 6)
+
+
+def _file_of(ending: str) -> str:
+    return f"{ending} file" if ending else "extensionless file"

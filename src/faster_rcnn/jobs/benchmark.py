@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,14 +12,15 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
+from faster_rcnn.atomic import make_folder
 from faster_rcnn.config import Config
 from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.predictor import Predictor, precision_for
-from faster_rcnn.inference.sources import images_of, survey
+from faster_rcnn.inference.sources import find_images, is_pipe
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
 from faster_rcnn.jobs.console import say, warn
-from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_folder, write_json
 from faster_rcnn.jobs.runtimes import Runner, runners, runtimes_named
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.speed import Spread, Used
@@ -64,8 +64,8 @@ def run(
     json: str | None = None,
 ) -> int:
     """Measure, and write a table, JSON and a page; returns the exit code."""
-    refuse_folder("--json", json)
-    refuse_file("--out", out)
+    require_file("--json", json, [model_file(model), None if goal is None else goal.data])
+    require_folder("--out", out)
     amount = amount or Amount()
     others = [] if compare is None else runtimes_named(compare)
     given = _images(images, amount.images) if images else []
@@ -87,7 +87,7 @@ def run(
     if json is not None:
         write_json(json, benchmark.to_json())
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         say(f"drawn in {write_benchmark(out, benchmark)}")
     return _finish(loaded, benchmark.target, out)
 
@@ -137,12 +137,17 @@ def made_up_picture(path: Path, size: ImageSize) -> Path:
 
 def _images(sources: Sequence[str], most: int) -> list[Path]:
     """The first images of all sources; a source without one is told, and stops the work where no other has one."""
-    found = survey(sources)
-    if not found.images:
-        raise OptionError("; ".join(found.unmatched), code="E122")
-    for line in found.unmatched:
+    found = find_images(sources)
+    if not found.names:
+        raise OptionError("; ".join(found.unused), code="E122")
+    for line in found.unused:
         warn(f"E122 {line}; the others are timed")
-    return list(islice(images_of(sources), most))
+    pipes = [name for name in found.names if is_pipe(name)]
+    if pipes:
+        raise OptionError(
+            f"--images {pipes[0]} can be read only once, and images are timed again and again; give a file"
+        )
+    return [Path(name) for name in found.names[:most]]
 
 
 def _is_preset(model: str) -> bool:

@@ -14,7 +14,7 @@ from faster_rcnn.config import Config
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.comparison import write_comparison
 from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.outputs import STDOUT, refuse_file, refuse_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_folder, write_json
 from faster_rcnn.jobs.resuming import config_to_resume
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.train import train
@@ -55,11 +55,11 @@ def run(
     json: str | None = None,
 ) -> int:
     """Train both or take both, measure both on one split, and write a table and a page."""
-    refuse_folder("--json", json)
-    refuse_file("--out", out)
+    read = [data, given.proposals, *(model_file(each) for each in (given.faster, given.fast) if each is not None)]
+    require_file("--json", json, read)
     timing = Timing(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder("--out", folder)
     pair = _both(data, given, training, split, folder)
     comparison = compare_systems(data, pair, split, folder, timing)
     if json != STDOUT:

@@ -17,7 +17,7 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
-from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
 from faster_rcnn.jobs.outside import of_split, proposals_by_path
 from faster_rcnn.jobs.predict import load_predictor, refuse_without_second_stage, say_tiles
 from faster_rcnn.jobs.translation import Translation
@@ -37,7 +37,7 @@ def run(
     overlap: float | None = None,
 ) -> int:
     """Measure, and print a table, or with ``--json -`` nothing but the numbers."""
-    refuse_folder("--json", json)
+    require_file("--json", json, [model_file(model), data, proposals])
     tiling = tiling_of(tile, overlap)
     if is_results_file(Path(model)):
         if precision != "auto":

@@ -1,29 +1,70 @@
-"""Where results go: to standard output, or to a file that is either whole or not there."""
+"""Where results go: to standard output, into a stream, or to a file that is either whole or not there."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from faster_rcnn.atomic import atomic_write
-from faster_rcnn.errors import OptionError
+from faster_rcnn.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
+from faster_rcnn.data.folders import IMAGE_SUFFIXES
+from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.weights.model_file import find_model_file
 
 STDOUT = "-"
 
-
-def refuse_folder(option: str, target: str | None) -> None:
-    """Raise ``OptionError`` where a file is asked for under the name of a folder; before the work, not after it."""
-    if target is not None and target != STDOUT and (not target or Path(target).is_dir()):
-        raise OptionError(f"{option} {target or repr(target)} is a folder; name a file, or - for standard output")
+DATA_SUFFIXES = IMAGE_SUFFIXES | {".xml", ".txt", ".csv", ".yaml", ".yml"}
+"""Endings of files that labelled images come with, beside COCO's .json, which results may have, too."""
 
 
-def refuse_file(option: str, target: Path | None) -> None:
-    """Raise ``OptionError`` where a folder is asked for under the name of a file."""
-    if target is not None and target.exists() and not target.is_dir():
-        raise OptionError(f"{option} {target} is a file; name a folder")
+def require_file(option: str, target: str | Path | None, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse a file that cannot be written, before the work and not after it.
+
+    Args:
+        option: the option that names it, for messages.
+        target: a file, a stream, ``-`` or nothing.
+        inputs: files and folders that the command reads.
+
+    Raises:
+        OptionError: it is a folder, or one of the inputs, or a file of labelled images in an input's folder.
+        MachineError: it cannot be written for another reason.
+    """
+    if target is None or target == STDOUT:
+        return
+    if not str(target) or Path(target).is_dir():
+        raise OptionError(f"{option} {str(target) or repr('')} is a folder; name a file, or - for standard output")
+    if Path(target).is_file():
+        _refuse_inputs(option, Path(target), inputs)
+    _refuse_file_as_folder(option, Path(target).parent, "the file")
+    refuse_unwritable(Path(target))
+
+
+def require_folder(option: str, target: Path | None) -> None:
+    """Refuse a folder that cannot be written to, before the work.
+
+    Raises:
+        OptionError: it, or one above it, is a file.
+        MachineError: it cannot be made, or nothing can be written into it.
+    """
+    if target is None:
+        return
+    if os.path.lexists(target) and not target.is_dir():
+        what = "a link to nothing" if not target.exists() else "a file"
+        raise OptionError(f"{option} {target} is {what}; name a folder")
+    _refuse_file_as_folder(option, target, "the folder")
+    refuse_unwritable(target / "any")
+
+
+def model_file(model: str) -> Path | None:
+    """The file that holds a detector, for ``require_file``; none for a published name or one that does not exist."""
+    try:
+        return find_model_file(model)
+    except ModelFileError:
+        return None
 
 
 @contextmanager
@@ -31,25 +72,85 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     """A function that writes one value a line, at once; a file appears under its name when the last one is written."""
     if target == STDOUT:
         # Kept from the start: a progress bar puts something else in the place of sys.stdout.
-        yield _line_writer(sys.stdout.write, sys.stdout.flush)
-        return
-    with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        yield _line_writer(stream.write, stream.flush)
+        yield _line_writer(sys.stdout.write, sys.stdout.flush, sys.stdout.encoding)
+    elif is_stream(Path(target)):
+        with told_of(Path(target)):
+            stream = open_stream(Path(target))
+        with stream:
+            yield _stream_writer(stream, Path(target))
+    else:
+        with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
+            yield _line_writer(file.write, file.flush)
 
 
 def write_json(target: str, value: object) -> None:
     """One value, spread over lines for people."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if target == STDOUT:
-        sys.stdout.write(text)
+        sys.stdout.write(json_text(value, sys.stdout.encoding, indent=2) + "\n")
         return
     with atomic_write(Path(target)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(json_text(value, indent=2) + "\n", encoding="utf-8")
 
 
-def _line_writer(write: Callable[[str], object], flush: Callable[[], object]) -> Callable[[object], None]:
+def json_text(value: object, encoding: str | None = "utf-8", indent: int | None = None) -> str:
+    """JSON in the letters of its names; what an encoding does not have is escaped, and is the same when it is read.
+
+    A byte of a file's name that is no UTF-8 is the escape of U+DC80 to U+DCFF, as it is in Python's strings:
+    ``os.fsencode`` turns what was read into the name again.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
+
+
+def _line_writer(
+    write: Callable[[str], object], flush: Callable[[], object], encoding: str | None = "utf-8"
+) -> Callable[[object], None]:
     def write_line(value: object) -> None:
-        write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        write(json_text(value, encoding) + "\n")
         flush()
 
     return write_line
+
+
+def _stream_writer(stream: BinaryIO, path: Path) -> Callable[[object], None]:
+    def write_line(value: object) -> None:
+        with told_of(path):
+            stream.write(json_text(value).encode() + b"\n")
+            stream.flush()
+
+    return write_line
+
+
+def _refuse_file_as_folder(option: str, folder: Path, what: str) -> None:
+    """Raise ``OptionError`` where a path goes on below a file."""
+    above = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), None)
+    if above is not None and above.exists() and not above.is_dir():
+        raise OptionError(f"{option}: {above} is a file, so {what} cannot be made below it; name another place")
+
+
+def _refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Raise ``OptionError`` where an existing file is one of the inputs, or labelled images of one of these folders."""
+    for each in (Path(given) for given in inputs if given is not None and os.path.exists(given)):
+        if _is_data_of(each, target) if each.is_dir() else target.samefile(each):
+            raise OptionError(
+                f"{option} {target} is what this command reads ({each}) and would be overwritten; name another file",
+                code="E132",
+            )
+
+
+def _is_data_of(folder: Path, file: Path) -> bool:
+    real = file.resolve()  # a link is followed, so the file behind it is what would be overwritten
+    return real.is_relative_to(folder.resolve()) and (real.suffix.lower() in DATA_SUFFIXES or _is_truth(real))
+
+
+def _is_truth(path: Path) -> bool:
+    """Whether a JSON file holds COCO's ground truth; results and metrics have no annotations."""
+    try:
+        content = json.loads(path.read_bytes()) if path.suffix.lower() == ".json" else None
+    except ValueError:
+        return True  # a broken file is nobody's result
+    return isinstance(content, dict) and "annotations" in content

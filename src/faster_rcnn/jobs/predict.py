@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,10 +13,10 @@ from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
 from faster_rcnn.inference.predictor import Predictor, Seen, precision_for, refuse_limits
-from faster_rcnn.inference.sources import Survey, images_of, survey
+from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.outputs import json_lines, refuse_file, refuse_folder
+from faster_rcnn.jobs.outputs import json_lines, model_file, require_file, require_folder
 from faster_rcnn.jobs.outside import proposals_by_name
 from faster_rcnn.jobs.pictures import PictureFolder, free_folder
 from faster_rcnn.proposals.file import load_proposals
@@ -48,38 +49,50 @@ def run(
     """Look at all images; returns 2 if one of them, or a whole source, could not be used, else 0."""
     refuse_limits(conf, max_det)
     tiling = tiling_of(tile, overlap)
-    refuse_folder("--json", json)
-    refuse_file("--out", out)
-    found = _survey(sources)
+    require_folder("--out", out)
+    found = _found(sources)
+    require_file("--json", json, [model_file(model), proposals, *found.names])
+    folder = free_folder() if out is None and json is None else out
+    pictures = None if folder is None else PictureFolder(folder, found.names, json)
+    if proposals is not None and (pipes := [name for name in found.names if is_pipe(name)]):
+        raise OptionError(f"--proposals are found by an image's path, which {pipes[0]} does not have; give a file")
+    predictor = _predictor(model, precision, proposals).in_tiles(tiling)
+    _say_limits(predictor, conf, max_det)
+    say_tiles(predictor)
+    tally, start = _Tally(), time.monotonic()
+    with ExitStack() as open_files:
+        write = None if json is None else open_files.enter_context(json_lines(json))
+        outcomes = predictor.outcomes(found.images(), conf, max_det)
+        for one in counted(outcomes, "images", len(found.names)):
+            _record(found.names, one, write, pictures, tally)
+            del one  # its pixels are not held while the next image is read
+    _say_summary(tally, time.monotonic() - start, pictures, json)
+    return 2 if tally.unreadable or found.unused else 0
+
+
+def _predictor(model: str, precision: str, proposals: Path | None) -> Predictor:
     predictor = load_predictor(model, precision)
     if proposals is not None:
         refuse_without_second_stage(predictor, model)
         file = load_proposals(proposals)
         predictor.proposals = proposals_by_name(file, predictor.config.detector.outside_proposals)
         say(f"proposals of {file.method} from {proposals}")
-    predictor = predictor.in_tiles(tiling)
-    _say_limits(predictor, conf, max_det)
-    say_tiles(predictor)
-    folder = free_folder() if out is None and json is None else out
-    pictures = None if folder is None else PictureFolder(folder, found.folders)
-    tally, start = _Tally(), time.monotonic()
-    with ExitStack() as open_files:
-        write = None if json is None else open_files.enter_context(json_lines(json))
-        outcomes = predictor.outcomes(images_of(sources), conf, max_det)
-        for one in counted(outcomes, "images", found.images):
-            _record(one, write, pictures, tally)
-            del one  # its pixels are not held while the next image is read
-    _say_summary(tally, time.monotonic() - start, folder, json)
-    return 2 if tally.unreadable or found.unmatched else 0
+    return predictor
 
 
-def _survey(sources: Sequence[str]) -> Survey:
-    """What there is to look at; sources without an image are told, and stop where no other has one."""
-    found = survey(sources)
-    if not found.images:
-        raise OptionError("; ".join(found.unmatched), code="E122")
-    for line in found.unmatched:
+def _found(sources: Sequence[str]) -> Sources:
+    """The images; what was asked for and cannot be taken is told, and stops where there is no image at all."""
+    found = find_images(sources)
+    if not found.names:
+        raise OptionError("; ".join(found.unused), code="E122")
+    if STDIN in found.names and sys.stdin.isatty():
+        raise OptionError("the source - is an image on standard input, where nothing is piped in", code="E122")
+    for line in found.unused:
         warn(f"E122 {line}; the others are done")
+    for note in found.notes:
+        say(note)
+    if found.repeats:
+        say(f"{_count(found.repeats, 'image')} named more than once: each is done once")
     return found
 
 
@@ -127,32 +140,36 @@ def say_tiles(predictor: Predictor) -> None:
 
 
 def _record(
+    names: Sequence[str],
     one: Seen | ImageError,
     write: Callable[[object], None] | None,
     pictures: PictureFolder | None,
     tally: _Tally,
 ) -> None:
-    """Write down what was found in one image."""
+    """Write down what was found in the next image."""
+    number = tally.images + tally.unreadable
     if isinstance(one, ImageError):
         tally.unreadable += 1
-        warn(f"{one}; it is left out")
+        warn(f"{one}; {'what was piped in' if is_pipe(names[number]) else 'it'} is left out")
         return
     tally.images += 1
     tally.detections += len(one.result)
     if write is not None:
-        write(one.result.to_json())
+        found = one.result.to_json()
+        write(found if found["image"] is not None else {**found, "image": names[number]})
     if pictures is not None:
-        pictures.save(one)
+        pictures.save(number, one)
 
 
-def _say_summary(tally: _Tally, seconds: float, folder: Path | None, json: str | None) -> None:
+def _say_summary(tally: _Tally, seconds: float, pictures: PictureFolder | None, json: str | None) -> None:
     parts = [f"{_count(tally.images, 'image')}, {_count(tally.detections, 'detection')}"]
     if tally.images:
         parts[0] += f", {seconds / tally.images:.3f} s per image"
     if tally.unreadable:
         parts.append(f"{_count(tally.unreadable, 'file')} could not be read, see above")
-    if folder is not None and tally.images:
-        parts.append(f"pictures with boxes in {folder}")
+    if pictures is not None and tally.images:
+        replaced = f", {pictures.replaced} of an earlier run replaced" if pictures.replaced else ""
+        parts.append(f"pictures with boxes in {pictures.folder}{replaced}")
     if json is not None and json != "-":
         parts.append(f"JSON lines in {json}")
     say("; ".join(parts))

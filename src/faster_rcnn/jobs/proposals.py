@@ -9,6 +9,7 @@ from statistics import median
 
 import torch
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.reading import load_dataset
@@ -17,7 +18,7 @@ from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
 from faster_rcnn.jobs.outside import compute_file
 from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.jobs.recall import recall_of
@@ -37,8 +38,8 @@ def run(
     json: str | None = None,
 ) -> int:
     """Propose for all images of all splits, write that down, and measure how many truths the proposals cover."""
-    refuse_folder("--json", json)
-    refuse_folder("--out", str(out))
+    for option, target in (("--json", json), ("--out", out)):
+        require_file(option, target, [None if model is None else model_file(model), data])
     if (method == "rpn") != (model is not None):
         raise OptionError(
             "--method rpn needs a detector, and only it: "
@@ -50,14 +51,15 @@ def run(
     dataset = load_dataset(data, config.data)
     splits = list(dataset.splits.values())
     began = time.monotonic()
-    if model is None:
-        compute_file(out, dataset.root, splits, config)
-    else:
-        predictor = load_predictor(model, "auto")
-        predictor.network.inference_filter = _giving(predictor.network.inference_filter, count)
-        propose_with(predictor, model, out, dataset.root, splits)
+    with atomic_write(out) as written:  # read back from there, since a pipe cannot be
+        if model is None:
+            compute_file(written, dataset.root, splits, config)
+        else:
+            predictor = load_predictor(model, "auto")
+            predictor.network.inference_filter = _giving(predictor.network.inference_filter, count)
+            propose_with(predictor, model, written, dataset.root, splits)
+        file = load_proposals(written)
     seconds = time.monotonic() - began
-    file = load_proposals(out)
     counts = [len(each.proposals.boxes) for each in file.images.values()]
     if counts:
         each = f"{median(counts):g} proposals each (median), {seconds / len(counts):.3f} s per image"

@@ -25,7 +25,7 @@ from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for
-from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
 from faster_rcnn.jobs.speed import Contender
 from faster_rcnn.jobs.timing import runner_of, time_contenders
 from faster_rcnn.ops.eight_bit import Range, weight_limit
@@ -83,8 +83,8 @@ class Gain:
 
 def run(model: str, data: Path, *, count: int, split: str | None, out: Path, json: str | None) -> int:
     """Measure the ranges, write the file, and tell what 8 bits gain; returns the exit code."""
-    refuse_folder("--json", json)
-    refuse_folder("--out", str(out))
+    for option, target in (("--json", json), ("--out", out)):
+        require_file(option, target, [model_file(model), data])
     if count < 1:
         raise OptionError(f"--count {count}: ranges are measured in one image at least", code="E125")
     if weight_limit() == 0:

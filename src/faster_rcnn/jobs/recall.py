@@ -16,7 +16,7 @@ from faster_rcnn.errors import DatasetError, MissingExtraError, OptionError
 from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.measuring import truths_of
-from faster_rcnn.jobs.outputs import STDOUT, refuse_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, require_file, write_json
 from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
 from faster_rcnn.structures import Proposals
 
@@ -32,7 +32,8 @@ def run(
     json: str | None = None,
 ) -> int:
     """Measure files of proposals on one split; print a table for each, or with ``--json -`` nothing but the numbers."""
-    refuse_folder("--json", json)
+    require_file("--json", json, [data, *proposals])
+    require_file("--plot", plot, [data, *proposals])
     _refuse_twice(proposals)
     drawing = None if plot is None else _drawing(plot)  # a package that is missing is told before the work
     files = [load_proposals(path) for path in proposals]
