@@ -11,20 +11,14 @@ import re
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, Folders, first_of, nearby
+from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures
 
 STDIN = "-"
-
-UNREAD_SUFFIXES = frozenset(
-    {".heic", ".heif", ".hif", ".jxl", ".svg", ".svgz", ".exr", ".dcm", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
-    | {".raf", ".orf", ".rw2", ".pef", ".srw"}
-)
-"""Endings of pictures that Pillow has no reader for."""
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -50,7 +44,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What one source holds; without an image, a line says what is there instead."""
+    """What one source holds: paths of images, and names of what lies beside them."""
 
     images: Sequence[str]
     unread: Sequence[str] = ()
@@ -106,33 +100,32 @@ def _held(source: str) -> _Held:
     if source == STDIN:
         return _Held([source])
     if os.path.isdir(source):
-        with os.scandir(source) as entries:
-            shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda each: each.name)
-        files = [entry.path for entry in shown if not entry.is_dir()]
-        folders = [entry.path for entry in shown if entry.is_dir() and _has_images(entry.path)]
-        others = [name for name in files if _ending(name) not in IMAGE_SUFFIXES | UNREAD_SUFFIXES]
-        return _Held(_ending_in(files, IMAGE_SUFFIXES), _ending_in(files, UNREAD_SUFFIXES), others, folders)
+        return _held_by_folder(source)
     if os.path.exists(source):  # so a name with brackets in it is no pattern
         return _Held([source])
     if glob.has_magic(source) and not URL.match(source):
         files = sorted(name for name in glob.iglob(source, recursive=True) if os.path.isfile(name))
-        return _Held(_ending_in(files, IMAGE_SUFFIXES), _ending_in(files, UNREAD_SUFFIXES))
+        names = [os.path.basename(name) for name in files]
+        images = [file for file, name in zip(files, names, strict=True) if is_picture(name)]
+        return _Held(images, unread_pictures(names))
     return _Held([])
 
 
-def _ending_in(files: Iterable[str], suffixes: frozenset[str]) -> list[str]:
-    return [name for name in files if _ending(name) in suffixes and not os.path.basename(name).startswith(".")]
-
-
-def _ending(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+def _held_by_folder(folder: str) -> _Held:
+    with os.scandir(folder) as entries:
+        shown = sorted((each.name, each.is_dir()) for each in entries if not is_hidden(each.name))
+    files = [name for name, is_folder in shown if not is_folder]
+    folders = [name for name, is_folder in shown if is_folder and _has_images(os.path.join(folder, name))]
+    images, unread = [name for name in files if is_picture(name)], unread_pictures(files)
+    others = sorted(set(files) - {*images, *unread})
+    return _Held([os.path.join(folder, name) for name in images], unread, others, folders)
 
 
 def _has_images(folder: str) -> bool:
     """Whether there is an image at any depth that is not hidden."""
     for _, inside, files in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith(".")]
-        if _ending_in(files, IMAGE_SUFFIXES | UNREAD_SUFFIXES):
+        inside[:] = [name for name in inside if not is_hidden(name)]
+        if any(is_picture(name) for name in files) or unread_pictures(files):
             return True
     return False
 
@@ -141,7 +134,7 @@ def _unused(source: str, held: _Held) -> Iterator[str]:
     if not held.images:
         yield f"no images match '{source}'{_instead(source)}"
     elif held.unread:
-        yield f"{source}: {_kinds(held.unread)} cannot be read, such as {_names(held.unread)}; save as JPEG or PNG"
+        yield f"{source}: {_kinds(held.unread)} cannot be read, such as {first_of(held.unread, 3)}; save as JPEG or PNG"
 
 
 def _notes(source: str, held: _Held) -> Iterator[str]:
@@ -150,13 +143,9 @@ def _notes(source: str, held: _Held) -> Iterator[str]:
     if held.folders:
         inside = os.path.join(glob.escape(source), "**", "*")
         count = "1 folder" if len(held.folders) == 1 else f"{len(held.folders)} folders"
-        yield f"{source}: {count} with images not entered ({_names(held.folders)}); '{inside}' takes all images"
+        yield f"{source}: {count} with images not entered ({first_of(held.folders, 3)}); '{inside}' takes all images"
     if held.others:
-        yield f"{source}: {_kinds(held.others)} left out, such as {_names(held.others)}: not called as images are"
-
-
-def _names(paths: Sequence[str]) -> str:
-    return first_of((os.path.basename(path) for path in paths), 3)
+        yield f"{source}: {_kinds(held.others)} left out, such as {first_of(held.others, 3)}: not called as images are"
 
 
 def _instead(source: str) -> str:

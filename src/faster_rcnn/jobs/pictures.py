@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL.PngImagePlugin import PngInfo
 
 from faster_rcnn.atomic import quick_write, told_of
-from faster_rcnn.data.folders import IMAGE_SUFFIXES
+from faster_rcnn.data.folders import is_picture
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.predictor import Seen
 from faster_rcnn.inference.sources import STDIN, is_pipe, place_of
@@ -148,15 +148,13 @@ def _ending(name: str) -> str:
 
 def _stems(folder: str) -> Counter[str]:
     """How many images of a folder have each name, but for the ending."""
-    with os.scandir(folder) as entries:
-        parts = [os.path.splitext(entry.name) for entry in entries]
-    return Counter(stem for stem, ending in parts if ending.lower() in IMAGE_SUFFIXES)
+    return Counter(os.path.splitext(name)[0] for name in os.listdir(folder) if is_picture(name))
 
 
 def _names_of(place: str, stems: Counter[str]) -> Iterator[str]:
     """Places for the picture of an image that is neither JPEG nor PNG, best first, without end."""
-    stem, ending = os.path.splitext(place)
-    if stems[os.path.basename(stem)] <= (ending.lower() in IMAGE_SUFFIXES):
+    stem = os.path.splitext(place)[0]
+    if stems[os.path.basename(stem)] <= is_picture(os.path.basename(place)):
         yield _fitting(stem, ".jpg")
     yield from _numbered(place)
 
