@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from faster_rcnn import Detector
-from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.errors import ImageError, ModelFileError, OptionError
 from faster_rcnn.inference.result import Result
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import weight_limit
@@ -32,6 +33,38 @@ def test_one_image_gives_one_result(detector: Detector, tmp_path: Path) -> None:
     path = image_file(tmp_path / "a.png")
     for image in (path, str(path), path.read_bytes(), Image.open(path), rgb(), torch.zeros(3, 20, 20)):
         assert isinstance(detector.predict(image, conf=0.0), Result)
+
+
+def test_a_detector_is_made_of_what_load_takes_and_is_called_as_a_function(
+    model: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = detector.predict(rgb(), conf=0.0)
+    for given in (model, str(model)):
+        found = Detector(given, device="cpu", precision="float32")(rgb(), conf=0.0)
+        assert isinstance(found, Result)
+        assert torch.equal(found.boxes, expected.boxes)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(OptionError, match="E125 model is of type int; it is a model file, a run folder or a published"):
+        Detector(5)  # type: ignore[arg-type]
+
+
+def test_images_of_other_kinds_are_taken_or_refused_at_the_call(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image_file(tmp_path / "a.png")
+    expected = detector.predict(path, conf=0.0)
+    with path.open("rb") as file:
+        found = detector.predict(file, conf=0.0)
+    assert torch.equal(found.boxes, expected.boxes)
+    assert (np.asarray(found.picture()) == np.asarray(expected.picture())).all()  # of a file that is closed
+    named = detector.predict(np.array([str(path)] * 2), conf=0.0)
+    assert [one.path for one in named] == [path, path]
+    assert torch.equal(named[1].boxes, expected.boxes)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ImageError, match="E121 image is None: was a file not found"):
+        detector.predict(None)  # type: ignore[call-overload]
+    with pytest.raises(OptionError, match=r"E125 conf '0\.5' is text; it must be a number: conf=0\.5"):
+        detector.predict(path, conf="0.5")  # type: ignore[call-overload]
 
 
 def test_a_list_gives_a_list_and_an_iterator_stays_lazy(detector: Detector) -> None:

@@ -11,7 +11,8 @@ from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.compiling import Compile
-from faster_rcnn.inference.inputs import KINDS, AnyImage
+from faster_rcnn.inference.given import GivenImage, images_given
+from faster_rcnn.inference.inputs import KINDS
 from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
@@ -36,9 +37,19 @@ class Detector:
     """
 
     def __init__(
-        self, loaded: LoadedModel, device: str = "auto", precision: Precision = "auto", compile: Compile = "auto"
+        self,
+        model: LoadedModel | str | Path,
+        device: str = "auto",
+        precision: Precision = "auto",
+        compile: Compile = "auto",
     ) -> None:
-        """Take a detector that is in memory; ``load`` takes one by its name."""
+        """Load a detector as ``load`` does, or take one that is in memory."""
+        if not isinstance(model, LoadedModel | str | Path):
+            kind = type(model).__name__
+            raise OptionError(
+                f"model is of type {kind}; it is a model file, a run folder or a published name", code="E125"
+            )
+        loaded = model if isinstance(model, LoadedModel) else resolve_model(str(model))
         if precision not in get_args(Precision):
             raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
@@ -70,7 +81,7 @@ class Detector:
             MachineError: published weights are not here and there is no network, or compiling was asked for and there
                 is no C++ compiler.
         """
-        return Detector(resolve_model(str(model)), device, precision, compile)
+        return Detector(model, device, precision, compile)
 
     @staticmethod
     def train(
@@ -138,7 +149,7 @@ class Detector:
     @overload
     def predict(  # type: ignore[overload-overlap]
         self,
-        images: AnyImage,
+        images: GivenImage,
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -148,7 +159,7 @@ class Detector:
     @overload
     def predict(  # type: ignore[overload-overlap]
         self,
-        images: Sequence[AnyImage],
+        images: Sequence[GivenImage],
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -158,7 +169,7 @@ class Detector:
     @overload
     def predict(
         self,
-        images: Iterable[AnyImage],
+        images: Iterable[GivenImage],
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -167,7 +178,7 @@ class Detector:
 
     def predict(
         self,
-        images: AnyImage | Iterable[AnyImage],
+        images: GivenImage | Iterable[GivenImage],
         conf: float = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
@@ -176,9 +187,11 @@ class Detector:
         """Find objects in one image, in a list of them, or in whatever an iterator gives.
 
         Args:
-            images: a path, encoded bytes, a PIL image, an RGB array (height, width, 3) or an RGB tensor (3, height,
-                width); arrays and tensors of 8 bits or of floats in 0..1. Or many of them: a list gives a list, any
-                other iterable is consumed one image ahead of the results that are taken.
+            images: a path, encoded bytes, a binary file object, a PIL image, an RGB array (height, width, 3) or an RGB
+                tensor (3, height, width); grey ones of one channel or none, and RGBA, whose alpha is removed, are
+                converted as such files are. Arrays and tensors are of 8 bits or of floats in 0..1. Or many of them: a
+                list, or an array of paths, gives a list; any other iterable is consumed one image ahead of the results
+                that are taken.
             conf: lowest score that is reported; the detector itself reports nothing below its ``roi.score_floor``.
             max_det: most detections of one image; with tiles the only limit, as the detector's own
                 ``roi.max_detections`` is then each tile's.
@@ -188,15 +201,19 @@ class Detector:
                 overlap are whole in some tile.
 
         Raises:
-            ImageError: an image cannot be used; says which and why.
+            ImageError: an image cannot be used; the message names it. What is no image at all is refused at the call,
+                and what an iterator gives when its turn comes.
             OptionError: ``conf``, ``max_det``, ``tile`` or ``overlap`` makes no sense, or the detector, a Fast R-CNN,
                 cannot look at tiles.
         """
         predictor = self._predictor.in_tiles(tiling_of(tile, overlap))
-        if isinstance(images, KINDS):
-            return predictor.predict_one(images, conf, max_det)
-        results = predictor.stream(images, conf, max_det)
-        return list(results) if isinstance(images, list | tuple) else results
+        given = images_given(images)
+        if isinstance(given, KINDS):
+            return predictor.predict_one(given, conf, max_det)
+        results = predictor.stream(given, conf, max_det)
+        return list(results) if isinstance(given, list) else results
+
+    __call__ = predict
 
     def evaluate(
         self, data: str | Path, split: str | None = None, tile: int | None = None, overlap: float | None = None

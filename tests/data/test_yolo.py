@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -20,6 +22,10 @@ def add(root: Path, split: str, name: str, labels: str | None, size: tuple[int, 
     Image.new("RGB", size).save(root / "images" / split / f"{name}.png")
     if labels is not None:
         (root / "labels" / split / f"{name}.txt").write_text(labels)
+
+
+def has_note(notes: Iterable[str], text: str) -> bool:
+    return any(text in note for note in notes)
 
 
 def small_set(root: Path, description: str = "train: images/train\nval: images/val\n" + NAMES) -> Path:
@@ -79,15 +85,121 @@ def test_labels_beside_their_images(tmp_path: Path) -> None:
     ]
 
 
-def test_an_absent_label_file_is_not_an_empty_one(tmp_path: Path) -> None:
+def test_an_absent_label_file_means_background_and_is_told(tmp_path: Path) -> None:
     small_set(tmp_path)
     add(tmp_path, "train", "c", None)
     split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [len(record.truth.labels) for record in split.records] == [0, 2, 0]
+    assert has_note(
+        split.notes, "images of train without a label file, taken as background: 1 of 3 (images/train/c.png)"
+    )
+    assert has_note(split.notes, "--set data.missing_labels=error")
+
+
+def test_an_absent_label_file_is_a_fault_where_the_setting_says_so(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    add(tmp_path, "train", "c", None)
+    split = load_dataset(tmp_path, DataConfig(missing_labels="error")).splits["train"]
     assert len(split.records) == 2
     assert split.faults[0].startswith("E104 images/train/c.png has no label file labels/train/c.txt")
     add(tmp_path, "train", "d", None)
     with pytest.raises(DatasetError, match=r"E104 2 of 4 images of train.*needs an empty one"):
-        load_dataset(tmp_path, DataConfig())
+        load_dataset(tmp_path, DataConfig(missing_labels="error"))
+
+
+@pytest.mark.parametrize("missing_labels", ["background", "error"])
+def test_a_split_without_any_label_file_is_no_background(
+    tmp_path: Path, missing_labels: Literal["background", "error"]
+) -> None:
+    small_set(tmp_path)
+    (tmp_path / "labels").rename(tmp_path / "annotations of the images")
+    with pytest.raises(
+        DatasetError, match=r"E104 none of the 2 images of train has a label file: .*labels/train/a\.txt"
+    ):
+        load_dataset(tmp_path, DataConfig(missing_labels=missing_labels))
+
+
+def test_labels_without_a_picture_are_counted(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "images" / "train" / f"{name}.png").unlink()
+    add(tmp_path, "train", "kept", "0 0.5 0.5 1 1\n")
+    (tmp_path / "labels" / "train" / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "images" / "train" / "b.heic").write_bytes(b"")
+    (tmp_path / "labels" / "train" / "inner").mkdir()
+    (tmp_path / "labels" / "train" / "inner" / "z.txt").write_text("1 0.5 0.5 1 1\n")
+    notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
+    # a is empty, b has two boxes, inner/z one
+    told = "label files without a picture that is read: 3, with 3 boxes (labels/train/a.txt, labels/train/b.txt, "
+    assert has_note(notes, told)
+
+
+def test_labels_of_another_list_are_not_without_picture(tmp_path: Path) -> None:
+    small_set(tmp_path, "train: train.txt\n" + NAMES)
+    (tmp_path / "train.txt").write_text("images/train/b.png\n")
+    assert not has_note(load_dataset(tmp_path, DataConfig()).splits["train"].notes, "without a picture")
+
+
+def test_two_pictures_of_one_label_file_are_told(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    Image.new("RGB", (200, 100), (200, 30, 30)).save(tmp_path / "images" / "train" / "b.jpg")
+    notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
+    assert has_note(notes, "share, whose boxes each of these gets: 1 (b.txt of images/train/b.jpg, images/train/b.png)")
+
+
+def test_letter_case_of_folders_and_endings_does_not_matter(tmp_path: Path) -> None:
+    small_set(tmp_path, "train: Images/train\nval: Images/val\n" + NAMES)
+    (tmp_path / "images").rename(tmp_path / "Images")
+    (tmp_path / "labels").rename(tmp_path / "LABELS")
+    for name in ("a", "b"):
+        (tmp_path / "LABELS" / "train" / f"{name}.txt").rename(tmp_path / "LABELS" / "train" / f"{name}.TXT")
+    assert [len(record.truth.labels) for record in load_dataset(tmp_path, DataConfig()).splits["train"].records] == [
+        0,
+        2,
+    ]
+
+
+def test_label_files_that_differ_in_letter_case_alone_are_not_chosen_from(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    folder = tmp_path / "labels" / "train"
+    (folder / "a.txt").rename(folder / "a.TXT")
+    (folder / "A.txt").write_text("0 0.5 0.5 1 1\n")
+    if len(list(folder.iterdir())) < 3:
+        pytest.skip("this file system does not tell letter case apart")
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert split.faults == ("E104 images/train/a.png has 2 label files: A.txt, a.TXT; keep one",)
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    for name in ("images/train/._a.png", "labels/train/._a.txt", "labels/train/.b.txt"):
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07Mac OS X")
+    checkpoints = tmp_path / "images" / "train" / ".ipynb_checkpoints"
+    checkpoints.mkdir()
+    Image.new("RGB", (9, 9)).save(checkpoints / "a-checkpoint.png")
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [record.file_name for record in split.records] == ["images/train/a.png", "images/train/b.png"]
+    assert not has_note(split.notes, "without a")
+
+
+def test_lines_of_a_list_are_used_or_counted(tmp_path: Path) -> None:
+    small_set(tmp_path, "train: train.txt\n" + NAMES)
+    lines = [".\\images\\train\\a.png", "/home/me/set/images/train/b.png", "images/train/c.heic", "images/train/a.mp4"]
+    (tmp_path / "train.txt").write_bytes("\r\n".join([*lines, lines[0], ""]).encode("utf-16"))
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [record.file_name for record in split.records] == ["images/train/a.png", "images/train/b.png"]
+    assert has_note(split.notes, "lines of train.txt that name no picture that is read: 2 (images/train/a.mp4")
+    assert has_note(split.notes, "images that train.txt lists more than once, read once: 1")
+    assert has_note(split.notes, "backslashes")
+
+
+def test_labels_in_another_encoding_exclude_their_image(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    (tmp_path / "labels" / "train" / "a.txt").write_bytes(b"0 0.5 0.5 0.1 0.1\xa0\n")
+    (tmp_path / "labels" / "train" / "b.txt").write_bytes("1 0.5 0.5 1 1\n".encode("utf-16"))
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [record.truth.boxes.tolist() for record in split.records] == [[[0, 0, 200, 100]]]
+    assert "byte 17 (0xA0, line 1)" in split.faults[0]
 
 
 def test_class_beyond_the_names_says_which_line(tmp_path: Path) -> None:
@@ -107,7 +219,7 @@ def test_pixels_instead_of_shares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ("train: images/train\n", "no data.yaml with 'names'"),
+        ("train: images/train\n", "data.yaml has no class names: add the line 'names: .FIRST, SECOND.'"),
         (NAMES, "E101 .*names no images"),
         (
             "train: images/nowhere\n" + NAMES,

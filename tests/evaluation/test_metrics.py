@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from faster_rcnn.evaluation.coco import measure
 from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
@@ -58,6 +59,14 @@ def test_table_gives_reasons_instead_of_numbers() -> None:
     assert "1 image, 3 boxes to find, 2 ignored (crowd or difficult); hotcoco 1.3.0" in table
     assert table.endswith("a note")
     assert "-1" not in table
+
+
+def test_printed_metrics_are_the_table() -> None:
+    found = metrics()
+    assert str(found) == f"{found}" == found.table()
+    notebook = replace(found, notes=("a note of <b> & more",))._repr_html_()
+    assert notebook.startswith("<pre>AP ")
+    assert notebook.endswith("a note of &lt;b&gt; &amp; more</pre>")
 
 
 def test_table_of_nothing_at_all() -> None:

@@ -66,6 +66,26 @@ def test_kinds_of_pixels_are_converted_as_in_files(mode: str) -> None:
     torch.testing.assert_close(to_pixels(given, "image", MANY), expected, rtol=0, atol=12 if mode == "HSV" else 0)
 
 
+def test_grey_arrays_are_read_as_grey_files(tmp_path: Path) -> None:
+    grey = rgb()[:, :, 1]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    from_file = to_pixels(tmp_path / "grey.png", "image", MANY)
+    tensor = torch.from_numpy(grey.copy())
+    given: list[Any] = [grey, grey[:, :, None], grey / 255.0, tensor, tensor[None], tensor[None].float() / 255]
+    for image in given:
+        torch.testing.assert_close(to_pixels(image, "image", MANY), from_file, rtol=0, atol=0)
+
+
+def test_alpha_is_removed_from_arrays_as_from_files(tmp_path: Path) -> None:
+    rgba = np.concatenate((rgb(), rgb(seed=1)[:, :, :1]), axis=2)
+    Image.fromarray(rgba, "RGBA").save(tmp_path / "alpha.png")
+    from_file = to_pixels(tmp_path / "alpha.png", "image", MANY)
+    tensor = torch.from_numpy(rgba).permute(2, 0, 1)
+    given: list[Any] = [rgba, rgba / 255.0, tensor, tensor.float() / 255]
+    for image in given:
+        torch.testing.assert_close(to_pixels(image, "image", MANY), from_file, rtol=0, atol=0)
+
+
 def test_pixels_are_a_copy() -> None:
     array, tensor = rgb(), PIXELS.clone()
     from_array, from_tensor = to_pixels(array, "image", MANY), to_pixels(tensor, "image", MANY)
@@ -97,11 +117,12 @@ def test_overshoot_of_resampling_is_clipped() -> None:
         (np.full((4, 4, 3), np.inf), "image 3 holds numbers that are not finite"),
         (rgb().transpose(2, 0, 1), r"an array of 3x40x60, channels first; .* transpose\(1, 2, 0\)"),
         (PIXELS.permute(1, 2, 0), r"a tensor of 40x60x3, channels last; .* permute\(2, 0, 1\)"),
-        (rgb()[:, :, 0], r"an array of 40x60; RGB is \(height, width, 3\); make three of a grey one"),
-        (rgb()[:, :, :1], "an array of 40x60x1; RGB"),
-        (PIXELS[0], r"a tensor of 40x60; RGB is \(3, height, width\); make three of a grey one"),
-        (np.zeros((4, 4, 4), np.uint8), r"an array of 4x4x4; .* without transparency: image\[..., :3\]"),
-        (torch.zeros(4, 8, 8), r"a tensor of 4x8x8; .* without transparency: image\[:3\]"),
+        (rgb()[0, 0], r"an array of 3; RGB is \(height, width, 3\), and grey is one channel or none"),
+        (rgb()[:, :, :2], "an array of 40x60x2; RGB"),
+        (rgb()[None, :, :, 0], "an array of 1x40x60, channels first"),
+        (PIXELS[0, :, :, None], "a tensor of 40x60x1, channels last"),
+        (PIXELS[:2], r"a tensor of 2x40x60; RGB is \(3, height, width\), and grey is one channel or none"),
+        (rgb().astype(np.uint16), r"image 3 holds uint16; .*: divide by the largest value that is possible$"),
         (np.zeros((2, 4, 4, 3), np.uint8), "an array of 2x4x4x3, which is many images; give them one by one"),
         (torch.zeros(2, 3, 4, 4), "a tensor of 2x3x4x4, which is many images"),
         (rgb().astype(np.int64), r"image 3 holds int64; give 8-bit numbers \(uint8\)"),

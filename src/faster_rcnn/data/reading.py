@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.config import DataConfig
-from faster_rcnn.data import coco, coco_files, table, voc, yolo
+from faster_rcnn.data import coco, coco_files, table, voc, yolo, yolo_finding
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
-from faster_rcnn.data.folders import Folders, child, entries_of, files_of, first_of, is_picture, nearby
+from faster_rcnn.data.folders import Folders, entries_of, files_of, first_of, is_picture, nearby
 from faster_rcnn.data.listing import Listing, split_of
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import DatasetError
@@ -87,7 +87,7 @@ def _existing(value: str, root: Path, key: str) -> Path:
 def _part(path: Path, root: Path, split: str) -> Part:
     """What a file or folder named in the settings is."""
     if path.suffix.lower() == ".txt" or (path.is_dir() and not _annotations_in(path)):
-        description = yolo.find_description(root)
+        description = yolo_finding.find_description(root)
         if description is not None:
             return Part(yolo.FORMAT, (path,), description)
         if path.suffix.lower() == ".txt":
@@ -113,7 +113,7 @@ def _look_at_file(data: Path) -> dict[str, Part]:
         return {split: Part(coco.FORMAT, (data,))}
     if ending == ".csv":
         return {split: Part(table.FORMAT, (data,))}
-    if ending in (".yaml", ".yml"):
+    if ending in (".yaml", ".yml", ".data"):
         return _yolo_parts(data)
     kind = "an image" if is_picture(data.name) else "one XML" if ending == ".xml" else f"a '{ending}' file"
     raise DatasetError(f"{data} is {kind}; labelled images are a folder or file of {_EXPECTED}", code="E101")
@@ -123,7 +123,7 @@ def _look_at_folder(root: Path) -> dict[str, Part]:
     """The first format that fits; the ones that say their splits go before those that do not."""
     if splits := coco_files.find_splits(root):
         return _parts(coco.FORMAT, splits)
-    if (description := yolo.find_description(root)) is not None:
+    if (description := yolo_finding.find_description(root)) is not None:
         return _yolo_parts(description)
     if splits := voc.find_lists(root):
         return _parts(voc.FORMAT, splits)
@@ -141,7 +141,7 @@ def _parts(name: str, splits: dict[str, Path]) -> dict[str, Part]:
 
 
 def _yolo_parts(description: Path) -> dict[str, Part]:
-    splits = yolo.find_splits(description)
+    splits = yolo_finding.find_splits(description)
     if not splits:
         raise DatasetError(
             f"{description} names no images: it needs 'train: FOLDER', and 'val: FOLDER' where there is validation",
@@ -154,9 +154,8 @@ def _unknown(root: Path) -> DatasetError:
     """Says what the folder holds instead of annotations."""
     entries = entries_of(root)
     endings = [entry.suffix.lower() or entry.name for entry in entries]
-    is_yolo = child(root, "labels", "obj.data", "obj.names") is not None
     reasons = {
-        "it looks like YOLO, but has no data.yaml with 'names', 'train' and 'val'": is_yolo,
+        yolo_finding.advice(root) or "": yolo_finding.advice(root) is not None,
         "it holds TFRecord files, which are not read": ".tfrecord" in endings,
         "it is empty": not endings,
         "it holds images, but nothing that says where the objects are": any(
@@ -178,7 +177,7 @@ def _read(part: Part, split: str, root: Path, images: Path | None, folders: Fold
         return table.read(source, split, images, folders)
     if part.description is None:
         raise AssertionError("a YOLO part has a description")
-    return yolo.read(list(part.sources), split, part.description, images, folders)
+    return yolo.read(part.sources, split, part.description, images, folders, settings.missing_labels)
 
 
 def _refuse_nothing(listings: Iterable[Listing]) -> None:

@@ -1,181 +1,193 @@
-"""YOLO: a ``data.yaml`` with class names and image folders, and one text file of boxes per image.
+"""YOLO: a ``data.yaml`` with class names and image folders, and one text file of objects per image.
 
-Each line of a label file is ``class cx cy width height`` in shares of the image's width and height, counted from 0.
-A longer line holds a polygon, of which the enclosing box is taken. The label file of ``.../images/a.jpg`` is
-``.../labels/a.txt``; an empty one means an image without objects, an absent one is a fault.
+The label file of ``.../images/a.jpg`` is ``.../labels/a.txt``. An empty one means an image without objects, and so does
+an absent one, as the format's makers define it, unless ``data.missing_labels`` is ``error``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
-import yaml
-
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, Folders, files_of
-from faster_rcnn.data.listing import SPLITS, ListedBox, ListedImage, Listing
+from faster_rcnn.data.folders import Folders, first_of, is_picture
+from faster_rcnn.data.label_files import LabelFiles, orphans
+from faster_rcnn.data.listing import ListedBox, ListedImage, Listing
+from faster_rcnn.data.names import locate
+from faster_rcnn.data.yolo_description import class_names, describe, keypoint_shape
+from faster_rcnn.data.yolo_finding import other_descriptions, refuse_absent, sources
+from faster_rcnn.data.yolo_labels import KeypointShape, Outline, judge_outlines, read_labels, refuse_unknown_classes
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.text import read_text
 
 FORMAT = "YOLO"
 
-
-def find_description(root: Path) -> Path | None:
-    """The YAML file that describes the data: ``data.yaml``, or the only one with ``names`` in it."""
-    files = files_of(root, ".yaml") + files_of(root, ".yml")
-    named = [file for file in files if file.stem.lower() in ("data", "dataset")]
-    return next((file for file in named + files if "names" in _load(file)), None)
+MissingLabels = Literal["background", "error"]
 
 
-def find_splits(description: Path) -> dict[str, list[Path]]:
-    """Image folders, or text files of image names, by split.
+class _Picture(NamedTuple):
+    """An image and its label file."""
 
-    Raises:
-        DatasetError: a path of the YAML does not exist (E101).
-    """
-    content = _load(description)
-    found: dict[str, list[Path]] = {}
-    for key, value in content.items():
-        if key in SPLITS and value:
-            parts = value if isinstance(value, list) else [value]
-            found[SPLITS[key]] = [_resolve(str(part), content, description, key) for part in parts]
-    return found
+    path: Path
+    name: str
+    labels: tuple[Path, ...]
+    """The file; none where it is absent, several where letter case alone tells them apart."""
+    fault: str | None = None
 
 
-def _load(description: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(description.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1} column {mark.column + 1}" if mark is not None else ""
-        raise DatasetError(f"{description} is not valid YAML{place}", code="E102") from error
-    return content if isinstance(content, dict) else {}
+class _Found(NamedTuple):
+    """Images of a source."""
+
+    paths: tuple[Path, ...]
+    faults: dict[Path, str]
+    notes: tuple[str, ...]
 
 
-def _resolve(part: str, content: dict[str, Any], description: Path, key: str) -> Path:
-    """A path of the YAML; written for another folder by many tools, it is also tried without its first steps."""
-    here = description.parent
-    base = here / str(content.get("path") or ".")
-    inner = part
-    while inner.startswith("../"):
-        inner = inner[3:]
-    for candidate in (base / part, here / part, here / inner):
-        if candidate.exists():
-            return candidate
-    raise DatasetError(
-        f"{base / part} does not exist (from '{key}: {part}' in {description}); correct the path there, "
-        f"or give the folder: --set data.{SPLITS[key]}=FOLDER. Nothing was downloaded",
-        code="E101",
-    )
-
-
-def class_names(description: Path) -> tuple[tuple[int, str], ...]:
-    """Ids and names of the classes; ``names`` is a list, or a mapping from ids.
+def read(
+    places: Sequence[Path],
+    split: str,
+    description: Path,
+    images: Path | None,
+    folders: Folders,
+    missing_labels: MissingLabels = "background",
+) -> Listing:
+    """Read one split from its image folders, lists or single images.
 
     Raises:
-        DatasetError: there are none, or their number is not ``nc`` (E111).
+        DatasetError: a place does not exist (E101), no image has a label file (E104), a label line is no object (E103)
+            or of a class that is not named (E111).
     """
-    content = _load(description)
-    names = content.get("names")
-    pairs = (
-        list(names.items()) if isinstance(names, dict) else list(enumerate(names if isinstance(names, list) else []))
-    )
-    if not pairs or not all(str(number).isdecimal() for number, _ in pairs):
-        raise DatasetError(f"{description} needs 'names', a list of class names", code="E103")
-    if content.get("nc") not in (None, len(pairs)):
-        raise DatasetError(
-            f"{description} says nc: {content['nc']}, but lists {len(pairs)} names; correct the one that is wrong",
-            code="E111",
-        )
-    return tuple(sorted((int(number), str(name)) for number, name in pairs))
+    content = describe(description)
+    refuse_absent(content, split, tuple(places))
+    categories, keypoints = class_names(content), keypoint_shape(content)
+    found = [_images_of(place, images, content.root, folders) for place in places]
+    label_files = LabelFiles(folders)
+    paths = sorted({path for each in found for path in each.paths})
+    faults = {path: fault for each in found for path, fault in each.faults.items()}
+    pictures = [_Picture(path, _relative(path, content.root), label_files.of(path), faults.get(path)) for path in paths]
+    there = [picture for picture in pictures if folders.has(picture.path)]
+    _refuse_no_labels(there, label_files, split, content.root)
+    read_ones = [
+        _image(picture, label_files, content.root, number, keypoints, missing_labels)
+        for number, picture in enumerate(pictures, start=1)
+    ]
+    listed = tuple(image for image, _ in read_ones)
+    refuse_unknown_classes(((image.annotation, image.boxes) for image in listed), categories, description)
+    stated = sources(content, split)
+    notes = [
+        *_other_files(description),
+        *(stated.notes if stated.paths == tuple(places) else ()),
+        *(note for each in found for note in each.notes),
+        *judge_outlines([outline for _, outlines in read_ones for outline in outlines], split),
+        *_without_labels(there, split, missing_labels),
+        *_shared_labels(there),
+        *orphans(places, paths, label_files, folders, content.root),
+    ]
+    return Listing(FORMAT, split, places[0], listed, "cxcywh", categories, notes=tuple(notes))
 
 
-def read(sources: list[Path], split: str, description: Path, images: Path | None, folders: Folders) -> Listing:
-    """Read one split from its image folders or lists.
-
-    Raises:
-        DatasetError: a label line holds a detection (E103), or a class that is not named (E111).
-    """
-    categories = class_names(description)
-    paths = sorted({path for source in sources for path in _images_of(source, images, folders)})
-    root = description.parent
-    listed = tuple(_image(path, root, folders, number) for number, path in enumerate(paths, start=1))
-    _refuse_unknown_classes(listed, categories, description)
-    return Listing(FORMAT, split, sources[0], listed, "cxcywh", categories)
+def _images_of(place: Path, images: Path | None, root: Path, folders: Folders) -> _Found:
+    """The images in a folder and below it, of a list of names, or a single one."""
+    if place.is_dir():
+        below = [place, *folders.below(place)]
+        return _Found(tuple(folder / name for folder in below for name in folders.images(folder)), {}, ())
+    if is_picture(place.name):
+        return _Found((place,), {}, ())
+    return _listed_in(place, [images] if images is not None else [place.parent, root], folders)
 
 
-def _images_of(source: Path, images: Path | None, folders: Folders) -> list[Path]:
-    if source.is_dir():
-        below = [source, *sorted(folder for folder in source.rglob("*") if folder.is_dir())]
-        return [folder / name for folder in below for name in folders.images(folder)]
-    lines = source.read_text(encoding="utf-8-sig").splitlines()
-    base = images or source.parent
-    return [base / line.strip() for line in lines if Path(line.strip()).suffix.lower() in IMAGE_SUFFIXES]
+def _listed_in(source: Path, bases: Sequence[Path], folders: Folders) -> _Found:
+    lines = [line.strip() for line in read_text(source).split("\n")]
+    names = [line for line in lines if is_picture(line.replace("\\", "/").rpartition("/")[2])]
+    others = sorted({line for line in lines if line} - set(names))
+    located = locate(names, bases, folders)
+    notes = list(located.notes)
+    if others:
+        notes.append(f"lines of {source.name} that name no picture that is read: {len(others)} ({first_of(others)})")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        notes.append(f"images that {source.name} lists more than once, read once: {len(twice)} ({first_of(twice)})")
+    faults = {path: fault for path, fault in zip(located.paths, located.faults, strict=True) if fault is not None}
+    return _Found(located.paths, faults, tuple(notes))
 
 
-def _label_file(image: Path, folders: Folders) -> Path:
-    """Where the boxes of an image stand: its last folder called images becomes labels; else beside the image."""
-    parts = list(image.with_suffix(".txt").parts)
-    places = [position for position, part in enumerate(parts[:-1]) if part == "images"]
-    if not places:
-        beside = image.with_suffix(".txt")
-        sibling = image.parent.parent / "labels" / beside.name
-        return sibling if not folders.has(beside) and folders.has(sibling) else beside
-    parts[places[-1]] = "labels"
-    return Path(*parts)
-
-
-def _image(path: Path, root: Path, folders: Folders, number: int) -> ListedImage:
-    label_file = _label_file(path, folders)
-    name, label_name = (_relative(part, root) for part in (path, label_file))
-    if not folders.has(label_file):
+def _image(
+    picture: _Picture,
+    label_files: LabelFiles,
+    root: Path,
+    number: int,
+    keypoints: KeypointShape | None,
+    missing_labels: MissingLabels,
+) -> tuple[ListedImage, tuple[Outline, ...]]:
+    path, name, labels, fault = picture
+    source = labels[0] if labels else label_files.expected(path)
+    label_name = _relative(source, root)
+    outlines: tuple[Outline, ...] = ()
+    boxes: tuple[ListedBox, ...] = ()
+    if len(labels) > 1:
+        fault = f"E104 {name} has {len(labels)} label files: {first_of(each.name for each in labels)}; keep one"
+    elif labels:
+        try:
+            boxes, outlines = read_labels(source, keypoints)
+        except DatasetError as error:
+            if error.code != "E102":
+                raise
+            fault = str(error)
+    elif missing_labels == "error":
         fault = f"E104 {name} has no label file {label_name} (an image without objects needs an empty one)"
-        return ListedImage(name, path, number, None, (), label_name, fault)
-    lines = label_file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    boxes = [_box(line.split(), position, label_file) for position, line in enumerate(lines, start=1) if line.strip()]
-    return ListedImage(name, path, number, None, tuple(boxes), label_name)
+    return ListedImage(name, path, number, None, boxes, label_name, fault), outlines
 
 
 def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _box(words: list[str], line: int, source: Path) -> ListedBox:
-    if len(words) == 6:
-        raise DatasetError(
-            f"{source} line {line} has 6 values: it looks like detections with a score; "
-            "a label line is 'class cx cy width height'",
-            code="E103",
-        )
-    category = int(float(words[0])) if _is_number(words[0]) else words[0]
-    polygon = len(words) >= 7 and len(words) % 2 == 1
-    return ListedBox(f"line {line}", _enclosing(words[1:]) if polygon else tuple(words[1:]), category)
+def _refuse_no_labels(pictures: Sequence[_Picture], label_files: LabelFiles, split: str, root: Path) -> None:
+    """Stop where no image has a label file: then they are elsewhere, and the images are not background."""
+    if not pictures or any(picture.labels for picture in pictures):
+        return
+    first = pictures[0]
+    expected = [_relative(path, root) for path in label_files.candidates(first.path)]
+    raise DatasetError(
+        f"none of the {len(pictures)} images of {split} has a label file: for {first.name} there is no "
+        f"{' or '.join(expected)}. Put the label files there; an image without objects needs none, but not all images "
+        "of a split",
+        code="E104",
+    )
 
 
-def _enclosing(polygon: list[str]) -> tuple[object, ...]:
-    """The box around a polygon ``x1 y1 x2 y2 ...``, as centre and size."""
-    if not all(_is_number(word) for word in polygon):
-        return tuple(polygon[:4])
-    xs, ys = [float(word) for word in polygon[::2]], [float(word) for word in polygon[1::2]]
-    return (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
+def _other_files(description: Path) -> list[str]:
+    others = other_descriptions(description)
+    if not others:
+        return []
+    return [
+        f"{description.name} describes the data; not used: {first_of(others)} (to use it, give "
+        f"{description.parent / others[0]} as DATA)"
+    ]
 
 
-def _is_number(word: str) -> bool:
-    try:
-        return float(word) == float(word)
-    except ValueError:
-        return False
+def _without_labels(pictures: Sequence[_Picture], split: str, missing_labels: MissingLabels) -> list[str]:
+    absent = [picture.name for picture in pictures if not picture.labels]
+    if not absent or missing_labels == "error":
+        return []
+    return [
+        f"images of {split} without a label file, taken as background: {len(absent)} of {len(pictures)} "
+        f"({first_of(absent)}); where labels should be there: --set data.missing_labels=error"
+    ]
 
 
-def _refuse_unknown_classes(
-    images: tuple[ListedImage, ...], categories: tuple[tuple[int, str], ...], description: Path
-) -> None:
-    known = {number for number, _ in categories}
-    for image in images:
-        for box in image.boxes:
-            if box.category not in known:
-                raise DatasetError(
-                    f"{image.annotation} {box.where}: class {box.category}, but {description.name} names "
-                    f"{len(known)} classes ({min(known)}-{max(known)}); "
-                    f"add the name to {description.name} or correct the line",
-                    code="E111",
-                )
+def _shared_labels(pictures: Sequence[_Picture]) -> list[str]:
+    """Pictures of one stem, such as a.jpg and a.png, have one label file, which does not name the picture it is of."""
+    users: dict[Path, list[str]] = {}
+    for picture in pictures:
+        for source in picture.labels:
+            users.setdefault(source, []).append(picture.name)
+    shared = {source: names for source, names in users.items() if len(names) > 1}
+    if not shared:
+        return []
+    source, names = next(iter(shared.items()))
+    return [
+        f"label files that several pictures share, whose boxes each of these gets: {len(shared)} ({source.name} of "
+        f"{first_of(names)}{', ...' if len(shared) > 1 else ''}); remove the pictures that they are not for"
+    ]

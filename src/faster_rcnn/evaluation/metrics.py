@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 
@@ -64,6 +65,14 @@ class Metrics:
         if self.ignored:
             counts += f", {self.ignored} ignored (crowd or difficult)"
         return "\n".join([*lines, "", *self._class_lines(), "", f"{counts}; {self.engine}", *self.notes])
+
+    def __str__(self) -> str:
+        """The table."""
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        return f"<pre>{escape(self.table())}</pre>"
 
     def _row(self, field: str, key: str, meaning: str) -> str:
         value = getattr(self, field)

@@ -24,8 +24,11 @@ from faster_rcnn.inference.tiles import MOST_PIXELS
 AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor
 """Path, encoded bytes, PIL image, RGB array (height, width, 3) or RGB tensor (3, height, width).
 
-Arrays and tensors are 8-bit, or floats in 0..1.
+Arrays and tensors are 8-bit, or floats in 0..1. Grey ones have one channel or no such dimension, RGBA has four.
 """
+
+CHANNELS = (1, 3, 4)
+"""Of arrays and tensors: grey, RGB, and RGBA, whose alpha is removed as that of files is."""
 
 KINDS = (str, Path, bytes, Image.Image, np.ndarray, Tensor)
 """The same, for ``isinstance``."""
@@ -102,48 +105,50 @@ def _of_pillow(image: Image.Image, name: str, max_pixels: int) -> Tensor:
 
 def _of_array(image: np.ndarray[Any, np.dtype[Any]], name: str) -> Tensor:
     shape = "x".join(map(str, image.shape))
-    if image.ndim == 3 and image.shape[2] != 3 and image.shape[0] == 3:
+    if image.ndim == 3 and image.shape[2] not in CHANNELS and image.shape[0] in CHANNELS:
         raise ImageError(
             f"{name} is an array of {shape}, channels first; arrays are (height, width, 3): transpose(1, 2, 0), or "
             "give a tensor",
             code="E121",
         )
-    advice = "make three of a grey one: numpy.repeat(image.reshape(height, width, 1), 3, axis=2)"
-    if image.ndim == 3 and image.shape[2] == 4:
-        advice = "without transparency: image[..., :3]"
-    _refuse_shape(name, f"an array of {shape}", image.ndim, image.shape[-1:] == (3,), "(height, width, 3)", advice)
+    grey = image[:, :, None] if image.ndim == 2 else image
+    _refuse_shape(name, f"an array of {shape}", grey.ndim, grey.shape[-1:], "(height, width, 3)")
     _refuse_empty(name, shape, image.size)
     if image.dtype.byteorder not in ("=", "|"):
-        image = image.astype(image.dtype.newbyteorder("="))
+        grey = grey.astype(grey.dtype.newbyteorder("="))
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise _wrong_type(name, str(image.dtype))
-    return _eight_bits(_channels_first(image), name)
+    return _eight_bits(_three_channels(_channels_first(grey[:, :, :3])), name)
 
 
 def _of_tensor(image: Tensor, name: str) -> Tensor:
     shape = "x".join(map(str, image.shape))
-    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
+    if image.ndim == 3 and image.shape[0] not in CHANNELS and image.shape[2] in CHANNELS:
         raise ImageError(
             f"{name} is a tensor of {shape}, channels last; tensors are (3, height, width): permute(2, 0, 1), or "
             "give an array",
             code="E121",
         )
-    advice = "make three of a grey one: image.expand(3, height, width)"
-    if image.ndim == 3 and image.shape[0] == 4:
-        advice = "without transparency: image[:3]"
-    _refuse_shape(name, f"a tensor of {shape}", image.ndim, image.shape[:1] == (3,), "(3, height, width)", advice)
+    grey = image[None] if image.ndim == 2 else image
+    _refuse_shape(name, f"a tensor of {shape}", grey.ndim, tuple(grey.shape[:1]), "(3, height, width)")
     _refuse_empty(name, shape, image.numel())
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise _wrong_type(name, str(image.dtype).removeprefix("torch."))
     # A copy here, too; that of an array is one already.
-    return _eight_bits(image.detach().cpu().clone() if image.dtype == torch.uint8 else image.detach().cpu(), name)
+    pixels = grey[:3].detach().cpu()
+    return _eight_bits(_three_channels(pixels.clone() if image.dtype == torch.uint8 else pixels), name)
 
 
-def _refuse_shape(name: str, what: str, dimensions: int, three_channels: bool, wanted: str, advice: str) -> None:
+def _three_channels(image: Tensor) -> Tensor:
+    """A grey image as RGB, which is what the decoder makes of a grey file."""
+    return image.repeat(3, 1, 1) if len(image) == 1 else image
+
+
+def _refuse_shape(name: str, what: str, dimensions: int, channels: tuple[int, ...], wanted: str) -> None:
     if dimensions == 4:
         raise ImageError(f"{name} is {what}, which is many images; give them one by one, in a list", code="E121")
-    if dimensions != 3 or not three_channels:
-        raise ImageError(f"{name} is {what}; RGB is {wanted}; {advice}", code="E121")
+    if dimensions != 3 or channels[0] not in CHANNELS:
+        raise ImageError(f"{name} is {what}; RGB is {wanted}, and grey is one channel or none", code="E121")
 
 
 def _refuse_empty(name: str, shape: str, numbers: int) -> None:
@@ -152,7 +157,10 @@ def _refuse_empty(name: str, shape: str, numbers: int) -> None:
 
 
 def _wrong_type(name: str, kind: str) -> ImageError:
-    return ImageError(f"{name} holds {kind}; give 8-bit numbers (uint8) in 0..255, or floats in 0..1", code="E121")
+    wide = ": divide by the largest value that is possible" if "16" in kind or "32" in kind else ""
+    return ImageError(
+        f"{name} holds {kind}; give 8-bit numbers (uint8) in 0..255, or floats in 0..1{wide}", code="E121"
+    )
 
 
 def _channels_first(image: np.ndarray[Any, np.dtype[Any]]) -> Tensor:

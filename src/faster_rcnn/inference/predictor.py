@@ -20,6 +20,7 @@ from faster_rcnn.inference.eight_bit import eight_bit_form
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.fusing import fused_form
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling
@@ -270,15 +271,6 @@ def _refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: Compi
         )
     if weight_limit() == 0:
         raise MachineError("precision int8: this PyTorch, or this processor, has no convolutions in 8 bits")
-
-
-def refuse_limits(conf: float, most: int | None) -> None:
-    """Raise ``OptionError`` for limits that make no sense."""
-    if not 0 <= conf <= 1:
-        hint = f"; {conf:g} % is {conf / 100:g}" if 1 < conf <= 100 else ""
-        raise OptionError(f"conf {conf:g}: scores are between 0 and 1{hint}", code="E125")
-    if most is not None and most < 1:
-        raise OptionError(f"max-det {most}: an image can have 1 detection or more", code="E125")
 
 
 def _ordinary(detections: Detections) -> Detections:

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.limits import refuse_non_number
 from faster_rcnn.structures import ImageSize
 
 DEFAULT_OVERLAP = 0.2
@@ -79,12 +80,15 @@ def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:
     Raises:
         OptionError: a number makes no sense, or there is an overlap without a tile (E125).
     """
+    if overlap is not None:
+        refuse_non_number("overlap", overlap)
     if tile is None and overlap is not None:
         raise OptionError(
             f"overlap {overlap:g} is of tiles, and there are none; say how large they are: --tile 800", code="E125"
         )
     if tile is None:
         return None
+    refuse_non_number("tile", tile)
     if not tile >= 1 or tile % 1:
         raise OptionError(f"tile {tile:g}: the side of a tile is a whole number of pixels, such as 800", code="E125")
     overlap = DEFAULT_OVERLAP if overlap is None else overlap

@@ -12,7 +12,8 @@ from pathlib import Path
 from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
-from faster_rcnn.inference.predictor import Predictor, Seen, precision_for, refuse_limits
+from faster_rcnn.inference.limits import refuse_limits
+from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn

@@ -1,0 +1,50 @@
+"""Numbers that limit what is reported: checked at the call, so that text and NaN never reach the arithmetic."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+from faster_rcnn.errors import OptionError
+
+
+def refuse_limits(conf: float, most: int | None) -> None:
+    """Raise ``OptionError`` for limits that make no sense."""
+    refuse_share("conf", conf, "scores are")
+    if most is not None:
+        refuse_non_integer("max-det", most)
+        if most < 1:
+            raise OptionError(f"max-det {most}: an image can have 1 detection or more", code="E125")
+
+
+def refuse_share(name: str, value: float, what: str) -> None:
+    """Raise ``OptionError`` for anything but a number in 0..1; ``what`` are such numbers, with the verb."""
+    refuse_non_number(name, value)
+    if not 0 <= value <= 1:
+        hint = f"; {value:g} % is {value / 100:g}" if 1 < value <= 100 else ""
+        raise OptionError(f"{name} {value:g}: {what} between 0 and 1{hint}", code="E125")
+
+
+def refuse_non_integer(name: str, value: int) -> None:
+    """Raise ``OptionError`` for anything but an integer, numpy's integers included."""
+    refuse_non_number(name, value)
+    if not isinstance(value, Integral):
+        raise OptionError(f"{name} {value!r} is no integer", code="E125")
+
+
+def refuse_non_number(name: str, value: object) -> None:
+    """Raise ``OptionError`` for anything but a real number, numpy's numbers included; a truth value is none."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return
+    kind = "text" if isinstance(value, str) else f"of type {type(value).__name__}"
+    raise OptionError(f"{name} {value!r:.40} is {kind}; it must be a number{_without_quotes(name, value)}", code="E125")
+
+
+def _without_quotes(name: str, value: object) -> str:
+    """The remedy for a number that is written as text."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    return f": {name.replace('-', '_')}={value.strip()}"

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.limits import refuse_limits, refuse_share
+from faster_rcnn.inference.tiles import tiling_of
+
+
+@pytest.fixture(autouse=True)
+def _types_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for users."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.parametrize("conf", [0, 1, 0.5, np.float32(0.5), np.float64(0.25), np.int64(1)])
+@pytest.mark.parametrize("most", [None, 1, np.int32(7)])
+def test_numbers_of_any_kind(conf: Any, most: Any) -> None:
+    refuse_limits(conf, most)
+
+
+@pytest.mark.parametrize(
+    ("conf", "most", "message"),
+    [
+        ("0.5", None, "conf '0.5' is text; it must be a number: conf=0.5"),
+        (" 1e-1 ", None, "conf ' 1e-1 ' is text; it must be a number: conf=1e-1"),
+        ("high", None, "conf 'high' is text; it must be a number"),
+        (None, None, "conf None is of type NoneType; it must be a number"),
+        (True, None, "conf True is of type bool; it must be a number"),
+        (float("nan"), None, "conf nan: scores are between 0 and 1"),
+        (50, None, "conf 50: scores are between 0 and 1; 50 % is 0.5"),
+        (0.5 + 0j, None, r"conf \(0\.5\+0j\) is of type complex; it must be a number"),
+        (torch.tensor(0.5), None, "conf tensor.* is of type Tensor; it must be a number"),
+        (Decimal("0.5"), None, "conf Decimal.* is of type Decimal; it must be a number"),
+        (0.5, "10", "max-det '10' is text; it must be a number: max_det=10"),
+        (0.5, True, "max-det True is of type bool; it must be a number"),
+        (0.5, 2.5, "max-det 2.5 is no integer"),
+        (0.5, 0, "max-det 0: an image can have 1 detection or more"),
+    ],
+)
+def test_what_is_no_limit(conf: Any, most: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=rf"^E125 {message}$"):
+        refuse_limits(conf, most)
+
+
+@pytest.mark.parametrize(
+    ("tile", "overlap", "message"),
+    [
+        ("800", None, "tile '800' is text; it must be a number: tile=800"),
+        (800, "0.2", "overlap '0.2' is text; it must be a number: overlap=0.2"),
+        (None, "0.2", "overlap '0.2' is text"),
+        (True, None, "tile True is of type bool"),
+        (float("nan"), None, "tile nan"),
+        (800, float("nan"), "overlap nan: it is a share"),
+    ],
+)
+def test_tiles_are_numbers_too(tile: Any, overlap: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=rf"^E125 {message}"):
+        tiling_of(tile, overlap)
+    numbers: list[Any] = [np.int64(800), np.float32(0.25)]
+    tiles = tiling_of(*numbers)
+    assert tiles is not None
+    assert (tiles.side, tiles.overlap) == (800, 0.25)
+
+
+def test_any_share_has_its_own_name() -> None:
+    with pytest.raises(OptionError, match=r"^E125 iou 45: IoUs are between 0 and 1; 45 % is 0\.45$"):
+        refuse_share("iou", 45, "IoUs are")
