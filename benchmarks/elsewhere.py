@@ -3,7 +3,7 @@
     python benchmarks/elsewhere.py [--base-size 800]
 
 The script starts itself again with the instructions masked off, in torch's own kernels, in oneDNN and in MKL; there
-both detect in turn, pixels to boxes, torchvision in float32, ours in the type that it chooses. Random weights find
+both detect in turn, pixels to boxes, in float32, which is the fast type of such a processor. Random weights find
 nothing and would leave nothing to compare, so the four last layers are scaled until scores and boxes vary as those of
 a trained detector do.
 """
@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from translation import fit_norms
 
 from faster_rcnn.data.decode import read_image
-from faster_rcnn.devices import choose_precision
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.stage_times import batch_of
 from faster_rcnn.jobs import benchmark
@@ -87,7 +86,7 @@ def compare(preset: str, image_size: int | None, rounds: int, folder: Path) -> l
     picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, size)
     pixels, _ = read_image(picture, loaded.config.data.max_pixels)
     make_lively(loaded.model, pixels)
-    ours = Predictor(loaded, device, choose_precision("auto", device), exact=False, batch=1)
+    ours = Predictor(loaded, device, torch.float32, exact=False, batch=1)
     plan = plan_torchvision(preset, loaded.config)
     [theirs] = runners(["torchvision"], torchvision_detector(loaded, plan), pixels, ours.precision, folder)
     pair = time_contenders(ours, [theirs], [picture], rounds)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from bars import Bar, judge
 
+from faster_rcnn import devices
 from faster_rcnn.errors import MachineError
 from faster_rcnn.inference import compiling
 from faster_rcnn.jobs.speed import Contender, Spread
@@ -196,7 +197,10 @@ def test_boxes_that_both_find_by_hand() -> None:
     assert shared(ours, ours[:0]) == 0  # nothing found is no agreement
 
 
-def test_elsewhere_both_find_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fast", [False, True])
+def test_elsewhere_both_find_the_same(fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, also where this processor is faster in bfloat16."""
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: fast)
     speed, share = script("elsewhere").compare("mobile-320", 128, 1, tmp_path)
     assert speed.measured > 0
     assert share.met

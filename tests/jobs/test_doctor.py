@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from faster_rcnn.jobs import doctor
+from faster_rcnn.ops import eight_bit, fused_operations
+from faster_rcnn.ops.fused_operations import Operation
 
 
 def test_a_whole_machine_passes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -12,8 +14,8 @@ def test_a_whole_machine_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
     names = [line.split()[0] for line in out.splitlines()]
     assert names == [
-        "faster-rcnn", "packages", "optional", "devices", "instructions", "precision", "compiler", "operations",
-        "self-test",
+        "faster-rcnn", "packages", "optional", "devices", "instructions", "precision", "fused", "compiler",
+        "operations", "self-test",
     ]  # fmt: skip
     assert f"torch {torch.__version__.split('+')[0]}" in out
     assert "one training step and one detection" in out
@@ -37,3 +39,35 @@ def test_what_is_broken_is_named_and_the_rest_still_looked_at(
 def test_a_missing_optional_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OPTIONAL", {"no-such-package": "demo"})
     assert doctor._optional_packages() == "no no-such-package (pip install 'faster-rcnn[demo]')"
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [
+        ((), "conv, depthwise, sum, linear in float32, bfloat16, int8"),
+        (("bfloat16",), "conv, depthwise, sum, linear in float32, int8; none in bfloat16"),
+        (("sum in bfloat16",), "conv, depthwise, sum, linear in float32, int8; no sum in bfloat16"),
+        (("sum in int8", "conv in int8"), "conv, depthwise, sum, linear in float32, bfloat16; no conv, sum in int8"),
+        (("float32", "bfloat16", "int8"), "none in float32, bfloat16, int8"),
+    ],
+)
+def test_fused_operations_are_told_by_precision(
+    missing: tuple[str, ...], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def works(operation: Operation, precision: torch.dtype = torch.int8) -> bool:
+        name = str(precision).removeprefix("torch.")
+        return name not in missing and f"{operation.name} in {name}" not in missing
+
+    monkeypatch.setattr(fused_operations, "fuses", works)
+    monkeypatch.setattr(eight_bit, "works_in_8_bits", works)
+    found = doctor._fused_operations()
+    assert found == line
+    assert len(f"{'fused on CPU':<14}{found}") <= 80 or len(missing) > 1
+
+
+def test_one_operation_of_a_kind_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = fused_operations.OPERATIONS[1]
+    assert one.name == "conv"
+    monkeypatch.setattr(fused_operations, "fuses", lambda operation, precision: operation != one)
+    monkeypatch.setattr(eight_bit, "works_in_8_bits", lambda operation: True)
+    assert doctor._fused_operations() == "no conv in float32, bfloat16; conv, depthwise, sum, linear in int8"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from timm.layers.conv2d_same import Conv2dSame
@@ -197,7 +199,7 @@ def test_a_fused_fully_connected_layer(bias: bool) -> None:
 
 @needs_8_bits
 def test_sums_of_products_are_exact_up_to_the_limit_of_weights() -> None:
-    limit = eight_bit.weight_limit()
+    limit = eight_bit.exact_limit()
     assert limit in (eight_bit.FULL_WEIGHTS, eight_bit.SAFE_WEIGHTS)
     conv = nn.Conv2d(64, 64, 3, bias=False).requires_grad_(False)
     nn.init.ones_(conv.weight)
@@ -206,10 +208,44 @@ def test_sums_of_products_are_exact_up_to_the_limit_of_weights() -> None:
     assert_close(layer(read), torch.full((1, 64, 3, 3), 255.0 * 64 * 9))
 
 
+@pytest.fixture
+def tried_anew() -> Iterator[None]:
+    """Nothing is remembered of earlier trials, nor of these ones afterwards."""
+    trials = eight_bit.weight_limit, eight_bit.exact_limit, eight_bit.works_in_8_bits
+    for each in trials:
+        each.cache_clear()
+    yield
+    for each in trials:
+        each.cache_clear()
+
+
+@pytest.mark.usefixtures("tried_anew")
 def test_without_operators_in_8_bits_there_is_no_limit_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eight_bit, "answer", lambda work: None)
-    eight_bit.weight_limit.cache_clear()
-    try:
-        assert eight_bit.weight_limit() == 0
-    finally:
-        eight_bit.weight_limit.cache_clear()
+    assert eight_bit.weight_limit() == 0
+    assert not any(eight_bit.works_in_8_bits(each) for each in OPERATIONS)
+
+
+@needs_8_bits
+@pytest.mark.usefixtures("tried_anew")
+@pytest.mark.parametrize("missing", ["sum", "depthwise", "linear"])
+def test_where_one_operation_is_missing_in_8_bits_there_is_no_limit_of_weights(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails where it is called, and one that gives other numbers."""
+    conv, linear = EightBitConv2d.forward, EightBitLinear.forward
+
+    def convolve(layer: EightBitConv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
+        if missing == ("sum" if other is not None else "depthwise" if layer.form.groups > 2 else "conv"):
+            raise RuntimeError("no such operator")
+        return conv(layer, features, other)
+
+    def connect(layer: EightBitLinear, vectors: Tensor) -> Tensor:
+        return linear(layer, vectors) * (2 if missing == "linear" else 1)
+
+    monkeypatch.setattr(EightBitConv2d, "forward", convolve)
+    monkeypatch.setattr(EightBitLinear, "forward", connect)
+    found = {each for each in OPERATIONS if not eight_bit.works_in_8_bits(each)}
+    assert found == {each for each in OPERATIONS if each.name == missing}
+    assert eight_bit.weight_limit() == 0
+    assert eight_bit.exact_limit() > 0

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 
 from faster_rcnn import __version__
@@ -40,6 +40,7 @@ def run() -> int:
         "devices": _devices,
         "instructions": _instructions,
         "precision": _precision,
+        "fused on CPU": _fused_operations,
         "compiler": _compiler,
         "operations": _operations,
         "self-test": _self_test,
@@ -98,6 +99,32 @@ def _precision() -> str:
         "8 bits are faster on the CPU (faster-rcnn quantize)" if eight_bits_are_fast() else "8 bits are not faster"
     )
     return f"auto is {precision_name(choose_precision('auto', device))} on {device}; {eight_bits}"
+
+
+def _fused_operations() -> str:
+    """The kinds of operations that oneDNN fuses in each precision; the parts of others are computed one by one."""
+    import torch
+
+    from faster_rcnn.ops.eight_bit import works_in_8_bits
+    from faster_rcnn.ops.fused_operations import OPERATIONS, fuses
+
+    precisions: dict[str, list[str]] = {}
+    for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16), ("int8", None)):
+        kinds = dict.fromkeys((each.name for each in OPERATIONS), True)
+        for each in OPERATIONS:
+            kinds[each.name] &= works_in_8_bits(each) if precision is None else fuses(each, precision)
+        precisions.setdefault(_those_that_work(kinds), []).append(name)
+    return "; ".join(f"{kinds} in {', '.join(names)}" for kinds, names in precisions.items())
+
+
+def _those_that_work(kinds: Mapping[str, bool]) -> str:
+    """All kinds by name, ``none``, or the kinds that do not work.
+
+    >>> _those_that_work({"conv": True, "sum": False, "linear": True})
+    'no sum'
+    """
+    missing = [name for name, works in kinds.items() if not works]
+    return ", ".join(kinds) if not missing else "none" if len(missing) == len(kinds) else f"no {', '.join(missing)}"
 
 
 def _compiler() -> str:

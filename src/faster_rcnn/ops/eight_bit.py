@@ -13,13 +13,15 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from faster_rcnn.ops.fused_operations import answer
+from faster_rcnn.ops.fused_operations import OPERATIONS, Operation, Sample, answer, gives_the_same
 from faster_rcnn.ops.onednn import FusedConv2d, FusedLinear, Packed
 
 LEVELS = 255
 """Of features, beside 0."""
 FULL_WEIGHTS, SAFE_WEIGHTS = 127, 63
 """Largest whole number of a weight; half of it where a processor adds pairs of products in 16 bits."""
+MAX_ERROR = 0.15
+"""Share of the largest result of a trial: half a step of every feature and weight that the result is a sum of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,33 @@ class EightBitLinear(nn.Module):
 
 @cache
 def weight_limit() -> int:
-    """Largest whole number of a weight in 8 bits whose products with features are added without loss; 0 if none is.
+    """Largest integer of a weight in 8 bits; 0 where this CPU lacks an operation that detectors use."""
+    return exact_limit() if all(works_in_8_bits(each) for each in OPERATIONS) else 0
+
+
+@cache
+def works_in_8_bits(operation: Operation) -> bool:
+    """Whether an operation works on this CPU in 8 bits; tried once in a process, on small layers."""
+
+    def quantised(sample: Sample) -> Tensor:
+        reads, gives = NOTHING.with_(sample.read), NOTHING.with_(sample.expected)
+        if isinstance(sample.layer, nn.Linear):
+            connected = EightBitLinear(FusedLinear(sample.layer, operation.activation), reads, torch.float32)
+            return connected.forward(Quantise(reads)(sample.read))
+        adds = None if sample.added is None else NOTHING.with_(sample.added)
+        conv = EightBitConv2d(FusedConv2d(sample.layer, operation.activation), reads, gives, adds, torch.float32)
+        read = Quantise(reads)(sample.read.to(memory_format=torch.channels_last))
+        if adds is None or sample.added is None:
+            return Restore(gives, torch.float32).forward(conv.forward(read))
+        added = Quantise(adds)(sample.added.to(memory_format=torch.channels_last))
+        return Restore(gives, torch.float32).forward(conv.forward(read, added))
+
+    return exact_limit() > 0 and gives_the_same(operation, quantised, MAX_ERROR)
+
+
+@cache
+def exact_limit() -> int:
+    """Largest integer of a weight in 8 bits whose products with features are added without loss; 0 if none is.
 
     Processors with VNNI or AMX add them in 32 bits. Others add pairs in 16, where 2 x 255 x 127 does not fit: what
     this one does is tried once.
@@ -193,7 +221,7 @@ def _exact(limit: int, kernel: int) -> bool:
 
 def _whole_weights(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Whole numbers, and their scale for each output channel."""
-    limit = weight_limit()
+    limit = exact_limit()
     weight = weight.float()
     scales = (weight.flatten(start_dim=1).abs().amax(dim=1) / limit).clamp(min=1e-12)
     whole = torch.round(weight / scales.reshape(-1, *[1] * (weight.dim() - 1)))

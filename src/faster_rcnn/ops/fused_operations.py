@@ -33,6 +33,11 @@ class Operation:
     activation: Activation = NO_ACTIVATION
     adds: bool = False
 
+    @property
+    def name(self) -> str:
+        """What is fused: ``conv``, ``depthwise``, ``sum`` (of any convolution with another map), or ``linear``."""
+        return "sum" if self.adds else "conv" if self.kind in (CONVOLUTION, GROUPED) else self.kind
+
     @staticmethod
     def of(layer: nn.Conv2d | nn.Linear, activation: Activation, *, adds: bool = False) -> Operation:
         """The operation that computes a layer and what follows it."""
