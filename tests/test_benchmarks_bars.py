@@ -16,9 +16,12 @@ import torch
 from bars import Bar, judge
 
 from faster_rcnn import devices
+from faster_rcnn.devices import PRECISIONS
 from faster_rcnn.errors import MachineError
 from faster_rcnn.inference import compiling
 from faster_rcnn.jobs.speed import Contender, Spread
+from faster_rcnn.ops.fused_operations import CONVOLUTION, Operation, fuses
+from faster_rcnn.ops.onednn import RELU
 from faster_rcnn.structures import ClassMap
 from files import image_file, model_file
 from made_data import make_squares
@@ -266,3 +269,18 @@ def test_training_accuracy_runs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"^seed 3, peer: AP \d\.\d+, AP50 ", out, re.MULTILINE)
     assert "bar: mean AP of seeds 3, the peer's being asked: measured" in out
     assert (tmp_path / "runs" / "seed-3" / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_fused_runs_and_tells_how_many_convolutions_are_fused(
+    precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_file(tmp_path / "tiny.safetensors")
+    assert run("fused", "--model", model, "--precision", precision, "--sizes", 64, 96, "--rounds", 1) is None
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"; both in {precision}")
+    works = fuses(Operation(CONVOLUTION, RELU), PRECISIONS[precision])
+    for size, line in zip((64, 96), lines, strict=True):
+        count = re.match(rf"{re.escape(str(model))} at {size} pixels, (\d+) fused convolutions", line)
+        assert count is not None
+        assert (int(count[1]) > 0) == works

@@ -1,0 +1,63 @@
+"""Fused convolutions on a CPU, pixels to boxes, against the same detector with a call for every step.
+
+    python benchmarks/fused.py [--model RUN] [--precision bfloat16] [--sizes 416 320]
+
+Both compute with batch norms folded, in one precision and in channels-last memory format; the peer computes activations
+and sums apart. A preset has random weights, whose scores say nothing: the time of its second stage is that of as many
+proposals as the configuration allows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from timing import compare, machine
+
+from faster_rcnn.data.decode import read_image
+from faster_rcnn.devices import PRECISIONS
+from faster_rcnn.inference.folding import prepared_for
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.jobs import benchmark
+from faster_rcnn.jobs.timing import runner_of
+from faster_rcnn.ops.onednn import FusedConv2d
+
+
+def compare_fused(model: str, precision: torch.dtype, size: int, rounds: int, folder: Path) -> float:
+    """Time both at one size of the short side, in turn, print the times, and return the median of the ratios."""
+    loaded = benchmark._resized(benchmark._model(model), size)
+    fused = Predictor(loaded, torch.device("cpu"), precision, exact=False, batch=1)
+    single_steps = copy(fused)
+    single_steps.network = prepared_for(fused.model, precision, exact=False)
+    layers = sum(isinstance(each, FusedConv2d) for each in fused.network.modules())
+    picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, benchmark.own_size(loaded.config))
+    pixels, _ = read_image(picture, loaded.config.data.max_pixels)
+    ours, peer = runner_of("fused", fused), runner_of("single steps", single_steps)
+    return compare(
+        f"{model} at {size} pixels, {layers} fused convolutions (the peer: none)",
+        lambda: ours.detect(pixels),
+        lambda: peer.detect(pixels),
+        rounds,
+        warm_up=3,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="small", help="preset, run folder or model file")
+    parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
+    parser.add_argument("--sizes", type=int, nargs="+", default=(416, 320), help="pixels of the short side")
+    parser.add_argument("--rounds", type=int, default=21)
+    options = parser.parse_args(arguments)
+    print(f"{machine()}; both in {options.precision}", flush=True)
+    with TemporaryDirectory() as folder:
+        for size in options.sizes:
+            compare_fused(options.model, PRECISIONS[options.precision], size, options.rounds, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
