@@ -18,6 +18,7 @@ from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 from faster_rcnn.jobs.target import Goal  # before jobs that it imports are replaced
 from faster_rcnn.jobs.timing import Amount
+from faster_rcnn.training.interruption import Signalled
 
 COMMANDS = (
     *("demo", "train", "evaluate", "predict"),
@@ -249,7 +250,7 @@ class OutOfMemoryError(RuntimeError):
         (MemoryError(), 5, "error: out of memory"),
         (OutOfMemoryError("CUDA out of memory"), 5, "error: out of memory: CUDA out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (cli.Terminated(), 143, "interrupted"),
+        (Signalled(signal.SIGTERM), 143, "interrupted"),
         (
             ZeroDivisionError("by\nzero"),
             1,

@@ -10,19 +10,12 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from faster_rcnn.commands import app
 from faster_rcnn.errors import FasterRCNNError
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: whatever saves its work on Ctrl-C does so for this too."""
-
-    signal = signal.SIGTERM
+from faster_rcnn.training.interruption import interrupting
 
 
 class _Warnings(logging.Handler):
@@ -40,9 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     5 the machine, 130 and 143 interrupted (Ctrl-C, SIGTERM).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with interrupting():
+        return _run(given)
+
+
+def _run(given: list[str]) -> int:
     command = [each for each in given if each != "--debug"]
     try:
-        with _sigterm_interrupts(), _log_shown():
+        with _log_shown():
             code: int | None = app(command, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
@@ -92,20 +90,3 @@ def _log_shown() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises ``Terminated`` in this process; a forked data worker just ends."""
-    owner = os.getpid()
-
-    def stop(signum: int, frame: FrameType | None) -> NoReturn:
-        if os.getpid() != owner:
-            os._exit(143)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

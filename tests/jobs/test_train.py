@@ -1,11 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -147,31 +142,6 @@ def test_weights_that_are_not_there_are_told_before_anything_is_made(squares: Pa
     with pytest.raises(ModelFileError):
         train_with(squares, weights=str(tmp_path / "nowhere"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_saves_and_says_how_to_go_on(
-    squares: Path, config: Path, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "faster_rcnn", "train", str(squares), "--config", str(config), "--out", str(run)]
-    process = subprocess.Popen([*command, "--epochs", "500"], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == code, told
-    assert f"go on with: faster-rcnn train {squares} --out {run} --resume" in told
-    assert "Traceback" not in told
-    steps = int(told.split("saved after step ")[1].split(";")[0])
-    again = subprocess.Popen([*command[:5], "--out", str(run), "--resume"], stderr=subprocess.PIPE, text=True)
-    assert again.stderr is not None
-    line = next((each for each in again.stderr if "going on" in each), "nothing")
-    again.kill()
-    again.communicate()
-    assert f"after step {steps}" in line
 
 
 ALTERNATING = "training.scheme=alternating"

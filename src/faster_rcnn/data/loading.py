@@ -21,6 +21,7 @@ from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photome
 from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, shape_batches, steps_of_epoch
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.workers import deaths_told, ignore_signals, received, sheltered, workers_here
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import rescale_boxes, rescale_proposals, resize, size_of, target_size
 from faster_rcnn.structures import GroundTruth, Proposals
@@ -165,12 +166,14 @@ class TrainingLoader:
         self._split, self._training, self._tell = split, training, tell
         self._plan = _Plan()
         self._damaged: set[int] = set()
+        workers = workers_here(training.workers)
         self._loader: DataLoader[TrainingImage | _Unreadable] = DataLoader(
             _Images(split, image, training, data, proposals),
             batch_sampler=self._plan,
-            num_workers=training.workers,
-            persistent_workers=training.workers > 0,
-            collate_fn=_packed if training.workers > 0 else list,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=ignore_signals,
+            collate_fn=_packed if workers > 0 else list,
             # Its own generator: otherwise each epoch would draw from the global one, which belongs to dropout.
             generator=Generator(),
         )
@@ -203,11 +206,11 @@ class TrainingLoader:
 
     def _run(self, batches: list[list[tuple[int, int]]]) -> Iterator[list[TrainingImage]]:
         self._plan.batches = batches
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), sheltered(), deaths_told():
             # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             iterator = iter(self._loader)
-        for packed in iterator:
+        for packed in received(iterator):
             images = pickle.loads(packed) if isinstance(packed, bytes) else packed
             readable = [one for one in images if isinstance(one, TrainingImage)]
             self._note_damage([one for one in images if isinstance(one, _Unreadable)])

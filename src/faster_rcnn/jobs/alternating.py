@@ -22,7 +22,7 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outside import FILE, known_of_split
 from faster_rcnn.jobs.proposals import propose_with
-from faster_rcnn.jobs.training_run import Task, train_task
+from faster_rcnn.jobs.training_run import Task, go_on_with, train_task
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Proposals
@@ -122,13 +122,12 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
         path = folder / f"{name}-{FILE}"
         if not path.exists():
             rpn.model.inference_filter = rpn.model.training_filter
-            propose_with(
-                Predictor(rpn, device, precision),
-                f"step {number}",
-                path,
-                plan.dataset.root,
-                [plan.dataset.splits[name]],
-            )
+            predictor, split = Predictor(rpn, device, precision), plan.dataset.splits[name]
+            try:
+                propose_with(predictor, f"step {number}", path, plan.dataset.root, [split])
+            except KeyboardInterrupt:
+                say(f"step {number} is done; go on with: {go_on_with(plan.data, plan.folder)}")
+                raise
         split = plan.dataset.splits[name]
         outside[name] = known_of_split(load_proposals(path), plan.dataset.root, split, most, plan.config.data)
     return outside

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import current_process
 from pathlib import Path
 
 import torch
@@ -97,15 +99,25 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
     search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
     records = {image_key(root, each.path): each for split in splits for each in split.records}
     found: dict[str, ImageProposals] = {}
-    # A forked process must not use the threads that its parent had.
-    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        outcomes = pool.map(partial(_propose, search, config.data), records.values())
+    with _processes() as each:
+        outcomes = each(partial(_propose, search, config.data), records.values())
         for key, one in zip(records, counted(outcomes, "images", len(records)), strict=True):
             if isinstance(one, str):
                 warn(f"{one}; it has no proposals")
             else:
                 found[key] = ImageProposals(records[key].size, one, fingerprint(records[key].path))
     save_proposals(path, search_method(config), found, records.keys() - found.keys())
+
+
+@contextmanager
+def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
+    """``map`` over one process per processor; the plain one where this process is daemonic and may have no children."""
+    if current_process().daemon:
+        yield map
+        return
+    # A forked process must not use the threads that its parent had.
+    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield pool.map
 
 
 def search_method(config: Config) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.devices import choose_device, choose_precision, precision_name
+from faster_rcnn.errors import InputError, MachineError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say, warn
@@ -30,7 +32,7 @@ from faster_rcnn.structures import Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import stop_signals
-from faster_rcnn.training.loop import Interrupted, Progress, Run, criterion, restore_state, run_training
+from faster_rcnn.training.loop import Progress, Run, criterion, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
 from faster_rcnn.training.validation import Validation
 from faster_rcnn.weights.model_file import load_model
@@ -136,22 +138,33 @@ def _train(run: Run, task: Task, began: float) -> Path:
     try:
         with stop_signals() as stop, display:
             reason = run_training(run, measure, display, stop)
-    except Interrupted:
-        go_on = f"faster-rcnn train {task.data} --out {task.named} --resume"
-        say(f"saved after step {run.progress.step}; go on with: {go_on}")
+        _finish(run, task, reason, measured, time.perf_counter() - began)
+    except (KeyboardInterrupt, InputError, MachineError):
+        if run.saved_step is not None:
+            say(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
         raise
     finally:
         run.train.close()
         if run.val:
             run.val.close()
-    summary = _summary(run, task.data, reason, time.perf_counter() - began)
-    run_folder.write_summary(run.folder, summary)
+    return run.folder
+
+
+def go_on_with(data: Path, folder: Path) -> str:
+    """The command that goes on with an interrupted run."""
+    return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), "--resume"])
+
+
+def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], seconds: float) -> None:
+    """The report, and the summary that marks the run as finished."""
+    chosen_by = criterion(run.config)
+    summary = _summary(run, task.data, reason, seconds)
     value = summary["best"].get(chosen_by)
     best = "" if value is None else f", {chosen_by} {value:.3f}"
     say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
     # The best epoch was not measured here if it came before an interruption.
     _report(run, task, summary, measured.get(run.progress.best_epoch))
-    return run.folder
+    run_folder.write_summary(run.folder, summary)
 
 
 def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> None:

@@ -1,34 +1,78 @@
-"""Ctrl-C and SIGTERM end a run between two steps, never inside one."""
+"""Ctrl-C and SIGTERM end a run between two steps, never inside one; anywhere else they unwind the work."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_OF_ONE_SIGNAL = 1.0
+"""``timeout`` sends its signal to the command and then to its group: it arrives twice and means one."""
+
+
+class Signalled(KeyboardInterrupt):
+    """SIGINT or SIGTERM: whatever saves its work on Ctrl-C does so for both."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int]]:
     """Collect SIGINT and SIGTERM instead of raising; the given function returns the signal's number, or 0.
 
-    A second signal is not waited for: it raises ``KeyboardInterrupt`` at once. Off the main thread signals cannot be
-    caught, and nothing changes.
+    A second signal is not waited for: it raises ``Signalled`` at once. Off the main thread signals cannot be caught,
+    and nothing changes.
     """
     received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int) -> None:
         if received:
-            raise KeyboardInterrupt
+            raise Signalled(number)
         received.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handling(note):
         yield lambda: received[0] if received else 0
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """SIGINT and SIGTERM raise ``Signalled`` in this process; a forked data worker just ends."""
+    owner = os.getpid()
+
+    def stop(number: int) -> None:
+        if os.getpid() != owner:
+            os._exit(128 + number)
+        raise Signalled(number)
+
+    with _handling(stop):
+        yield
+
+
+@contextmanager
+def _handling(act: Callable[[int], None]) -> Iterator[None]:
+    """Call ``act`` for each signal, once for those that arrive together."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    last = -SECONDS_OF_ONE_SIGNAL
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        together = time.monotonic() - last < SECONDS_OF_ONE_SIGNAL
+        last = time.monotonic()
+        if not together:
+            act(number)
+
+    before = {number: signal.signal(number, handle) for number in NUMBERS}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,14 +16,15 @@ import torch
 from torch.optim import SGD
 
 from faster_rcnn.config import Config
-from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.loading import TrainingImage, TrainingLoader
 from faster_rcnn.data.records import Split
-from faster_rcnn.errors import DivergedError
+from faster_rcnn.errors import DivergedError, FasterRCNNError
 from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap, Losses
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
 from faster_rcnn.training.step import training_step
 from faster_rcnn.training.validation import Validation, proposals_of, validate
@@ -85,6 +86,8 @@ class Run:
     val_split: Split | None
     precision: torch.dtype
     progress: Progress
+    saved_step: int | None = None
+    """Number of steps in the state on the disk; ``None`` where there is none."""
     saved_at: float = -math.inf
     """When the last model and the state were written, by the clock of ``time.monotonic``."""
 
@@ -108,12 +111,8 @@ SECONDS_BETWEEN_STATES = 30.0
 """A state is some hundred megabytes: on a small data set, writing it every epoch would take as long as training."""
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(Signalled):
     """A signal ended the run between two steps; all is saved."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.signal = signal
 
 
 def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[], int]) -> str:
@@ -124,6 +123,7 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
 
     Raises:
         DivergedError: a loss or gradient stopped being finite; the state before that step is saved.
+        FasterRCNNError: no more images can be read; the state is saved.
         Interrupted: ``stop`` gave the number of a signal; the state is saved in the middle of the epoch.
     """
     settings, progress = run.config.training, run.progress
@@ -161,7 +161,7 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
     run.model.train()
     device = next(run.model.parameters()).device
     start = time.perf_counter()
-    for batch in run.train.epoch(progress.epoch, progress.steps_of_epoch):
+    for batch in _saving(run, run.train.epoch(progress.epoch, progress.steps_of_epoch)):
         lr = learning_rate(progress.step, settings, steps)
         try:
             losses = training_step(
@@ -195,6 +195,15 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
             _save_last(run)
             raise Interrupted(stop())
     progress.training_seconds += time.perf_counter() - start
+
+
+def _saving(run: Run, batches: Iterator[list[TrainingImage]]) -> Iterator[list[TrainingImage]]:
+    """The same batches; where they end with an error, such as that memory is short, the run is saved before."""
+    try:
+        yield from batches
+    except FasterRCNNError:
+        _save_last(run)
+        raise
 
 
 def _validate_epoch(run: Run, measure: Measure) -> dict[str, Any]:
@@ -245,6 +254,7 @@ def _save_state(run: Run) -> None:
             "progress": {name: getattr(progress, name) for name in Progress.__slots__},
         },
     )
+    run.saved_step = progress.step
 
 
 def restore_state(run: Run, state: Mapping[str, Any]) -> None:
@@ -255,3 +265,4 @@ def restore_state(run: Run, state: Mapping[str, Any]) -> None:
     run.optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
     run.progress = Progress(**state["progress"])
+    run.saved_step = run.progress.step

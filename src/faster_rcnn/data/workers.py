@@ -1,0 +1,125 @@
+"""Processes that read images for training: which signals reach them, and when their end is noticed."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from torch._C import _error_if_any_worker_fails
+
+from faster_rcnn.errors import MachineError
+
+Batch = TypeVar("Batch")
+
+_LOG = logging.getLogger(__name__)
+_OF_TORCH = "DataLoader worker"
+"""How torch's RuntimeError about a process that ended begins."""
+
+
+def workers_here(asked: int) -> int:
+    """The number of processes asked for; none in a daemonic process, which Python lets have no children.
+
+    Tasks of Celery and workers of ``multiprocessing.Pool`` are such processes.
+    """
+    if asked and multiprocessing.current_process().daemon:
+        _LOG.info("training.workers=%d: a daemonic process has no children, so it reads the images itself", asked)
+        return 0
+    return asked
+
+
+@contextmanager
+def sheltered() -> Iterator[None]:
+    """SIGTERM and SIGINT do not reach what starts within, until it runs ``ignore_signals``.
+
+    Ctrl-C, ``timeout``, Slurm and systemd signal the whole process group. The main process then finishes its step with
+    the images that the others have read, saves, and ends them; they end as well where it dies. torch's handler of
+    SIGCHLD, which it installs with its first processes, is taken away again; see ``received``.
+    """
+    with _blocked({signal.SIGTERM, signal.SIGINT}), _same_handler_of_children():
+        yield
+
+
+def ignore_signals(worker: int = 0) -> None:
+    """Called first in a process that reads images."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _blocked(numbers: set[signal.Signals]) -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _same_handler_of_children() -> Iterator[None]:
+    """The handler of SIGCHLD is afterwards what it was."""
+    if not _may_set_handlers():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if before is not None:  # None is a handler that was not made in Python
+            signal.signal(signal.SIGCHLD, before)
+
+
+def received(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches of torch's loader; that a process which reads images was killed is raised only here.
+
+    torch raises it wherever the main process is when SIGCHLD comes, which may be in the middle of a step: half of the
+    weights would be moved, and the state could not be saved.
+
+    Raises:
+        MachineError: a process ended that should not.
+    """
+    while True:
+        try:
+            with deaths_told(), _raising_for_dead_workers():
+                batch = next(batches)
+        except StopIteration:
+            return
+        yield batch
+
+
+@contextmanager
+def deaths_told() -> Iterator[None]:
+    """torch's error about a process that ended becomes ``MachineError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith(_OF_TORCH):
+            raise
+        reason = " ".join(str(error).split()).rstrip(". ")
+        raise MachineError(
+            f"a process that reads images ended ({reason}); if memory is short, read them with fewer processes "
+            "(--workers 0 needs none)"
+        ) from error
+
+
+@contextmanager
+def _raising_for_dead_workers() -> Iterator[None]:
+    if not _may_set_handlers():
+        yield
+        return
+    with _same_handler_of_children():
+        signal.signal(signal.SIGCHLD, lambda number, frame: _error_if_any_worker_fails())
+        _error_if_any_worker_fails()  # since the batch before
+        yield
+
+
+def _may_set_handlers() -> bool:
+    """Whether this is the main thread, of a system that has SIGCHLD."""
+    return hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()

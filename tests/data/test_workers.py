@@ -1,0 +1,90 @@
+"""Processes that read images: signals to the group do not end them, and their death is noticed between two steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.workers import workers_here
+from faster_rcnn.errors import MachineError
+from made_data import make_squares
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_squares(tmp_path_factory.mktemp("squares") / "data", {"train": 8})
+
+
+def loader_of(data: Path, workers: int = 1) -> TrainingLoader:
+    split = load_dataset(data, DataConfig()).splits["train"]
+    return TrainingLoader(split, ImageConfig(), TrainingConfig(workers=workers, batch=1), DataConfig())
+
+
+def processes_of(loader: TrainingLoader) -> list[int]:
+    return [each.pid for each in loader._loader._iterator._workers]  # type: ignore[attr-defined,misc,union-attr]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_group_does_not_end_them(squares: Path, number: signal.Signals) -> None:
+    loader = loader_of(squares, workers=2)
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = loader.epoch(0)
+    next(batches)
+    for process in processes_of(loader):
+        os.kill(process, number)
+    assert len(list(batches)) == 7
+    assert len(list(loader.epoch(1))) == 8
+    loader.close()
+    assert signal.getsignal(signal.SIGCHLD) is before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & {number} == set()  # nor is it blocked here
+
+
+def test_one_that_is_killed_is_told_where_batches_are_read_and_nowhere_else(squares: Path) -> None:
+    loader = loader_of(squares)
+    batches = loader.epoch(0)
+    next(batches)
+    [process] = processes_of(loader)
+    os.kill(process, signal.SIGKILL)
+    time.sleep(0.5)  # a step is made meanwhile: nothing is raised
+    with pytest.raises(
+        MachineError, match=r"reads images ended \(.*Killed.*\); .* \(--workers 0 needs none\)"
+    ) as raised:
+        list(batches)
+    assert raised.value.exit_code == 5
+    loader.close()
+
+
+def test_off_the_main_thread_they_work_too(squares: Path) -> None:
+    read: list[int] = []
+    loader = loader_of(squares)
+    thread = threading.Thread(target=lambda: read.append(len(list(loader.epoch(0)))))
+    thread.start()
+    thread.join(timeout=60)
+    loader.close()
+    assert read == [8]
+
+
+def _read_in_this_process(data: Path, answer: multiprocessing.queues.Queue[int]) -> None:
+    answer.put(workers_here(3))
+    answer.put(len(list(loader_of(data).epoch(0))))
+
+
+def test_a_daemonic_process_reads_the_images_itself(squares: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answer: multiprocessing.queues.Queue[int] = context.Queue()
+    process = context.Process(target=_read_in_this_process, args=(squares, answer), daemon=True)
+    process.start()
+    assert (answer.get(timeout=60), answer.get(timeout=60)) == (0, 8)
+    process.join()
+    assert workers_here(3) == 3
