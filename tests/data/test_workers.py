@@ -32,7 +32,7 @@ def loader_of(data: Path, workers: int = 1) -> TrainingLoader:
 
 
 def processes_of(loader: TrainingLoader) -> list[int]:
-    return [each.pid for each in loader._loader._iterator._workers]  # type: ignore[attr-defined,misc,union-attr]
+    return [each.pid for each in loader._loader._iterator._workers]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
