@@ -59,7 +59,7 @@ def test_numbers(value: Any, expected: float | None) -> None:
     assert as_number(value) == expected
 
 
-@pytest.mark.parametrize("value", [0, 0.0, False, None, "0", "0.0", "False", "no", "", " NULL "])
+@pytest.mark.parametrize("value", [0, 0.0, False, None, "0", "0.0", "False", "no", "", " NULL ", "Unspecified"])
 def test_no(value: Any) -> None:
     assert as_flag(value) is False
 

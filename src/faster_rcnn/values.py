@@ -9,7 +9,7 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MOST_DIGITS = 4000
 """Python refuses to read longer integers."""
-_NO = frozenset(("", "0", "0.0", "n", "no", "f", "false", "off", "none", "null"))
+_NO = frozenset(("", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "unspecified"))
 _YES = frozenset(("1", "1.0", "y", "yes", "t", "true", "on"))
 
 

@@ -133,6 +133,125 @@ def test_broken_and_absent_xml_exclude_their_image(tmp_path: Path) -> None:
     )
 
 
+def test_the_file_name_decides_between_two_pictures_of_one_name(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    save_images(tmp_path / "JPEGImages", "a.jpg", "b.jpg")
+    write(tmp_path / "Annotations", "b", file_name="C:\\photos\\b.jpg")
+    records = load_dataset(tmp_path, DataConfig()).splits["train"].records
+    assert [record.file_name for record in records] == ["a.png", "b.jpg"]
+
+
+def test_two_pictures_of_which_none_is_named_are_told(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    save_images(tmp_path / "JPEGImages", "b.jpg")
+    write(tmp_path / "Annotations", "b", file_name="stale.bmp")
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert split.faults[0].startswith("E104 b.xml may be for any of b.jpg, b.png: its <filename> 'stale.bmp' is none")
+
+
+def test_a_list_decides_between_two_pictures_before_the_file_name(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    save_images(tmp_path / "JPEGImages", "b.jpg")
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("JPEGImages/b.jpg Annotations/b.xml\na\n")
+    records = load_dataset(tmp_path, DataConfig()).splits["train"].records
+    assert [record.file_name for record in records] == ["a.png", "b.jpg"]
+
+
+def test_a_file_name_of_another_picture_is_told(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    write(tmp_path / "Annotations", "b", file_name="a.png")
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [record.file_name for record in split.records] == ["a.png", "b.png"]
+    assert any("whose <filename> is another picture that is there: 1 (b.xml: a.png)" in note for note in split.notes)
+
+
+def test_two_files_for_one_picture(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    (tmp_path / "JPEGImages" / "b.png").unlink()
+    write(tmp_path / "Annotations", "b", item("dog", 1, 2, 3, 4), file_name="a.png")
+    split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert split.faults == ("E104 b.xml is for a.png, which a.xml annotates, too",)
+
+
+def test_unclear_flags_are_told(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    write(tmp_path / "Annotations", "b", item("dog", 1, 2, 30, 40, more="<difficult>perhaps</difficult>"))
+    notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
+    assert any("neither yes nor no, taken as no: 1 (b.xml: 'perhaps')" in note for note in notes)
+
+
+def test_lists_per_class_are_the_split(tmp_path: Path) -> None:
+    devkit(tmp_path)
+    folder = tmp_path / "ImageSets" / "Main"
+    for file in folder.iterdir():
+        file.unlink()
+    for name, text in {
+        "cat_train": "a.png 1\nb.png -1\n",
+        "dog_train": "a.png 1\nb.png -1\n",
+        "cat_val": "c.png -1\n",
+    }.items():
+        (folder / f"{name}.txt").write_text(text)
+    dataset = load_dataset(tmp_path, DataConfig())
+    assert {name: len(split.records) for name, split in dataset.splits.items()} == {"train": 2, "val": 1}
+    assert any(
+        note == "train is all images of 2 lists: cat_train.txt, dog_train.txt" for note in dataset.splits["train"].notes
+    )
+
+
+def test_lists_that_are_not_used_are_named(tmp_path: Path) -> None:
+    notes = load_dataset(devkit(tmp_path), DataConfig()).splits["train"].notes
+    told = "not used: 2 (ImageSets/Main/dog_train.txt, ImageSets/Main/trainval.txt)"
+    assert any(told in note for note in notes)
+
+
+@pytest.mark.parametrize(("xml", "images"), [("Annotations/{}", "JPEGImages/{}"), ("{}/Annotations", "{}/JPEGImages")])
+def test_folders_of_splits_inside(tmp_path: Path, xml: str, images: str) -> None:
+    for split in ("train", "val"):
+        save_images(tmp_path / images.format(split), "0.png")
+        write(tmp_path / xml.format(split), "0", item("dog", 1, 2, 30, 40 if split == "train" else 50))
+    splits = load_dataset(tmp_path, DataConfig()).splits
+    assert {name: split.records[0].truth.boxes.tolist() for name, split in splits.items()} == {
+        "train": [[0, 1, 30, 40]],
+        "val": [[0, 1, 30, 50]],
+    }
+    assert splits["val"].records[0].path == tmp_path / images.format("val") / "0.png"
+
+
+def test_sub_folders_are_entered(tmp_path: Path) -> None:
+    """Files of one name in two folders stay apart; a picture that is in one folder alone is found by its name."""
+    for camera in ("left", "right"):
+        save_images(tmp_path / "JPEGImages" / camera, "0.png")
+        write(tmp_path / "Annotations" / camera, "0", item("dog", 1, 2, 30, 40))
+    save_images(tmp_path / "JPEGImages" / "more", "x.png")
+    write(tmp_path / "Annotations", "x", item("dog", 1, 2, 30, 40))
+    records = load_dataset(tmp_path, DataConfig()).splits["train"].records
+    assert [record.file_name for record in records] == ["left/0.png", "right/0.png", "more/x.png"]
+
+
+def test_a_folder_beside_the_data_is_not_preferred(tmp_path: Path) -> None:
+    save_images(tmp_path / "images", "0.png")
+    save_images(tmp_path / "mine", "0.png")
+    write(tmp_path / "mine", "0", item("dog", 1, 2, 30, 40))
+    assert load_dataset(tmp_path / "mine", DataConfig()).splits["train"].records[0].path.parent == tmp_path / "mine"
+
+
+def test_a_declared_encoding_is_read(tmp_path: Path) -> None:
+    save_images(tmp_path, "a.png")
+    text = '<?xml version="1.0" encoding="gb2312"?><annotation>' + item("红枣", 1, 2, 30, 40) + "</annotation>"
+    (tmp_path / "a.xml").write_bytes(text.encode("gb2312"))
+    assert load_dataset(tmp_path, DataConfig()).classes.names == ("红枣",)
+
+
+def test_an_unknown_encoding_names_the_file(tmp_path: Path) -> None:
+    save_images(tmp_path, "a.png", "b.png", "c.png")
+    for name in "abc":
+        write(tmp_path, name, item("dog", 1, 2, 30, 40))
+    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="klingon"?><annotation/>')
+    (tmp_path / "b.xml").write_text('<?xml version="1.0" encoding="utf-16"?><annotation/>')
+    with pytest.raises(DatasetError, match=r'E102 2 of 3 .*a\.xml declares encoding="klingon".*b\.xml declares'):
+        load_dataset(tmp_path, DataConfig())
+
+
 @pytest.mark.parametrize(("tag", "tool"), [("annotations", "CVAT"), ("dataset", "<dataset>")])
 def test_xml_of_another_tool_is_named(tmp_path: Path, tag: str, tool: str) -> None:
     save_images(tmp_path, "a.png")

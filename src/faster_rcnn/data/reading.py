@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.config import DataConfig
-from faster_rcnn.data import coco, coco_files, table, voc, yolo, yolo_finding
+from faster_rcnn.data import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
 from faster_rcnn.data.folders import Folders, entries_of, files_of, first_of, is_picture, nearby
@@ -125,12 +125,12 @@ def _look_at_folder(root: Path) -> dict[str, Part]:
         return _parts(coco.FORMAT, splits)
     if (description := yolo_finding.find_description(root)) is not None:
         return _yolo_parts(description)
-    if splits := voc.find_lists(root):
-        return _parts(voc.FORMAT, splits)
+    if lists := voc_lists.find_lists(root):
+        return {split: Part(voc.FORMAT, tuple(files)) for split, files in lists.items()}
     if splits := table.find_splits(root):
         return _parts(table.FORMAT, splits)
-    if splits := voc.find_folders(root):
-        return _parts(voc.FORMAT, splits)
+    if places := voc.find_folders(root):
+        return {split: Part(voc.FORMAT, tuple(places[split])) for split in places}
     if files := files_of(root, ".json"):
         return _parts(coco.FORMAT, coco_files.find_files(files))
     raise _unknown(root)
@@ -172,7 +172,7 @@ def _read(part: Part, split: str, root: Path, images: Path | None, folders: Fold
     if part.format == coco.FORMAT:
         return coco.read(source, split, images, folders, root)
     if part.format == voc.FORMAT:
-        return voc.read(source, split, images, folders, settings.voc_offset)
+        return voc.read(part.sources, split, images, folders, settings.voc_offset)
     if part.format == table.FORMAT:
         return table.read(source, split, images, folders)
     if part.description is None:

@@ -7,72 +7,107 @@ numbers as they are. ``difficult`` objects are ignored regions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import NamedTuple
 
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, Folders, child, entries_of, files_of, image_root
-from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, split_of
+from faster_rcnn.data.folders import Folders, child, entries_of, files_of, first_of
+from faster_rcnn.data.listing import ListedImage, Listing, split_of
+from faster_rcnn.data.voc_lists import Entry, find_annotations, has_xml, read_list, unused_lists
+from faster_rcnn.data.voc_pictures import Pictures
+from faster_rcnn.data.voc_xml import Annotation, read_annotation
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.structures import ImageSize
 
 FORMAT = "VOC XML"
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def find_lists(root: Path) -> dict[str, Path]:
-    """Lists of image names by split: ``ImageSets/Main/train.txt``; VOC's ``trainval`` only where nothing else is."""
-    sets = child(root, "ImageSets")
-    if sets is None or find_annotations(root) is None:
-        return {}
-    files = files_of(child(sets, "Main") or sets, ".txt")
-    # Only whole names: VOC also has a list per class, such as cat_train.txt.
-    lists = {file.stem.lower(): file for file in files if file.stem.lower() in ("train", "val", "test")}
-    trainval = child(files[0].parent, "trainval.txt") if files else None
-    return lists or ({"train": trainval} if trainval is not None else {})
+class _Item(NamedTuple):
+    """An XML file, and the picture that a list names with it."""
+
+    xml: Path
+    stem: str
+    """Seen from the folder of annotations, without the ending."""
+    picture: str = ""
 
 
-def find_folders(root: Path) -> dict[str, Path]:
-    """Folders of XML files by split: ``train/`` and ``test/``; else ``Annotations/`` or the folder itself, as train."""
-    folders = {
-        split: entry for entry in entries_of(root) if (split := split_of(entry.name)) and files_of(entry, ".xml")
-    }
-    if folders:
-        return folders
-    annotations = find_annotations(root) or (root if files_of(root, ".xml") else None)
-    return {"train": annotations} if annotations is not None else {}
+class _Read(NamedTuple):
+    """An XML file with what it says and the picture that it is about."""
+
+    item: _Item
+    annotation: Annotation | None
+    fault: str | None
+    picture: Path
+    other: str = ""
+    """Another picture that is there and that ``<filename>`` names."""
 
 
-def find_annotations(root: Path) -> Path | None:
-    """The folder of XML files beside ``ImageSets``; none where there is no XML in it."""
-    folder = child(root, "Annotations", "xmls")
-    return folder if folder is not None and files_of(folder, ".xml") else None
+def find_folders(root: Path) -> dict[str, list[Path]]:
+    """Folders of XML files by split: ``train/``, ``Annotations/train/``; else all of ``Annotations/``, as train."""
+    annotations = find_annotations(root)
+    for place in (root, annotations):
+        inner = [entry for entry in entries_of(place) if entry.is_dir()] if place is not None else []
+        found = {split: _own_annotations(entry) for entry in inner if (split := split_of(entry.name))}
+        if folders := {split: [folder] for split, folder in found.items() if folder is not None}:
+            return folders
+    alone = annotations or (root if files_of(root, ".xml") else None)
+    return {"train": [alone]} if alone is not None else {}
 
 
-def read(source: Path, split: str, images: Path | None, folders: Folders, offset: int) -> Listing:
-    """Read one split: a list of names (``.txt``) or a whole folder of XML files.
+def _own_annotations(folder: Path) -> Path | None:
+    """The XML files of a split's folder: in it, or in its own ``Annotations``."""
+    return find_annotations(folder) or (folder if has_xml(folder) else None)
+
+
+def read(sources: Sequence[Path], split: str, images: Path | None, folders: Folders, offset: int) -> Listing:
+    """Read one split: lists of names (``.txt``), or a folder of XML files with those in it.
 
     Raises:
-        DatasetError: the XML is another tool's (E103), or a list names nothing (E115).
+        DatasetError: the XML is another tool's (E103), or a list has no XML beside it (E101).
     """
-    if source.is_dir():
-        annotations, names = source, [file.stem for file in files_of(source, ".xml")]
-    else:
-        annotations, names = _annotations_of(source), _names_in(source)
+    source = sources[0]
+    annotations = source if source.is_dir() else _annotations_of(source)
+    items = _items(sources, annotations, folders)
     roots = [images] if images is not None else _image_folders(annotations)
-    # Ask for a sample under every ending: the names in a list have none.
-    sample = {f"{name}{ending}" for name in names[:50] for ending in (".jpg", ".png", ".jpeg", ".JPG", ".bmp", ".tif")}
-    root = image_root(sorted(sample), roots, folders)
-    by_stem = {Path(name).stem: name for name in folders.images(root)}
-    listed = [
-        _image(annotations / f"{name}.xml", root, by_stem, folders, number)
-        for number, name in enumerate(sorted(set(names)), start=1)
+    pictures = Pictures(roots, [item.stem for item in items], folders)
+    read_ones = _refuse_shared([_read(item, pictures, offset) for item in items])
+    listed = tuple(_image(one, pictures.root, number) for number, one in enumerate(read_ones, start=1))
+    notes = [
+        f"voc_offset {offset}: {_offset_text(offset)}",
+        *_from_zero(listed, offset),
+        *_about_lists(sources, split, annotations),
+        *_about_names(read_ones),
+        *_about_objects([one for one in read_ones if one.annotation is not None]),
     ]
-    notes = [f"voc_offset {offset}: {_offset_text(offset)}", *_from_zero(listed, offset)]
-    shared = root != source and split_of(source.name) is not None  # train/ and test/ may share a folder of images
+    shared = pictures.root != source and split_of(source.name) is not None  # splits may share a folder of images
     if source.is_dir() and not shared:
-        notes += _unannotated(root, names, by_stem)
-    return Listing(FORMAT, split, source, tuple(listed), "xyxy", offset=float(offset), notes=tuple(notes))
+        notes += _unannotated(read_ones, pictures)
+    return Listing(FORMAT, split, source, listed, "xyxy", offset=float(offset), notes=tuple(notes))
+
+
+def _items(sources: Sequence[Path], annotations: Path, folders: Folders) -> list[_Item]:
+    """The XML files of a split, each once, sorted."""
+    below = [annotations, *folders.below(annotations)]
+    files = {
+        file.relative_to(annotations).with_suffix("").as_posix(): file for at in below for file in files_of(at, ".xml")
+    }
+    if sources[0].is_dir():
+        return [_Item(file, stem) for stem, file in sorted(files.items())]
+    by_name: dict[str, list[str]] = {}
+    for stem in files:
+        by_name.setdefault(stem.rpartition("/")[2], []).append(stem)
+    items: dict[str, _Item] = {}
+    for entry in (entry for source in sources for entry in read_list(source, by_name.keys())):
+        stem = _stem_of(entry, files.keys(), by_name)
+        items[stem] = _Item(files.get(stem, annotations / f"{stem}.xml"), stem, entry.picture)
+    return [items[stem] for stem in sorted(items)]
+
+
+def _stem_of(entry: Entry, stems: Set[str], by_name: dict[str, list[str]]) -> str:
+    """The XML that a list means: by the longest end of its path that is one, else by a name that is there once."""
+    steps = entry.stem.split("/")
+    ends = ("/".join(steps[start:]) for start in range(len(steps)))
+    inside = by_name.get(steps[-1], [])
+    return next((end for end in ends if end in stems), inside[0] if len(inside) == 1 else steps[-1])
 
 
 def _offset_text(offset: int) -> str:
@@ -103,74 +138,88 @@ def _annotations_of(source: Path) -> Path:
     )
 
 
-def _names_in(source: Path) -> list[str]:
-    """Image names of a list; a second column (VOC's per-class lists) is not ours."""
-    lines = [line.split() for line in source.read_text(encoding="utf-8-sig").splitlines()]
-    names = [words[0] for words in lines if words]
-    return [Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name for name in names]
-
-
 def _image_folders(annotations: Path) -> list[Path]:
+    """Where pictures usually are, the nearest first: names such as 0.jpg are in folders outside of the data, too."""
     up = annotations.parent
-    found = [child(base, "JPEGImages", "images", "img") for base in (up, annotations, up.parent)]
-    return [folder for folder in found if folder is not None] + [annotations, up]
+    bases = (annotations, up, up.parent)
+    inner = [child(base, "JPEGImages", "images", "img") for base in bases]
+    split = split_of(annotations.name)
+    own = [
+        entry for folder in inner if split and folder for entry in entries_of(folder) if split_of(entry.name) == split
+    ]
+    near = [*own, *(place for pair in zip(inner, bases, strict=True) for place in pair)]
+    return [place for place in near[:-1] if place is not None and place.is_dir()]
 
 
-def _unannotated(root: Path, names: Iterable[str], by_stem: dict[str, str]) -> list[str]:
-    extra = sorted(by_stem[stem] for stem in by_stem.keys() - set(names))
-    if not extra:
+def _read(item: _Item, pictures: Pictures, offset: int) -> _Read:
+    annotation = read_annotation(item.xml, offset)
+    if isinstance(annotation, str):
+        return _Read(item, None, annotation, pictures.of(item.stem, item.picture).path)
+    found = pictures.of(item.stem, item.picture, annotation.file_name)
+    other = annotation.file_name if pictures.is_another(found.path, annotation.file_name) else ""
+    return _Read(item, annotation, found.fault, found.path, other)
+
+
+def _refuse_shared(read_ones: Sequence[_Read]) -> list[_Read]:
+    """Of several XML files for one picture, only the first can be meant."""
+    users: dict[Path, _Read] = {}
+    kept = []
+    for one in read_ones:
+        first = users.setdefault(one.picture, one)
+        fault = f"E104 {one.item.stem}.xml is for {one.picture.name}, which {first.item.stem}.xml annotates, too"
+        kept.append(one if first is one or one.fault is not None else one._replace(fault=fault))
+    return kept
+
+
+def _image(one: _Read, root: Path, number: int) -> ListedImage:
+    path, annotation = one.picture, one.annotation
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    boxes, size = (annotation.boxes, annotation.size) if annotation is not None else ((), None)
+    return ListedImage(name, path, number, size, boxes, f"{one.item.xml.parent.name}/{one.item.xml.name}", one.fault)
+
+
+def _about_lists(sources: Sequence[Path], split: str, annotations: Path) -> list[str]:
+    notes = []
+    if len(sources) > 1:
+        notes.append(f"{split} is all images of {len(sources)} lists: {first_of(source.name for source in sources)}")
+    root = next((folder for folder in sources[0].parents[:3] if find_annotations(folder) == annotations), annotations)
+    unused = unused_lists(root) if split == "train" else []
+    if unused:
+        notes.append(
+            f"lists of images that belong to no split and are not used: {len(unused)} ({first_of(unused)}); one of "
+            "them can be chosen: --set data.train=FILE"
+        )
+    return notes
+
+
+def _about_names(read_ones: Sequence[_Read]) -> list[str]:
+    stale = [f"{one.item.stem}.xml: {one.other}" for one in read_ones if one.other]
+    if not stale:
         return []
-    more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
     return [
-        f"images in {root.name} that have no XML and are not used: {len(extra)} ({', '.join(extra[:5])}{more}); "
-        "an image without objects needs an XML without <object>"
+        f"XML files whose <filename> is another picture that is there: {len(stale)} ({first_of(stale)}); the picture "
+        "with the name of the XML is used"
     ]
 
 
-def _image(source: Path, root: Path, by_stem: dict[str, str], folders: Folders, number: int) -> ListedImage:
-    """One image: of the XML's own name, else of its ``<filename>``, which many tools leave stale."""
-    name = f"{source.parent.name}/{source.name}"
-    tree, fault = _parse(source, name)
-    stated = "" if tree is None else (tree.findtext("filename") or "").strip()
-    file_name = by_stem.get(source.stem) or (stated if stated and folders.has(root / stated) else None)
-    file_name = file_name or (f"{source.stem}{Path(stated).suffix}" if stated else f"{source.stem}.jpg")
-    boxes = () if tree is None else tuple(_boxes(tree))
-    size = None if tree is None else _size(tree)
-    return ListedImage(file_name, root / file_name, number, size, boxes, name, fault)
+def _about_objects(read_ones: Sequence[_Read]) -> list[str]:
+    said = [(one.item.xml.name, one.annotation) for one in read_ones if one.annotation is not None]
+    unclear = [f"{name}: '{word}'" for name, annotation in said for word in annotation.unclear]
+    rotated = [f"{name}: {annotation.rotated}" for name, annotation in said if annotation.rotated]
+    repeated = [name for name, annotation in said if annotation.repeated]
+    found = (
+        (unclear, f"values of <difficult> that mean neither yes nor no, taken as no: {len(unclear)}"),
+        (rotated, f"boxes around rotated boxes (<robndbox>), in files: {len(rotated)}"),
+        (repeated, f"files with several <bndbox> in an object, of which the first is read: {len(repeated)}"),
+    )
+    return [f"{text} ({first_of(examples)})" for examples, text in found if examples]
 
 
-def _parse(source: Path, name: str) -> tuple[ElementTree.Element | None, str | None]:
-    """The root of an XML, or why there is none; another tool's XML stops everything."""
-    try:
-        root = ElementTree.parse(source).getroot()
-    except FileNotFoundError:
-        return None, f"E104 {name} does not exist"
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        return None, f"E102 {name} is not valid XML at line {line} column {column + 1}"
-    if root.tag != "annotation" or root.find("object/polygon") is not None:
-        tool = "a CVAT file" if root.tag == "annotations" else f"XML of another kind (<{root.tag}>)"
-        tool = "a LabelMe file with polygons" if root.tag == "annotation" else tool
-        raise DatasetError(f"{source} is {tool}, not VOC; export it as VOC XML, COCO JSON or YOLO", code="E103")
-    return root, None
-
-
-def _size(tree: ElementTree.Element) -> ImageSize | None:
-    """The size it claims; many tools write none, or zeros."""
-    try:
-        size = ImageSize(*(int(float(tree.findtext(f"size/{side}") or 0)) for side in ("height", "width")))
-    except ValueError:
-        return None
-    return size if min(size) > 0 else None
-
-
-def _boxes(tree: ElementTree.Element) -> Iterable[ListedBox]:
-    """Boxes of the objects; the ``<part>`` of a person has a box of its own, which is none of ours."""
-    for number, item in enumerate(tree.findall("object"), start=1):
-        name = (item.findtext("name") or "").strip()
-        yield ListedBox(
-            where=f"object {number} ('{name}')",
-            written=tuple((item.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS),
-            category=name,
-            ignored=(item.findtext("difficult") or "0").strip() not in ("0", ""),
-        )
+def _unannotated(read_ones: Sequence[_Read], pictures: Pictures) -> list[str]:
+    extra = pictures.others({one.picture for one in read_ones})
+    if not extra:
+        return []
+    return [
+        f"images in {pictures.root.name} that have no XML and are not used: {len(extra)} ({first_of(extra)}); "
+        "an image without objects needs an XML without <object>"
+    ]

@@ -8,7 +8,6 @@ their numbers, so that lines which can only be keypoints are refused and lines w
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.listing import ListedBox
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.text import read_text
+from faster_rcnn.values import as_integer, as_number
 
 _ROUNDING = 0.002
 """Shares of the image by which written numbers may be rounded: two or three digits are usual."""
@@ -65,7 +65,7 @@ def read_labels(source: Path, keypoints: KeypointShape | None) -> Labels:
         if len(words) == 5 or _is_box_with_keypoints(words, place, keypoints) or not _is_outline(words, place):
             boxes.append(ListedBox(f"line {number}", tuple(words[1:5] if len(words) > 5 else words[1:]), category))
         else:
-            values = [value for word in words[1:] if (value := _number(word)) is not None]
+            values = [value for word in words[1:] if (value := as_number(word)) is not None]
             outline = Outline(source, number, tuple(values)) if len(values) == len(words) - 1 else None
             # One that is not all numbers goes on as it is written, and is dropped and told like any such box.
             written = tuple(words[1:]) if outline is None else _enclosing(outline.values)
@@ -77,7 +77,7 @@ def read_labels(source: Path, keypoints: KeypointShape | None) -> Labels:
 def looks_like_labels(text: str) -> bool:
     """Whether the first line of a text begins as an object does; an empty text is that of an image without objects."""
     words = text.split("\n", 1)[0].split() if text.strip() else ["0"] * 5
-    return len(words) >= 5 and all(_number(word) is not None for word in words)
+    return len(words) >= 5 and all(as_number(word) is not None for word in words)
 
 
 def _parted_by_commas(line: str, place: str) -> DatasetError:
@@ -91,10 +91,11 @@ def _parted_by_commas(line: str, place: str) -> DatasetError:
 
 def _category(word: str) -> int | str:
     """A class id, also written ``2.0``; what is none stays text, for the message that refuses it."""
-    if word.isascii() and word.isdigit() and len(word) < 20:
-        return int(word)
-    number = _number(word)
-    return int(number) if number is not None and number.is_integer() and abs(number) < 2**53 else word
+    number = as_number(word)
+    if number is None or not number.is_integer():
+        return word
+    exact = as_integer(word)
+    return int(number) if exact is None else exact
 
 
 def _is_box_with_keypoints(words: Sequence[str], place: str, shape: KeypointShape | None) -> bool:
@@ -128,15 +129,6 @@ def _is_outline(words: Sequence[str], place: str) -> bool:
             code="E103",
         )
     return True
-
-
-def _number(word: str) -> float | None:
-    """A finite number; Python would also take ``1_0``."""
-    try:
-        number = float(word)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and "_" not in word else None
 
 
 def _quoted(text: str) -> str:
