@@ -17,7 +17,7 @@ from faster_rcnn.inference.floor import Convolution, Floor
 from faster_rcnn.inference.stage_times import ImageTimes
 from faster_rcnn.jobs import benchmark as job
 from faster_rcnn.jobs.benchmark_page import GROUPS, STAGES, Benchmark, words, write_benchmark
-from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used
+from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used, relative_speed
 from faster_rcnn.jobs.timing import Amount
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.structures import ImageSize
@@ -114,7 +114,7 @@ def test_a_preset_has_random_weights_and_torchvision_finds_as_much(
     assert ours["detections"] == peer["detections"]
     assert all(each["detections"] == pytest.approx(ours["detections"], abs=3) for each in exported)
     ratio = peer["seconds"]["median"] / ours["seconds"]["median"]
-    assert f"ours is {ratio:.2f} times as fast" in out
+    assert f"ours is {relative_speed(ratio)}, pixels to boxes" in out
     assert "fasterrcnn_mobilenet_v3_large_320_fpn with the same weights" in out
 
 
@@ -202,6 +202,22 @@ def test_the_table_by_hand() -> None:
     )
     assert facts["images"].endswith("timed once after one that is not counted")
     assert not {"compared with", "torchvision 1"} & set(dict(replace(made(), layout=None, contenders=()).facts()))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (0.3, 0.6, "2.00 times as fast"),
+        (0.3, 0.33, "1.10 times as fast"),
+        (0.3, 0.3, "1.00 times as fast"),
+        (0.3, 0.27, "11 % slower"),  # 0.3 is 1.111 times 0.27
+        (0.3, 0.151, "99 % slower"),
+        (0.3, 0.1, "slower by a factor of 3.00"),
+    ],
+)
+def test_faster_and_slower_are_told_in_words(ours: float, theirs: float, words: str) -> None:
+    one, other = (Contender("x", "float32", Spread(each, each, each), 1) for each in (ours, theirs))
+    assert other.beside(one).startswith(f"ours is {words}, pixels to boxes: ")
 
 
 def test_the_page_shows_every_stage_and_escapes_names(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from faster_rcnn.config import DataConfig
@@ -131,15 +132,36 @@ def test_the_same_numbers_give_the_same_picture(suffix: str, tmp_path: Path) -> 
         assert size == tuple(round(inches * recall_plot.DOTS_PER_INCH) for inches in recall_plot.INCHES)
 
 
+def titles(figure: Figure) -> list[str]:
+    return [panel.get_title(loc="left") for panel in figure.axes]
+
+
 def test_lines_hold_the_numbers() -> None:
-    recalls = {name: made_up(300, height) for name, height in (("one", 0.25), ("another", 0.75))}
-    panels = recall_plot.recall_figure(recalls, "data").axes
-    assert [panel.get_title(loc="left") for panel in panels[:4]] == [f"{count} proposals per image" for count in COUNTS]
-    for panel in panels:
+    recalls = {name: made_up(1000, height) for name, height in (("one", 0.25), ("another", 0.75))}
+    figure = recall_plot.recall_figure(recalls, "data")
+    assert titles(figure)[:4] == [f"{count} proposals per image" for count in COUNTS]
+    for panel in figure.axes:
         lines = panel.get_lines()
         assert [set(line.get_ydata()) for line in lines] == [{0.25}, {0.75}]  # type: ignore[arg-type]
-        across = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300] if panel in panels[4:] else list(IOUS)
+        across = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000] if panel in figure.axes[4:] else list(IOUS)
         assert [list(line.get_xdata()) for line in lines] == [across] * 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("most", "counts"), [(5, [10]), (100, [10, 100]), (101, [10, 100, 300]), (300, [10, 100, 300])]
+)
+def test_more_proposals_than_were_measured_have_no_panel(most: int, counts: list[int]) -> None:
+    figure = recall_plot.recall_figure({"one": made_up(most, 0.25), "another": made_up(3, 0.5)}, "data")
+    assert titles(figure)[:-2] == [f"{count} proposals per image" for count in counts]
+    assert titles(figure)[-2:] == ["at IoU 0.5", "mean over IoU 0.50 to 0.95"]
+
+
+def test_a_panel_has_no_line_of_a_method_that_was_not_measured_there() -> None:
+    panels = recall_plot.recall_figure({"one": made_up(300, 0.25), "another": made_up(2000, 0.75)}, "data").axes
+    heights = [[set(line.get_ydata()) for line in panel.get_lines()] for panel in panels]  # type: ignore[arg-type]
+    assert heights == [*[[{0.25}, {0.75}]] * 3, [{0.75}], *[[{0.25}, {0.75}]] * 2]
+    colours = [panel.get_lines()[-1].get_color() for panel in panels]
+    assert len(set(colours)) == 1
 
 
 def test_nothing_to_find_gives_an_empty_figure(tmp_path: Path) -> None:

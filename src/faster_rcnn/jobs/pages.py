@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
 from io import BytesIO
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image
 
 from faster_rcnn.atomic import atomic_write
 
 JPEG_QUALITY = 85
+LONGEST_WORD = 18
+"""Letters that a table never breaks; such as those of post-processing (15)."""
 
 
 def render_page(template: str, **values: object) -> str:
@@ -23,7 +27,13 @@ def render_page(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"decimal": decimal, "duration": duration, "jpeg": _jpeg, "thousands": "{:,}".format}
+    pages.filters |= {
+        "breakable": breakable,
+        "decimal": decimal,
+        "duration": duration,
+        "jpeg": _jpeg,
+        "thousands": "{:,}".format,
+    }
     return pages.get_template(template).render(**values)
 
 
@@ -33,6 +43,22 @@ def write_page(path: Path, html: str) -> Path:
         # A file name may hold bytes that are no text; in a page it may be shown with question marks.
         temporary.write_text(html, encoding="utf-8", errors="replace")
     return path
+
+
+def breakable(text: object) -> Markup:
+    """A text, escaped, whose very long words (paths, keys, names without a space) have places where a line may break.
+
+    In a table a line breaks nowhere else within a word: an ordinary word is never torn, and no cell is so wide that
+    the numbers beside it are pushed off the page.
+    """
+    pieces = [_pieces(word) if len(word) > LONGEST_WORD else [word] for word in str(text).split(" ")]
+    return Markup(" ").join(Markup("<wbr>").join(map(escape, each)) for each in pieces)
+
+
+def _pieces(word: str) -> list[str]:
+    """After each sign that parts a path or a key, and within what is too long even so."""
+    parts = re.findall(r"[^/\\._,=-]*[/\\._,=-]?", word)
+    return [part[start : start + LONGEST_WORD] for part in parts for start in range(0, len(part), LONGEST_WORD)]
 
 
 def decimal(value: float | None) -> str:

@@ -59,27 +59,38 @@ def draw_recall(recalls: Mapping[str, ProposalRecall], path: Path, data: str) ->
 def recall_figure(recalls: Mapping[str, ProposalRecall], data: str) -> Figure:
     """Recall against the IoU for ``COUNTS`` proposals of an image, then at IoU 0.5 and on average against their number.
 
-    A line of the last two panels ends where a method has no more proposals.
+    A number of proposals that no method was measured with has no panel; one that some were not measured with has no
+    line of theirs. A line of the last two panels ends where a method has no more proposals.
     """
-    figure = Figure(figsize=INCHES, layout="constrained")
-    panels: list[Axes] = figure.subplots(2, 3).ravel().tolist()
-    for panel, count in zip(panels, COUNTS, strict=False):
+    counts = [count for count in COUNTS if any(count not in each.unmeasured for each in recalls.values())]
+    figure = Figure(layout="constrained")
+    *of_counts, at_half, on_average = _panels(figure, len(counts) + 2)
+    for panel, count in zip(of_counts, counts, strict=True):
         _frame(panel, f"{count} proposals per image", "IoU", "recall")
         _iou_axis(panel)
         for number, each in enumerate(recalls.values()):
-            panel.plot(IOUS, _numbers(each.recall[count]), **_style(number))
-    _frame(panels[4], "at IoU 0.5", "proposals per image", "recall")
-    _frame(panels[5], f"mean over IoU {IOUS[0]:.2f} to {IOUS[-1]:.2f}", "proposals per image", "average recall")
-    _number_axis(panels[4])
-    _number_axis(panels[5])
+            if count not in each.unmeasured:
+                panel.plot(IOUS, _numbers(each.recall[count]), **_style(number))
+    _frame(at_half, "at IoU 0.5", "proposals per image", "recall")
+    _frame(on_average, f"mean over IoU {IOUS[0]:.2f} to {IOUS[-1]:.2f}", "proposals per image", "average recall")
+    _number_axis(at_half)
+    _number_axis(on_average)
     for number, each in enumerate(recalls.values()):
-        counts = _counts(each)
-        panels[4].plot(counts, _numbers([each.recall[count][0] for count in counts]), **_style(number))
-        panels[5].plot(counts, _numbers([each.average[count]["all"] for count in counts]), **_style(number))
+        known = _counts(each)
+        at_half.plot(known, _numbers([each.recall[count][0] for count in known]), **_style(number))
+        on_average.plot(known, _numbers([each.average[count]["all"] for count in known]), **_style(number))
     one = next(iter(recalls.values()))
     figure.suptitle(f"Recall of proposals on {data}: {one.images} images, {one.truths} objects", fontsize=12.5)
     _legend(figure, recalls)
     return figure
+
+
+def _panels(figure: Figure, number: int) -> list[Axes]:
+    """So many panels, 3 to 6, in rows of three, or of two where four would leave a gap; the figure gets their size."""
+    columns = 2 if number == 4 else 3
+    rows = math.ceil(number / columns)
+    figure.set_size_inches(INCHES[0], INCHES[1] * (0.3 + 0.35 * rows))
+    return [figure.add_subplot(rows, columns, place) for place in range(1, number + 1)]
 
 
 def _frame(panel: Axes, title: str, across: str, upwards: str) -> None:

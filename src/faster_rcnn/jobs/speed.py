@@ -125,12 +125,20 @@ class Contender:
         }
 
     def beside(self, ours: Contender) -> str:
-        """How much faster ours is, in words."""
-        ratio = self.seconds.median / ours.seconds.median
+        """How much faster or slower ours is, in words."""
+        speed = relative_speed(self.seconds.median / ours.seconds.median)
         return (
-            f"ours is {ratio:.2f} times as fast, pixels to boxes: {ours.seconds} in {ours.precision}, "
+            f"ours is {speed}, pixels to boxes: {ours.seconds} in {ours.precision}, "
             f"{self.seconds} in {self.precision}; {ours.detections:,} and {self.detections:,} detections"
         )
+
+
+def relative_speed(ratio: float) -> str:
+    """How fast something is that needs one part of the time where the other needs ``ratio`` parts."""
+    longer = round(100 / ratio) - 100
+    if longer >= 100:
+        return f"slower by a factor of {1 / ratio:.2f}"
+    return f"{longer} % slower" if longer > 0 else f"{ratio:.2f} times as fast"
 
 
 def _count(number: int, one: str) -> str:
