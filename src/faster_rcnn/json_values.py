@@ -11,6 +11,10 @@ from faster_rcnn.errors import DatasetError
 from faster_rcnn.values import as_number
 
 
+class _RepeatedKeyError(ValueError):
+    """An object has a key with two values."""
+
+
 def parsed(where: str, text: str, first_line: int = 1) -> Any:
     """The value that ``text`` holds.
 
@@ -27,8 +31,10 @@ def parsed(where: str, text: str, first_line: int = 1) -> Any:
         raise DatasetError(f"{where} is not valid JSON at {place}: {error.msg}{cut}", code="E102") from error
     except RecursionError as error:
         raise DatasetError(f"{where} is not read: its lists or objects are nested too deeply", code="E102") from error
-    except ValueError as error:
+    except _RepeatedKeyError as error:
         raise DatasetError(f"{where} is not read: {error}", code="E102") from error
+    except ValueError as error:  # Python reads no longer integers
+        raise DatasetError(f"{where} is not read: a number has thousands of digits", code="E102") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -37,7 +43,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         for key, value in pairs:
             if found[key] != value:
-                raise ValueError(f"an object has the key {key!r} twice, with different values: {shortened(found)}")
+                raise _RepeatedKeyError(
+                    f"an object has the key {key!r} twice, with different values: {shortened(found)}"
+                )
     return found
 
 

@@ -364,7 +364,7 @@ def test_what_is_no_class_name_is_refused(tmp_path: Path, name: Any) -> None:
     [
         ("[" * 100_000, "nested too deeply"),
         ('{"a": ' * 100_000, "nested too deeply"),
-        ('{"images": [], "annotations": [], "categories": [], "n": ' + "9" * 5000 + "}", "4300 digits"),
+        ('{"images": [], "annotations": [], "categories": [], "n": ' + "9" * 5000 + "}", "thousands of digits"),
         ('{"images": [], "annotations": [], "annotations": [1], "categories": []}', "the key 'annotations' twice"),
         ('{"images": [{"id": 1, "id": 2}], "annotations": [], "categories": []}', "the key 'id' twice"),
         ("", "line 1 column 1"),

@@ -93,6 +93,67 @@ def test_another_picture_of_the_same_name_is_not_taken(tmp_path: Path, file: Any
     assert len(copied.detections[0].scores) == 1
 
 
+@pytest.mark.parametrize("name", ["images/caf\u00e9.jpg", "images/cafe\u0301.jpg", "D:\\x\\cafe\u0301.jpg"])
+@pytest.mark.parametrize("on_disk", ["caf\u00e9.jpg", "cafe\u0301.jpg"])
+def test_accents_in_one_character_or_two_are_the_same_letter(name: str, on_disk: str, file: Any) -> None:
+    images = [NamedImage(1, Path("data") / on_disk, SIZE)]
+    [found] = read_results(file({**LINE, "image": name}), images, CELLS).detections
+    assert len(found.scores) == 1
+
+
+@pytest.mark.parametrize("name", ["a\0/b.jpg", "x" * 5000 + "/b.jpg", "\ud800/b.jpg"])
+def test_names_that_no_file_can_have_are_only_names(name: str, file: Any) -> None:
+    found = read_results(file({**LINE, "image": name}), IMAGES, CELLS).detections
+    assert [len(one.scores) for one in found] == [0, 1]
+
+
+# ---- ids by the rule of the ground truth, numbers as text, lists inside objects
+
+
+@pytest.mark.parametrize("image_id", [3, 3.0, "3", " 3 "])
+@pytest.mark.parametrize("category_id", [9, 9.0, "9"])
+def test_ids_of_equal_meaning_are_equal(image_id: Any, category_id: Any, file: Any) -> None:
+    record = {**RECORD, "image_id": image_id, "category_id": category_id, "score": "0.05", "bbox": ["1", 2, "3", 4.5]}
+    _, found = read_results(file([record]), IMAGES, CELLS).detections
+    assert (found.labels.tolist(), found.scores.tolist(), found.boxes_xywh.tolist()) == ([2], [0.05], [[1, 2, 3, 4.5]])
+
+
+@pytest.mark.parametrize("image_id", [10**20 + 3, "3f2a-uuid", "007"])
+def test_ids_of_any_size_and_text_are_found(image_id: Any, file: Any) -> None:
+    images = [NamedImage(7, Path("a.jpg"), SIZE), NamedImage(image_id, Path("b.jpg"), SIZE)]
+    found = read_results(file([{**RECORD, "image_id": image_id}]), images, CELLS).detections
+    assert [len(one.scores) for one in found] == [0, 1]
+
+
+@pytest.mark.parametrize("ids", [["a.jpg", "b.jpg"], ["a", "b"]])
+def test_file_names_in_place_of_ids_are_taken_where_all_are(ids: list[str], file: Any) -> None:
+    results = read_results(file([{**RECORD, "image_id": one} for one in ids]), IMAGES, CELLS)
+    assert [len(one.scores) for one in results.detections] == [1, 1]
+    assert f"its image ids are file names, such as {ids[0]}" in results.notes[0]
+    with pytest.raises(DatasetError, match=r'E134 .*2 of its 2 image ids .*e\.g\. "a", "z"; the data has the ids 5, 3'):
+        read_results(file([{**RECORD, "image_id": one} for one in ("a", "z")]), IMAGES, CELLS)
+
+
+@pytest.mark.parametrize("key", ["predictions", "annotations", "detections"])
+def test_the_only_list_of_an_object_is_taken(key: str, file: Any) -> None:
+    for content in ({key: [RECORD], "info": {"by": "me"}}, json.dumps({"n": 1, key: [RECORD]}, indent=2)):
+        results = read_results(file(content), IMAGES, CELLS)
+        assert [len(one.scores) for one in results.detections] == [0, 1]
+        assert f"the 1 records under '{key}' are its detections" in results.notes[0]
+
+
+def test_a_mark_of_utf16_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_bytes(json.dumps([RECORD]).encode("utf-16"))
+    assert is_results_file(path)
+    assert [len(one.scores) for one in read_results(path, IMAGES, CELLS).detections] == [0, 1]
+
+
+def test_separators_of_lines_inside_names_part_no_lines(file: Any) -> None:
+    line = json.dumps({**LINE, "image": "cells/\u2028/b.jpg"}, ensure_ascii=False)
+    assert [len(one.scores) for one in read_results(file(line, ""), IMAGES, CELLS).detections] == [0, 1]
+
+
 def test_lines_about_other_images_and_missing_images_are_noted(file: Any) -> None:
     results = read_results(file(LINE, {**LINE, "image": "cells/images/z.jpg"}), IMAGES, CELLS)
     assert "images that are not in this split, left out: 1, e.g. cells/images/z.jpg" in results.notes[0]
@@ -138,6 +199,16 @@ def test_files_without_low_scores_are_noted(file: Any) -> None:
         ([{**LINE, "detections": [{"box": [1, 2, 3, 4]}]}], "E103 .* it has no 'score', 'label'"),
         ([{**LINE, "width": 320}], "E106 .* 320x480 there but 640x480"),
         ([LINE, LINE], "lines 1 and 2 are about the same image"),
+        (["[" * 100_000], "E102 .* nested too deeply"),
+        (['{"image_id": ' * 100_000], "E102 .* nested too deeply"),
+        (["[" + "9" * 5000 + "]"], "E102 .* thousands of digits"),
+        (['[{"image_id": 3, "image_id": 5, "category_id": 9, "bbox": [1, 2, 3, 4], "score": 1}]'], "E102 .* twice"),
+        ([[{**RECORD, "score": "high"}]], "E118"),
+        ([[{**RECORD, "score": 10**400}]], "E118"),
+        ([[{**RECORD, "bbox": [10**400, 2, 3, 4]}]], "E118"),
+        ([[{**RECORD, "image_id": True}]], "E134"),
+        ([[{**RECORD, "category_id": "white"}]], 'E112 .* none of the data\'s: "white"'),
+        ([{"a": [RECORD], "b": [RECORD]}], "E103"),
     ],
 )
 def test_bad_files_are_told_in_one_line(content: list[Any], message: str, file: Any) -> None:
@@ -150,7 +221,7 @@ def test_bad_files_are_told_in_one_line(content: list[Any], message: str, file: 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_bytes(b"[\xff\xfe")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"E102 .*results\.json is not text in UTF-8: byte 1"):
         read_results(path, IMAGES, CELLS)
 
 

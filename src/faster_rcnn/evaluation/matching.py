@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,14 +27,15 @@ def positions_of(names: Sequence[str], images: Sequence[NamedImage]) -> list[int
     """For each name the position of its image, ``None`` where it is none of them.
 
     Names were written on another day, perhaps in another folder or on another machine, so the longest common end of
-    the paths decides. Where the named file is still there, it must be the same picture.
+    the paths decides. A letter with its accent is the same in one character or in two. Where the named file is still
+    there, it must be the same picture.
 
     Raises:
         DatasetError: a name fits several images equally well.
     """
     same_name: dict[str, list[int]] = defaultdict(list)
     for position, image in enumerate(images):
-        same_name[image.path.name].append(position)
+        same_name[_parts(image.path.name)[-1]].append(position)
     return [_position(name, images, same_name.get(_parts(name)[-1], [])) for name in names]
 
 
@@ -49,7 +51,7 @@ def _position(name: str, images: Sequence[NamedImage], candidates: list[int]) ->
 
 
 def _parts(name: str) -> list[str]:
-    return name.replace("\\", "/").rstrip("/").split("/")
+    return unicodedata.normalize("NFC", name).replace("\\", "/").rstrip("/").split("/")
 
 
 def _common_end(a: list[str], b: list[str]) -> int:
@@ -59,6 +61,9 @@ def _common_end(a: list[str], b: list[str]) -> int:
 
 def _differs(named: Path, image: Path) -> bool:
     """Whether both files are there and are different pictures, such as 0001.jpg of another split."""
-    if not (named.is_file() and image.is_file()) or named.samefile(image):
+    try:
+        if not (named.is_file() and image.is_file()) or named.samefile(image):
+            return False
+    except (OSError, ValueError):  # a name that this machine has no files for
         return False
     return not filecmp.cmp(named, image, shallow=False)

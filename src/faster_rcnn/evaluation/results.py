@@ -1,12 +1,15 @@
 """Detections that somebody wrote down earlier, read back to be measured.
 
-Two kinds of file, told apart by looking: COCO's results JSON, a list of ``{"image_id", "category_id", "bbox": [x, y,
-width, height], "score"}``; and what ``predict --json`` writes, an object a line with ``"image"`` and its
-``"detections"``. Numbers stay as precise as they were written.
+Two kinds of file are told apart: COCO's results JSON, a list of ``{"image_id", "category_id", "bbox": [x, y, width,
+height], "score"}``, also as the only such list of an object; and what ``predict --json`` writes, an object a line with
+``"image"`` and its ``"detections"``. Numbers stay as precise as they were written; ids are those of the ground truth by
+the rule that ground truth is read by.
 """
 
 from __future__ import annotations
 
+import codecs
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,8 @@ from faster_rcnn.json_values import (
     unknown_values,
 )
 from faster_rcnn.structures import ClassMap, ImageSize
+from faster_rcnn.text import read_text
+from faster_rcnn.values import as_id
 
 HIGH_FLOOR = 0.1
 """Files whose lowest score is above this were probably cut, as ``predict --conf`` does; that lowers AP."""
@@ -60,8 +65,10 @@ def is_results_file(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         head = file.read(4096)
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return head.decode("utf-16", errors="ignore").lstrip()[:1] in ("[", "{")
     # A safetensors file opens with a length in 8 bytes, the first of which may well be a bracket; the last ones are 0.
-    return b"\0" not in head and head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
+    return b"\0" not in head and head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"[", b"{")
 
 
 def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) -> Results:
@@ -73,14 +80,11 @@ def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) ->
     Raises:
         DatasetError: broken JSON, not a results file, unknown images or classes, boxes or scores that are none.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read as results: {error}") from error
-    if text.lstrip().startswith("["):
-        entries = _coco_entries(path, parsed(str(path), text), images)
+    text = read_text(path)
+    notes: list[str] = []
+    if (records := _records(path, text, notes)) is not None:
+        entries = _coco_entries(path, records, images, notes)
         labels: dict[object, int] = {class_id: label for label, class_id in enumerate(classes.ids)}
-        notes: list[str] = []
     else:
         entries, notes = _line_entries(path, _lines(path, text), images)
         labels = {name: label for label, name in enumerate(classes.names)}
@@ -89,31 +93,75 @@ def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) ->
     return Results(_grouped(entries, labels, len(images)), (*notes, *_note_on_scores(path, entries)))
 
 
-def _coco_entries(path: Path, records: list[Any], images: Sequence[NamedImage]) -> list[_Entry]:
-    positions: dict[object, int] = {image.image_id: position for position, image in enumerate(images)}
+def _records(path: Path, text: str, notes: list[str]) -> list[Any] | None:
+    """The records of COCO results: a list, or the only list of an object which has them; none for other files."""
+    if text.lstrip().startswith("["):
+        records: list[Any] = parsed(str(path), text)
+        return records
+    if not _is_one_object(text):
+        return None
+    content = parsed(str(path), text)
+    values = content if isinstance(content, dict) and "images" not in content else {}
+    lists = {key: value for key, value in values.items() if isinstance(value, list) and _is_result(value[:1])}
+    if len(lists) != 1:
+        return None
+    [(key, records)] = lists.items()
+    notes.append(f"{path}: the {len(records)} records under '{key}' are its detections")
+    return records
+
+
+def _is_one_object(text: str) -> bool:
+    """Whether a text is a single object, on one line or on many; several lines may each be an object."""
+    first, _, rest = text.strip().partition("\n")
+    return bool(first) and (not rest or not first.rstrip().endswith("}"))
+
+
+def _is_result(records: list[Any]) -> bool:
+    return any(isinstance(record, dict) and {"image_id", "score"} <= record.keys() for record in records)
+
+
+def _coco_entries(path: Path, records: list[Any], images: Sequence[NamedImage], notes: list[str]) -> list[_Entry]:
     for number, record in enumerate(records, 1):
         keys = ("image_id", "category_id", "bbox", "score")
         require_keys(f"{path}: record {number}", record, keys, "a COCO detection")
-    unknown = unknown_values([record["image_id"] for record in records], positions)
-    if unknown:
-        mentioned = len({str(record["image_id"]) for record in records})
-        raise DatasetError(
-            _other_images(path, f"{len(unknown)} of its {mentioned} image ids", images, unknown), code="E134"
-        )
+    positions = _positions_by_id(path, [record["image_id"] for record in records], images, notes)
     entries = []
-    for number, record in enumerate(records, 1):
+    for number, (record, position) in enumerate(zip(records, positions, strict=True), 1):
         where = f"{path}: record {number}"
         box = four_numbers(where, record["bbox"], "[x, y, width, height]")
         _require_sides(where, box, record["bbox"], "[x, y, width, height]")
+        category = as_id(record["category_id"])
         score = finite_score(where, record["score"])
-        entries.append(_Entry(positions[record["image_id"]], record["category_id"], box, score))
+        entries.append(_Entry(position, record["category_id"] if category is None else category, box, score))
     return entries
+
+
+def _positions_by_id(
+    path: Path, written: Sequence[object], images: Sequence[NamedImage], notes: list[str]
+) -> list[int]:
+    """Positions of images by their ids; by their file names, with or without ending, where all of the ids are these."""
+    by_id: dict[object, int] = {image.image_id: position for position, image in enumerate(images)}
+    ids = [as_id(value) for value in written]
+    if all(one in by_id for one in ids):
+        return [by_id[one] for one in ids]
+    for names in ([image.path.name for image in images], [image.path.stem for image in images]):
+        by_name = {name: position for position, name in enumerate(names)}
+        if len(by_name) == len(images) and all(str(value) in by_name for value in written):
+            notes.append(f"{path}: its image ids are file names, such as {written[0]}, and are taken as these")
+            return [by_name[str(value)] for value in written]
+    unknown = unknown_values([value for value, one in zip(written, ids, strict=True) if one not in by_id], ())
+    known = ", ".join(json.dumps(image.image_id) for image in images[:3])
+    raise DatasetError(
+        f"{path}: {len(unknown)} of its {len(set(map(str, written)))} image ids are none of the {len(images)} images "
+        f"that are measured, e.g. {first_of(unknown)}; the data has the ids {known} and so on. Where the results are "
+        "of another split, name it with --split",
+        code="E134",
+    )
 
 
 def _lines(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     """The lines of ``predict --json`` with their numbers."""
-    spread = text.lstrip()[1:2] in ("\r", "\n")  # one object over many lines is another kind of file
-    lines = [(1, parsed(str(path), text))] if spread else parsed_lines(str(path), text)
+    lines = [(1, parsed(str(path), text))] if _is_one_object(text) else parsed_lines(str(path), text)
     if lines and isinstance(lines[0][1], dict) and "annotations" in lines[0][1]:
         raise DatasetError(
             f"{path} holds 'annotations', so it is ground truth; 'evaluate' takes it as DATA and wants a model or "
@@ -132,7 +180,12 @@ def _line_entries(
     positions = positions_of(names, images)
     others = [name for name, position in zip(names, positions, strict=True) if position is None]
     if lines and len(others) == len(lines):
-        raise DatasetError(_other_images(path, "all images", images, others), code="E134")
+        raise DatasetError(
+            f"{path}: all of its images are none of the {len(images)} images that are measured, e.g. "
+            f"{first_of(others)}; the data has {first_of((image.path.name for image in images), 3)}. Where the results "
+            "are of another split, name it with --split",
+            code="E134",
+        )
     entries: list[_Entry] = []
     line_of: dict[int, int] = {}
     for (number, line), position in zip(lines, positions, strict=True):
@@ -183,13 +236,6 @@ def _require_known_classes(path: Path, entries: list[_Entry], labels: dict[objec
             f"{first_of(known, 10)}",
             code="E112",
         )
-
-
-def _other_images(path: Path, which: str, images: Sequence[NamedImage], names: list[str]) -> str:
-    return (
-        f"{path}: {which} are none of the {len(images)} images that are measured, e.g. {first_of(names)}; "
-        "another split is named with --split"
-    )
 
 
 def _notes_on_images(path: Path, others: list[str], without: int, total: int) -> list[str]:
