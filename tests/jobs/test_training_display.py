@@ -33,8 +33,35 @@ def test_a_log_has_a_line_of_training_and_one_of_the_epoch(capsys: pytest.Captur
     assert capsys.readouterr().err.splitlines() == [
         # 0.5 + 0.25 + 1 + 0.125
         "epoch 1/3  2/2  loss 1.88  rpn_objectness 0.5  rpn_box 0.25  roi_class 1  roi_box 0.125  lr 0.02  in 0:00",
-        "epoch 1/3  training loss 0.500  validation loss 0.750  AP 0.250  AP50 n/a  best so far",
+        "epoch 1/3  loss 0.500, validation 0.750  AP 0.250  AP50 n/a  best so far",
     ]
+
+
+def test_the_line_of_an_epoch_fits_80_columns_and_has_no_validation_where_there_is_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = TrainingDisplay(200, ("AP", "AP50"))
+    display.epoch_ends({"epoch": 199, "train_rpn_box": 12.5, "val_rpn_box": 10.25, "AP": 0.5, "AP50": 0.75}, best=True)
+    display.epoch_ends({"epoch": 200, "train_rpn_box": 12.5}, best=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "epoch 199/200  loss 12.500, validation 10.250  AP 0.500  AP50 0.750  best so far",
+        "epoch 200/200  loss 12.500",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_an_epoch_that_goes_on_counts_earlier_steps_but_not_their_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with TrainingDisplay(3, ("AP",)) as display:
+        display.epoch_starts(0, 100, 90)
+        now = 40.0
+        display.step_ends(losses(), 0.02)
+        assert "91/100" in (line := capsys.readouterr().err)
+        assert line.endswith("6:00 left\n")  # 9 more at 40 s each
 
 
 def test_a_log_has_lines_of_validation_where_it_is_long(

@@ -42,13 +42,18 @@ class Meter(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int | None, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
-    """Shows how far work of ``total`` steps is, and the time left; ``None`` is work of unknown length."""
+def progress(
+    label: str, total: int | None, *, done: int = 0, seconds: float = SECONDS_BETWEEN_LINES
+) -> Iterator[Meter]:
+    """Shows how far work of ``total`` steps is, and the time left; ``None`` is work of unknown length.
+
+    ``done`` steps were made earlier: they count, and the time left is not worked out from them.
+    """
     if sys.stderr.isatty():
-        with _bar(label, total, transient=False) as meter:
+        with _bar(label, total, done, transient=False) as meter:
             yield meter
         return
-    log = LogMeter(label, total, seconds)
+    log = LogMeter(label, total, seconds, done)
     yield log
     log.finish()
 
@@ -57,16 +62,16 @@ def progress(label: str, total: int | None, *, seconds: float = SECONDS_BETWEEN_
 def passing_progress(label: str, total: int, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
     """Progress of work whose end is a line of its own: the bar goes then, and a log has lines only of long work."""
     if sys.stderr.isatty():
-        with _bar(label, total, transient=True) as meter:
+        with _bar(label, total, 0, transient=True) as meter:
             yield meter
         return
     yield LogMeter(label, total, seconds)
 
 
 @contextmanager
-def _bar(label: str, total: int | None, *, transient: bool) -> Iterator[Meter]:
+def _bar(label: str, total: int | None, done: int, *, transient: bool) -> Iterator[Meter]:
     with Bars(console=Console(stderr=True), transient=transient) as bars:
-        yield BarMeter(bars, bars.add_task(label, total=total, values={}))
+        yield BarMeter(bars, bars.add_task(label, total=total, completed=done, values={}))
 
 
 def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
@@ -95,11 +100,11 @@ class BarMeter:
 class LogMeter:
     """Lines in a log: one every so many seconds, and one at the end."""
 
-    def __init__(self, label: str, total: int | None, seconds: float) -> None:
+    def __init__(self, label: str, total: int | None, seconds: float, done: int = 0) -> None:
         self.label = label
         self.total = total
         self.seconds = seconds
-        self.done = 0
+        self.done = self.earlier = done
         self.values = ""
         self.start = self.last_line = time.monotonic()
 
@@ -117,7 +122,7 @@ class LogMeter:
         self._write(f"in {clock(time.monotonic() - self.start)}")
 
     def _seconds_left(self, now: float) -> float:
-        return (now - self.start) / self.done * ((self.total or self.done) - self.done)
+        return (now - self.start) / (self.done - self.earlier) * ((self.total or self.done) - self.done)
 
     def _write(self, ending: str) -> None:
         count = f"{self.done}/{self.total}" if self.total is not None else str(self.done)

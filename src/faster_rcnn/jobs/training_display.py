@@ -34,10 +34,8 @@ class TrainingDisplay:
         self._bar.close()
 
     def epoch_starts(self, epoch: int, steps: int, done: int) -> None:
-        """A new bar; steps that were done before an interruption are counted at once."""
-        self._meter = self._bar.enter_context(progress(f"epoch {epoch + 1}/{self.epochs}", steps))
-        if done:
-            self._meter.advance(steps=done)
+        """A new bar, that goes on after the steps that were done before an interruption."""
+        self._meter = self._bar.enter_context(progress(f"epoch {epoch + 1}/{self.epochs}", steps, done=done))
 
     def step_ends(self, losses: Losses, lr: float) -> None:
         """Move the bar, and show the smoothed losses."""
@@ -58,15 +56,16 @@ class TrainingDisplay:
             self._meter.advance(steps=images)
 
     def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
-        """The epoch in one line."""
+        """The epoch in one line, of less than 80 letters."""
         self._bar.close()
         train = sum(value for name, value in row.items() if name.startswith("train_"))
-        parts = [f"epoch {row['epoch']}/{self.epochs}", f"training loss {train:.3f}"]
+        losses = f"loss {train:.3f}"
+        parts: list[str] = []
         if "AP" in row:
             val = sum(value for name, value in row.items() if name.startswith("val_"))
-            parts += [f"validation loss {val:.3f}", *(f"{name} {_number(row[name])}" for name in self._columns)]
-            parts += ["best so far"] if best else []
-        say("  ".join(parts))
+            losses += f", validation {val:.3f}"
+            parts = [f"{name} {_number(row[name])}" for name in self._columns] + (["best so far"] if best else [])
+        say("  ".join([f"epoch {row['epoch']}/{self.epochs}", losses, *parts]))
 
 
 def _number(value: float | None) -> str:
