@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -8,15 +10,17 @@ import torch
 from torch import Tensor
 from torchvision.models import detection
 
-from faster_rcnn.errors import MachineError, ModelFileError
+from faster_rcnn.errors import MachineError, ModelFileError, OptionError, VerificationError
 from faster_rcnn.jobs import import_weights as job
 from faster_rcnn.presets import preset
+from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import published
 from faster_rcnn.weights.model_file import load_model
 
 LAYOUT = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
+@cache
 def checkpoint(outputs: int) -> dict[str, Tensor]:
     torch.manual_seed(0)
     peer = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=outputs)
@@ -62,6 +66,7 @@ def test_cocos_outputs_keep_their_ids_and_holes(tmp_path: Path) -> None:
         (LAYOUT, None, "the file has 3 classes without names and COCO has 90"),
         (LAYOUT, "cat,dog", "names 2 classes, the file has 3, background not counted"),
         (LAYOUT, "cat,dog,cat", "names 'cat' twice"),
+        ("torchvision:fasterrcnn_resnet50_fpn", None, "tensors look like --layout .*mobilenet_v3_large_fpn"),
         ("torchvision:fasterrcnn_resnet50_fpn", "a,b,c", "tensors look like --layout .*mobilenet_v3_large_fpn"),
         ("torchvision:fasterrcnn", "a,b,c", "there is no layout 'torchvision:fasterrcnn'"),
     ],
@@ -76,8 +81,60 @@ def test_what_does_not_fit_is_refused(
 
 def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
     torch.save({"model": Path("a class of somebody")}, tmp_path / "evil.pth")
-    with pytest.raises(ModelFileError, match="holds other objects than tensors; it is not imported"):
+    with pytest.raises(
+        ModelFileError, match=r"its keys are 'model' \(an object of pathlib\.\w+\); save model.state_dict"
+    ):
         job.run(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
+
+
+def test_settings_that_weights_do_not_hold_are_named_and_set(
+    three_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "own.safetensors"
+    settings = ["rpn.anchor_sizes=[[8,16,32,64,128],[8,16,32,64,128],[8,16,32,64,128]]", "roi.score_floor=0.2"]
+    assert job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=settings) == 0
+    [line] = [each for each in capsys.readouterr().err.splitlines() if "assumed" in each]
+    assert "image.short_side=320 image.long_side=640 image.mean=[0.485,0.456,0.406]" in line
+    assert "rpn.anchor_heights_over_widths=[0.5,1,2] rpn.proposals_after_nms=150" in line
+    assert "rpn.anchor_sizes" not in line
+    assert "roi.score_floor" not in line
+    config = load_model(out).config
+    assert config.rpn.anchor_sizes == ((8, 16, 32, 64, 128),) * 3
+    assert config.roi.score_floor == 0.2
+    with pytest.raises(
+        OptionError, match=r"E125 --set rpn.anchor_size=\[8\]: there is no setting .* mean 'rpn.anchor_sizes"
+    ):
+        job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_size=[8]"])
+    # Two sizes and three ratios are six anchors for each place, and the file has rows for fifteen.
+    with pytest.raises(ModelFileError, match=r"has the shape \(15, 256, 1, 1\), the detector needs \(6, 256, 1, 1\)"):
+        job.run(
+            three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_sizes=[[8,9],[8,9],[8,9]]"]
+        )
+
+
+def test_values_that_are_not_finite_are_the_checkpoints_fault(tmp_path: Path) -> None:
+    bad = {**checkpoint(4), "rpn.head.bbox_pred.bias": torch.full((60,), torch.nan)}
+    torch.save(bad, tmp_path / "bad.pth")
+    out = tmp_path / "out.safetensors"
+    out.write_text("mine")
+    with pytest.raises(ModelFileError, match=r"^E123 .*bad\.pth: 1 tensor \('rpn.head.bbox_pred.bias'\) is not finite"):
+        job.run(tmp_path / "bad.pth", layout=LAYOUT, classes="a,b,c", out=out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pth", "out.safetensors"]
+    assert out.read_text() == "mine"
+
+
+def test_what_differs_when_it_is_read_back_takes_no_files_place(
+    three_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.safetensors"
+    out.write_text("mine")
+    monkeypatch.setattr(job, "load_model", lambda path: replace(load_model(path), classes=ClassMap(("x",), (1,))))
+    with pytest.raises(
+        VerificationError, match=r"what was written for .*out.safetensors differs from what was imported"
+    ):
+        job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
+    assert out.read_text() == "mine"
 
 
 def test_published_weights_without_a_network_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

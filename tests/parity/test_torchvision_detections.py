@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.models.detection.rpn import AnchorGenerator
 
+from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.structures import Detections
 from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.layouts import layout_named
 from torchvision_peer import (
     PHOTOGRAPHS,
     assert_same,
@@ -56,6 +60,29 @@ def test_holes_are_never_reported(data_folder: Callable[[str], Path]) -> None:
 
     assert holes[:100].any(), "torchvision reports labels without a name, and so would we"
     assert_same(expected.above(0.0, most=100), ours.model.detect([photograph])[0])
+
+
+def test_anchors_of_ones_own() -> None:
+    """A state dict does not hold them: with the settings that torchvision's detector had, ours finds the same."""
+    layout, sizes = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn", (8.0, 16.0, 32.0, 64.0, 128.0)
+    picture = smooth_noise()
+    peer = build_peer(layout, outputs=4, seed=6)
+    peer.rpn.anchor_generator = AnchorGenerator((sizes,) * 3, ((0.5, 1.0, 2.0),) * 3)
+    spread_outputs(peer, picture)
+    given = ["rpn.anchor_sizes=[[8,16,32,64,128],[8,16,32,64,128],[8,16,32,64,128]]"]
+    config = resolve_config(None, None, given, {}, start=layout_named(layout).config())
+    expected = detections_of_peer(peer, picture)
+    assert_same(expected, imported(peer, layout, numbered_classes(3), config).model.detect([picture])[0])
+    others = imported(peer, layout, numbered_classes(3)).model.detect([picture])[0]
+    assert not torch.equal(others.boxes[:5].round(), expected.boxes[:5].round())
+
+
+def smooth_noise() -> Tensor:
+    """A made-up picture of 240 x 320 pixels with large and small spots."""
+    generator = torch.Generator().manual_seed(0)
+    spots = [torch.rand(1, 3, side, side + 2, generator=generator) for side in (4, 12, 40)]
+    layers = [interpolate(each, size=(240, 320), mode="bilinear") for each in spots]
+    return (torch.stack(layers).mean(dim=0)[0] * 255).to(torch.uint8)
 
 
 def detections_of_peer(peer: Any, photograph: Tensor) -> Detections:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from detectron2_peer import CONSTANTS, cheap_weights, formula_weights, read_peer, write_pickle
-from faster_rcnn.errors import ModelFileError
+from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.jobs import import_weights as job
 from faster_rcnn.rpn.anchors import base_anchors
 from faster_rcnn.structures import ClassMap
@@ -46,7 +46,7 @@ def test_every_tensor_finds_its_place(name: str, detectron2_keys: Path) -> None:
     peer = read_peer(detectron2_keys, name)
     layout, foreign = layout_named(peer.layout), cheap_weights(peer)
     classes = classes_of("peer", foreign, peer.layout, None)
-    fit = fit_of(foreign, peer.layout, classes)
+    fit = fit_of(foreign, peer.layout, len(classes))
     assert (fit.missing, fit.left_over, fit.not_needed) == ((), (), 0)
     assert all(found == wanted for found, wanted in fit.parts.values())
     assert sum(found for found, _ in fit.parts.values()) == len(peer.shapes)
@@ -101,7 +101,7 @@ def test_with_constants(name: str, detectron2_keys: Path) -> None:
         beside["pixel_std"] = torch.tensor([57.375, 57.12, 58.395])
     everything = {**beside, **foreign}
     classes = classes_of("peer", everything, peer.layout, None)
-    fit = fit_of(everything, peer.layout, classes)
+    fit = fit_of(everything, peer.layout, len(classes))
     assert (fit.missing, fit.left_over, fit.not_needed) == ((), (), len(beside))
     # The same settings as without them: their float32 is not ours to the last digit, and nothing else differs.
     assert LAYOUTS[peer.layout].read_settings("peer", everything, config) == config
@@ -139,20 +139,25 @@ def test_the_job_prints_what_became_of_every_tensor(
     path, out = write_pickle(tmp_path / "model.pkl", {**foreign, **CONSTANTS}), tmp_path / "rpn.safetensors"
     assert job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out) == 0
     said = capsys.readouterr().err.splitlines()
-    assert [" ".join(line.split()) for line in said[:4]] == [
+    assert [" ".join(line.split()) for line in said[:5]] == [
+        "weights taken from 'model'",
         "body 265 of 265 tensors",
         "pyramid 16 of 16 tensors",
         "first stage 6 of 6 tensors",
         "289 tensors in the file, 287 taken, 2 constants and counters not needed, 0 missing, 0 left over",
     ]
-    assert said[4].endswith("as detectron2:rpn_R_50_FPN_1x (from preset base): 1 class")
+    # Mean and deviation are in the file; a first stage alone has no second one.
+    assert said[5].startswith("the file does not hold these settings; the layout's own are assumed, and --set changes")
+    assert "image.short_side=800 image.long_side=1333 rpn.anchor_sizes=[[32],[64],[128],[256],[512]] rpn." in said[5]
+    assert "roi." not in said[5]
+    assert said[6].endswith("as detectron2:rpn_R_50_FPN_1x (from preset base): 1 class")
     loaded = load_model(out)
     assert (loaded.classes.names, loaded.config.detector.kind) == (("object",), "rpn")
 
 
 def test_the_table_of_a_file_that_does_not_fit(detectron2_keys: Path) -> None:
     # Of FPN's 295, C4 knows the 6 of the first stage and the 4 outputs by name; it wants 275.
-    fit = fit_of(cheap_weights(read_peer(detectron2_keys, FPN)), "detectron2:faster_rcnn_R_50_C4_3x", coco_80_classes())
+    fit = fit_of(cheap_weights(read_peer(detectron2_keys, FPN)), "detectron2:faster_rcnn_R_50_C4_3x", 80)
     *_, total = job.table_of(fit).splitlines()
     assert total == "295 tensors in the file, 10 with a place, 265 missing, 285 left over"
 
@@ -204,6 +209,40 @@ def test_mean_and_deviation_of_the_file_are_taken_over(detectron2_keys: Path) ->
     image = model_from_layout("x", {**cheap_weights(peer), **own}, peer.layout, ClassMap(("x",), (1,))).config.image
     assert image.mean == pytest.approx((0.6, 0.4, 0.2))  # 153, 102, 51 of 255
     assert image.std == pytest.approx((1.0, 0.2, 0.1))
+
+
+def test_anchors_of_ones_own_are_imported_with_set(detectron2_keys: Path, tmp_path: Path) -> None:
+    foreign = formula_weights(read_peer(detectron2_keys, RPN), seed=1)
+    beside = constants([(size / 2,) for size in SIZES])
+    path, out = write_pickle(tmp_path / "model.pkl", {**foreign, **beside}), tmp_path / "rpn.safetensors"
+    with pytest.raises(
+        ModelFileError, match=r"holds other anchors than this layout.*--set rpn\.anchor_sizes and --set"
+    ):
+        job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out)
+    assert job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out, settings=[
+        "rpn.anchor_sizes=[[16],[32],[64],[128],[256]]"
+    ]) == 0  # fmt: skip
+    assert load_model(out).config.rpn.anchor_sizes == ((16,), (32,), (64,), (128,), (256,))
+
+
+def test_a_setting_that_the_file_holds_itself_is_not_overruled(detectron2_keys: Path, tmp_path: Path) -> None:
+    foreign = formula_weights(read_peer(detectron2_keys, RPN), seed=1)
+    path, out = write_pickle(tmp_path / "model.pkl", {**foreign, **CONSTANTS}), tmp_path / "rpn.safetensors"
+    with pytest.raises(OptionError, match=r"^E125 --set image\.std: .*model\.pkl holds it itself, as \["):
+        job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out, settings=["image.std=[0.5,0.5,0.5]"])
+    assert not out.exists()
+
+
+def test_rows_of_anchors_are_ordered_for_the_layouts_number_of_sizes(detectron2_keys: Path) -> None:
+    """C4's 5 sizes x 3 ratios are 15 rows, which 3 sizes x 5 ratios would be, too, in another order."""
+    peer = read_peer(detectron2_keys, "faster_rcnn_R_50_C4_3x")
+    foreign, config = cheap_weights(peer), LAYOUTS[peer.layout].config()
+    rpn = config.rpn.model_copy(
+        update={"anchor_sizes": ((32.0, 64.0, 128.0),), "anchor_heights_over_widths": (0.25, 0.5, 1.0, 2.0, 4.0)}
+    )
+    other = config.model_copy(update={"rpn": rpn})
+    with pytest.raises(ModelFileError, match=r"has \[3\] sizes per level, and this layout's rows are ordered for 5"):
+        model_from_layout("x", foreign, peer.layout, coco_80_classes(), other)
 
 
 def test_another_number_of_classes(detectron2_keys: Path) -> None:

@@ -13,7 +13,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.classes import coco_classes
-from faster_rcnn.weights.layouts import classes_of, fit_of, model_from_layout
+from faster_rcnn.weights.layouts import classes_of, fit_of, model_from_layout, refuse_values
 from faster_rcnn.weights.model_file import stored_tensors
 from faster_rcnn.weights.torchvision_layout import LAYOUTS, with_current_names
 
@@ -54,7 +54,7 @@ def test_names_of_older_checkpoints(layout: str) -> None:
     assert "backbone.fpn.inner_blocks.0.weight" in older
     assert "rpn.head.conv.bias" in older
     assert list(with_current_names(older)) == list(current)
-    fit = fit_of(older, layout, CLASSES)
+    fit = fit_of(older, layout, 3)
     assert (fit.missing, fit.left_over, fit.not_needed) == ((), (), 0)
 
 
@@ -88,6 +88,24 @@ def test_what_is_no_detector_of_torchvision() -> None:
         ModelFileError, match=r"no usable tensor .*cls_score.*so it is no torchvision:.*; nothing was loaded$"
     ):
         classes_of("yolo.pt", {"model.0.conv.weight": torch.zeros(3)}, MOBILE, None)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.tensor([1.0, torch.nan]), r"1 tensor \('a'\) is not finite \(NaN, or infinite in float32\)"),
+        (torch.tensor([-torch.inf]), "is not finite"),
+        (torch.tensor([1e300], dtype=torch.float64), "is not finite"),
+        (torch.ones(2, dtype=torch.int8), "tensor 'a' holds int8, not floating-point numbers"),
+        (torch.ones(2, dtype=torch.complex64), "tensor 'a' holds complex64, not"),
+        (torch.ones(2, device="meta"), "tensor 'a' is no dense tensor with values"),
+        (torch.ones(2).to_sparse(), "tensor 'a' is no dense tensor with values"),
+    ],
+)
+def test_values_that_are_no_weights(tensor: Tensor, message: str) -> None:
+    with pytest.raises(ModelFileError, match=rf"^E123 peer.pth: .*{message}"):
+        refuse_values("peer.pth", {"good": torch.ones(2), "a": tensor})
+    refuse_values("peer.pth", {"half": torch.ones(2).half(), "double": torch.ones(2).double()})
 
 
 def test_cocos_classes() -> None:

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faster_rcnn.atomic import atomic_write, is_stream
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.errors import FasterRCNNError, OptionError, VerificationError
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outputs import model_file, require_file
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.layouts import layout_named, model_from_layout
+from faster_rcnn.weights.layouts import layout_named, model_from_layout, refuse_values
 from faster_rcnn.weights.model_file import LoadedModel, stored_tensors
 from faster_rcnn.weights.published import resolve_model
 from faster_rcnn.weights.state_dict import read_state_dict
@@ -30,35 +30,34 @@ def run(model: str, *, layout: str | None, out: Path) -> int:
     loaded = resolve_model(model)
     plan = plan_export(model, loaded.config, layout)
     tensors = layout_named(plan.layout).to_theirs(stored_tensors(loaded.model))
-    # Counters of batch norm are left out: torchvision's layers make their own where a file has none.
-    _write(out, {name: tensor.contiguous() for name, tensor in tensors.items()})
-    if not is_stream(out):
-        _verify(out, plan.layout, loaded)
-    checked = "which cannot be read back" if is_stream(out) else "read it back and found it equal"
-    say(f"wrote {out} as {plan.layout}, {checked}. It is loaded by")
+    refuse_values(model, tensors)
+    with atomic_write(out) as temporary:
+        # Counters of batch norm are left out: torchvision's layers make their own where a file has none.
+        _write(temporary, {name: tensor.contiguous() for name, tensor in tensors.items()}, out.suffix)
+        _verify(temporary, plan.layout, loaded, out)
+    say(f"wrote {out} as {plan.layout}, read it back and found it equal. It is loaded by")
     say("\n".join(plan.calls(len(loaded.classes) + 1, out)))
     say(_labels(loaded.classes))
     return 0
 
 
-def _write(out: Path, tensors: dict[str, Tensor]) -> None:
-    with atomic_write(out) as temporary:
-        if out.suffix == SAFETENSORS:
-            save_file(tensors, temporary)
-        else:
-            torch.save(tensors, temporary)
+def _write(file: Path, tensors: dict[str, Tensor], suffix: str) -> None:
+    if suffix == SAFETENSORS:
+        save_file(tensors, file)
+    else:
+        torch.save(tensors, file)
 
 
-def _verify(out: Path, layout: str, exported: LoadedModel) -> None:
-    """Raise ``VerificationError`` unless import makes the same detector of the file."""
+def _verify(file: Path, layout: str, exported: LoadedModel, out: Path) -> None:
+    """Raise ``VerificationError`` unless import makes the same detector of the file, which is to become ``out``."""
     try:
-        again = model_from_layout(out, read_state_dict(out), layout, exported.classes, exported.config)
+        again = model_from_layout(file, read_state_dict(file), layout, exported.classes, exported.config)
     except FasterRCNNError as error:
-        raise VerificationError(f"{out} was written and cannot be read back: {error}") from error
+        raise VerificationError(f"what was written for {out} cannot be read back and is removed: {error}") from error
     wanted = stored_tensors(exported.model)
     differing = [name for name, each in stored_tensors(again.model).items() if not torch.equal(each, wanted[name])]
     if differing:
-        raise VerificationError(f"{out} was written but differs from the model in '{differing[0]}'; do not use it")
+        raise VerificationError(f"what was written for {out} differs from the model in '{differing[0]}'; it is removed")
 
 
 def _labels(classes: ClassMap) -> str:

@@ -182,8 +182,18 @@ def _reordered(name: str, tensor: Tensor, grid: tuple[int, int]) -> Tensor:
     return anchors.transpose(0, 1).flatten(0, 2)
 
 
-def read_settings(source: Path | str, foreign: Mapping[str, Tensor], config: Config) -> Config:
-    """Mean and deviation from the file where it holds them; raises ``ModelFileError`` where its anchors differ."""
+def read_settings(source: Path | str, foreign: Mapping[str, Tensor], config: Config, sizes: int) -> Config:
+    """Mean and deviation from the file where it holds them; raises ``ModelFileError`` where its anchors differ.
+
+    ``sizes`` is how many anchor sizes a level has in the layout, whose rows are reordered by it.
+    """
+    found_sizes = {len(each) for each in config.rpn.anchor_sizes}
+    if found_sizes != {sizes}:
+        raise ModelFileError(
+            f"rpn.anchor_sizes has {sorted(found_sizes)} sizes per level, and this layout's rows are ordered for "
+            f"{sizes}; give as many with --set rpn.anchor_sizes",
+            code="E123",
+        )
     update = {}
     for name, own in ((_MEAN, config.image.mean), (_STD, config.image.std)):
         found = _colours(source, name, foreign[name]) if name in foreign else own
@@ -224,7 +234,8 @@ def _refuse_other_anchors(source: Path | str, foreign: Mapping[str, Tensor], con
         if found is not None and (found.shape != own.shape or not bool(torch.isclose(found.float(), own).all())):
             raise ModelFileError(
                 f"{source}: '{_CELL_ANCHORS}{level}' holds other anchors than this layout, of the sizes {sizes} and "
-                f"the ratios {tuple(ratios)}; nothing was loaded. Settings of one's own are not imported",
+                f"the ratios {tuple(ratios)}; nothing was loaded. Import it with its own: --set rpn.anchor_sizes and "
+                "--set rpn.anchor_heights_over_widths",
                 code="E123",
             )
 
@@ -242,7 +253,7 @@ def _layout(config: Callable[[], Config], names: Rules, sizes: int = 1) -> Layou
         to_theirs=partial(to_detectron2, rules=names, sizes=sizes),
         class_scores="roi_heads.box_predictor.cls_score.weight",
         classes=coco_80_classes,
-        read_settings=read_settings,
+        read_settings=partial(read_settings, sizes=sizes),
     )
 
 

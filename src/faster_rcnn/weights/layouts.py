@@ -17,7 +17,7 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import detectron2_layout, torchvision_layout
 from faster_rcnn.weights.classes import read_classes
 from faster_rcnn.weights.foreign import Layout
-from faster_rcnn.weights.model_file import LoadedModel, new_model, refuse_misfits
+from faster_rcnn.weights.model_file import LoadedModel, new_model, refuse_misfits, some_of
 
 LAYOUTS = {**torchvision_layout.LAYOUTS, **detectron2_layout.LAYOUTS}
 
@@ -56,15 +56,11 @@ def layout_named(name: str) -> Layout:
     raise ModelFileError(f"there is no layout '{name}'; {hint}layouts are {', '.join(LAYOUTS)}", code="E123")
 
 
-def classes_of(source: Path | str, foreign: Mapping[str, Tensor], layout: str, text: str | None) -> ClassMap:
-    """The classes of a file's detector: those of ``text``, as ``--classes`` takes it, or those that are published.
-
-    Raises ``ModelFileError`` where they are not as many as the file's, and where the file does not tell.
-    """
+def count_classes(source: Path | str, foreign: Mapping[str, Tensor], layout: str) -> int:
+    """How many classes a file's detector has, background not counted; raises ``ModelFileError`` where it is none."""
     names = layout_named(layout)
-    published = names.classes()
     if names.class_scores is None:
-        return read_classes(text, len(published), published)
+        return len(names.classes())
     scores = foreign.get(names.class_scores)
     if scores is None or scores.ndim != 2 or len(scores) < 2:
         raise ModelFileError(
@@ -72,14 +68,27 @@ def classes_of(source: Path | str, foreign: Mapping[str, Tensor], layout: str, t
             f"{_other_layout(names.current(foreign), layout)}",
             code="E123",
         )
-    return read_classes(text, len(scores) - 1, published)
+    return len(scores) - 1
 
 
-def fit_of(foreign: Mapping[str, Tensor], layout: str, classes: ClassMap) -> Fit:
+def classes_of(
+    source: Path | str, foreign: Mapping[str, Tensor], layout: str, text: str | None, config: Config | None = None
+) -> ClassMap:
+    """The classes of a file's detector: those of ``text``, as ``--classes`` takes it, or those that are published.
+
+    Raises ``ModelFileError`` where the tensors do not fit the layout, and then where the names are not as many as the
+    file's classes.
+    """
+    count = count_classes(source, foreign, layout)
+    _refuse_misfits(source, foreign, layout, count, config)
+    return read_classes(text, count, layout_named(layout).classes())
+
+
+def fit_of(foreign: Mapping[str, Tensor], layout: str, classes: int, config: Config | None = None) -> Fit:
     """Which tensors are there, missing, and left over; nothing is loaded."""
     names = layout_named(layout)
     current = names.current(foreign)
-    pairs = _wanted(names, names.config(), len(classes))
+    pairs = _wanted(names, config or names.config(), classes)
     counts = {part: [0, 0] for part in PARTS}
     for theirs, (ours, _) in pairs.items():
         part = next(part for part, beginning in PARTS.items() if ours.startswith(beginning))
@@ -98,16 +107,52 @@ def model_from_layout(
 ) -> LoadedModel:
     """A detector with the weights of another project's, in inference mode; ``config`` is the layout's unless given.
 
-    Raises ``ModelFileError`` if one tensor is missing, unknown or of another shape; then nothing is loaded.
+    Raises ``ModelFileError`` if one tensor is missing, unknown, of another shape, or not made of finite numbers; then
+    nothing is loaded.
     """
     names = layout_named(layout)
     config = names.read_settings(source, foreign, config or names.config())
+    _refuse_misfits(source, foreign, layout, len(classes), config)
     current = names.current(foreign)
-    wanted = {theirs: tensor for theirs, (_, tensor) in _wanted(names, config, len(classes)).items()}
-    refuse_misfits(source, current, wanted, hint=lambda: _other_layout(current, layout))
+    refuse_values(source, current)
     model = new_model(source, config, classes)
     model.load_state_dict(names.to_ours(current), strict=False)  # strict but for counters of batch norm
     return LoadedModel(model.eval(), config, classes)
+
+
+def refuse_values(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ``ModelFileError`` for tensors that are no weights: integers, without values, or not finite in float32."""
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ModelFileError(
+                f"{source}: tensor '{name}' holds {kind}, not floating-point numbers; nothing was loaded. Import the "
+                "weights that the quantized ones were made of",
+                code="E123",
+            )
+        if tensor.is_meta or tensor.layout != torch.strided:
+            raise ModelFileError(
+                f"{source}: tensor '{name}' is no dense tensor with values; nothing was loaded. Save "
+                "model.state_dict() of the whole model and import that",
+                code="E123",
+            )
+    bad = [name for name, tensor in tensors.items() if not bool(tensor.float().isfinite().all())]
+    if bad:
+        raise ModelFileError(
+            f"{source}: {some_of(bad, 'tensor')} not finite (NaN, or infinite in float32), as training that diverged "
+            "leaves it; nothing was loaded. Take an earlier checkpoint",
+            code="E123",
+        )
+
+
+def _refuse_misfits(
+    source: Path | str, foreign: Mapping[str, Tensor], layout: str, classes: int, config: Config | None
+) -> None:
+    """Raise ``ModelFileError`` if one tensor is missing, unknown or of another shape."""
+    names = layout_named(layout)
+    current = names.current(foreign)
+    wanted = {theirs: tensor for theirs, (_, tensor) in _wanted(names, config or names.config(), classes).items()}
+    refuse_misfits(source, current, wanted, hint=lambda: _other_layout(current, layout))
 
 
 def _wanted(names: Layout, config: Config, classes: int) -> dict[str, tuple[str, Tensor]]:
