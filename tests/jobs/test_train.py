@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
+from faster_rcnn.errors import DatasetError, FasterRCNNError, MachineError, ModelFileError, OptionError
 from faster_rcnn.jobs import proposals
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.training import schedule
@@ -103,27 +103,39 @@ def test_nothing_to_train_on_is_told(tmp_path: Path, config: Path) -> None:
         train_with(data, config=config, out=tmp_path / "run")
 
 
-def test_a_finished_run_is_not_overwritten_nor_resumed(squares: Path, config: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_overwritten(squares: Path, config: Path, tmp_path: Path) -> None:
     train_with(squares, config=config, out=tmp_path / "run")
-    with pytest.raises(OptionError, match="is finished; choose another folder with --out"):
+    with pytest.raises(OptionError, match="is finished; choose another folder with --out, or delete this one"):
         train_with(squares, config=config, out=tmp_path / "run")
-    with pytest.raises(OptionError, match="is finished"):
-        train_with(squares, out=tmp_path / "run", resume=True)
 
 
-def test_resume_with_other_settings_is_refused(squares: Path, config: Path, tmp_path: Path) -> None:
-    train_with(squares, config=config, out=tmp_path / "run")
-    (tmp_path / "run/summary.json").unlink()  # as if it had been interrupted
-    with pytest.raises(OptionError, match=r"E124 .*training\.epochs 1 -> 9; training\.lr 0\.08 -> 0\.5"):
-        train_with(squares, out=tmp_path / "run", resume=True, epochs=9, settings=["training.lr=0.5"])
-    with pytest.raises(OptionError, match="leave out --weights"):
-        train_with(squares, out=tmp_path / "run", resume=True, weights=str(tmp_path / "run"))
-    train_with(squares, out=tmp_path / "run", resume=True)  # as it began; all is done, so it only ends properly
-    assert (tmp_path / "run/summary.json").exists()
+def test_a_start_that_is_refused_leaves_nothing_behind(squares: Path, config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "run"
+    for options in (
+        {"device": "cuda:7"},
+        {"settings": ["backbone.body=nosuchbody"]},
+        {"settings": ["data.train=nowhere.json"]},
+        {"settings": [ALTERNATING, "backbone.body=nosuchbody"]},
+        {"proposals": tmp_path / "nowhere.safetensors"},
+    ):
+        with pytest.raises(FasterRCNNError):
+            train_with(squares, config=config, out=out, **options)  # type: ignore[arg-type]
+        assert not (tmp_path / "new").exists(), options
+    out.mkdir(parents=True)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(FasterRCNNError):
+        train_with(squares, config=config, out=out, device="cuda:7")
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
-def test_resume_with_nothing_to_go_on_with_starts_over(squares: Path, config: Path, tmp_path: Path) -> None:
-    assert train_with(squares, config=config, out=tmp_path / "run", resume=True) == tmp_path / "run"
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(squares: Path, config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(OptionError, match=r"--out .*file is a file; name a folder"):
+        train_with(tmp_path / "nowhere", config=config, out=file)
+    with pytest.raises(MachineError, match=r"--out .*no run can be written there: Not a directory; name another"):
+        train_with(tmp_path / "nowhere", config=config, out=file / "run")
+    assert file.read_text() == "mine"
 
 
 def test_training_starts_from_another_model(

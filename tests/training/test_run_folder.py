@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.training import run_folder
 
@@ -19,29 +21,56 @@ def test_runs_are_named_after_their_data_and_numbered() -> None:
     for expected in ("runs/cells", "runs/cells-2", "runs/cells-3"):
         folder = run_folder.new_run_folder(None, Path("somewhere/cells"))
         assert folder == Path(expected)
+        assert not folder.exists()
+        folder.mkdir(parents=True)
         (folder / "state.pt").touch()
 
 
 def test_a_run_is_never_overwritten() -> None:
-    folder = run_folder.new_run_folder(Path("here"), Path("cells"))
+    folder = Path("here")
+    folder.mkdir()
     (folder / "state.pt").touch()
-    with pytest.raises(OptionError, match="can go on with --resume; choose another folder with --out"):
-        run_folder.new_run_folder(Path("here"), Path("cells"))
+    with pytest.raises(OptionError, match="can go on with --resume; choose another folder with --out, or delete this"):
+        run_folder.new_run_folder(folder, Path("cells"))
     run_folder.write_summary(folder, {})
     with pytest.raises(OptionError, match="is finished"):
-        run_folder.new_run_folder(Path("here"), Path("cells"))
-    with pytest.raises(OptionError, match="the run in here is finished"):
-        run_folder.folder_to_resume(Path("here"), Path("cells"))
+        run_folder.new_run_folder(folder, Path("cells"))
 
 
-def test_resume_takes_the_newest_unfinished_run_of_the_data() -> None:
-    assert run_folder.folder_to_resume(None, Path("cells")) == Path("runs/cells")  # nothing to go on with: starts over
-    for name in ("cells", "cells-2", "other"):
-        folder = Path("runs") / name
-        folder.mkdir(exist_ok=True)
-        run_folder.write_state(folder, {"step": 1})
-    run_folder.write_summary(Path("runs/cells-2"), {})
-    assert run_folder.folder_to_resume(None, Path("cells")) == Path("runs/cells")
+def test_only_runs_of_exactly_that_name_are_found_the_newest_first() -> None:
+    for age, name in enumerate(("cells-2", "cells", "cells-big", "cells-2b", "cells-10", "ce", "red cells")):
+        state = Path("runs") / name / "state.pt"
+        state.parent.mkdir(parents=True)
+        state.touch()
+        os.utime(state, (1000 - age, 1000 - age))
+    Path("runs/cells-3").mkdir()
+    assert run_folder.runs_named("cells") == [Path("runs/cells-2"), Path("runs/cells"), Path("runs/cells-10")]
+    assert run_folder.runs_named("c.lls") == []
+
+
+def failing_start(out: Path, state: dict[str, int] | None) -> None:
+    with run_folder.kept_if_used(out):
+        run_folder.write_config(out, Config())
+        if state is not None:
+            run_folder.write_state(out, state)
+        raise ZeroDivisionError
+
+
+def test_a_folder_stays_where_a_run_began_in_it() -> None:
+    with pytest.raises(ZeroDivisionError):
+        failing_start(Path("new/run"), {"step": 1})
+    assert sorted(path.name for path in Path("new/run").iterdir()) == ["config.yaml", "state.pt"]
+    with pytest.raises(ZeroDivisionError):
+        failing_start(Path("other/run"), None)
+    assert not Path("other").exists()
+
+
+def test_a_damaged_record_of_the_data_is_told() -> None:
+    assert run_folder.read_data(Path()) is None
+    for text in ("{", "[]", '{"version": 99}', '{"version": 1, "classes": 3}'):
+        Path("data.json").write_text(text)
+        with pytest.raises(ModelFileError, match=r"data\.json cannot be read .* --weights last\.safetensors"):
+            run_folder.read_data(Path())
 
 
 def test_state_comes_back_and_a_broken_one_is_told(tmp_path: Path) -> None:

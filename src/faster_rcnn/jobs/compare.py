@@ -5,17 +5,17 @@ The first paragraph of the paper as a measurement: where the time of an image go
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from faster_rcnn.config import Config
+from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.comparison import write_comparison
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_folder, write_json
-from faster_rcnn.jobs.resuming import config_to_resume
+from faster_rcnn.jobs.resuming import config_to_resume, data_differences
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.train import train
 from faster_rcnn.jobs.two_systems import PROPOSED, Pair, Timing, compare_systems, refuse_unusable, searched
@@ -105,22 +105,16 @@ def _refuse_other_kinds(config: Config) -> None:
 def _trained(data: Path, training: Training, proposals: Path | None, folder: Path) -> Path:
     """A run folder; what an earlier call of the command finished or began is kept."""
     model, settings, flags = training.model, training.settings, training.flags or {}
-    begun = (folder / run_folder.CONFIG).exists()
-    if begun and (folder / run_folder.SUMMARY).exists():
+    if run_folder.is_finished(folder):
         given = {**flags, "proposals": None if proposals is None else str(proposals)}
-        config_to_resume(folder, model, None, None, settings, given)  # refuses other settings
-        _refuse_other_data(data, folder)
+        config = config_to_resume(folder, model, None, None, settings, given)  # refuses other settings
+        if found := data_differences(folder, data, load_dataset(data, config.data)):
+            raise OptionError(
+                f"{folder} holds a detector that was trained on other data: {'; '.join(found)}; choose another folder "
+                "with --out",
+                code="E132",
+            )
         say(f"was trained before: {folder}")
         return folder
+    begun = run_folder.holds_begun_run(folder)
     return train(data, model=model, settings=settings, flags=flags, out=folder, proposals=proposals, resume=begun)
-
-
-def _refuse_other_data(data: Path, folder: Path) -> None:
-    """Raise ``OptionError`` where the run in ``folder`` learnt from other data."""
-    learnt_from = Path(jsonlib.loads((folder / run_folder.SUMMARY).read_text(encoding="utf-8"))["data"])
-    if learnt_from.resolve() != data.resolve():
-        raise OptionError(
-            f"{folder} holds a detector that was trained on {learnt_from}, not on {data}; choose another folder with "
-            "--out",
-            code="E132",
-        )

@@ -1,14 +1,111 @@
-"""What ``--resume`` may and may not change: a run goes on with the settings that it began with."""
+"""``--resume``: a run goes on with the data and the settings that it began with, or for more epochs."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from faster_rcnn.config import Config
-from faster_rcnn.errors import OptionError
+from faster_rcnn.data.fingerprint import differences, fingerprint_of
+from faster_rcnn.data.objects import without_classes
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Dataset
+from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.jobs.console import warn
 from faster_rcnn.jobs.settings import all_keys, resolve_config
 from faster_rcnn.training import run_folder
+from faster_rcnn.weights.model_file import load_model
+
+
+def folder_to_resume(out: Path | None, data: Path) -> Path:
+    """The run folder that ``--resume`` goes on in: ``out``, or one of ``runs/NAME``, ``runs/NAME-2`` of these data.
+
+    Of several the newest unfinished one is taken, then the newest finished one.
+
+    Raises:
+        OptionError: there is no such run.
+    """
+    if out is not None:
+        if not run_folder.holds_begun_run(out):
+            raise OptionError(
+                f"--resume: {out} holds no run to go on with{_unfinished()}; leave out --resume to begin one"
+            )
+        return out
+    name = run_folder.run_name(data)
+    runs = sorted(run_folder.runs_named(name), key=run_folder.is_finished)  # a stable order
+    found = next((each for each in runs if _is_of(each, data)), None)
+    if found is None:
+        others = f"; {', '.join(map(str, runs))}: begun with other data" if runs else ""
+        raise OptionError(
+            f"--resume: there is no run of {data} to go on with in runs/{name}{others}{_unfinished()}; leave out "
+            "--resume to begin one, or name the run with --out"
+        )
+    return found
+
+
+def _unfinished() -> str:
+    """Other runs that may be meant."""
+    names = [str(each) for each in run_folder.all_runs() if not run_folder.is_finished(each)]
+    return f" (unfinished runs: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
+
+
+def _is_of(folder: Path, data: Path) -> bool:
+    """Whether the run in ``folder`` was begun with ``data``, which its record of them says."""
+    before = run_folder.read_data(folder)
+    if before is None:
+        return False
+    config = stored_config(folder)
+    try:
+        dataset = load_dataset(data, config.data)
+    except DatasetError:
+        return False  # what does not fit its settings is not what it began with
+    return not differences(before, fingerprint_of(_as_trained(dataset, config)))
+
+
+def _as_trained(dataset: Dataset, config: Config) -> Dataset:
+    return without_classes(dataset) if config.detector.kind == "rpn" else dataset
+
+
+def refuse_other_data(folder: Path, data: Path, dataset: Dataset) -> None:
+    """Raise ``OptionError`` (E124) where ``dataset`` is not what the run in ``folder`` was begun with."""
+    if found := data_differences(folder, data, dataset):
+        raise OptionError(
+            f"the run in {folder} was begun with other data: {'; '.join(found)}. Give the data that it began with, or "
+            f"{_fresh_start(folder)} and another --out",
+            code="E124",
+        )
+
+
+def data_differences(folder: Path, data: Path, dataset: Dataset) -> tuple[str, ...]:
+    """How ``dataset`` differs from what the run in ``folder`` was begun with, in sentences.
+
+    A run of a version that kept no record of its data is compared by its classes, and the record is made now.
+    """
+    now, before = fingerprint_of(dataset), run_folder.read_data(folder)
+    if before is not None:
+        return differences(before, now)
+    known = _known_classes(folder)
+    if known and known != dataset.classes.names:
+        return (f"classes {_listed(known)} -> {_listed(dataset.classes.names)}",)
+    warn(f"{folder} has no {run_folder.DATA}, so only its classes were compared; its data are taken to be these")
+    run_folder.write_data(folder, data, now)
+    return ()
+
+
+def _known_classes(folder: Path) -> tuple[str | None, ...]:
+    """Those of a run in ``folder``; of alternating training step 2 is the first one that has more than one."""
+    files = [each / run_folder.LAST for each in (folder, folder / "step-4", folder / "step-2")]
+    return next((load_model(each).classes.names for each in files if each.exists()), ())
+
+
+def _listed(names: Sequence[str | None]) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def stored_config(folder: Path) -> Config:
+    """The settings of the run in ``folder``."""
+    return resolve_config(None, folder / run_folder.CONFIG, (), {})
 
 
 def config_to_resume(
@@ -26,28 +123,75 @@ def config_to_resume(
     Raises:
         OptionError: an option differs from the run's own.
     """
-    stored = resolve_config(None, folder / run_folder.CONFIG, (), {})
-    fresh_start = f"begin a new run with --weights {folder / run_folder.LAST}"
+    stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
+    _refuse_differences(folder, model, stored, asked)
+    return stored
+
+
+def config_to_go_on(
+    folder: Path,
+    model: str | None,
+    weights: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    flags: Mapping[str, object],
+) -> Config:
+    """As ``config_to_resume``; but ``training.epochs`` may be another number, which a run of one part is trained to."""
+    stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
+    extended = stored if stored.training.scheme == "alternating" else _with_epochs(stored, asked.training.epochs)
+    _refuse_differences(folder, model, extended, asked)
+    return extended
+
+
+def _stored_and_asked(
+    folder: Path, weights: str | None, config: Path | None, settings: Sequence[str], flags: Mapping[str, object]
+) -> tuple[Config, Config]:
+    stored = stored_config(folder)
     if weights is not None:
-        raise OptionError(f"--resume goes on with the weights in {folder}; leave out --weights, or {fresh_start}")
+        raise OptionError(
+            f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
+        )
     asked = resolve_config(None, config, settings, flags, stored)
     if asked.training.epochs == "auto":  # as it began, too; their number is stored
-        same = asked.training.model_copy(update={"epochs": stored.training.epochs})
-        asked = asked.model_copy(update={"training": same})
-    differences = [
+        asked = _with_epochs(asked, stored.training.epochs)
+    return stored, asked
+
+
+def _with_epochs(config: Config, epochs: object) -> Config:
+    return config.model_copy(update={"training": config.training.model_copy(update={"epochs": epochs})})
+
+
+def _refuse_differences(folder: Path, model: str | None, stored: Config, asked: Config) -> None:
+    differing = [
         f"{key} {_value(stored, key)} -> {_value(asked, key)}"
         for key in ["preset", *all_keys()]
         if _value(stored, key) != _value(asked, key)
     ]
     if model is not None and model != stored.preset:
-        differences.append(f"--model {stored.preset} -> {model}")
-    if differences:
+        differing.append(f"--model {stored.preset} -> {model}")
+    if differing:
         raise OptionError(
-            f"cannot go on with the run in {folder} with other settings: {'; '.join(differences)}. Leave them out, or "
-            f"{fresh_start}",
+            f"cannot go on with the run in {folder} with other settings: {'; '.join(differing)}. Leave them out, or "
+            f"{_fresh_start(folder)}",
             code="E124",
         )
-    return stored
+
+
+def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> None:
+    """Raise ``OptionError`` where ``epochs`` leave nothing to do in a run that is finished, or has done more."""
+    if run_folder.is_finished(folder) and epochs == stored_config(folder).training.epochs:
+        if stored_config(folder).training.scheme == "alternating":
+            raise OptionError(f"all four steps of the run in {folder} are finished; {_fresh_start(folder)}")
+        more = shlex.join(
+            ["faster-rcnn", "train", str(data), "--out", str(folder), "--resume", "--epochs", str(2 * epochs)]
+        )
+        raise OptionError(f"the run in {folder} is finished after {done} epochs; train it longer with: {more}")
+    if epochs < done or (epochs == done and run_folder.is_finished(folder)):
+        raise OptionError(f"--epochs {epochs}: the run in {folder} has done {done} epochs; give more than {done}")
+
+
+def _fresh_start(folder: Path) -> str:
+    return f"begin a new run with --weights {folder / run_folder.LAST}"
 
 
 def _value(config: Config, key: str) -> object:

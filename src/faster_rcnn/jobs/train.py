@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from faster_rcnn.config import Config
+from faster_rcnn.config import Config, TrainingConfig
 from faster_rcnn.data.batches import steps_of_epoch
+from faster_rcnn.data.fingerprint import fingerprint_of
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
@@ -15,14 +17,20 @@ from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.jobs.alternating import train_alternating
 from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.outside import outside_proposals
-from faster_rcnn.jobs.resuming import config_to_resume
+from faster_rcnn.jobs.resuming import (
+    config_to_go_on,
+    folder_to_resume,
+    refuse_no_more_epochs,
+    refuse_other_data,
+    stored_config,
+)
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.training_run import Task, train_task
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.training import run_folder
-from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, number_of_epochs
+from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, learning_rate, number_of_epochs
 from faster_rcnn.weights.finetuning import load_for_finetuning
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.pretrained import load_pretrained
@@ -42,23 +50,60 @@ def train(
     flags: Mapping[str, object] | None = None,
 ) -> Path:
     """Train a detector on the images of ``data`` and return the run folder; see the command for the options."""
-    start = resolve_model(weights) if weights else None
     given = {**(flags or {}), "proposals": None if proposals is None else str(proposals)}
-    folder = run_folder.folder_to_resume(out, data) if resume else None
-    if folder and (folder / run_folder.CONFIG).exists():
-        resolved = config_to_resume(folder, model, weights, config, settings, given)
-    else:
-        resolved = _with_outside(resolve_config(model, config, settings, given, _settings_of(start)))
+    if resume:
+        folder = folder_to_resume(out, data)
+        return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given))
+    start = resolve_model(weights) if weights else None
+    resolved = _with_outside(resolve_config(model, config, settings, given, _settings_of(start)))
     _refuse_alternating_with_one_stage(resolved)
-    dataset = load_for_training(data, resolved)
-    resolved = _with_epochs(resolved, dataset)
-    folder = folder or run_folder.new_run_folder(out, data)
-    initialise = partial(_initialise, config=resolved, classes=dataset.classes, start=start)
-    if resolved.training.scheme == "alternating":
-        return train_alternating(data, dataset, resolved, folder, initialise)
-    outside = outside_proposals(dataset, resolved, folder)
-    task = Task(data, dataset, resolved, folder, folder, initialise, outside)
-    return train_task(task, run_folder.read_state(folder))
+    folder = run_folder.new_run_folder(out, data)
+    with run_folder.kept_if_used(folder):
+        dataset = load_for_training(data, resolved)
+        resolved = _with_epochs(resolved, dataset)
+        run_folder.write_data(folder, data, fingerprint_of(dataset))
+        return _train(data, dataset, resolved, folder, start)
+
+
+def _go_on(data: Path, folder: Path, config: Config) -> Path:
+    """Train on from the state in ``folder``."""
+    state = run_folder.read_state(folder)
+    done = state["progress"]["epoch"] if state else 0
+    epochs = config.training.epochs
+    assert epochs != "auto"  # the run has stored a number
+    refuse_no_more_epochs(folder, data, epochs, done)
+    dataset = load_for_training(data, config)
+    refuse_other_data(folder, data, dataset)
+    before = stored_config(folder).training
+    if state and config.training.epochs != before.epochs:
+        _say_extension(before, config.training, _steps(config, dataset), state["progress"]["step"])
+        run_folder.reopen(folder)
+    return _train(data, dataset, config, folder, None, state)
+
+
+def _train(
+    data: Path,
+    dataset: Dataset,
+    config: Config,
+    folder: Path,
+    start: LoadedModel | None,
+    state: Mapping[str, Any] | None = None,
+) -> Path:
+    initialise = partial(_initialise, config=config, classes=dataset.classes, start=start)
+    if config.training.scheme == "alternating":
+        return train_alternating(data, dataset, config, folder, initialise)
+    outside = outside_proposals(dataset, config, folder)
+    return train_task(Task(data, dataset, config, folder, folder, initialise, outside), state)
+
+
+def _say_extension(before: TrainingConfig, now: TrainingConfig, steps_of_epoch: int, step: int) -> None:
+    """What becomes of the learning rate of a run that goes on for another number of epochs."""
+    old, new = (number_of_epochs(each, steps_of_epoch) for each in (before, now))
+    rates = [learning_rate(step, each, count * steps_of_epoch) for each, count in ((before, old), (now, new))]
+    say(
+        f"{new} epochs instead of {old}: from step {step + 1} on the learning rate follows the schedule of {new} "
+        f"epochs ({new * steps_of_epoch:,} steps), {rates[1]:.3g} instead of {rates[0]:.3g}"
+    )
 
 
 def _with_outside(config: Config) -> Config:
@@ -76,13 +121,18 @@ def _with_epochs(config: Config, dataset: Dataset) -> Config:
     settings = config.training
     if settings.epochs != "auto":
         return config
-    steps = steps_of_epoch([record.size for record in dataset.splits["train"].records], settings.batch)
+    steps = _steps(config, dataset)
     epochs = number_of_epochs(settings, steps)
     say(
         f"epochs auto: {epochs} epochs of {steps} steps, {epochs * steps:,} steps in all (at least {MIN_EPOCHS} epochs "
         f"and {MIN_STEPS} steps, but at most {MAX_EPOCHS} epochs); --epochs N sets another number"
     )
     return config.model_copy(update={"training": settings.model_copy(update={"epochs": epochs})})
+
+
+def _steps(config: Config, dataset: Dataset) -> int:
+    """Steps of an epoch."""
+    return steps_of_epoch([record.size for record in dataset.splits["train"].records], config.training.batch)
 
 
 def _refuse_alternating_with_one_stage(config: Config) -> None:
