@@ -119,7 +119,7 @@ def test_a_start_that_is_refused_leaves_nothing_behind(squares: Path, config: Pa
         {"proposals": tmp_path / "nowhere.safetensors"},
     ):
         with pytest.raises(FasterRCNNError):
-            train_with(squares, config=config, out=out, **options)  # type: ignore[arg-type]
+            train_with(squares, config=config, out=out, **options)
         assert not (tmp_path / "new").exists(), options
     out.mkdir(parents=True)
     (out / "notes.txt").write_text("mine")
