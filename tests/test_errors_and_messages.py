@@ -35,8 +35,8 @@ FLAGS = {"--debug", "--help", "--version"} | {
 PIP_FLAGS = {"--upgrade", "--index-url"}
 PROSE = {"model", "models"}
 """What follows the project's name where it is no command."""
-FILE_NAMES = {"data.yaml"}
-"""What looks like a setting and is a file."""
+FILE_NAMES = {"data.json", "data.yaml"}
+"""What could be a setting and is a file."""
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
