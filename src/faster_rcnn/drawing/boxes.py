@@ -22,7 +22,7 @@ THINNEST = 2
 
 EDGES = {True: (0, 0, 0, 110), False: (255, 255, 255, 150)}
 """Half transparent, along both sides of a line: dark where the line is light, and light where it is dark, so that it is
-seen on any ground."""
+visible on any ground."""
 
 
 def draw_detections(

@@ -1,6 +1,6 @@
 """Fonts for every class name: Pillow's own, else one of the machine's that has all letters, else several of them.
 
-The machine's fonts are looked through only where a name needs it, and once for all names of a detector.
+The machine's fonts are searched only where a name needs it, and once for all names of a detector.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Lettering(NamedTuple):
 
     def width(self, size: int) -> int:
         """Pixels in letters of this size."""
-        return math.ceil(sum(load_font(file, size).getlength(text) for text, file in self.runs()))
+        return math.ceil(sum(text_width(text, file, size) for text, file in self.runs()))
 
     def shortened(self, kept: int) -> Lettering:
         """As many characters of its beginning and its end, and an ellipsis between them."""
@@ -101,6 +101,12 @@ def letterings(classes: ClassMap) -> tuple[Lettering, ...]:
 def load_font(file: str | None, size: int) -> Font:
     """A font in letters of this many pixels; Pillow's own without a file."""
     return ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, file: str | None, size: int) -> float:
+    """Pixels that a text takes; kept, as a crowded picture asks for the same few texts again and again."""
+    return load_font(file, size).getlength(text)
 
 
 def font_folders() -> list[Path]:

@@ -3,7 +3,7 @@
 The two grounds keep them apart whatever the name is: a class ``1`` and a score 0.99 are never read as 10.99.
 
 Tags lie outside their boxes where there is room, inside the image always, and give way to each other; where they
-cannot, the box of lower score goes without, as an unreadable heap says less than the colour does.
+cannot, the box of lower score goes without, as an unreadable heap is worth less than the colour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import ImageDraw
 
 from faster_rcnn.drawing.colours import Colour, is_light
-from faster_rcnn.drawing.fonts import Lettering, load_font
+from faster_rcnn.drawing.fonts import Lettering, load_font, text_width
 
 CROWDED = 12
 """With more boxes than this, a tag is no longer than its box is wide, as far as the name allows."""
@@ -71,7 +71,7 @@ class Frame(NamedTuple):
 
 
 class Wording(NamedTuple):
-    """What a tag says, in letters of one size."""
+    """The texts of a tag, in letters of one size."""
 
     name: Lettering
     score: str | None
@@ -87,7 +87,7 @@ class Wording(NamedTuple):
         """Pixels of both fields."""
         if self.score is None:
             return self.name_width
-        return self.name_width + math.ceil(load_font(None, self.letters).getlength(self.score)) + 2 * self.margin
+        return self.name_width + math.ceil(text_width(self.score, None, self.letters)) + 2 * self.margin
 
     @property
     def height(self) -> int:
@@ -147,9 +147,8 @@ def _write_field(
     canvas.rectangle((field.left, field.top, field.right - 1, field.bottom - 1), fill=ground)
     left, middle = float(field.left + wording.margin), (field.top + field.bottom) / 2
     for text, file in written.runs():
-        font = load_font(file, wording.letters)
-        canvas.text((left, middle), text, fill=ink, font=font, anchor="lm")
-        left += font.getlength(text)
+        canvas.text((left, middle), text, fill=ink, font=load_font(file, wording.letters), anchor="lm")
+        left += text_width(text, file, wording.letters)
 
 
 def _wording(frame: Frame, name: Lettering, score: str | None, crowded: bool, size: tuple[int, int]) -> Wording | None:
@@ -182,11 +181,10 @@ def _place(
     width, height = wording.width, wording.height
     reach = Frame(frame.left - width, frame.top - height, frame.right + width, frame.bottom + height)
     others = [tag.frame for tag in tags if reach.shared(tag.frame)]
-    near = [other for other in frames if reach.shared(other)]
     places = _places(frame, (width, height), size)
     if min(size) < SMALL:
-        return next((each for each in places if not any(map(each.shared, [*others, *near]))), None)
-    small = [other for other in near if other.area < 2 * width * height]
+        return next((each for each in places if not any(map(each.shared, [*others, *frames]))), None)
+    small = [other for other in frames if other.area < 2 * width * height and reach.shared(other)]
     covered = [_covered(place, others, small) for place in places]
     return places[covered.index(min(covered))] if not tags or min(covered) <= COVERED * width * height else None
 
