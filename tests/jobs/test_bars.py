@@ -39,17 +39,17 @@ def shown(width: int, label: str, total: int | None, done: int, values: dict[str
 def test_what_matters_most_is_there_at_every_width(width: int) -> None:
     line = shown(width, "epoch 3/12", 41, 12, LOSSES)
     # Without colours the part of the bar that is still to come is blank.
-    assert re.match("epoch 3/12  ━[━╸╺ ]{3,23}  12/41  0:29 left  loss 2.97", line), line
+    assert re.match("epoch 3/12  ━[━╸╺ ]{7,23}  12/41  0:29 left  loss 2.97", line), line
     assert len(line) <= width
     assert "…" not in line
 
 
 def test_further_values_come_whole_and_in_order_where_there_is_room() -> None:
     # epoch 3/12 (10) + 12/41 (5) + 0:29 left (9) + loss 2.97 (10, as values have room for five letters), each with a
-    # gap of 2, are 40; the bar has at least 4 and a gap: 46. rpn_objectness takes 22 (68), rpn_box 15 (83),
-    # roi_class 17 (100), roi_box 15 (115), lr 11 (126).
+    # gap of 2, are 40; the bar has at least 8 and a gap: 50. rpn_objectness takes 22 (72), rpn_box 15 (87),
+    # roi_class 17 (104), roi_box 15 (119), lr 11 (130).
     names = [name for name in LOSSES if name != "loss"]
-    for width, count in ((67, 0), (68, 1), (82, 1), (83, 2), (100, 3), (114, 3), (115, 4), (125, 4), (126, 5)):
+    for width, count in ((71, 0), (72, 1), (86, 1), (87, 2), (104, 3), (118, 3), (119, 4), (129, 4), (130, 5)):
         line = shown(width, "epoch 3/12", 41, 12, LOSSES)
         assert [name for name in names if f"{name} " in line] == names[:count], width
 
@@ -57,8 +57,8 @@ def test_further_values_come_whole_and_in_order_where_there_is_room() -> None:
 def test_the_bar_takes_what_is_left_and_no_more_than_enough() -> None:
     assert line_of("images", "3/9", "0:07 left", {}, 80).bar == 24
     assert line_of("images", "3/9", "0:07 left", {}, 6 + 2 + 10 + 2 + 3 + 2 + 9).bar == 10
-    assert line_of("images", "3/9", "0:07 left", {}, 6 + 2 + 4 + 2 + 3 + 2 + 9).bar == 4
-    assert line_of("images", "3/9", "0:07 left", {}, 6 + 2 + 3 + 2 + 3 + 2 + 9).bar == 0
+    assert line_of("images", "3/9", "0:07 left", {}, 6 + 2 + 8 + 2 + 3 + 2 + 9).bar == 8
+    assert line_of("images", "3/9", "0:07 left", {}, 6 + 2 + 7 + 2 + 3 + 2 + 9).bar == 0
 
 
 def test_a_line_without_room_for_a_bar_is_text_alone() -> None:

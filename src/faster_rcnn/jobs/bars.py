@@ -17,7 +17,7 @@ from rich.text import Text
 
 GAP = 2
 """Columns of a terminal between two parts of the line."""
-NARROWEST_BAR, WIDEST_BAR = 4, 24
+NARROWEST_BAR, WIDEST_BAR = 8, 24
 LETTERS_OF_VALUE = 5
 """Room for a value, such as 0.706 or 1.68, so that the line does not jump when it changes."""
 
