@@ -211,6 +211,8 @@ class DataConfig(Section):
     """A YOLO image without a label file has no objects, as the format's makers define it, or cannot be used."""
     val_share: float = Field(0.0, ge=0, lt=1)
     """Share of the training images that are taken for validation where the data has no validation split."""
+    val_seed: int | None = Field(None, ge=0)
+    """Seed by which these images are chosen; none is ``training.seed``, and a run writes down here which it was."""
     max_pixels: PositiveInt = 178_956_970
     """Larger images are refused rather than decoded (Pillow's limit for decompression bombs)."""
 

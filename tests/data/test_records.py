@@ -13,7 +13,7 @@ from faster_rcnn.structures import ClassMap
 
 def dataset(*names: str) -> Dataset:
     classes = ClassMap(("a",), (1,))
-    return Dataset(Path("cells"), "COCO JSON", classes, {name: Split(name, (), classes, ()) for name in names})
+    return Dataset(Path("cells"), "COCO JSON", classes, {name: Split(name, (), classes, ()) for name in names}, names)
 
 
 def test_test_goes_before_val() -> None:

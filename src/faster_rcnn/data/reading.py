@@ -1,170 +1,190 @@
-"""Which format is it? Looks at a folder or file, reads it and checks it: the one way in for labelled images."""
+"""The one way in for labelled images: the splits that are needed are read and checked, the others left alone."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.config import DataConfig
-from faster_rcnn.data import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
+from faster_rcnn.data import coco, table, voc, yolo
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
-from faster_rcnn.data.folders import Folders, entries_of, files_of, first_of, is_picture, nearby
-from faster_rcnn.data.listing import Listing, split_of
+from faster_rcnn.data.finding import ORDER, Part, existing, find
+from faster_rcnn.data.folders import Folders, first_of, nearby
+from faster_rcnn.data.listing import Listing
 from faster_rcnn.data.records import Dataset, Split
-from faster_rcnn.errors import DatasetError
-
-_ORDER = ("train", "val", "test")
-_EXPECTED = (
-    "COCO (annotations/train.json), VOC (Annotations/*.xml), YOLO (data.yaml) or CSV (train.csv: "
-    "image,xmin,ymin,xmax,ymax,label)"
-)
+from faster_rcnn.data.sharing import share_out
+from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.structures import ClassMap
 
 
-class Part(NamedTuple):
-    """Where one split stands."""
+class _Source(NamedTuple):
+    """A data set whose parts are known and not read yet."""
 
-    format: str
-    sources: tuple[Path, ...]
-    description: Path | None = None
-    """YOLO's ``data.yaml``."""
+    root: Path
+    parts: dict[str, Part]
+    images: Path | None
+    settings: DataConfig
+    folders: Folders
+
+    def read(self, split: str) -> Listing:
+        listing = _read(self.parts[split], split, self.root, self.images, self.folders, self.settings)
+        if not listing.images:
+            raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
+        return listing
 
 
-def load_dataset(data: Path, settings: DataConfig) -> Dataset:
-    """Find, read and check all splits of a data set; nothing is ever written to it.
+class _Read(NamedTuple):
+    """What was read of a data set."""
+
+    wanted: dict[str, Listing]
+    others: dict[str, Listing]
+    """Splits that are read for their class names alone."""
+    warnings: list[str]
+
+
+def load_dataset(data: Path, settings: DataConfig, splits: Sequence[str] | None = None) -> Dataset:
+    """Find, read and check the splits of a data set that are needed, all of them unless they are named.
+
+    Nothing is ever written to the data. The images of other splits are not touched, and what is wrong with those splits
+    is a warning.
 
     Raises:
         DatasetError: the format is not known, or the data cannot be used; the message says why and what helps.
     """
+    return _load(_located(data, settings), ORDER if splits is None else splits)
+
+
+def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequence[str] = ()) -> Dataset:
+    """The split to measure on (``name``, else ``test``, else ``val``) and those of ``also``; others are not touched.
+
+    Raises:
+        OptionError: there is no such split; the message lists those that exist.
+        DatasetError: as ``load_dataset`` does.
+    """
+    source = _located(data, settings)
+    if name is not None:
+        return _load(source, (name, *also))
+    there = [split for split in ("test", "val") if split in source.parts]
+    absent = [path for path in source.parts["test"].sources if not path.exists()] if len(there) > 1 else []
+    if not there and settings.val_share > 0:
+        raise OptionError(
+            f"{source.root} has neither a test nor a val split; it has: {', '.join(source.parts)}. With --split val a "
+            f"share of {settings.val_share:g} of train is measured, the one that the detector was validated on"
+        )
+    warnings = [f"{path} does not exist, so val is measured instead of test" for path in absent[:1]]
+    try:
+        dataset = _load(source, (*(there[1:] if absent else there[:1]), *also))
+    except DatasetError as error:
+        if there != ["test", "val"] or absent:
+            raise
+        text = str(error).removeprefix(f"{error.code} ")
+        raise DatasetError(f"{text}. With --split val the other split is measured", code=error.code) from error
+    return replace(dataset, warnings=(*warnings, *dataset.warnings))
+
+
+def load_present(data: Path, settings: DataConfig) -> Dataset:
+    """All splits that are there; one whose list or whose images do not exist is left out with a warning.
+
+    Raises:
+        DatasetError: no split is there, or one that is there cannot be used.
+    """
+    source = _located(data, settings)
+    reasons = {split: reason for split in source.parts if (reason := _why_absent(source, split)) is not None}
+    present = [split for split in source.parts if split not in reasons]
+    dataset = _load(source, present or list(source.parts))
+    warnings = [f"{split} is left out: {reason}" for split, reason in reasons.items()]
+    return replace(dataset, warnings=(*warnings, *dataset.warnings))
+
+
+def _why_absent(source: _Source, split: str) -> str | None:
+    try:
+        listing = source.read(split)
+    except DatasetError as error:
+        if error.code == "E101":
+            return str(error)
+        raise
+    if any(source.folders.has(image.path) for image in listing.images):
+        return None
+    return f"none of its {len(listing.images)} images exists, such as {listing.images[0].path}"
+
+
+def _located(data: Path, settings: DataConfig) -> _Source:
     if not data.exists():
         raise DatasetError(f"{data} does not exist.{nearby(data)} Nothing was downloaded", code="E101")
     root = data if data.is_dir() else data.parent
-    parts = _find(data, root, settings)
-    images = _existing(settings.images, root, "images") if settings.images is not None else None
-    folders = Folders()
-    listings = [_read(parts[name], name, root, images, folders, settings) for name in _ORDER if name in parts]
-    _refuse_nothing(listings)
-    classes, notes = agree(listings)
-    splits = {
-        listing.split: check(listing, classes, labels_of(classes, listing), folders, settings.max_pixels)
-        for listing in listings
+    parts = find(data, root, settings)
+    images = existing(settings.images, root, "images") if settings.images is not None else None
+    return _Source(root, {name: parts[name] for name in ORDER if name in parts}, images, settings, Folders())
+
+
+def _load(source: _Source, splits: Sequence[str]) -> Dataset:
+    read = _read_splits(source, splits)
+    classes, notes, warnings = _agreed(read)
+    max_pixels = source.settings.max_pixels
+    loaded = {
+        split: check(listing, classes, labels_of(classes, listing), source.folders, max_pixels)
+        for split, listing in _ordered(read.wanted)
     }
-    _refuse_nothing_to_train_on(splits.get("train"))
-    first = next(iter(splits.values()))
-    splits[first.name] = Split(first.name, first.records, classes, (*first.notes, *notes), first.faults)
-    return Dataset(root, listings[0].format, classes, splits)
+    _refuse_nothing_to_train_on(loaded.get("train"))
+    if loaded:
+        first = next(iter(loaded.values()))
+        loaded[first.name] = replace(first, notes=(*first.notes, *notes))
+    found = tuple(split for split in ORDER if split in {*source.parts, *loaded})
+    part = next(iter(source.parts.values()))
+    return Dataset(source.root, part.format, classes, loaded, found, (*read.warnings, *warnings))
 
 
-def _find(data: Path, root: Path, settings: DataConfig) -> dict[str, Part]:
-    """Parts by split: those named in the settings, the others by looking."""
-    named = {name: value for name in _ORDER if (value := getattr(settings, name)) is not None}
-    if not named:
-        return _look_at_folder(data) if data.is_dir() else _look_at_file(data)
-    parts = {name: _part(_existing(value, root, name), root, name) for name, value in named.items()}
-    formats = sorted({part.format for part in parts.values()})
-    if len(formats) > 1:
-        raise DatasetError(f"the splits given by --set are of different formats: {', '.join(formats)}", code="E101")
-    # What cannot be told apart by looking is what these settings are for.
-    with contextlib.suppress(DatasetError):
-        found = _look_at_folder(data) if data.is_dir() else _look_at_file(data)
-        parts = {name: part for name, part in found.items() if part.format == formats[0]} | parts
-    return parts
+def _read_splits(source: _Source, splits: Sequence[str]) -> _Read:
+    """The splits that are needed; the others where training should know of them, or classes exist by being used."""
+    wanted = {split: source.read(split) for split in source.parts if split in splits}
+    others: dict[str, Listing] = {}
+    warnings = []
+    if "val" in splits and "val" not in source.parts and source.settings.val_share > 0 and "train" in source.parts:
+        whole = wanted.get("train") or source.read("train")
+        train, wanted["val"] = share_out(whole, source.settings.val_share, source.settings.val_seed or 0)
+        (wanted if "train" in splits else others)["train"] = train
+    if "train" in splits or any(listing.categories is None for listing in wanted.values()):
+        for split in [split for split in source.parts if split not in wanted and split not in others]:
+            try:
+                others[split] = source.read(split)
+                warnings += _absent_images(others[split], source.folders)
+            except DatasetError as error:
+                warnings.append(f"{split}, which is not needed here, cannot be used: {error}")
+    return _Read(wanted, others, warnings)
 
 
-def _existing(value: str, root: Path, key: str) -> Path:
-    """A path of the settings, seen from the data or from the working folder."""
-    for candidate in (root / value, Path(value)):
-        if candidate.exists():
-            return candidate
-    raise DatasetError(
-        f"{root / value} does not exist (from --set data.{key}={value}).{nearby(root / value)} Nothing was downloaded",
-        code="E101",
-    )
+def _absent_images(listing: Listing, folders: Folders) -> list[str]:
+    absent = [image.file_name for image in listing.images if not folders.has(image.path)]
+    if not absent:
+        return []
+    count = f"{len(absent)} of {len(listing.images)} images of {listing.split}"
+    return [f"{count}, which is not needed here, do not exist: {first_of(absent)}"]
 
 
-def _part(path: Path, root: Path, split: str) -> Part:
-    """What a file or folder named in the settings is."""
-    if path.suffix.lower() == ".txt" or (path.is_dir() and not _annotations_in(path)):
-        description = yolo_finding.find_description(root)
-        if description is not None:
-            return Part(yolo.FORMAT, (path,), description)
-        if path.suffix.lower() == ".txt":
-            return Part(voc.FORMAT, (path,))
-        raise DatasetError(
-            f"{path} (from --set data.{split}) holds neither a COCO JSON nor VOC XML files, and there is "
-            f"no data.yaml in {root}",
-            code="E101",
-        )
-    if path.is_dir():
-        return next(iter(_look_at_folder(path).values()))
-    return next(iter(_look_at_file(path).values()))
+def _agreed(read: _Read) -> tuple[ClassMap, tuple[str, ...], list[str]]:
+    """The classes, with notes; where a split that is not needed does not agree, it is left out with a warning."""
+    if not read.wanted:
+        return ClassMap((), ()), (), []
+    try:
+        return *agree([listing for _, listing in _ordered({**read.others, **read.wanted})]), []
+    except DatasetError:
+        if not read.others:
+            raise
+    wanted = list(read.wanted.values())
+    agreed, warnings = agree(wanted), []
+    for split, other in read.others.items():
+        try:
+            agree([*wanted, other])
+        except DatasetError as error:
+            warnings.append(f"{split}, which is not needed here, does not fit: {error}")
+    return *agreed, warnings
 
 
-def _annotations_in(folder: Path) -> bool:
-    return any(files_of(folder, ending) for ending in (".json", ".xml", ".csv"))
-
-
-def _look_at_file(data: Path) -> dict[str, Part]:
-    ending = data.suffix.lower()
-    split = split_of(data.stem) or "train"
-    if ending == ".json":
-        return {split: Part(coco.FORMAT, (data,))}
-    if ending == ".csv":
-        return {split: Part(table.FORMAT, (data,))}
-    if ending in (".yaml", ".yml", ".data"):
-        return _yolo_parts(data)
-    kind = "an image" if is_picture(data.name) else "one XML" if ending == ".xml" else f"a '{ending}' file"
-    raise DatasetError(f"{data} is {kind}; labelled images are a folder or file of {_EXPECTED}", code="E101")
-
-
-def _look_at_folder(root: Path) -> dict[str, Part]:
-    """The first format that fits; the ones that say their splits go before those that do not."""
-    if splits := coco_files.find_splits(root):
-        return _parts(coco.FORMAT, splits)
-    if (description := yolo_finding.find_description(root)) is not None:
-        return _yolo_parts(description)
-    if lists := voc_lists.find_lists(root):
-        return {split: Part(voc.FORMAT, tuple(files)) for split, files in lists.items()}
-    if splits := table.find_splits(root):
-        return _parts(table.FORMAT, splits)
-    if places := voc.find_folders(root):
-        return {split: Part(voc.FORMAT, tuple(places[split])) for split in places}
-    if files := files_of(root, ".json"):
-        return _parts(coco.FORMAT, coco_files.find_files(files))
-    raise _unknown(root)
-
-
-def _parts(name: str, splits: dict[str, Path]) -> dict[str, Part]:
-    return {split: Part(name, (source,)) for split, source in splits.items()}
-
-
-def _yolo_parts(description: Path) -> dict[str, Part]:
-    splits = yolo_finding.find_splits(description)
-    if not splits:
-        raise DatasetError(
-            f"{description} names no images: it needs 'train: FOLDER', and 'val: FOLDER' where there is validation",
-            code="E101",
-        )
-    return {name: Part(yolo.FORMAT, tuple(sources), description) for name, sources in splits.items()}
-
-
-def _unknown(root: Path) -> DatasetError:
-    """Says what the folder holds instead of annotations."""
-    entries = entries_of(root)
-    endings = [entry.suffix.lower() or entry.name for entry in entries]
-    reasons = {
-        yolo_finding.advice(root) or "": yolo_finding.advice(root) is not None,
-        "it holds TFRecord files, which are not read": ".tfrecord" in endings,
-        "it is empty": not endings,
-        "it holds images, but nothing that says where the objects are": any(
-            is_picture(entry.name) for entry in entries
-        ),
-        f"it holds {first_of(sorted(set(endings)))}": True,
-    }
-    what = next(reason for reason, applies in reasons.items() if applies)
-    return DatasetError(f"{root} has no annotations that are known: {what}. Known are {_EXPECTED}", code="E101")
+def _ordered(listings: dict[str, Listing]) -> list[tuple[str, Listing]]:
+    return [(split, listings[split]) for split in ORDER if split in listings]
 
 
 def _read(part: Part, split: str, root: Path, images: Path | None, folders: Folders, settings: DataConfig) -> Listing:
@@ -178,12 +198,6 @@ def _read(part: Part, split: str, root: Path, images: Path | None, folders: Fold
     if part.description is None:
         raise AssertionError("a YOLO part has a description")
     return yolo.read(part.sources, split, part.description, images, folders, settings.missing_labels)
-
-
-def _refuse_nothing(listings: Iterable[Listing]) -> None:
-    for listing in listings:
-        if not listing.images:
-            raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
 
 
 def _refuse_nothing_to_train_on(train: Split | None) -> None:

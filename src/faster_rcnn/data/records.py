@@ -52,6 +52,11 @@ class Dataset:
     format: str
     classes: ClassMap
     splits: dict[str, Split]
+    """Those that were read."""
+    found: tuple[str, ...]
+    """Names of all splits that there are."""
+    warnings: tuple[str, ...] = ()
+    """Lines for the user about what is wrong with the data and does not stop the work."""
 
     def split(self, name: str | None = None) -> Split:
         """The split to evaluate on: ``name``, or ``test`` where there is one, else ``val``.
@@ -63,6 +68,6 @@ class Dataset:
         for candidate in wanted:
             if candidate in self.splits:
                 return self.splits[candidate]
-        existing = ", ".join(self.splits)
+        existing = ", ".join(self.found)
         missing = f"no split '{name}'" if name is not None else "neither a test nor a val split"
         raise OptionError(f"{self.root} has {missing}; it has: {existing}. Choose one with --split")

@@ -1,0 +1,138 @@
+"""Which format is it, and where do its splits stand? Looks at folders and names; hardly a file is read for that."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+from faster_rcnn.config import DataConfig
+from faster_rcnn.data import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
+from faster_rcnn.data.folders import entries_of, files_of, first_of, is_picture, nearby
+from faster_rcnn.data.listing import split_of
+from faster_rcnn.errors import DatasetError
+
+ORDER = ("train", "val", "test")
+_EXPECTED = (
+    "COCO (annotations/train.json), VOC (Annotations/*.xml), YOLO (data.yaml) or CSV (train.csv: "
+    "image,xmin,ymin,xmax,ymax,label)"
+)
+
+
+class Part(NamedTuple):
+    """Where one split stands."""
+
+    format: str
+    sources: tuple[Path, ...]
+    description: Path | None = None
+    """YOLO's ``data.yaml``."""
+
+
+def find(data: Path, root: Path, settings: DataConfig) -> dict[str, Part]:
+    """Parts by split: those named in the settings, the others by looking."""
+    named = {name: value for name in ORDER if (value := getattr(settings, name)) is not None}
+    if not named:
+        return _look_at_folder(data) if data.is_dir() else _look_at_file(data)
+    parts = {name: _part(existing(value, root, name), root, name) for name, value in named.items()}
+    formats = sorted({part.format for part in parts.values()})
+    if len(formats) > 1:
+        raise DatasetError(f"the splits given by --set are of different formats: {', '.join(formats)}", code="E101")
+    # What cannot be told apart by looking is what these settings are for.
+    with contextlib.suppress(DatasetError):
+        found = _look_at_folder(data) if data.is_dir() else _look_at_file(data)
+        parts = {name: part for name, part in found.items() if part.format == formats[0]} | parts
+    return parts
+
+
+def existing(value: str, root: Path, key: str) -> Path:
+    """A path of the settings, seen from the data or from the working folder."""
+    for candidate in (root / value, Path(value)):
+        if candidate.exists():
+            return candidate
+    raise DatasetError(
+        f"{root / value} does not exist (from --set data.{key}={value}).{nearby(root / value)} Nothing was downloaded",
+        code="E101",
+    )
+
+
+def _part(path: Path, root: Path, split: str) -> Part:
+    """What a file or folder named in the settings is."""
+    if path.suffix.lower() == ".txt" or (path.is_dir() and not _annotations_in(path)):
+        description = yolo_finding.find_description(root)
+        if description is not None:
+            return Part(yolo.FORMAT, (path,), description)
+        if path.suffix.lower() == ".txt":
+            return Part(voc.FORMAT, (path,))
+        raise DatasetError(
+            f"{path} (from --set data.{split}) holds neither a COCO JSON nor VOC XML files, and there is "
+            f"no data.yaml in {root}",
+            code="E101",
+        )
+    if path.is_dir():
+        return next(iter(_look_at_folder(path).values()))
+    return next(iter(_look_at_file(path).values()))
+
+
+def _annotations_in(folder: Path) -> bool:
+    return any(files_of(folder, ending) for ending in (".json", ".xml", ".csv"))
+
+
+def _look_at_file(data: Path) -> dict[str, Part]:
+    ending = data.suffix.lower()
+    split = split_of(data.stem) or "train"
+    if ending == ".json":
+        return {split: Part(coco.FORMAT, (data,))}
+    if ending == ".csv":
+        return {split: Part(table.FORMAT, (data,))}
+    if ending in (".yaml", ".yml", ".data"):
+        return _yolo_parts(data)
+    kind = "an image" if is_picture(data.name) else "one XML" if ending == ".xml" else f"a '{ending}' file"
+    raise DatasetError(f"{data} is {kind}; labelled images are a folder or file of {_EXPECTED}", code="E101")
+
+
+def _look_at_folder(root: Path) -> dict[str, Part]:
+    """The first format that fits; the ones that say their splits go before those that do not."""
+    if splits := coco_files.find_splits(root):
+        return _parts(coco.FORMAT, splits)
+    if (description := yolo_finding.find_description(root)) is not None:
+        return _yolo_parts(description)
+    if lists := voc_lists.find_lists(root):
+        return {split: Part(voc.FORMAT, tuple(files)) for split, files in lists.items()}
+    if splits := table.find_splits(root):
+        return _parts(table.FORMAT, splits)
+    if places := voc.find_folders(root):
+        return {split: Part(voc.FORMAT, tuple(places[split])) for split in places}
+    if files := files_of(root, ".json"):
+        return _parts(coco.FORMAT, coco_files.find_files(files))
+    raise _unknown(root)
+
+
+def _parts(name: str, splits: dict[str, Path]) -> dict[str, Part]:
+    return {split: Part(name, (source,)) for split, source in splits.items()}
+
+
+def _yolo_parts(description: Path) -> dict[str, Part]:
+    splits = yolo_finding.find_splits(description)
+    if not splits:
+        raise DatasetError(
+            f"{description} names no images: it needs 'train: FOLDER', and 'val: FOLDER' where there is validation",
+            code="E101",
+        )
+    return {name: Part(yolo.FORMAT, tuple(sources), description) for name, sources in splits.items()}
+
+
+def _unknown(root: Path) -> DatasetError:
+    """Says what the folder holds instead of annotations."""
+    entries = entries_of(root)
+    endings = [entry.suffix.lower() or entry.name for entry in entries]
+    reasons = {
+        yolo_finding.advice(root) or "": yolo_finding.advice(root) is not None,
+        "it holds TFRecord files, which are not read": ".tfrecord" in endings,
+        "it is empty": not endings,
+        "it holds images, but nothing that says where the objects are": any(
+            is_picture(entry.name) for entry in entries
+        ),
+        f"it holds {first_of(sorted(set(endings)))}": True,
+    }
+    what = next(reason for reason, applies in reasons.items() if applies)
+    return DatasetError(f"{root} has no annotations that are known: {what}. Known are {_EXPECTED}", code="E101")
