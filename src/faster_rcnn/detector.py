@@ -101,6 +101,7 @@ class Detector:
         config: str | Path | None = None,
         settings: Sequence[str] = (),
         proposals: str | Path | None = None,
+        val_share: float | None = None,
         resume: bool = False,
     ) -> Detector:
         """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
@@ -116,6 +117,7 @@ class Detector:
             "workers": workers,
             "device": device,
             "precision": precision,
+            "val_share": val_share,
         }
         folder = train(
             Path(data),

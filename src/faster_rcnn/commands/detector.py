@@ -52,6 +52,7 @@ def train(
     config: Path | None = None,
     settings: Settings = None,
     proposals: Path | None = None,
+    val_share: float | None = None,
     resume: Switch = False,
 ) -> int:
     """Train a detector on labelled images, and keep the best one.
@@ -73,6 +74,7 @@ def train(
         config: YAML file of settings, as `faster-rcnn config` prints it.
         settings: Single settings, as section.key=value; several may follow.
         proposals: File of proposals; the second stage alone is trained on them (Fast R-CNN).
+        val_share: Share of the training images to validate on, such as 0.2, where the data has no validation split.
         resume: Go on with the run in --out.
     """
     announce(f"training on {data}")
@@ -87,6 +89,7 @@ def train(
         "workers": workers,
         "device": device,
         "precision": precision,
+        "val_share": val_share,
     }
     job.train(
         data,

@@ -15,7 +15,8 @@ from faster_rcnn.data.finding import ORDER, Part, existing, find
 from faster_rcnn.data.folders import Folders, first_of, nearby
 from faster_rcnn.data.listing import Listing
 from faster_rcnn.data.records import Dataset, Split
-from faster_rcnn.data.sharing import share_out
+from faster_rcnn.data.sharing import share_out, shared_images
+from faster_rcnn.data.unused import unused_pictures
 from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.structures import ClassMap
 
@@ -24,6 +25,8 @@ class _Source(NamedTuple):
     """A data set whose parts are known and not read yet."""
 
     root: Path
+    is_folder: bool
+    """Whether the whole folder is the data set, and not a file in it."""
     parts: dict[str, Part]
     images: Path | None
     settings: DataConfig
@@ -53,8 +56,15 @@ def load_dataset(data: Path, settings: DataConfig, splits: Sequence[str] | None 
 
     Raises:
         DatasetError: the format is not known, or the data cannot be used; the message says why and what helps.
+        OptionError: a share of the training images is asked for where there is a validation split.
     """
-    return _load(_located(data, settings), ORDER if splits is None else splits)
+    source = _located(data, settings)
+    if settings.val_share > 0 and (parts := source.parts.get("val")) is not None:
+        raise OptionError(
+            f"data.val_share={settings.val_share:g}, but {source.root} has a validation split, {parts.sources[0]}: "
+            "leave out the share"
+        )
+    return _load(source, ORDER if splits is None else splits)
 
 
 def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequence[str] = ()) -> Dataset:
@@ -117,7 +127,9 @@ def _located(data: Path, settings: DataConfig) -> _Source:
     root = data if data.is_dir() else data.parent
     parts = find(data, root, settings)
     images = existing(settings.images, root, "images") if settings.images is not None else None
-    return _Source(root, {name: parts[name] for name in ORDER if name in parts}, images, settings, Folders())
+    return _Source(
+        root, data.is_dir(), {name: parts[name] for name in ORDER if name in parts}, images, settings, Folders()
+    )
 
 
 def _load(source: _Source, splits: Sequence[str]) -> Dataset:
@@ -131,10 +143,24 @@ def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     _refuse_nothing_to_train_on(loaded.get("train"))
     if loaded:
         first = next(iter(loaded.values()))
-        loaded[first.name] = replace(first, notes=(*first.notes, *notes))
+        loaded[first.name] = replace(first, notes=(*first.notes, *notes, *_unused(source, read)))
     found = tuple(split for split in ORDER if split in {*source.parts, *loaded})
     part = next(iter(source.parts.values()))
-    return Dataset(source.root, part.format, classes, loaded, found, (*read.warnings, *warnings))
+    return Dataset(source.root, part.format, classes, loaded, found, (*read.warnings, *warnings, *_shared(read)))
+
+
+def _unused(source: _Source, read: _Read) -> list[str]:
+    """Notes on pictures that no split mentions, which can be judged only where all of them were read."""
+    listings = {**read.others, **read.wanted}
+    if not set(source.parts) <= set(listings):
+        return []
+    return unused_pictures(source.root, source.is_folder, listings.values(), source.folders)
+
+
+def _shared(read: _Read) -> list[str]:
+    """Warnings of images that are in two splits; where nothing is trained, other splits are left alone."""
+    listings = {**read.others, **read.wanted} if "train" in read.wanted else read.wanted
+    return shared_images({split: [image.path for image in listing.images] for split, listing in _ordered(listings)})
 
 
 def _read_splits(source: _Source, splits: Sequence[str]) -> _Read:
@@ -142,7 +168,7 @@ def _read_splits(source: _Source, splits: Sequence[str]) -> _Read:
     wanted = {split: source.read(split) for split in source.parts if split in splits}
     others: dict[str, Listing] = {}
     warnings = []
-    if "val" in splits and "val" not in source.parts and source.settings.val_share > 0 and "train" in source.parts:
+    if source.settings.val_share > 0 and "val" in splits and "val" not in source.parts and "train" in source.parts:
         whole = wanted.get("train") or source.read("train")
         train, wanted["val"] = share_out(whole, source.settings.val_share, source.settings.val_seed or 0)
         (wanted if "train" in splits else others)["train"] = train

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
 
+from faster_rcnn.data.fingerprint import content_digest
+from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.listing import ListedImage, Listing
 from faster_rcnn.errors import DatasetError
+
+_SAMPLE = 4096
+"""Bytes of a file that are compared before the whole file is."""
 
 
 def share_out(train: Listing, share: float, seed: int) -> tuple[Listing, Listing]:
@@ -37,3 +45,54 @@ def share_out(train: Listing, share: float, seed: int) -> tuple[Listing, Listing
 
 def _digest(image: ListedImage, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed} {image.file_name}".encode(errors="surrogateescape"), digest_size=8).digest()
+
+
+def shared_images(splits: Mapping[str, Sequence[Path]]) -> list[str]:
+    """A warning for each two splits that have images in common, by the bytes of their files."""
+    warnings = []
+    for first, second in combinations(splits, 2):
+        same = _also_in(splits[second], splits[first])
+        if same:
+            warnings.append(
+                f"{len(same)} of {len(splits[second])} images of {second} are in {first}, too: "
+                f"{first_of(path.name for path in same)}; AP of {second} says nothing about new images while they are"
+            )
+    return warnings
+
+
+def _also_in(images: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Those images whose bytes are also another file's: sizes are compared first, so that few files have to be read."""
+    same = set(images) & set(others)
+    mine, theirs = set(images) - same, set(others)
+    for key in (_file_size, _middle, _content):
+        if not mine:
+            break
+        values, targets = {path: key(path) for path in mine}, {path: key(path) for path in theirs}
+        shared = (set(values.values()) & set(targets.values())) - {None}
+        mine = {path for path, value in values.items() if value in shared}
+        theirs = {path for path, value in targets.items() if value in shared}
+    return [path for path in images if path in same or path in mine]
+
+
+def _file_size(path: Path) -> object:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _middle(path: Path) -> object:
+    """A few bytes of the middle: uncompressed images are all of one size."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(path.stat().st_size // 2)
+            return stream.read(_SAMPLE)
+    except OSError:
+        return None
+
+
+def _content(path: Path) -> object:
+    try:
+        return content_digest(path)
+    except DatasetError:
+        return None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from faster_rcnn.config import DataConfig
 from faster_rcnn.data.objects import split_without_classes
-from faster_rcnn.data.reading import load_dataset
-from faster_rcnn.data.records import Split
+from faster_rcnn.data.reading import load_split
+from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
@@ -53,8 +53,8 @@ def run(
             raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
         predictor = load_predictor(model, precision).in_tiles(tiling)
         say_tiles(predictor)
-        dataset = load_dataset(data, settings_for(data, predictor.config.data, tiling))
-        part = _told(dataset.split(split))
+        dataset = load_split(data, settings_for(data, predictor.config.data, tiling), split)
+        part = tell_split(dataset, split)
         if proposals is not None:
             take_proposals(predictor, proposals, dataset.root, part, model)
         metrics = measure_detector(predictor, part, model)
@@ -119,10 +119,14 @@ def _is_below(root: Path, value: str) -> bool:
 
 def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Split:
     """The split to measure on, with everything there is to know about it told."""
-    return _told(load_dataset(data, settings).split(name))
+    return tell_split(load_split(data, settings, name), name)
 
 
-def _told(split: Split) -> Split:
+def tell_split(dataset: Dataset, name: str | None) -> Split:
+    """The split to measure on, its notes and the warnings of the data told; raises where there is none."""
+    split = dataset.split(name)
+    for warning in dataset.warnings:
+        warn(warning)
     for note in split.notes:
         say(note)
     return split

@@ -12,7 +12,7 @@ import torch
 from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.data.decode import read_image
-from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.reading import load_present
 from faster_rcnn.data.records import Split
 from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
@@ -48,7 +48,9 @@ def run(
     if count < 1:
         raise OptionError(f"--count {count}: at least one proposal of an image is written down")
     config = _config(mode, count)
-    dataset = load_dataset(data, config.data)
+    dataset = load_present(data, config.data)
+    for warning in dataset.warnings:
+        warn(warning)
     splits = list(dataset.splits.values())
     began = time.monotonic()
     with atomic_write(out) as written:  # read back from there, since a pipe cannot be

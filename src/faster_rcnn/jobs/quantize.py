@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.devices import choose_precision
 from faster_rcnn.errors import DatasetError, ImageError, MachineError, OptionError
@@ -24,7 +24,7 @@ from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.evaluate import measure_detector, settings_for
+from faster_rcnn.jobs.evaluate import measure_detector, settings_for, tell_split
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
 from faster_rcnn.jobs.speed import Contender
 from faster_rcnn.jobs.timing import runner_of, time_contenders
@@ -92,11 +92,10 @@ def run(model: str, data: Path, *, count: int, split: str | None, out: Path, jso
     loaded = resolve_model(model)
     if loaded.config.detector.kind == "fast-rcnn":
         raise OptionError(f"{model} is a Fast R-CNN: the search for its proposals takes its time, which 8 bits leave")
-    dataset = load_dataset(data, settings_for(data, loaded.config.data))
-    part, train = dataset.split(split), dataset.split("train")
-    for each in {one.name: one for one in (train, part)}.values():
-        for note in each.notes:
-            say(note)
+    dataset = load_split(data, settings_for(data, loaded.config.data), split, also=("train",))
+    part, train = tell_split(dataset, split), dataset.split("train")
+    for note in train.notes if train is not part else ():
+        say(note)
     ranges, looked_at = _ranges(loaded, _spread(train.records, count))
     save_model(out, loaded.model, loaded.config, loaded.classes, ranges)
     say(f"wrote {out}: the detector of {model}, and the ranges of its features in {looked_at} images of train")

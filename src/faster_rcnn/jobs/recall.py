@@ -10,11 +10,12 @@ from types import ModuleType
 import torch
 
 from faster_rcnn.config import DataConfig
-from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DatasetError, MissingExtraError, OptionError
 from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.evaluate import tell_split
 from faster_rcnn.jobs.measuring import truths_of
 from faster_rcnn.jobs.outputs import STDOUT, require_file, write_json
 from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
@@ -37,10 +38,8 @@ def run(
     _refuse_twice(proposals)
     drawing = None if plot is None else _drawing(plot)  # a package that is missing is told before the work
     files = [load_proposals(path) for path in proposals]
-    dataset = load_dataset(data, DataConfig())
-    part = dataset.split(split)
-    for note in part.notes:
-        say(note)
+    dataset = load_split(data, DataConfig(), split)
+    part = tell_split(dataset, split)
     for file in files:
         _refuse_other_images(part, file, dataset.root)
     recalls = dict(zip(_names(files), (recall_of(part, file, dataset.root) for file in files), strict=True))

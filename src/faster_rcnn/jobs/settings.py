@@ -33,6 +33,7 @@ FLAGS = {
     "precision": "training.precision",
     "image_size": "image.short_side",
     "proposals": "data.proposals",
+    "val_share": "data.val_share",
 }
 """Which setting each flag of the command line is."""
 

@@ -10,12 +10,11 @@ from typing import Any
 from faster_rcnn.config import Config, TrainingConfig
 from faster_rcnn.data.batches import steps_of_epoch
 from faster_rcnn.data.fingerprint import fingerprint_of
-from faster_rcnn.data.objects import without_classes
-from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
-from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.alternating import train_alternating
-from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.console import say
+from faster_rcnn.jobs.labelled import load_for_training, with_val_seed
 from faster_rcnn.jobs.outside import outside_proposals
 from faster_rcnn.jobs.resuming import (
     config_to_go_on,
@@ -55,7 +54,7 @@ def train(
         folder = folder_to_resume(out, data)
         return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given))
     start = resolve_model(weights) if weights else None
-    resolved = _with_outside(resolve_config(model, config, settings, given, _settings_of(start)))
+    resolved = with_val_seed(_with_outside(resolve_config(model, config, settings, given, _settings_of(start))))
     _refuse_alternating_with_one_stage(resolved)
     folder = run_folder.new_run_folder(out, data)
     with run_folder.kept_if_used(folder):
@@ -151,24 +150,6 @@ def _settings_of(start: LoadedModel | None) -> Config | None:
         return None
     fresh = preset(start.config.preset)
     return start.config.model_copy(update={"training": fresh.training, "data": fresh.data})
-
-
-def load_for_training(data: Path, config: Config) -> Dataset:
-    """The labelled images, with everything there is to know about them told; raises ``DatasetError``."""
-    dataset = load_dataset(data, config.data)
-    if "train" not in dataset.splits:
-        raise DatasetError(
-            f"{data} has no split to train on; it has {', '.join(dataset.splits)}. Name its part with "
-            "--set data.train=FILE",
-            code="E115",
-        )
-    for name in ("train", "val"):
-        if name in dataset.splits:
-            for note in dataset.splits[name].notes:
-                say(note)
-    if "val" not in dataset.splits:
-        warn("no validation split: every epoch is trained, and the best model is the last one")
-    return without_classes(dataset) if config.detector.kind == "rpn" else dataset
 
 
 def _initialise(model: FasterRCNN, config: Config, classes: ClassMap, start: LoadedModel | None) -> str:

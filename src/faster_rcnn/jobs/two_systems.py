@@ -14,7 +14,7 @@ from torch import Tensor
 
 from faster_rcnn.config import Config
 from faster_rcnn.data.decode import read_image
-from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.reading import load_present, load_split
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.devices import computing_in, precision_name
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
@@ -61,7 +61,7 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
     """Measure both detectors on a split: the times of their stages, their proposals, their detections."""
     first, second = load_predictor(pair.faster, "auto"), load_predictor(pair.fast, "auto")
     _refuse_unlike(pair, first.config, second.config)
-    dataset = load_dataset(data, settings_for(data, first.config.data))
+    dataset = load_split(data, settings_for(data, first.config.data), split)
     part = dataset.split(split)
     found = load_proposals(pair.proposals)
     _refuse_other_search(found, second.config)
@@ -90,7 +90,7 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
 
 def refuse_unusable(data: Path, config: Config, split: str | None, proposals: Path | None) -> None:
     """Raise where the split or the file of proposals that are asked for cannot be used with these data."""
-    dataset = load_dataset(data, config.data)
+    dataset = load_split(data, config.data, split, also=("train", "val"))
     dataset.split(split)
     if proposals is not None:
         file = load_proposals(proposals)
@@ -103,7 +103,7 @@ def searched(data: Path, config: Config, folder: Path) -> Path:
     """The file of selective search for all splits, computed once."""
     path = folder / SEARCHED
     if not path.exists():
-        dataset = load_dataset(data, config.data)
+        dataset = load_present(data, config.data)
         say("selective search on every image, which takes a second or so for each; the proposals are stored")
         compute_file(path, dataset.root, list(dataset.splits.values()), config)
     return path

@@ -1,0 +1,74 @@
+"""Remarks on labelled images that can be used but will not give what is expected of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import count
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faster_rcnn.config import ImageConfig
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.images import target_size
+from faster_rcnn.structures import ImageSize
+
+MIN_IMAGES, MIN_OBJECTS = 10, 50
+"""With fewer, an image more or less that is found changes AP by points, and the best epoch is one of luck."""
+
+
+def few_objects(split: Split) -> list[str]:
+    """A line where a split has too few images or objects for its AP to mean much."""
+    images = len(split.records)
+    objects = sum(int((~record.truth.ignored).sum()) for record in split.records)
+    if images >= MIN_IMAGES and objects >= MIN_OBJECTS:
+        return []
+    return [
+        f"{split.name} has {images} image{'' if images == 1 else 's'} and {objects} objects: its AP changes by chance "
+        f"from epoch to epoch; {MIN_IMAGES} images and {MIN_OBJECTS} objects are the least that a comparison needs"
+    ]
+
+
+def tiny_boxes(split: Split, image: ImageConfig) -> list[str]:
+    """A line where boxes are smaller than a pixel of the resized image, since training drops such boxes."""
+    sides = _shorter_sides(split.records, image)
+    tiny = int((sides < 1).sum())
+    if not tiny:
+        return []
+    return [
+        f"{tiny} of {len(sides)} boxes of {split.name} are smaller than a pixel at an image size of "
+        f"{image.short_side} and are not learnt, though they count in validation; {_remedy(split, image)}"
+    ]
+
+
+def _shorter_sides(records: Sequence[ImageRecord], image: ImageConfig) -> Float[Tensor, " boxes"]:
+    """The shorter side of every box in pixels of the resized image."""
+    scales = [
+        [after / before for after, before in zip(_resized(record, image), record.size, strict=True)]
+        for record in records
+    ]
+    counts = torch.tensor([len(record.truth.boxes) for record in records])
+    boxes = torch.cat([record.truth.boxes for record in records])
+    scale = torch.tensor(scales).repeat_interleave(counts, 0)
+    sides = torch.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], 1) * scale
+    return sides.amin(1)
+
+
+def _resized(record: ImageRecord, image: ImageConfig) -> ImageSize:
+    return target_size(record.size, image.short_side, image.long_side, image.size_rounding)
+
+
+def _remedy(split: Split, image: ImageConfig) -> str:
+    """The smallest ``--image-size`` that leaves a pixel of each box; sides are rounded, so it is tried."""
+    small = [record for record in split.records if (_shorter_sides([record], image) < 1).any()]
+    least = math.ceil(image.short_side / float(_shorter_sides(small, image).amin()))
+    proportion = image.long_side / image.short_side
+    for side in count(least):
+        larger = image.model_copy(update={"short_side": side, "long_side": round(side * proportion)})
+        if (_shorter_sides(small, larger) >= 1).all():
+            break
+    if side > max(min(record.size) for record in small):
+        return f"remove them from the annotations, or enlarge the images: --image-size {side}"
+    return f"with --image-size {side} none of them is"

@@ -1,0 +1,67 @@
+"""Pictures that lie in a data set and are not used, counted and named."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, unread_pictures
+from faster_rcnn.data.listing import Listing
+
+_MAX_FOLDERS = 10_000
+"""Folders that are gone through at most: the folder of a data set may hold a whole disk."""
+
+
+def unused_pictures(root: Path, whole: bool, listings: Iterable[Listing], folders: Folders) -> list[str]:
+    """Lines about pictures that no annotation mentions, and about those of a kind that is not read.
+
+    The folders of the images are gone through, and with ``whole`` the folder of the data set with all folders in it.
+    """
+    used = _used_names(listings)
+    names = {folder: folders.names(Path(folder)) for folder in used}
+    if whole:
+        names |= dict(islice(_below(os.path.abspath(root)), _MAX_FOLDERS))
+    unmentioned, unread = [], []
+    for folder, inside in sorted(names.items()):
+        shown = os.path.relpath(folder, root)
+        prefix = "" if shown == "." else f"{shown}/"
+        mentioned = used.get(folder, set())
+        unmentioned += [f"{prefix}{name}" for name in sorted(inside - mentioned) if is_picture(name)]
+        unread += [f"{prefix}{name}" for name in unread_pictures(inside - mentioned)]
+    return _lines(unmentioned, unread)
+
+
+def _lines(unmentioned: list[str], unread: list[str]) -> list[str]:
+    lines = []
+    if unmentioned:
+        lines.append(f"pictures that no annotation mentions, not used: {len(unmentioned)} ({first_of(unmentioned)})")
+    if unread:
+        kinds = Counter(os.path.splitext(name)[1].lower() for name in unread)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        lines.append(
+            f"pictures of kinds that are not read, not used: {counts} ({first_of(unread)}); convert them to JPEG or PNG"
+        )
+    return lines
+
+
+def _used_names(listings: Iterable[Listing]) -> dict[str, set[str]]:
+    """Names of the images that are used, by the absolute path of their folder."""
+    names: dict[str, set[str]] = {}
+    absolute: dict[str, set[str]] = {}
+    for listing in listings:
+        for image in listing.images:
+            folder, name = os.path.split(image.path)
+            names.setdefault(folder, set()).add(name)
+    for folder, inside in names.items():
+        absolute.setdefault(os.path.abspath(folder), set()).update(inside)
+    return absolute
+
+
+def _below(root: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Each folder with the names of the files in it; hidden folders are not entered."""
+    for place, inside, files in os.walk(root):
+        inside[:] = [name for name in inside if not is_hidden(name)]
+        yield place, frozenset(files)

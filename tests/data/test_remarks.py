@@ -1,0 +1,66 @@
+"""What training will not learn, and what AP will not show, is said before the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from faster_rcnn.config import ImageConfig
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.remarks import few_objects, tiny_boxes
+from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
+
+
+def split(count: int, boxes: list[list[float]], ignored: bool = False) -> Split:
+    truth = GroundTruth(
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        torch.zeros(len(boxes), dtype=torch.int64),
+        torch.full((len(boxes),), ignored),
+    )
+    areas = torch.zeros(len(boxes), dtype=torch.float64)
+    record = ImageRecord(
+        Path("a"), "a", 1, ImageSize(100, 200), truth, areas, torch.zeros(len(boxes), 4, dtype=torch.float64)
+    )
+    return Split("val", (record,) * count, ClassMap(("a",), (1,)), ())
+
+
+def test_few_images_or_objects_are_remarked() -> None:
+    box = [0.0, 0, 9, 9]
+    assert few_objects(split(10, [box] * 5)) == []
+    (line,) = few_objects(split(10, [box] * 4))
+    assert line.startswith("val has 10 images and 40 objects: its AP changes by chance")
+    (line,) = few_objects(split(1, [box] * 100))
+    assert line.startswith("val has 1 image and 100 objects")
+    assert few_objects(split(10, [box] * 50, ignored=True)) != []
+
+
+def test_boxes_below_a_pixel_are_counted_with_a_size_that_helps() -> None:
+    # 100 x 200 to 50 x 100: half the size; sides of 1.9 and 2 become 0.95 and 1 pixels.
+    boxes = [[0.0, 0.0, 1.9, 50.0], [0.0, 0.0, 50.0, 1.9], [0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 80.0, 80.0]]
+    image = ImageConfig(short_side=50, long_side=100)
+    assert tiny_boxes(split(2, boxes[2:]), image) == []
+    (line,) = tiny_boxes(split(2, boxes), image)
+    # 50 / 0.95 = 52.6: 53 x 106 makes 1.007 of 1.9
+    assert line == (
+        "4 of 8 boxes of val are smaller than a pixel at an image size of 50 and are not learnt, though they count in "
+        "validation; with --image-size 53 none of them is"
+    )
+    assert tiny_boxes(split(2, boxes), ImageConfig(short_side=53, long_side=106)) == []
+
+
+def test_the_longer_side_may_be_what_makes_them_small() -> None:
+    # 100 x 200 within 50: a quarter of the size, though the short side may be 100.
+    (line,) = tiny_boxes(split(1, [[0.0, 0, 3, 50]]), ImageConfig(short_side=100, long_side=50))
+    assert "at an image size of 100" in line
+
+
+@pytest.mark.parametrize("side", [0.4, 0.1])
+def test_boxes_below_a_pixel_of_the_file_are_for_the_annotator(side: float) -> None:
+    (line,) = tiny_boxes(split(1, [[0.0, 0, side, 50]]), ImageConfig(short_side=100, long_side=200))
+    assert f"remove them from the annotations, or enlarge the images: --image-size {100 / side:.0f}" in line
+
+
+def test_a_split_without_boxes_has_no_small_ones() -> None:
+    assert tiny_boxes(split(2, []), ImageConfig()) == []
