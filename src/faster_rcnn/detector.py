@@ -10,6 +10,7 @@ from faster_rcnn.config import Config
 from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.inference.choice import choice_of
 from faster_rcnn.inference.compiling import Compile
 from faster_rcnn.inference.given import GivenImage, images_given
 from faster_rcnn.inference.inputs import KINDS
@@ -156,6 +157,10 @@ class Detector:
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
+        *,
+        classes: str | Iterable[str] | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
     ) -> Result: ...
 
     @overload
@@ -166,6 +171,10 @@ class Detector:
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
+        *,
+        classes: str | Iterable[str] | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
     ) -> list[Result]: ...
 
     @overload
@@ -176,6 +185,10 @@ class Detector:
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
+        *,
+        classes: str | Iterable[str] | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
     ) -> Iterator[Result]: ...
 
     def predict(
@@ -185,6 +198,10 @@ class Detector:
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
+        *,
+        classes: str | Iterable[str] | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
     ) -> Result | list[Result] | Iterator[Result]:
         """Find objects in one image, in a list of them, or in whatever an iterator gives.
 
@@ -201,14 +218,18 @@ class Detector:
                 then read when its turn comes.
             overlap: share of a tile's side that its neighbour sees, too; 0.2 where not given. Objects smaller than the
                 overlap are whole in some tile.
+            classes: names of the classes that are reported; others take part in nothing.
+            iou: NMS threshold of the second stage, in place of the detector's ``roi.nms_iou``.
+            agnostic_nms: whether NMS compares detections of different classes, too.
 
         Raises:
             ImageError: an image cannot be used; the message names it. What is no image at all is refused at the call,
                 and what an iterator gives when its turn comes.
-            OptionError: ``conf``, ``max_det``, ``tile`` or ``overlap`` makes no sense, or the detector, a Fast R-CNN,
-                cannot look at tiles.
+            OptionError: one of the other arguments makes no sense, the detector lacks such a class, or, as a Fast
+                R-CNN, it takes no tiles.
         """
-        predictor = self._predictor.in_tiles(tiling_of(tile, overlap))
+        choice = choice_of(classes, iou, agnostic_nms)
+        predictor = self._predictor.in_tiles(tiling_of(tile, overlap)).choosing(choice)
         given = images_given(images)
         if isinstance(given, KINDS):
             return predictor.predict_one(given, conf, max_det)

@@ -22,6 +22,7 @@ from faster_rcnn.images import (
     size_of,
     target_size,
 )
+from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
@@ -82,8 +83,15 @@ class FasterRCNN(nn.Module):
         return self._losses(self._look(batch, rule, proposals), batch, truths, seeds)
 
     @torch.no_grad()
-    def detect(self, images: Sequence[Tensor], proposals: Sequence[Proposals] | None = None) -> list[Detections]:
+    def detect(
+        self,
+        images: Sequence[Tensor],
+        proposals: Sequence[Proposals] | None = None,
+        rule: DetectionFilter | None = None,
+    ) -> list[Detections]:
         """Detections in the pixels of the given images: (3, H, W), RGB, 8 bits or float in 0..1, of any sizes.
+
+        ``rule`` takes the place of the second stage's own filter of detections.
 
         An image's detections do not depend on its neighbours: only images of one padded shape share a batch, and
         batch norm is in the mode of inference whatever the mode of the model, which stays as it is.
@@ -92,7 +100,7 @@ class FasterRCNN(nn.Module):
         for group, batch, scaled in self._batches(images, proposals):
             with _evaluating(self):
                 seen = self._look(batch, self.inference_filter, scaled)
-                detections = self._detections(seen, batch)
+                detections = self._detections(seen, batch, rule)
             for index, size, each in zip(group, batch.sizes, detections, strict=True):
                 boxes = rescale_boxes(each.boxes, size, size_of(images[index]))
                 found[index] = Detections(boxes, each.scores, each.labels)
@@ -149,10 +157,10 @@ class FasterRCNN(nn.Module):
             roi = self.roi.losses(seen.features, seen.proposals, truths, seeds)
         return Losses.of_stages(rpn, roi)
 
-    def _detections(self, seen: _Seen, batch: ImageBatch) -> list[Detections]:
+    def _detections(self, seen: _Seen, batch: ImageBatch, rule: DetectionFilter | None = None) -> list[Detections]:
         """In the frame of the resized images."""
         if self.roi is not None:
-            return self.roi.detect(seen.features, seen.proposals, batch.sizes)
+            return self.roi.detect(seen.features, seen.proposals, batch.sizes, rule)
         return [Detections(each.boxes, each.scores, torch.zeros_like(each.scores).long()) for each in seen.proposals]
 
     def _batches(

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
+from faster_rcnn import Detector
 from faster_rcnn.building import build_model
+from faster_rcnn.cli import main
 from faster_rcnn.config import DetectorConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.inputs import to_pixels
@@ -374,3 +376,17 @@ def test_a_reader_who_goes_away_ends_the_work(model: str, photos: Path, monkeypa
     monkeypatch.setattr(sys.stdout, "write", closed)
     with pytest.raises(BrokenPipeError):
         run(model, "photos", json="-")
+
+
+def test_options_that_choose_detections(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--conf", "0", "--classes", "dog,cow", "--iou", "0.3", "--agnostic-nms", "--json", "-"]
+    assert main(["predict", model, "photos/a.png", "--precision", "float32", *options]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    detector = Detector.load(model, "cpu", "float32")
+    expected = detector.predict("photos/a.png", 0.0, classes=["dog", "cow"], iou=0.3, agnostic_nms=True)
+    assert len(json.loads(line)["detections"]) == len(expected) < len(detector.predict("photos/a.png", 0.0))
+    assert {one["label"] for one in json.loads(line)["detections"]} <= {"dog", "cow"}
+    assert main(["predict", model, "photos/a.png", "--classes", "dgo", "--json", "-"]) == 2
+    assert (
+        "E125 classes: the detector has no class 'dgo'; did you mean 'dog'? It has cat, dog" in capsys.readouterr().err
+    )

@@ -148,6 +148,9 @@ def predict(
     max_det: Integer | None = None,
     tile: Integer | None = None,
     overlap: float | None = None,
+    classes: str | None = None,
+    iou: float | None = None,
+    agnostic_nms: Switch = False,
     precision: Precision = "auto",
     proposals: Path | None = None,
     out: Path | None = None,
@@ -163,12 +166,16 @@ def predict(
         tile: Look at larger images in square tiles of so many of their pixels, and once as a whole.
         overlap: Share of a tile's side that its neighbour sees, too; 0.2 where not given. Objects smaller than the
             overlap are whole in some tile.
+        classes: Names of the classes that are reported, as a,b,c.
+        iou: NMS threshold of the second stage, in place of the model's own.
+        agnostic_nms: Let NMS compare detections of different classes, too.
         precision: Of convolutions and matrix products.
         proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
         out: Folder for the pictures with their boxes.
         json: File for one JSON object per image; - for standard output.
     """
     announce(f"predicting with {model}")
+    from faster_rcnn.inference.choice import choice_of
     from faster_rcnn.jobs import predict as job
 
     return job.run(
@@ -182,4 +189,5 @@ def predict(
         json=json,
         tile=tile,
         overlap=overlap,
+        choice=choice_of(classes, iou, agnostic_nms),
     )

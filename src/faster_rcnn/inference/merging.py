@@ -52,7 +52,9 @@ class _Found:
         return _Found(self.boxes[chosen], self.scores[chosen], self.labels[chosen], self.part[chosen])
 
 
-def merge(parts: Sequence[tuple[Tile, Detections]], size: ImageSize, nms_iou: float) -> Detections:
+def merge(
+    parts: Sequence[tuple[Tile, Detections]], size: ImageSize, nms_iou: float, *, across_classes: bool = False
+) -> Detections:
     """One list, best first, of what was found in the parts of an image; see the rule above.
 
     Args:
@@ -60,6 +62,7 @@ def merge(parts: Sequence[tuple[Tile, Detections]], size: ImageSize, nms_iou: fl
             one of them.
         size: of the image.
         nms_iou: of two detections of one class more similar than this, the worse one goes.
+        across_classes: of two detections of any classes.
     """
     places = torch.tensor([tile for tile, _ in parts], dtype=torch.float32)
     found = _together([each for _, each in parts])
@@ -70,7 +73,8 @@ def merge(parts: Sequence[tuple[Tile, Detections]], size: ImageSize, nms_iou: fl
     boxes = torch.cat((whole.boxes, joined.boxes))
     scores = torch.cat((whole.scores, joined.scores))
     labels = torch.cat((whole.labels, joined.labels))
-    kept = nms_per_group(boxes, scores, labels, nms_iou)
+    groups = torch.zeros_like(labels) if across_classes else labels
+    kept = nms_per_group(boxes, scores, groups, nms_iou)
     return Detections(boxes[kept], scores[kept], labels[kept])
 
 

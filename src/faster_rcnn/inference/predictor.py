@@ -15,6 +15,7 @@ from faster_rcnn.devices import choose_precision, computing_in, eight_bits_are_f
 from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
+from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.compiling import Compile, Compiling
 from faster_rcnn.inference.eight_bit import eight_bit_form
 from faster_rcnn.inference.folding import prepared_for
@@ -28,6 +29,7 @@ from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.proposals.selective_search import selective_search
+from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.structures import Detections, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
 
@@ -106,6 +108,8 @@ class Predictor:
         self.two_at_once = device.type == "cpu" and self.batch == 1 and not exact
         """Whether images of a stream share the processor: not for exact answers, whose last bits hang on threads."""
         self.tiling: Tiling | None = None
+        self.rule: DetectionFilter | None = None
+        """In the place of the detector's own filter of detections."""
 
     def in_tiles(self, tiling: Tiling | None) -> Predictor:
         """This detector, at work on images in tiles; the weights are shared. Without a tiling it is this one itself.
@@ -125,6 +129,12 @@ class Predictor:
             )
         other = copy(self)
         other.tiling = tiling
+        return other
+
+    def choosing(self, choice: Choice) -> Predictor:
+        """This detector, with another filter of its detections; the weights are shared. Raises ``OptionError``."""
+        other = copy(self)
+        other.rule = choice.filter_of(self.model, self.classes)
         return other
 
     def predict_one(self, image: AnyImage, conf: float, most: int | None = None) -> Result:
@@ -218,7 +228,7 @@ class Predictor:
             network = self.network
             if len(images) == 1:  # batches are for GPUs, where nothing is compiled
                 network = self.compiling.network_for(network.padded_size(size_of(images[0])), in_stream)
-            found = network.detect([each.to(self.device) for each in images], given or None)
+            found = network.detect([each.to(self.device) for each in images], given or None, self.rule)
         return [_ordinary(each) for each in found]
 
     def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:
@@ -233,8 +243,9 @@ class Predictor:
             for tile, found in zip(group, self._detect([tile.of(pixels) for tile in group]), strict=True):
                 boxes = found.boxes + found.boxes.new_tensor([tile.x1, tile.y1, tile.x1, tile.y1])
                 parts.append((tile, Detections(boxes, found.scores, found.labels).above(conf)))
-        stage = self.config.rpn if self.config.detector.kind == "rpn" else self.config.roi
-        return merge(parts, size, stage.nms_iou)
+        stage = self.config.rpn if self.config.detector.kind == "rpn" else self.rule or self.config.roi
+        across_classes = self.rule is not None and self.rule.across_classes
+        return merge(parts, size, stage.nms_iou, across_classes=across_classes)
 
 
 def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:

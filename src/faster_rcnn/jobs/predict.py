@@ -12,6 +12,7 @@ from pathlib import Path
 from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
+from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
@@ -46,6 +47,7 @@ def run(
     proposals: Path | None = None,
     tile: int | None = None,
     overlap: float | None = None,
+    choice: Choice = Choice(),  # noqa: B008  # it is frozen
 ) -> int:
     """Look at all images; returns 2 if one of them, or a whole source, could not be used, else 0."""
     refuse_limits(conf, max_det)
@@ -57,7 +59,7 @@ def run(
     pictures = None if folder is None else PictureFolder(folder, found.names, json)
     if proposals is not None and (pipes := [name for name in found.names if is_pipe(name)]):
         raise OptionError(f"--proposals are found by an image's path, which {pipes[0]} does not have; give a file")
-    predictor = _predictor(model, precision, proposals).in_tiles(tiling)
+    predictor = _predictor(model, precision, proposals).in_tiles(tiling).choosing(choice)
     _say_limits(predictor, conf, max_det)
     say_tiles(predictor)
     tally, start = _Tally(), time.monotonic()

@@ -28,6 +28,8 @@ class DetectionFilter:
     most: int
     delta_weights: Sequence[float]
     holes: tuple[int, ...] = ()
+    across_classes: bool = False
+    """NMS compares detections of all classes, so that one place has one class; as in the papers, within a class."""
 
 
 @torch.no_grad()
@@ -54,5 +56,6 @@ def select_detections(
     # Indices, not a mask: how many there are is asked once, for which a GPU waits.
     large = torch.nonzero(sides_at_least(boxes, rule.min_side))[:, 0]
     boxes, score, label = boxes[large], score[large], label[large]
-    kept = nms_per_group(boxes, score, label, rule.nms_iou)[: rule.most]
+    group = torch.zeros_like(label) if rule.across_classes else label
+    kept = nms_per_group(boxes, score, group, rule.nms_iou)[: rule.most]
     return Detections(boxes[kept], score[kept], label[kept])

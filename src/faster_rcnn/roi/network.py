@@ -95,11 +95,15 @@ class RegionClassifier(nn.Module):
         )
 
     def detect(
-        self, features: list[Tensor], proposals: Sequence[Proposals], sizes: Sequence[ImageSize]
+        self,
+        features: list[Tensor],
+        proposals: Sequence[Proposals],
+        sizes: Sequence[ImageSize],
+        rule: DetectionFilter | None = None,
     ) -> list[Detections]:
-        """Detections of each image, in the frame of its proposals."""
+        """Detections of each image, in the frame of its proposals, by ``rule`` or by the detector's own."""
         logits, deltas = self(features, [each.boxes for each in proposals])
-        return self.select(logits, deltas, proposals, sizes)
+        return self.select(logits, deltas, proposals, sizes, rule)
 
     def select(
         self,
@@ -107,8 +111,9 @@ class RegionClassifier(nn.Module):
         deltas: Float[Tensor, "regions classes 4"],
         proposals: Sequence[Proposals],
         sizes: Sequence[ImageSize],
+        rule: DetectionFilter | None = None,
     ) -> list[Detections]:
-        """Detections of each image from the outputs for all its proposals, in their frame."""
+        """Detections of each image from the outputs for all its proposals, in their frame; see ``detect``."""
         counts = [len(each.boxes) for each in proposals]
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes, strict=True)
-        return [select_detections(*part, self.detection_filter) for part in parts]
+        return [select_detections(*part, rule or self.detection_filter) for part in parts]

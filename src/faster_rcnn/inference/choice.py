@@ -1,0 +1,95 @@
+"""Which detections are reported: of some classes, or by another rule of non-maximum suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.limits import refuse_share
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.roi.detections import DetectionFilter
+from faster_rcnn.structures import ClassMap
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a user asks for; made by ``choice_of``, which checks it."""
+
+    classes: tuple[str, ...] | None = None
+    """Names of those that are reported; all where not given."""
+    iou: float | None = None
+    """Threshold of NMS; the detector's own where not given."""
+    across_classes: bool = False
+    """NMS compares detections of all classes."""
+
+    def filter_of(self, model: FasterRCNN, classes: ClassMap) -> DetectionFilter | None:
+        """The detector's filter with these numbers in it; none where it is the detector's own.
+
+        Other classes are left out before NMS and before the limit of detections, neither of which they reach.
+
+        Raises ``OptionError`` for a class that the detector does not have, and for a region proposal network, whose NMS
+        is that of its first stage.
+        """
+        holes = () if self.classes is None else _others(self.classes, classes)
+        if model.roi is None:
+            if self.iou is not None or self.across_classes:
+                raise OptionError(
+                    "iou and agnostic_nms are of the second stage, which this detector lacks", code="E125"
+                )
+            return None
+        own = model.roi.detection_filter
+        if self == Choice():
+            return None
+        return replace(
+            own,
+            holes=tuple(sorted({*own.holes, *holes})),
+            nms_iou=own.nms_iou if self.iou is None else float(self.iou),
+            across_classes=self.across_classes,
+        )
+
+
+def choice_of(classes: str | Iterable[str] | None, iou: float | None, agnostic_nms: bool) -> Choice:
+    """What a user asks for; text is one name, or names with commas between them.
+
+    Raises ``OptionError`` for anything that is no name, no IoU in 0..1, or neither true nor false (E125).
+    """
+    if iou is not None:
+        refuse_share("iou", iou, "IoUs are")
+    if not isinstance(agnostic_nms, bool):
+        raise OptionError(f"agnostic_nms {agnostic_nms!r:.40} must be True or False", code="E125")
+    return Choice(None if classes is None else _names(classes), iou, agnostic_nms)
+
+
+def _names(classes: str | Iterable[str]) -> tuple[str, ...]:
+    names = (classes,) if isinstance(classes, str) else tuple(classes) if isinstance(classes, Iterable) else (classes,)
+    for name in names:
+        if not isinstance(name, str):
+            raise OptionError(f"classes {name!r:.40}: classes are chosen by their names, such as ['cat']", code="E125")
+    if not any(name.strip() for name in names):
+        raise OptionError("classes names none; name one, or leave the option out", code="E125")
+    return names
+
+
+def _others(names: Iterable[str], classes: ClassMap) -> tuple[int, ...]:
+    """Labels of the classes that are not named."""
+    known = [name for name in classes.names if name is not None]
+    chosen = {part for name in names for part in _parts(name, known)}
+    for name in chosen:
+        if name not in known:
+            raise OptionError(f"classes: the detector has no class '{name}'{_instead(name, known)}", code="E125")
+    return tuple(label for label, name in enumerate(classes.names) if name not in chosen)
+
+
+def _parts(text: str, known: Iterable[str]) -> list[str]:
+    """A class name as it is, commas in it included; any other text is names with commas between them."""
+    return [text] if text in known else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _instead(name: str, known: list[str]) -> str:
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(name.casefold(), folded, n=1)
+    hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
+    shown = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
+    return f"{hint} It has {shown}" if hint else f"; it has {shown}"
