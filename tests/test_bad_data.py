@@ -321,7 +321,7 @@ def test_e113_repeated_annotation_ids_are_told(coco: Callable[..., Path]) -> Non
     def change(content: dict[str, Any]) -> None:
         content["annotations"][3]["id"] = 0
 
-    dataset = listed(coco(change), "E113 1 annotation ids occur more than once (0); they are renumbered in memory")
+    dataset = listed(coco(change), "1 annotation ids occur more than once (0); they are renumbered in memory")
     assert sum(len(record.truth.labels) for record in dataset.splits["train"].records) == 8
 
 
@@ -352,7 +352,7 @@ def test_e114_background(coco: Callable[..., Path], name: str) -> None:
         content["annotations"][0]["category_id"] = 0
 
     dataset = listed(
-        coco(unused), f"E114 category '{name}' (id 0) is declared but has no annotation; background is built in"
+        coco(unused), f"category '{name}' (id 0) is declared but has no annotation; background is built in"
     )
     assert dataset.classes.names == ("cat", "dog")
     refused(coco(used), "E114", f"the class '{name}' has 1 boxes", "rename it")
@@ -409,7 +409,7 @@ def test_e119_converted_images_are_counted(coco: Callable[..., Path]) -> None:
     Image.new("L", (100, 80)).save(root / "images" / "000.png")
     Image.new("L", (100, 80)).save(root / "images" / "001.png")
     Image.new("RGBA", (100, 80)).save(root / "images" / "002.png")
-    listed(root, "E119 images converted to upright 8-bit RGB: 2 grey, 1 alpha removed")
+    listed(root, "images converted to upright 8-bit RGB: 2 grey, 1 alpha removed")
 
 
 def test_e120_too_large_image(coco: Callable[..., Path]) -> None:
@@ -431,7 +431,7 @@ def test_shared_bad_inputs(data_folder: Callable[[str], Path]) -> None:
         "E105 cannot decode truncated.jpg: damaged or truncated after 86,603 bytes",
         "boxes clipped or dropped: 1 of 20",
         "E107 bad_inputs/zero_area_338.xml object 13 ('RBC') in zero_area_338.jpg: width 0 (xyxy = [504, 337,",
-        "E119 images converted to upright 8-bit RGB: 1 grey",
+        "images converted to upright 8-bit RGB: 1 grey",
         "boxes given twice, kept so: 1 (bad_inputs/duplicate_box.xml object 4",
         "have no XML and are not used: 1 (no_boxes_250.jpg)",
     )

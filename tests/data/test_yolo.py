@@ -247,4 +247,4 @@ def test_an_unused_background_name_is_skipped(tmp_path: Path) -> None:
     small_set(tmp_path, "train: images/train\nnames: [cat, dog, background]\n")
     dataset = load_dataset(tmp_path, DataConfig())
     assert dataset.classes.names == ("cat", "dog")
-    assert any(note.startswith("E114 category 'background' (id 2)") for note in dataset.splits["train"].notes)
+    assert any(note.startswith("category 'background' (id 2)") for note in dataset.splits["train"].notes)

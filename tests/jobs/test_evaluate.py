@@ -232,7 +232,10 @@ def test_images_are_measured_in_tiles(tmp_path: Path, capsys: pytest.CaptureFixt
     # The images, 60 x 40, are larger than training's limit, which is not that of tiles.
     loaded, file = with_limit(loaded_model(), 2000), tmp_path / "m.safetensors"
     save_model(file, loaded.model, loaded.config, loaded.classes)
-    assert numbers(str(file), data, tmp_path)["images"] == 0
+    with pytest.raises(
+        DatasetError, match=r"E115 no image of test can be used: .*raise it: --set data\.max_pixels=2400"
+    ):
+        numbers(str(file), data, tmp_path)
     in_tiles = numbers(str(file), data, tmp_path, tile=30)
     assert "tiles of 30x30 pixels that share 0.2 of their side" in capsys.readouterr().err
     as_a_whole = numbers(str(model_file(tmp_path / "n.safetensors")), data, tmp_path)

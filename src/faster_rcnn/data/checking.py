@@ -46,7 +46,8 @@ def check(
     judged = [[judge(one, listing) for one in boxes] for boxes in placed]
     box_faults = [one.fault for boxes in judged for one in boxes if one.fault is not None]
     refuse_other_units(everything, listing)
-    _refuse_many_boxes(everything, box_faults, listing)
+    kept = any(one.corners is not None for boxes in judged for one in boxes)
+    _refuse_many_boxes(everything, box_faults, kept, listing)
     records = tuple(
         _record(image, header, judgements, labels, listing.notation)
         for (image, header), judgements in zip(usable, judged, strict=True)
@@ -73,6 +74,8 @@ def _usable_images(
         else:
             usable.append((image, found))
     _refuse_many_images(faults, listing)
+    if not usable:
+        raise DatasetError(f"no image of {listing.split} can be used: {faults[0].text}", code="E115")
     return usable, faults
 
 
@@ -124,9 +127,13 @@ def _refuse_many_images(faults: list[Fault], listing: Listing) -> None:
     )
 
 
-def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], listing: Listing) -> None:
+def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], kept: bool, listing: Listing) -> None:
     allowed = max(1, len(boxes) // 100)
     if len(faults) <= allowed:
+        if boxes and not kept:
+            raise DatasetError(
+                f"no box of {listing.split} can be used: {faults[0].text}. Correct it in the file", code=faults[0].code
+            )
         return
     refuse_other_notation(boxes, listing, len(faults), allowed)
     code = Counter(fault.code for fault in faults).most_common(1)[0][0]
@@ -199,10 +206,10 @@ def _small_matters(
     converted = Counter(header.conversion for _, header in usable if header.conversion is not None)
     if converted:
         kinds = ", ".join(f"{count} {kind}" for kind, count in converted.most_common())
-        lines.append(f"E119 images converted to upright 8-bit RGB: {kinds}")
+        lines.append(f"images converted to upright 8-bit RGB: {kinds}")
     trimmed = sum(one.trimmed for boxes in judged for one in boxes)
     if trimmed:
-        lines.append(f"E108 boxes that stuck out by at most 1 pixel, clipped: {trimmed}")
+        lines.append(f"boxes that stuck out by at most 1 pixel, clipped: {trimmed}")
     twice = [
         f"{image.annotation} {box.where} in {image.file_name}" for image, _ in usable for box in _repeated(image.boxes)
     ]

@@ -84,7 +84,7 @@ def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
         if number in classes.ids:
             continue
         why = "background is built in" if _is_background(name) else "it is the parent of the other categories"
-        notes.append(f"E114 category '{name}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
+        notes.append(f"category '{name}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
     return notes
 
 

@@ -200,6 +200,6 @@ def _repeated_ids(ids: Iterable[object]) -> list[str]:
     if not repeated:
         return []
     return [
-        f"E113 {len(repeated)} annotation ids occur more than once ({first_of(repeated)}); "
+        f"{len(repeated)} annotation ids occur more than once ({first_of(repeated)}); "
         "they are renumbered in memory, nothing else changes"
     ]

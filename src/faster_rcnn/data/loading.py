@@ -223,7 +223,7 @@ class TrainingLoader:
                 self._damaged.add(one.index)
                 self._tell(f"{one.message}; it is left out of training")
         total = len(self._split.records)
-        if len(self._damaged) > max(1, total * 5 // 100):
+        if len(self._damaged) > max(1, total * 5 // 100) or len(self._damaged) == total:
             raise DatasetError(
                 f"{len(self._damaged)} of {total} images of {self._split.name} cannot be decoded, more than the 5 % "
                 f"that are left out: {found[-1].message}. Mend or remove them",

@@ -143,7 +143,7 @@ def _measure_results(path: Path, split: Split) -> Metrics:
 def _note_damage(damaged: list[str], fault: str, split: Split, tell: Callable[[str], None]) -> None:
     damaged.append(fault)
     tell(f"{fault}; it is left out, with its truth")
-    if len(damaged) > max(1, len(split.records) * 5 // 100):
+    if len(damaged) > max(1, len(split.records) * 5 // 100) or len(damaged) == len(split.records):
         raise DatasetError(
             f"{len(damaged)} of {len(split.records)} images of {split.name} cannot be decoded, more than the 5 % that "
             f"are left out: {fault}. Mend or remove them",
