@@ -75,7 +75,7 @@ def refuse_several(root: Path, split: str) -> DatasetError:
     """What to say where several files may be the split that is asked for."""
     files = candidates(root)[split]
     return DatasetError(
-        f"{first_of(file.relative_to(root).as_posix() for file in files)} in {root} all look like the {split} split; "
+        f"{first_of(file.relative_to(root).as_posix() for file in files)} in {root} look like the {split} split; "
         f"choose one: --set data.{split}=FILE",
         code="E101",
     )

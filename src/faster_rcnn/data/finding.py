@@ -104,6 +104,8 @@ def _look_at_folder(root: Path) -> dict[str, Part]:
         return {split: Part(voc.FORMAT, tuple(places[split])) for split in places}
     if files := files_of(root, ".json"):
         return _parts(coco.FORMAT, coco_files.find_files(files))
+    if files := files_of(root, ".csv"):
+        return _parts(table.FORMAT, table.find_files(files))
     raise _unknown(root)
 
 

@@ -220,7 +220,7 @@ def _read(part: Part, split: str, root: Path, images: Path | None, folders: Fold
     if part.format == voc.FORMAT:
         return voc.read(part.sources, split, images, folders, settings.voc_offset)
     if part.format == table.FORMAT:
-        return table.read(source, split, images, folders)
+        return table.read(source, split, images, folders, root)
     if part.description is None:
         raise AssertionError("a YOLO part has a description")
     return yolo.read(part.sources, split, part.description, images, folders, settings.missing_labels)

@@ -1,122 +1,191 @@
 """CSV: one row per box, ``image,xmin,ymin,xmax,ymax,label`` with a header; corners in pixels, counted from 0.
 
-Other common names of the columns are understood. A row with an image and nothing else is an image without objects.
+Other common names of the columns are understood. A row with an image and otherwise empty cells is an image without
+objects.
 """
 
 from __future__ import annotations
 
-import csv
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from faster_rcnn.data.folders import Folders, child, files_of, first_of, image_root
+from faster_rcnn.data.folders import Folders, entries_of, files_of, first_of
+from faster_rcnn.data.image_folders import Source, find_images
 from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, split_of
+from faster_rcnn.data.names import Located
+from faster_rcnn.data.table_text import Row, has_known_header, read_table
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.structures import ImageSize
+from faster_rcnn.values import as_number
 
 FORMAT = "CSV"
-_NAMES = {
-    "image": ("image", "filename", "file_name", "file", "path", "image_path", "image_name", "img"),
-    "xmin": ("xmin", "x_min", "x1", "left"),
-    "ymin": ("ymin", "y_min", "y1", "top"),
-    "xmax": ("xmax", "x_max", "x2", "right"),
-    "ymax": ("ymax", "y_max", "y2", "bottom"),
-    "label": ("label", "class", "name", "class_name", "category"),
-}
-_SIZE = {"width": ("width", "image_width", "img_width"), "height": ("height", "image_height", "img_height")}
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_WITH_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """CSV files by split; one alone is the training split.
+    """CSV files by split, those in folders of splits as well; the folder ``root`` stands for a split of several files.
+
+    One whose name speaks of no split is the training split if it alone has the columns of boxes.
+    """
+    return {split: files[0] if len(files) == 1 else root for split, files in candidates(root).items()}
+
+
+def candidates(root: Path) -> dict[str, list[Path]]:
+    """The files that each split may be."""
+    top = files_of(root, ".csv")
+    named = _by_split((split_of(file.stem), file) for file in top)
+    if named:
+        return named
+    tables = [file for file in top if has_known_header(file)]
+    if tables:
+        return {"train": tables} if len(tables) == 1 else {}
+    in_folders = [(split, file) for entry in entries_of(root) if (split := split_of(entry.name)) for file in _in(entry)]
+    return _by_split(in_folders)
+
+
+def find_files(files: Sequence[Path]) -> dict[str, Path]:
+    """Files of which none is known to be a split.
 
     Raises:
-        DatasetError: several files look like one split (E101).
+        DatasetError: their header is not that of boxes (E103), or several files have it (E101).
     """
-    files = files_of(root, ".csv")
-    if len(files) == 1:
-        return {split_of(files[0].stem) or "train": files[0]}
-    found: dict[str, Path] = {}
-    for file in files:
-        split = split_of(file.stem)
-        if split in found:
-            raise DatasetError(
-                f"{found[split].name} and {file.name} in {root} both look like the {split} split; "
-                f"choose one: --set data.{split}=FILE",
-                code="E101",
-            )
+    tables = [file for file in files if has_known_header(file)]
+    if not tables:
+        read_table(files[0])
+    if len(tables) > 1:
+        raise DatasetError(
+            f"{files[0].parent} holds {len(tables)} CSV files of boxes whose names do not say which split they are "
+            f"({first_of(file.name for file in tables)}); name them: --set data.train=FILE --set data.val=FILE",
+            code="E101",
+        )
+    return {"train": (tables or list(files))[0]}
+
+
+def unused(root: Path, used: Iterable[Path]) -> list[str]:
+    """A line about the CSV files of a data set that none of the splits is read from."""
+    rest = [file.name for file in files_of(root, ".csv") if file not in set(used)]
+    return [f"CSV files that are not used: {len(rest)} ({first_of(rest)})"] if rest else []
+
+
+def _in(folder: Path) -> list[Path]:
+    return [file for file in files_of(folder, ".csv") if has_known_header(file)]
+
+
+def _by_split(named: Iterable[tuple[str | None, Path]]) -> dict[str, list[Path]]:
+    splits: dict[str, list[Path]] = defaultdict(list)
+    for split, file in named:
         if split is not None:
-            found[split] = file
-    return found
+            splits[split].append(file)
+    return dict(splits)
 
 
-def read(source: Path, split: str, images: Path | None, folders: Folders) -> Listing:
-    """Read one file.
+def read(source: Path, split: str, images: Path | None, folders: Folders, root: Path) -> Listing:
+    """Read one file of the data set in ``root``.
 
     Raises:
-        DatasetError: it has no header that is known (E103).
+        DatasetError: several files may be the split (E101), it is not text (E102), its header is not known or a row
+            does not fit it (E103), several folders may hold the images (E104).
     """
-    try:
-        lines = source.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{source} is not text in UTF-8 (byte {error.start})", code="E102") from error
-    rows = csv.reader(lines, delimiter=_delimiter(lines))
-    columns = _columns(next(rows, []), source)
-    sizes: dict[str, ImageSize | None] = {}
-    boxes: dict[str, list[ListedBox]] = {}
+    if source.is_dir():
+        files = first_of(file.relative_to(source).as_posix() for file in candidates(source)[split])
+        raise DatasetError(
+            f"{files} in {source} look like the {split} split; choose one: --set data.{split}=FILE", code="E101"
+        )
+    table = read_table(source)
+    rows, notes = _with_decimal_points(table.rows)
+    _refuse_rows_without_image(rows, source)
+    rows_of: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        cells = {name: row[place].strip() if place < len(row) else "" for name, place in columns.items()}
-        if not cells["image"]:
-            continue
-        sizes.setdefault(cells["image"], _size(cells))
-        found = boxes.setdefault(cells["image"], [])
-        if any(cells[name] for name in (*_CORNERS, "label")):
-            written = tuple(cells[corner] for corner in _CORNERS)
-            found.append(ListedBox(f"line {rows.line_num}", written, cells["label"]))
-    names = sorted(boxes)
-    root = image_root(names, [images] if images is not None else _image_folders(source), folders)
-    listed = tuple(
-        ListedImage(name, root / name, number, sizes[name], tuple(boxes[name]), source.name)
-        for number, name in enumerate(names, start=1)
+        rows_of[row.cells["image"]].append(row)
+    names = sorted(rows_of)
+    found = find_images(names, Source(source, split, root, images), folders)
+    pictures = _pictures(names, found.located, folders)
+    several = [" = ".join(picture.names) for picture in pictures if len(picture.names) > 1]
+    notes += [f"images that rows name in several ways, taken together: {first_of(several)}"] if several else []
+    notes += [f"columns that are not used: {first_of(table.unused, 10)}"] if table.unused else []
+    return Listing(
+        format=FORMAT,
+        split=split,
+        source=source,
+        images=tuple(
+            _image(picture, [row for name in picture.names for row in rows_of[name]], number, source.name)
+            for number, picture in enumerate(pictures, start=1)
+        ),
+        notation="xyxy",
+        notes=(*(f"{source.name}: {note}" for note in notes), *found.located.notes),
+        advice=found.advice,
     )
-    return Listing(FORMAT, split, source, listed, "xyxy")
 
 
-def _image_folders(source: Path) -> list[Path]:
-    here, up = source.parent, source.parent.parent
-    found = [child(here, "images", "img", "JPEGImages"), here, child(up, "images"), up]
-    return [folder for folder in found if folder is not None]
+class _Picture(NamedTuple):
+    """An image, and all names that rows have for it."""
+
+    names: tuple[str, ...]
+    path: Path
+    fault: str | None
 
 
-def _delimiter(lines: list[str]) -> str:
-    header = lines[0] if lines else ""
-    return max((",", ";", "\t"), key=header.count)
+def _pictures(names: Sequence[str], located: Located, folders: Folders) -> list[_Picture]:
+    """Images in the order of their first names; ``./a.jpg`` and ``a.jpg`` are one where there is such a file."""
+    found: dict[str, _Picture] = {}
+    for name, path, fault in zip(names, located.paths, located.faults, strict=True):
+        key = os.path.normpath(path) if fault is None and folders.has(path) else f"{name}/"
+        before = found.get(key, _Picture((), path, fault))
+        found[key] = before._replace(names=(*before.names, name))
+    return list(found.values())
 
 
-def _columns(header: list[str], source: Path) -> dict[str, int]:
-    """Place of each column that is known; complains about what a header lacks."""
-    places = {name.strip().lower(): place for place, name in reversed(list(enumerate(header)))}
-    columns: dict[str, int] = {}
-    for name, synonyms in {**_NAMES, **_SIZE}.items():
-        place = next((places[synonym] for synonym in synonyms if synonym in places), None)
-        if place is not None:
-            columns[name] = place
-    lacking = [name for name in _NAMES if name not in columns]
-    if not lacking:
-        return columns
-    kind = ""
-    if {"imageid", "labelname"} <= places.keys():
-        kind = "it is an Open Images file, whose numbers are shares of the image; "
-    elif len(lacking) == len(_NAMES):
-        kind = "its first line is no header; "
-    raise DatasetError(
-        f"{source} lacks the columns {', '.join(lacking)}: {kind}the header must be image,xmin,ymin,xmax,ymax,label "
-        f"with corners in pixels (found: {first_of(header, 8) or 'nothing'})",
-        code="E103",
+def _image(picture: _Picture, rows: Sequence[Row], number: int, annotation: str) -> ListedImage:
+    sizes = list(dict.fromkeys(size for row in rows if (size := _size(row.cells)) is not None))
+    fault = picture.fault
+    if fault is None and len(sizes) > 1:
+        both = " and ".join(f"{size.width}x{size.height}" for size in sizes[:2])
+        fault = f"E106 rows of {annotation} about {picture.names[0]} give it the sizes {both}"
+    boxes = tuple(
+        ListedBox(f"line {row.line}", tuple(row.cells[corner] for corner in _CORNERS), row.cells["label"])
+        for row in sorted(rows, key=lambda row: row.line)
+        if any(row.cells[name] for name in (*_CORNERS, "label"))
     )
+    size = sizes[0] if sizes else None
+    return ListedImage(picture.names[0], picture.path, number, size, boxes, annotation, fault)
 
 
 def _size(cells: dict[str, str]) -> ImageSize | None:
-    if cells.get("width", "").isdecimal() and cells.get("height", "").isdecimal():
-        size = ImageSize(int(cells["height"]), int(cells["width"]))
-        return size if min(size) > 0 else None
-    return None
+    """The size that a row claims; none where it is no positive integers."""
+    height, width = (as_number(cells.get(side)) for side in ("height", "width"))
+    if not (height and width and height > 0 and width > 0 and height.is_integer() and width.is_integer()):
+        return None
+    return ImageSize(int(height), int(width))
+
+
+def _refuse_rows_without_image(rows: Sequence[Row], source: Path) -> None:
+    without = [row.line for row in rows if not row.cells["image"]]
+    if without:
+        raise DatasetError(
+            f"{source}: {len(without)} rows name no image: line {first_of(without)}; give each the name of its image",
+            code="E103",
+        )
+
+
+def _with_decimal_points(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+    """The rows, ``10,5`` read as 10.5, and a note about that.
+
+    Where all such numbers have three digits after the comma, it may part thousands, so they are left as they are.
+    """
+    cells = [row.cells[corner] for row in rows for corner in _CORNERS if _WITH_COMMA.fullmatch(row.cells[corner])]
+    if all(len(cell.partition(",")[2]) == 3 for cell in cells):
+        return rows, []
+    changed = [
+        row._replace(cells={**row.cells, **{corner: _with_point(row.cells[corner]) for corner in _CORNERS}})
+        for row in rows
+    ]
+    return changed, [f"numbers with a decimal comma: {len(cells)}, e.g. {cells[0]} is {_with_point(cells[0])}"]
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".") if _WITH_COMMA.fullmatch(cell) else cell
