@@ -418,6 +418,7 @@ def test_lists_of_images_without_annotations_are_no_split(tmp_path: Path) -> Non
         "JSON files that are not used: 2 (annotations/image_info_test2017.json, annotations/info.json); "
         "image_info_test2017.json: images without 'annotations'"
     ]
+    assert "JSON files that are not used: 2 (annotations/image_info" in notes(load_dataset(tmp_path, DataConfig()))
 
 
 def test_a_split_with_two_files_stops_only_who_asks_for_it(tmp_path: Path) -> None:

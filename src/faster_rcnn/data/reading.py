@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.config import DataConfig
-from faster_rcnn.data import coco, table, voc, yolo
+from faster_rcnn.data import coco, coco_files, table, voc, yolo
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
 from faster_rcnn.data.finding import ORDER, Part, existing, find
@@ -150,11 +150,15 @@ def _load(source: _Source, splits: Sequence[str]) -> Dataset:
 
 
 def _unused(source: _Source, read: _Read) -> list[str]:
-    """Notes on pictures that no split mentions, which can be judged only where all of them were read."""
+    """Notes on annotation files that are no split, and on pictures that none mentions, where all splits were read."""
+    used = [path for part in source.parts.values() for path in part.sources]
+    formats = {part.format for part in source.parts.values()} if source.is_folder else set()
+    notes = coco_files.unused(source.root, used) if coco.FORMAT in formats else []
+    notes += table.unused(source.root, used) if table.FORMAT in formats else []
     listings = {**read.others, **read.wanted}
     if not set(source.parts) <= set(listings):
-        return []
-    return unused_pictures(source.root, source.is_folder, listings.values(), source.folders)
+        return notes
+    return [*notes, *unused_pictures(source.root, source.is_folder, listings.values(), source.folders)]
 
 
 def _shared(read: _Read) -> list[str]:
