@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies
 from PIL import ImageFont
 
 from faster_rcnn import cli
@@ -146,6 +147,29 @@ def test_names_in_any_script_are_drawn_with_the_fonts_of_this_machine(name: str)
     plain = torch.full((3, 200, 300), 120, dtype=torch.uint8)
     picture = draw_boxes(plain, torch.tensor([[50.0, 60, 250, 150]]), [0], classes, [0.5])
     assert (0, 0, 0) in {colour for _, colour in picture.getcolors(200 * 300) or []}
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=strategies.text(max_size=40), score=strategies.sampled_from([None, 0.0, 0.999]))
+def test_any_name_is_drawn(name: str, score: float | None) -> None:
+    letterings.cache_clear()
+    classes = ClassMap((name,), (1,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fonts, "font_folders", list)
+        (one,) = letterings(classes)
+        picture = draw_boxes(
+            torch.full((3, 200, 300), 120, dtype=torch.uint8),
+            torch.tensor([[50.0, 60, 250, 150]]),
+            [0],
+            classes,
+            None if score is None else [score],
+        )
+    assert len(one.text) == len(one.files) > 0
+    assert one.text.strip()
+    assert set(one.files) == {None}
+    darkest, _ = picture.crop((54, 40, 250, 60)).convert("L").getextrema()
+    assert isinstance(darkest, int)
+    assert darkest < 40  # letters, or the ground of the score; the rim of a tag is 78 on grey
 
 
 def test_the_folders_of_each_system(monkeypatch: pytest.MonkeyPatch) -> None:

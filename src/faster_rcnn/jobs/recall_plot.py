@@ -13,6 +13,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 from faster_rcnn.atomic import atomic_write
@@ -80,7 +81,9 @@ def recall_figure(recalls: Mapping[str, ProposalRecall], data: str) -> Figure:
         at_half.plot(known, _numbers([each.recall[count][0] for count in known]), **_style(number))
         on_average.plot(known, _numbers([each.average[count]["all"] for count in known]), **_style(number))
     one = next(iter(recalls.values()))
-    figure.suptitle(f"Recall of proposals on {data}: {one.images} images, {one.truths} objects", fontsize=12.5)
+    figure.suptitle(
+        f"Recall of proposals on {_drawable(data)}: {one.images} images, {one.truths} objects", fontsize=12.5
+    )
     _legend(figure, recalls)
     return figure
 
@@ -145,5 +148,16 @@ def _legend(figure: Figure, recalls: Mapping[str, ProposalRecall]) -> None:
 
 
 def _label(name: str, recall: ProposalRecall) -> str:
-    """Says so where a panel asks for more proposals than there are."""
-    return f"{name} (at most {recall.most} per image)" if recall.most < COUNTS[-1] else name
+    """The name, and how many proposals there are where a panel asks for more."""
+    shown = _drawable(name)
+    return f"{shown} (at most {recall.most} per image)" if recall.most < COUNTS[-1] else shown
+
+
+def _drawable(text: str) -> str:
+    """A text whose letters matplotlib's font has; others are escaped, as they would all be the same empty box."""
+    font = get_font(findfont("DejaVu Sans"))
+    has = [font.get_char_index(ord(letter)) != 0 for letter in text]
+    return "".join(
+        letter if known else letter.encode("unicode_escape").decode("ascii")
+        for letter, known in zip(text, has, strict=True)
+    )
