@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args, overload
 
@@ -22,7 +22,7 @@ from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_m
 from faster_rcnn.jobs.train import train
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
 from faster_rcnn.weights.published import resolve_model
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
@@ -55,6 +55,8 @@ class Detector:
             raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
             raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
+        self._loaded = loaded
+        self._asked = device, precision, compile
         place = choose_device(device)
         chosen, exact = precision_for(loaded, precision, place), precision == "float32"
         self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile, tell=say)
@@ -75,6 +77,11 @@ class Detector:
                 shape of images. auto does so in bfloat16, in streams, once they have shown 300 images of a shape; True
                 for every shape at its first image, up to 8; False never. What is compiled is used where it is faster.
                 The weights are those of the time of compiling.
+
+        A detector can be copied, pickled and sent to another process, with its weights, classes, settings and these
+        options; what it compiled or packed is made again there. Start processes with ``spawn`` or ``forkserver``: one
+        that was forked after a detector (or any other network of torch) has worked on several threads waits forever at
+        its first image, unless ``torch.set_num_threads(1)`` was called before.
 
         Raises:
             ModelFileError: there is no such model, or it is damaged, or is to work in int8 and was not quantised.
@@ -259,7 +266,15 @@ class Detector:
         part = split_to_measure(Path(data), settings_for(Path(data), self.config.data, tiling), split)
         return measure_detector(predictor, part, "the detector")
 
+    def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
+        """Pickled and copied as a model file and the options that it was loaded with; the rest is made anew."""
+        return _unpickled, (packed_model(self._loaded), *self._asked)
+
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         return f"Detector({self.config.preset}, {len(names)} classes: {shown}; on {self._predictor.device})"
+
+
+def _unpickled(content: bytes, device: str, precision: Precision, compile: Compile) -> Detector:
+    return Detector(unpacked_model(content, "the pickled detector"), device, precision, compile)

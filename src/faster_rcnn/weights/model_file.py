@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from faster_rcnn.atomic import atomic_write
@@ -66,6 +66,14 @@ def save_model(
     path: Path, model: FasterRCNN, config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None = None
 ) -> None:
     """Write a model file at once and whole; raises ``MachineError`` where that fails, and keeps the old file."""
+    content = packed_model(LoadedModel(model, config, classes, ranges))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def packed_model(loaded: LoadedModel) -> bytes:
+    """The content of a model file; the weights may be on any device."""
+    config, classes, ranges = loaded.config, loaded.classes, loaded.ranges
     header: dict[str, Any] = {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
@@ -74,14 +82,22 @@ def save_model(
     if ranges is not None:
         header["ranges"] = {name: [each.low, each.high] for name, each in ranges.items()}
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, separators=(",", ":"))}
-    content = save(stored_tensors(model), metadata=metadata)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+    return save(stored_tensors(loaded.model), metadata=metadata)
 
 
 def load_model(path: Path) -> LoadedModel:
     """Read a model file; raises ``ModelFileError`` for anything else, and for one that is not complete."""
-    header, tensors = _read(path, with_tensors=True)
+    return _built(path, *_read(path, with_tensors=True))
+
+
+def unpacked_model(content: bytes, name: str) -> LoadedModel:
+    """The detector that ``packed_model`` packed; ``name`` is what messages call it. Raises like ``load_model``."""
+    length = int.from_bytes(content[:8], "little")  # of the JSON that a safetensors file begins with
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    return _built(Path(name), _parse_header(Path(name), metadata[METADATA_KEY]), load(content))
+
+
+def _built(path: Path, header: _Header, tensors: dict[str, Tensor]) -> LoadedModel:
     model = new_model(path, header.config, header.classes)
     wanted = stored_tensors(model)
     refuse_misfits(path, tensors, wanted)
