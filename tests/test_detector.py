@@ -44,8 +44,27 @@ def test_a_detector_is_made_of_what_load_takes_and_is_called_as_a_function(
         assert isinstance(found, Result)
         assert torch.equal(found.boxes, expected.boxes)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(OptionError, match="E125 model is of type int; it is a model file, a run folder or a published"):
-        Detector(5)  # type: ignore[arg-type]
+    for wrong, kind in ((5, "of type int"), (None, "of type NoneType"), ("", "an empty text")):
+        with pytest.raises(OptionError, match=rf"^E125 model is {kind}; it must be a path$"):
+            Detector.load(wrong)  # type: ignore[arg-type]
+
+
+def test_devices_paths_and_settings_are_taken_as_python_has_them(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector.load(model, torch.device("cpu"), "float32")
+    assert str(detector._predictor.device) == "cpu"
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    wrong: Any
+    for wrong, kind in ((None, "of type NoneType"), (["a"], "of type list"), ("", "an empty text")):
+        for call in (detector.evaluate, Detector.train):
+            with pytest.raises(OptionError, match=rf"^E125 data is {kind}; it must be a path$"):
+                call(wrong)
+    wrong = 5
+    with pytest.raises(OptionError, match=r"^E125 out is of type int"):
+        Detector.train(tmp_path, out=wrong)
+    with pytest.raises(OptionError, match=r"E125 --set training\.flop=0: there is no setting"):
+        Detector.train(tmp_path, settings="training.flop=0")  # one setting, not its letters
 
 
 def test_images_of_other_kinds_are_taken_or_refused_at_the_call(

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args, overload
 
+import torch
+
 from faster_rcnn.config import Config
 from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.choice import choice_of
 from faster_rcnn.inference.compiling import Compile
-from faster_rcnn.inference.given import GivenImage, images_given
+from faster_rcnn.inference.given import GivenImage, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
 from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.result import Result
@@ -40,30 +42,28 @@ class Detector:
     def __init__(
         self,
         model: LoadedModel | str | Path,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: Precision = "auto",
         compile: Compile = "auto",
     ) -> None:
         """Load a detector as ``load`` does, or take one that is in memory."""
-        if not isinstance(model, LoadedModel | str | Path):
-            kind = type(model).__name__
-            raise OptionError(
-                f"model is of type {kind}; it is a model file, a run folder or a published name", code="E125"
-            )
-        loaded = model if isinstance(model, LoadedModel) else resolve_model(str(model))
+        loaded = model if isinstance(model, LoadedModel) else resolve_model(str(path_given("model", model)))
         if precision not in get_args(Precision):
             raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
             raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
         self._loaded = loaded
-        self._asked = device, precision, compile
-        place = choose_device(device)
+        self._asked = str(device), precision, compile
+        place = choose_device(str(device))
         chosen, exact = precision_for(loaded, precision, place), precision == "float32"
         self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile, tell=say)
 
     @staticmethod
     def load(
-        model: str | Path, device: str = "auto", precision: Precision = "auto", compile: Compile = "auto"
+        model: str | Path,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
+        compile: Compile = "auto",
     ) -> Detector:
         """Load a model file, a run folder (its best model) or published weights by their name.
 
@@ -104,10 +104,10 @@ class Detector:
         image_size: int | None = None,
         seed: int | None = None,
         workers: int | None = None,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         precision: TrainingPrecision | None = None,
         config: str | Path | None = None,
-        settings: Sequence[str] = (),
+        settings: str | Sequence[str] = (),
         proposals: str | Path | None = None,
         val_share: float | None = None,
         resume: bool = False,
@@ -123,18 +123,18 @@ class Detector:
             "image_size": image_size,
             "seed": seed,
             "workers": workers,
-            "device": device,
+            "device": None if device is None else str(device),
             "precision": precision,
             "val_share": val_share,
         }
         folder = train(
-            Path(data),
+            path_given("data", data),
             model=model,
             weights=None if weights is None else str(weights),
-            out=None if out is None else Path(out),
-            config=None if config is None else Path(config),
-            settings=settings,
-            proposals=None if proposals is None else Path(proposals),
+            out=None if out is None else path_given("out", out),
+            config=None if config is None else path_given("config", config),
+            settings=[settings] if isinstance(settings, str) else settings,
+            proposals=None if proposals is None else path_given("proposals", proposals),
             resume=resume,
             flags=flags,
         )
@@ -263,7 +263,8 @@ class Detector:
         """
         tiling = tiling_of(tile, overlap)
         predictor = self._predictor.in_tiles(tiling)
-        part = split_to_measure(Path(data), settings_for(Path(data), self.config.data, tiling), split)
+        folder = path_given("data", data)
+        part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
         return measure_detector(predictor, part, "the detector")
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:

@@ -15,6 +15,7 @@ from faster_rcnn.jobs import import_weights as job
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import published
+from faster_rcnn.weights.classes import coco_classes, read_classes
 from faster_rcnn.weights.model_file import load_model
 
 LAYOUT = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -85,6 +86,11 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
         ModelFileError, match=r"its keys are 'model' \(an object of pathlib\.\w+\); save model.state_dict"
     ):
         job.run(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
+
+
+def test_names_in_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\nchien é\n\n", encoding="utf-8-sig")
+    assert read_classes(str(tmp_path / "names.txt"), 2, coco_classes()).names == ("cat", "chien é")
 
 
 def test_settings_that_weights_do_not_hold_are_named_and_set(

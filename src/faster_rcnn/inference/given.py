@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from faster_rcnn.errors import ImageError
+from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.inputs import KINDS, AnyImage
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -82,6 +82,14 @@ def image_given(given: object, name: str) -> AnyImage:
     if array is None and isinstance(given, KINDS):
         return given
     raise ImageError(_refusal(given, array, name), code="E121")
+
+
+def path_given(name: str, given: object) -> Path:
+    """A path as Python code passes it; raises ``OptionError`` for anything else, and for an empty text (E125)."""
+    if isinstance(given, str | os.PathLike) and os.fspath(given):
+        return Path(os.fsdecode(given))
+    kind = "an empty text" if isinstance(given, str) else f"of type {type(given).__name__}"
+    raise OptionError(f"{name} is {kind}; it must be a path", code="E125")
 
 
 def _is_one(given: object) -> bool:

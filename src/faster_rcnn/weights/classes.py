@@ -64,7 +64,7 @@ def _names(text: str) -> list[str]:
             raise ModelFileError(f"there is no file '{text}' for --classes", code="E123")
         return [name.strip() for name in text.split(",") if name.strip()]
     try:
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
+        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFileError(f"--classes {text} cannot be read as lines of text: {error}", code="E123") from error
     return [line.strip() for line in lines if line.strip()]
