@@ -23,6 +23,7 @@ from torch import Tensor
 from faster_rcnn.building import build_model
 from faster_rcnn.devices import choose_precision
 from faster_rcnn.inference.folding import prepared_for
+from faster_rcnn.inference.fusing import shallow
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import preset
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
@@ -136,9 +137,11 @@ def second_stage(network: FasterRCNN, count: int) -> Callable[[], object]:
 
 
 def whole(network: FasterRCNN, side: int) -> Callable[[], object]:
-    """On an image that is not resized: the sides of the settings don't apply to a batch that is made by hand."""
+    """On an image that is not resized: it is of the size that the settings ask for."""
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-    return torch.no_grad()(lambda: network.validate([image], [truths(0)], [0])[1])
+    unresized = shallow(network)
+    unresized.image = network.image.model_copy(update={"short_side": side, "long_side": side})
+    return lambda: unresized.detect([image])
 
 
 def training(images: int) -> Callable[[], object]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from faster_rcnn.building import build_model
 from faster_rcnn.errors import OptionError
-from faster_rcnn.images import resize
+from faster_rcnn.images import rescale_truth, resize, size_of
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import GroundTruth, Losses
 from tiny import assert_equal_detections, decided_model, random_image, tiny_config, tiny_model, truth_of
@@ -142,18 +143,29 @@ def test_8_bits_and_float_are_the_same_image() -> None:
 def test_validate_gives_the_losses_of_forward_and_the_detections_of_detect() -> None:
     # With the numbers of inference in training too, and frozen norm, both passes see the same proposals.
     model = tiny_model(rpn={"proposals_before_nms_training": 1000, "proposals_after_nms_training": 50})
+    single = []
+    for image, truth, seed in zip(IMAGES, TRUTHS, (1, 2), strict=True):
+        losses, _ = model.validate([image], [truth], [seed])
+        expected = model([model_sized(model, image)], [truth_at_size(model, image, truth)], [seed])
+        single.append(losses.named())
+        for name, loss in losses.named().items():
+            assert not loss.requires_grad
+            assert_close(loss, expected.named()[name].detach())
     losses, found = model.validate(IMAGES, TRUTHS, [1, 2])
-    expected = model(IMAGES, TRUTHS, [1, 2])
     for name, loss in losses.named().items():
-        assert not loss.requires_grad
-        assert_close(loss, expected.named()[name].detach())
-    assert [len(each) for each in found] == [len(each) for each in model.detect(IMAGES)]
+        assert_close(loss, (single[0][name] + single[1][name]) / 2)
+    for each, expected_detections in zip(found, model.detect(IMAGES), strict=True):
+        assert torch.equal(each.boxes, expected_detections.boxes)
+        assert torch.equal(each.scores, expected_detections.scores)
 
 
-def test_validate_of_one_image_detects_what_detect_does() -> None:
-    model = decided_model()
-    _, found = model.validate(IMAGES[:1], TRUTHS[:1], [1])
-    assert_equal_detections(found[0], model.detect(IMAGES[:1])[0])
+def model_sized(model: FasterRCNN, image: Tensor) -> Tensor:
+    rule = model.image
+    return resize(image, rule.short_side, rule.long_side, rule.resize, rule.size_rounding)
+
+
+def truth_at_size(model: FasterRCNN, image: Tensor, truth: GroundTruth) -> GroundTruth:
+    return rescale_truth(truth, size_of(image), size_of(model_sized(model, image)))
 
 
 def test_no_images_give_no_detections() -> None:

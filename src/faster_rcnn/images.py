@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from faster_rcnn.ops.boxes import clip
-from faster_rcnn.structures import ImageBatch, ImageSize, Proposals
+from faster_rcnn.structures import GroundTruth, ImageBatch, ImageSize, Proposals
 
 ResizeMethod = Literal["antialias", "plain"]
 SizeRounding = Literal["down", "nearest"]
@@ -162,6 +162,11 @@ def rescale_boxes(boxes: Float[Tensor, "boxes 4"], size: ImageSize, to: ImageSiz
     """Boxes from the frame of an image of one size to that of the same image at another size."""
     x, y = to.width / size.width, to.height / size.height
     return boxes * boxes.new_tensor([x, y, x, y])
+
+
+def rescale_truth(truth: GroundTruth, before: ImageSize, after: ImageSize) -> GroundTruth:
+    """A truth in the frame of an image of another size."""
+    return GroundTruth(rescale_boxes(truth.boxes, before, after), truth.labels, truth.ignored)
 
 
 def rescale_proposals(proposals: Proposals, size: ImageSize, to: ImageSize) -> Proposals:

@@ -18,6 +18,7 @@ from faster_rcnn.images import (
     padded,
     rescale_boxes,
     rescale_proposals,
+    rescale_truth,
     resize,
     size_of,
     target_size,
@@ -97,22 +98,15 @@ class FasterRCNN(nn.Module):
         batch norm is in the mode of inference whatever the mode of the model, which stays as it is.
         """
         found: dict[int, Detections] = {}
-        for group, batch, scaled in self._batches(images, proposals):
-            with _evaluating(self):
-                seen = self._look(batch, self.inference_filter, scaled)
-                detections = self._detections(seen, batch, rule)
-            for index, size, each in zip(group, batch.sizes, detections, strict=True):
-                boxes = rescale_boxes(each.boxes, size, size_of(images[index]))
-                found[index] = Detections(boxes, each.scores, each.labels)
+        for group, batch, seen in self._passes(images, proposals):
+            found |= self._in_originals(self._detections(seen, batch, rule), group, batch, images)
         return [found[index] for index in range(len(images))]
 
     @torch.no_grad()
     def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
         """The first stage's proposals of inference, best first, in the pixels of the given images of any sizes."""
         found: dict[int, Proposals] = {}
-        for group, batch, _ in self._batches(images, None):
-            with _evaluating(self):
-                seen = self._look(batch, self.inference_filter, None)
+        for group, batch, seen in self._passes(images, None):
             for index, size, each in zip(group, batch.sizes, seen.proposals, strict=True):
                 found[index] = rescale_proposals(each, size, size_of(images[index]))
         return [found[index] for index in range(len(images))]
@@ -125,11 +119,39 @@ class FasterRCNN(nn.Module):
         seeds: Sequence[int],
         proposals: Sequence[Proposals] | None = None,
     ) -> tuple[Losses, list[Detections]]:
-        """Losses and detections of resized images from one pass, both over the proposals of inference."""
-        batch = self.batch(images)
-        with _evaluating(self):
-            seen = self._look(batch, self.inference_filter, proposals)
-            return self._losses(seen, batch, truths, seeds), self._detections(seen, batch)
+        """Losses, their mean over the images, and the detections of ``detect``: both from one pass.
+
+        Images are of any sizes, truths in their pixels. The losses, too, are over the proposals of inference.
+        """
+        found: dict[int, Detections] = {}
+        sums: dict[str, Tensor] = {}
+        for group, batch, seen in self._passes(images, proposals):
+            found |= self._in_originals(self._detections(seen, batch), group, batch, images)
+            pairs = list(zip(group, batch.sizes, strict=True))
+            resized = [rescale_truth(truths[index], size_of(images[index]), size) for index, size in pairs]
+            losses = self._losses(seen, batch, resized, [seeds[index] for index in group])
+            for name, value in losses.named().items():
+                sums[name] = sums.get(name, value.new_zeros(())) + value * (len(group) / len(images))
+        named = dict.fromkeys(("rpn_objectness", "rpn_box", "roi_class", "roi_box")) | sums
+        return Losses(**named), [found[index] for index in range(len(images))]
+
+    def _passes(
+        self, images: Sequence[Tensor], proposals: Sequence[Proposals] | None
+    ) -> Iterator[tuple[list[int], ImageBatch, _Seen]]:
+        """Batches of one padded shape, with the indices of their images, in the mode of inference."""
+        for group, batch, scaled in self._batches(images, proposals):
+            with _evaluating(self):
+                yield group, batch, self._look(batch, self.inference_filter, scaled)
+
+    @staticmethod
+    def _in_originals(
+        detections: Sequence[Detections], group: Sequence[int], batch: ImageBatch, images: Sequence[Tensor]
+    ) -> dict[int, Detections]:
+        """Detections by index of the image, in its pixels."""
+        return {
+            index: Detections(rescale_boxes(each.boxes, size, size_of(images[index])), each.scores, each.labels)
+            for index, size, each in zip(group, batch.sizes, detections, strict=True)
+        }
 
     def _look(self, batch: ImageBatch, rule: ProposalFilter | None, outside: Sequence[Proposals] | None) -> _Seen:
         """Features, and proposals of the first stage unless there are some from outside, or no rule for them."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faster_rcnn.data.batches import epoch_batches, image_seed, shape_batches, steps_of_epoch
+from faster_rcnn.data.batches import epoch_batches, image_seed, steps_of_epoch
 from faster_rcnn.structures import ImageSize
 
 SIZES = st.lists(st.builds(ImageSize, st.integers(1, 5), st.integers(1, 5)), max_size=30)
@@ -42,10 +42,3 @@ def test_image_seeds_are_all_different_and_fit() -> None:
     # torch's generator looks at the lower 32 bits only
     assert len({seed % 2**32 for seed in seeds}) == len(seeds)
     assert image_seed(0, 0, 0) == image_seed(0, 0, 0, 0)
-
-
-@given(SIZES, st.integers(1, 5))
-def test_batches_of_one_shape_hold_each_image_once(sizes: list[ImageSize], batch: int) -> None:
-    batches = shape_batches(sizes, batch)
-    assert sorted(index for one in batches for index in one) == list(range(len(sizes)))
-    assert all(len({sizes[index] for index in one}) == 1 <= len(one) <= batch for one in batches)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from faster_rcnn.data.loading import (
     TrainingImage,
     TrainingLoader,
     training_batches,
-    validation_batches,
 )
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
@@ -112,27 +110,13 @@ def test_training_boxes_are_valid_and_fit_their_pixels(tmp_path: Path) -> None:
                 assert bool((boxes[:, [1, 3]] <= height + 1e-3).all())
 
 
-def test_without_augmentation_training_images_are_the_validation_images(tmp_path: Path) -> None:
+def test_without_augmentation_images_are_resized_alone(tmp_path: Path) -> None:
     split = a_split(tmp_path)
     plain = TrainingConfig(workers=0, flip=0, photometric=0, scale_jitter=(1, 1))
-    trained = sorted_by_index(list(training_batches(split, SMALL, plain, DATA, epoch=0)))[0]
-    validated = sorted_by_index(list(validation_batches(split, SMALL, plain, DATA)))[0]
-    for one, two in zip(trained, validated, strict=True):
-        assert torch.equal(one.pixels, two.pixels)
-        assert torch.equal(one.truth.boxes, two.truth.boxes)
-
-
-def test_validation_batches_hold_one_shape_each_and_never_change(tmp_path: Path) -> None:
-    split = a_split(tmp_path)
-    training = TrainingConfig(workers=0, batch=2)
-    batches = list(validation_batches(split, SMALL, training, DATA))
-    assert all(len({image.pixels.shape for image in batch}) == 1 for batch in batches)
-    assert Counter(image.index for batch in batches for image in batch) == Counter(range(10))
-    assert same(batches, list(validation_batches(split, SMALL, training, DATA)))
+    images = sorted_by_index(list(training_batches(split, SMALL, plain, DATA, epoch=0)))[0]
     # 40 x 80 to a short side of 32: factor 0.8, so the box (1, 2, 39, 30) becomes (0.8, 1.6, 31.2, 24)
-    fourth = next(image for batch in batches for image in batch if image.index == 4)
-    assert fourth.pixels.shape == (3, 32, 64)
-    torch.testing.assert_close(fourth.truth.boxes, torch.tensor([[0.8, 1.6, 31.2, 24.0]]))
+    assert images[4].pixels.shape == (3, 32, 64)
+    torch.testing.assert_close(images[4].truth.boxes, torch.tensor([[0.8, 1.6, 31.2, 24.0]]))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -14,13 +14,12 @@ from safetensors.torch import load_file
 from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
-from faster_rcnn.data.records import Split
+from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import Losses
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel
-from faster_rcnn.training.loop import Interrupted, Progress, Run, restore_state, run_training
+from faster_rcnn.training.loop import Interrupted, Progress, Run, Validate, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer
-from faster_rcnn.training.validation import Validation
 from made_data import make_squares, training_config
 
 
@@ -28,20 +27,30 @@ class Silent:
     """A reporter that only counts."""
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps = self.validated = 0
 
     def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
 
     def step_ends(self, losses: Losses, lr: float) -> None:
         self.steps += 1
 
+    def validation_starts(self, images: int) -> None: ...
+
+    def images_validated(self, images: int) -> None:
+        self.validated += images
+
     def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None: ...
 
 
-def scripted(*values: float) -> Callable[[Split, Validation], Mapping[str, float | None]]:
-    """A measure that gives these APs, one per epoch."""
+def scripted(*values: float) -> Validate:
+    """Validation that gives these APs, one per epoch."""
     queue = list(values)
-    return lambda split, validation: {"AP": queue.pop(0)}
+
+    def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
+        image_done()
+        return {"AP": queue.pop(0)}
+
+    return validate
 
 
 def prepared(data: Path, folder: Path, **training: object) -> Run:
@@ -50,7 +59,6 @@ def prepared(data: Path, folder: Path, **training: object) -> Run:
     torch.manual_seed(config.training.seed)
     model = build_model(config, len(dataset.classes))
     folder.mkdir(exist_ok=True)
-    val = dataset.splits.get("val")
     return Run(
         folder=folder,
         config=config,
@@ -59,8 +67,7 @@ def prepared(data: Path, folder: Path, **training: object) -> Run:
         optimizer=build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4),
         average=AveragedModel(model, config.training.ema_decay) if config.training.ema_decay else None,
         train=TrainingLoader(dataset.splits["train"], config.image, config.training, config.data),
-        val=TrainingLoader(val, config.image, config.training, config.data) if val else None,
-        val_split=val,
+        val=dataset.splits.get("val"),
         precision=torch.float32,
         progress=Progress(),
     )
@@ -72,8 +79,6 @@ def go(run: Run, *aps: float, stop_after: int | None = None) -> str:
         return run_training(run, scripted(*aps), reporter, lambda: signal.SIGINT if reporter.steps == stop_after else 0)
     finally:
         run.train.close()
-        if run.val:
-            run.val.close()
 
 
 def assert_same_weights(one: Run, other: Run) -> None:
@@ -126,6 +131,24 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares: Path, tm
         assert {**one, "training_seconds": ""} == {**other, "training_seconds": ""}
 
 
+def test_a_signal_during_validation_is_not_kept_waiting(squares: Path, tmp_path: Path) -> None:
+    whole = prepared(squares, tmp_path / "whole")
+    go(whole, 0.1, 0.2)
+    broken, reporter = prepared(squares, tmp_path / "broken"), Silent()
+    with pytest.raises(Interrupted):
+        run_training(broken, scripted(0.9, 0.2), reporter, lambda: signal.SIGTERM if reporter.validated else 0)
+    broken.train.close()
+    assert not (tmp_path / "broken/metrics.csv").exists()
+    resumed = prepared(squares, tmp_path / "broken")
+    state = run_folder.read_state(tmp_path / "broken")
+    assert state is not None
+    restore_state(resumed, state)
+    assert (resumed.progress.epoch, resumed.progress.steps_of_epoch) == (0, 5)
+    go(resumed, 0.1, 0.2)
+    assert_same_weights(whole, resumed)
+    assert [row["AP"] for row in resumed.progress.rows] == [0.1, 0.2]
+
+
 def test_the_best_model_is_of_the_epoch_with_the_highest_ap(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +193,7 @@ def test_losses_fall_on_what_is_seen_again_and_again(squares: Path, tmp_path: Pa
     go(run, *[0.1] * 8)
     first, last = run.progress.rows[0], run.progress.rows[-1]
     # The second stage's losses may rise at first: the better the proposals, the more of them are worth correcting.
-    for loss in ("train_rpn_objectness", "val_rpn_objectness", "train_rpn_box"):
+    for loss in ("train_rpn_objectness", "train_rpn_box"):
         assert last[loss] < first[loss], loss
 
 

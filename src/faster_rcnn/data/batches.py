@@ -52,11 +52,3 @@ def steps_of_epoch(sizes: Sequence[ImageSize], batch: int) -> int:
     """
     portraits = sum(size.height > size.width for size in sizes)
     return sum(-(-group // batch) for group in (portraits, len(sizes) - portraits))
-
-
-def shape_batches(sizes: Sequence[ImageSize], batch: int) -> list[list[int]]:
-    """Indices of images in batches of one size each; every image once, in the order in which sizes first occur."""
-    shapes: dict[ImageSize, list[int]] = {}
-    for index, size in enumerate(sizes):
-        shapes.setdefault(size, []).append(index)
-    return [same[start : start + batch] for same in shapes.values() for start in range(0, len(same), batch)]

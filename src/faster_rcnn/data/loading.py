@@ -18,12 +18,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
-from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, shape_batches, steps_of_epoch
+from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, steps_of_epoch
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.workers import deaths_told, ignore_signals, received, sheltered, workers_here
 from faster_rcnn.errors import DatasetError, ImageError
-from faster_rcnn.images import rescale_boxes, rescale_proposals, resize, size_of, target_size
+from faster_rcnn.images import rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.structures import GroundTruth, Proposals
 
 _LOG = logging.getLogger(__name__)
@@ -80,14 +80,6 @@ def training_image(
     return TrainingImage(pixels, one.truth, record.image_id, seed, index, one.proposals)
 
 
-def validation_image(
-    record: ImageRecord, image: ImageConfig, data: DataConfig, index: int, proposals: Proposals | None = None
-) -> TrainingImage:
-    """Read and resize one image, with no change; its seed is the same in every epoch."""
-    one = _resized(record, image, data, 1.0, proposals)
-    return TrainingImage(one.pixels, one.truth, record.image_id, image_seed(0, 0, index), index, one.proposals)
-
-
 def _resized(
     record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float, proposals: Proposals | None
 ) -> Labelled:
@@ -95,13 +87,12 @@ def _resized(
     sides = image.short_side * factor, image.long_side * factor
     small = resize(pixels, *sides, image.resize, image.size_rounding)
     before, after = size_of(pixels), size_of(small)
-    boxes = rescale_boxes(record.truth.boxes, before, after)
-    truth = GroundTruth(boxes, record.truth.labels, record.truth.ignored)
+    truth = rescale_truth(record.truth, before, after)
     return Labelled(small, truth, None if proposals is None else rescale_proposals(proposals, before, after))
 
 
 class _Images(Dataset[TrainingImage | _Unreadable]):
-    """Gives the image for a key (epoch, index); an epoch of -1 means no augmentation. Holds no state of its own."""
+    """Gives the image for a key (epoch, index). Holds no state of its own."""
 
     def __init__(
         self,
@@ -119,8 +110,6 @@ class _Images(Dataset[TrainingImage | _Unreadable]):
         record = self._records[index]
         proposals = None if self._proposals is None else self._proposals[index]
         try:
-            if epoch < 0:
-                return validation_image(record, self._image, self._data, index, proposals)
             return training_image(record, self._image, self._training, self._data, epoch, index, proposals)
         except ImageError as error:
             return _Unreadable(index, str(error))
@@ -145,7 +134,7 @@ def _packed(images: list[TrainingImage | _Unreadable]) -> bytes:
 
 
 class TrainingLoader:
-    """Batches of a split, for training epoch after epoch and for validation, read by worker processes that stay.
+    """Batches of a split, for training epoch after epoch, read by worker processes that stay.
 
     An image that cannot be decoded is left out of its batch and told once; a batch of nothing else is not given.
     """
@@ -187,11 +176,6 @@ class TrainingLoader:
         sizes = [record.size for record in self._split.records]
         batches = epoch_batches(sizes, self._training.batch, self._training.seed, epoch)
         return self._run([[(epoch, index) for index in batch] for batch in batches[skip_batches:]])
-
-    def unchanged(self) -> Iterator[list[TrainingImage]]:
-        """Batches of all images without augmentation, images of one shape together; for validation."""
-        sizes = [record.size for record in self._split.records]
-        return self._run([[(-1, index) for index in batch] for batch in shape_batches(sizes, self._training.batch)])
 
     def steps(self) -> int:
         """Number of batches in a training epoch."""
@@ -243,16 +227,5 @@ def training_batches(
     loader = TrainingLoader(split, image, training, data)
     try:
         yield from loader.epoch(epoch, skip_batches)
-    finally:
-        loader.close()
-
-
-def validation_batches(
-    split: Split, image: ImageConfig, training: TrainingConfig, data: DataConfig
-) -> Iterator[list[TrainingImage]]:
-    """Batches of all images of a split without augmentation, images of one shape together."""
-    loader = TrainingLoader(split, image, training, data)
-    try:
-        yield from loader.unchanged()
     finally:
         loader.close()

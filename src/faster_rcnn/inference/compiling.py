@@ -76,6 +76,12 @@ class Compiling:
         self._busy = False
         """Whether something is being compiled."""
 
+    def settled(self) -> Compiling:
+        """This one where all is compiled at the first image; else one that compiles nothing."""
+        if self._always:
+            return self
+        return Compiling(self._network, self._plain, False, torch.device("cpu"), torch.float32, self._tell)
+
     def network_for(self, shape: ImageSize, in_stream: bool) -> FasterRCNN:
         """What looks at an image of a padded ``shape``; one that would have to wait for the compiler does not.
 

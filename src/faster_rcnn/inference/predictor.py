@@ -12,26 +12,26 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from faster_rcnn.devices import choose_precision, computing_in, eight_bits_are_fast, type_of_floats
-from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
+from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
 from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.compiling import Compile, Compiling
-from faster_rcnn.inference.eight_bit import eight_bit_form
 from faster_rcnn.inference.folding import prepared_for
-from faster_rcnn.inference.fusing import fused_form
+from faster_rcnn.inference.forms import fast_form, refuse_eight_bits
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling
 from faster_rcnn.memory import keep_freed_memory
-from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
-from faster_rcnn.structures import Detections, Proposals
+from faster_rcnn.structures import Detections, GroundTruth, Losses, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
+
+Truths = Callable[[AnyImage], tuple[GroundTruth, int]]
+"""What is to be found in an image, in its pixels, and the seed of what is sampled for its losses."""
 
 BATCH_ON_GPU = 8
 """A GPU idles with one image of a small detector; a CPU is busy with one, and each more only takes memory."""
@@ -43,6 +43,8 @@ class Seen:
 
     result: Result
     pixels: UInt8[Tensor, "3 height width"]
+    losses: Losses | None = None
+    """Of the images that were processed together, in validation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +85,7 @@ class Predictor:
             MachineError: 8 bits, or the compiler, are not there.
         """
         if precision == torch.int8:
-            _refuse_eight_bits(loaded, device, compile)
+            refuse_eight_bits(loaded, device, compile)
         if device.type == "cpu":
             keep_freed_memory()
         exact = exact and precision == torch.float32
@@ -94,7 +96,7 @@ class Predictor:
         self.floats = type_of_floats(precision, device)
         """The type of what is not in 8 bits."""
         prepared = prepared_for(self.model, self.floats, exact)
-        self.network = prepared if exact else _fast_form(prepared, precision, loaded)
+        self.network = prepared if exact else fast_form(prepared, precision, loaded)
         """What looks at images: the detector, or a form of it that does the same faster."""
         self.compiling = Compiling(self.network, prepared, compile, device, precision, tell)
         self.classes = loaded.classes
@@ -110,6 +112,7 @@ class Predictor:
         self.tiling: Tiling | None = None
         self.rule: DetectionFilter | None = None
         """In the place of the detector's own filter of detections."""
+        self.truths: Truths | None = None
 
     def in_tiles(self, tiling: Tiling | None) -> Predictor:
         """This detector, at work on images in tiles; the weights are shared. Without a tiling it is this one itself.
@@ -135,6 +138,18 @@ class Predictor:
         """This detector, with another filter of its detections; the weights are shared. Raises ``OptionError``."""
         other = copy(self)
         other.rule = choice.filter_of(self.model, self.classes)
+        return other
+
+    def measuring(self) -> Predictor:
+        """This detector, with code that does not change in the middle of a stream: numbers do not depend on it."""
+        other = copy(self)
+        other.compiling = self.compiling.settled()
+        return other
+
+    def validating(self, truths: Truths) -> Predictor:
+        """The same for validation: images come with their losses."""
+        other = self.measuring()
+        other.truths = truths
         return other
 
     def predict_one(self, image: AnyImage, conf: float, most: int | None = None) -> Result:
@@ -210,7 +225,10 @@ class Predictor:
     def _look_at(self, group: list[_Read], conf: float, most: int | None, in_stream: bool = True) -> Iterator[Seen]:
         if not group:
             return
-        if self.tiling is None:
+        losses = None
+        if self.truths is not None:
+            losses, found = self._validate(group, self.truths)
+        elif self.tiling is None:
             given = [one.proposals for one in group if one.proposals is not None]
             found = self._detect([one.pixels for one in group], given, in_stream)
         else:
@@ -218,7 +236,7 @@ class Predictor:
         for one, detections in zip(group, found, strict=True):
             kept = detections.above(conf, most)
             result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)
-            yield Seen(result, one.pixels)
+            yield Seen(result, one.pixels, losses)
 
     def _detect(
         self, images: Sequence[Tensor], proposals: Sequence[Proposals] = (), in_stream: bool = True
@@ -230,6 +248,19 @@ class Predictor:
                 network = self.compiling.network_for(network.padded_size(size_of(images[0])), in_stream)
             found = network.detect([each.to(self.device) for each in images], given or None, self.rule)
         return [_ordinary(each) for each in found]
+
+    def _validate(self, group: list[_Read], truths: Truths) -> tuple[Losses, list[Detections]]:
+        """As ``_detect`` with ``self.network``, which is what is compiled in no case."""
+        given = [one.proposals.to(self.device) for one in group if one.proposals is not None]
+        known = [truths(one.image) for one in group]
+        with torch.inference_mode(), computing_in(self.floats, self.device):
+            losses, found = self.network.validate(
+                [one.pixels.to(self.device) for one in group],
+                [truth.to(self.device) for truth, _ in known],
+                [seed for _, seed in known],
+                given or None,
+            )
+        return losses, [_ordinary(each) for each in found]
 
     def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:
         """Merged; only what is at least ``conf`` takes part, so that nothing goes for something that is not told."""
@@ -252,36 +283,6 @@ def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch
     """As ``choose_precision``; ``auto`` is 8 bits for a quantised detector where a CPU is faster in them."""
     quantised = loaded.ranges is not None and device.type == "cpu"
     return torch.int8 if name == "auto" and quantised and eight_bits_are_fast() else choose_precision(name, device)
-
-
-def _fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
-    if precision != torch.int8:
-        return fused_form(prepared)
-    assert loaded.ranges is not None
-    try:
-        return eight_bit_form(prepared, loaded.ranges)
-    except KeyError as error:
-        raise ModelFileError(
-            f"precision int8: layer {error} has no range, so the ranges in this file are those of another network, or "
-            "of another version of its parts; measure them anew: faster-rcnn quantize MODEL DATA --out FILE",
-            code="E123",
-        ) from error
-
-
-def _refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: Compile) -> None:
-    """Raise where a detector cannot work in 8 bits."""
-    if device.type != "cpu":
-        raise OptionError(f"precision int8: 8 bits are for CPUs, and this is on {device}; bfloat16 works", code="E126")
-    if compile is True:
-        raise OptionError("compile=True: a detector in 8 bits is not compiled; leave out one of both", code="E125")
-    if loaded.ranges is None:
-        raise ModelFileError(
-            "precision int8: this model has no ranges of its features, which 8 bits stand for; measure them on some "
-            "of its images: faster-rcnn quantize MODEL DATA --out FILE",
-            code="E123",
-        )
-    if weight_limit() == 0:
-        raise MachineError("precision int8: this PyTorch, or this processor, has no convolutions in 8 bits")
 
 
 def _ordinary(detections: Detections) -> Detections:

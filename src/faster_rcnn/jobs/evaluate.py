@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faster_rcnn.config import DataConfig
@@ -13,7 +13,7 @@ from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import is_results_file, read_results
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.predictor import Predictor, Seen
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
@@ -89,14 +89,25 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     for note in translation.notes:
         say(note)
     found: dict[int, Detections] = {}
-    damaged: list[str] = []
-    outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
-    for place, one in enumerate(counted(outcomes, f"images of {split.name}", len(split.records))):
-        if isinstance(one, ImageError):
-            _note_damage(damaged, str(one), split, warn)
-        else:
+    seen = found_in(predictor.measuring(), split)
+    for place, one in counted(seen, f"images of {split.name}", len(split.records)):
+        if one is not None:
             found[place] = translation.translate(one.result.detections)
     return measure_split(split, found)
+
+
+def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | None]]:
+    """What is found in each image of a split, by place of its record; ``None`` where it cannot be decoded.
+
+    Raises:
+        DatasetError: more than 5 % of the images cannot be decoded.
+    """
+    damaged: list[str] = []
+    outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
+    for place, one in enumerate(outcomes):
+        if isinstance(one, ImageError):
+            _note_damage(damaged, str(one), split, warn)
+        yield place, None if isinstance(one, ImageError) else one
 
 
 def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = None) -> DataConfig:

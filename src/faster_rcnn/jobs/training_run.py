@@ -20,13 +20,11 @@ from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.devices import choose_device, choose_precision, precision_name
 from faster_rcnn.errors import InputError, MachineError
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.examples import Example, find_examples
-from faster_rcnn.jobs.measuring import measure_split
-from faster_rcnn.jobs.outside import proposals_by_path
 from faster_rcnn.jobs.report import write_report
 from faster_rcnn.jobs.training_display import TrainingDisplay
+from faster_rcnn.jobs.validation import Validator, validating_predictor
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import Proposals
 from faster_rcnn.training import run_folder
@@ -34,7 +32,6 @@ from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import stop_signals
 from faster_rcnn.training.loop import Progress, Run, criterion, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
-from faster_rcnn.training.validation import Validation
 from faster_rcnn.weights.model_file import load_model
 
 
@@ -88,7 +85,6 @@ def _prepare(task: Task, fresh: bool) -> Run:
         say(begins)
     say(f"run folder: {folder}")
     run_folder.write_config(folder, config)
-    val = dataset.splits.get("val")
     run = Run(
         folder=folder,
         config=config,
@@ -97,8 +93,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
         optimizer=build_optimizer(model, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay),
         average=AveragedModel(model, settings.ema_decay) if settings.ema_decay else None,
         train=train,
-        val=_loader(task, val) if val else None,
-        val_split=val,
+        val=dataset.splits.get("val"),
         precision=precision,
         progress=Progress(),
     )
@@ -130,14 +125,19 @@ def _train(run: Run, task: Task, began: float) -> Path:
     chosen_by = criterion(run.config)
     display = TrainingDisplay(run.epochs, ("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
     measured: dict[int, Metrics] = {}
+    validator = None
+    if run.val is not None:
+        validator = Validator(run.val, run.config, run.classes, task.outside.get(run.val.name))
 
-    def measure(split: Split, validation: Validation) -> Mapping[str, float | None]:
-        measured[run.progress.epoch] = metrics = measure_split(split, validation.detections)
-        return _columns(metrics, split)
+    def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
+        assert validator is not None
+        validation = validator.validate(model, image_done)
+        measured[run.progress.epoch] = validation.metrics
+        return validation.columns()
 
     try:
         with stop_signals() as stop, display:
-            reason = run_training(run, measure, display, stop)
+            reason = run_training(run, validate, display, stop)
         _finish(run, task, reason, measured, time.perf_counter() - began)
     except (KeyboardInterrupt, InputError, MachineError):
         if run.saved_step is not None:
@@ -145,8 +145,6 @@ def _train(run: Run, task: Task, began: float) -> Path:
         raise
     finally:
         run.train.close()
-        if run.val:
-            run.val.close()
     return run.folder
 
 
@@ -169,19 +167,11 @@ def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], 
 
 def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> None:
     examples: list[Example] = []
-    if run.val_split:
+    if run.val:
         best = load_model(run.folder / run_folder.BEST)
         device = next(run.model.parameters()).device
-        outside = task.outside.get(run.val_split.name)
-        examples = find_examples(
-            Predictor(best, device, run.precision, proposals=proposals_by_path(run.val_split, outside)), run.val_split
-        )
+        examples = find_examples(validating_predictor(best, device, run.val, task.outside.get(run.val.name)), run.val)
     say(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
-
-
-def _columns(metrics: Metrics, split: Split) -> Mapping[str, float | None]:
-    values = metrics.to_json(split.name)
-    return {name: values[name] for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")}
 
 
 def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any]:

@@ -26,8 +26,7 @@ from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
-from faster_rcnn.training.step import training_step
-from faster_rcnn.training.validation import Validation, proposals_of, validate
+from faster_rcnn.training.step import proposals_of, training_step
 from faster_rcnn.weights.model_file import save_model
 
 
@@ -41,12 +40,21 @@ class Reporter(Protocol):
     def step_ends(self, losses: Losses, lr: float) -> None:
         """One step was made."""
 
+    def validation_starts(self, images: int) -> None:
+        """The steps of the epoch are made; ``images`` are validated next."""
+
+    def images_validated(self, images: int) -> None:
+        """So many more images were validated."""
+
     def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
         """The line of ``metrics.csv`` of this epoch; ``best`` if no epoch before was better by ``criterion``."""
 
 
-Measure = Callable[[Split, Validation], Mapping[str, float | None]]
-"""Validation detections to named numbers, among them ``AP``; handed in, for evaluation is not training's business."""
+Validate = Callable[[FasterRCNN, Callable[[], None]], Mapping[str, float | None]]
+"""Numbers of a detector on the validation split, among them ``AP``; calls the function after each image.
+
+It is handed in, for inference and evaluation are not training's business.
+"""
 
 
 @dataclass(slots=True)
@@ -82,8 +90,7 @@ class Run:
     optimizer: SGD
     average: AveragedModel | None
     train: TrainingLoader
-    val: TrainingLoader | None
-    val_split: Split | None
+    val: Split | None
     precision: torch.dtype
     progress: Progress
     saved_step: int | None = None
@@ -115,7 +122,7 @@ class Interrupted(Signalled):
     """A signal ended the run between two steps; all is saved."""
 
 
-def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[], int]) -> str:
+def run_training(run: Run, validate: Validate, report: Reporter, stop: Callable[[], int]) -> str:
     """Train until the last epoch or until validation stops improving; returns why it ended.
 
     After every epoch the folder holds the best model and one more line of metrics; the last model and the state are
@@ -131,7 +138,9 @@ def run_training(run: Run, measure: Measure, report: Reporter, stop: Callable[[]
     while progress.epoch < run.epochs:
         report.epoch_starts(progress.epoch, run.train.steps(), progress.steps_of_epoch)
         _train_epoch(run, report, stop)
-        row = _validate_epoch(run, measure)
+        row = _epoch_line(run)
+        if run.val is not None:
+            row |= _validate_epoch(run, run.val, validate, report, stop)
         value = row.get(criterion(run.config))
         best = value is None or value > progress.best_value
         if best:
@@ -190,10 +199,9 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
         progress.steps_of_epoch += 1
         progress.images += len(batch)
         report.step_ends(losses, lr)
-        if stop():
-            progress.training_seconds += time.perf_counter() - start
-            _save_last(run)
-            raise Interrupted(stop())
+        progress.training_seconds += time.perf_counter() - start
+        start = time.perf_counter()
+        _end_if_stopped(run, stop)
     progress.training_seconds += time.perf_counter() - start
 
 
@@ -206,8 +214,8 @@ def _saving(run: Run, batches: Iterator[list[TrainingImage]]) -> Iterator[list[T
         raise
 
 
-def _validate_epoch(run: Run, measure: Measure) -> dict[str, Any]:
-    """The line of ``metrics.csv``; columns of validation are there, empty, where there is no such split."""
+def _epoch_line(run: Run) -> dict[str, Any]:
+    """The line of ``metrics.csv``, as far as training goes."""
     progress = run.progress
     row: dict[str, Any] = {
         "epoch": progress.epoch + 1,
@@ -215,14 +223,30 @@ def _validate_epoch(run: Run, measure: Measure) -> dict[str, Any]:
         "lr": learning_rate(progress.step - 1, run.config.training, run.steps),
         "training_seconds": round(progress.training_seconds, 3),
     }
-    row |= {f"train_{name}": value / progress.steps_of_epoch for name, value in progress.sums.items()}
-    if run.val is not None and run.val_split is not None:
-        start = time.perf_counter()
-        validation = validate(run.product, run.val_split, run.val.unchanged(), run.precision)
-        row |= {f"val_{name}": value for name, value in validation.losses.items()}
-        row |= measure(run.val_split, validation)
-        progress.validation_seconds += time.perf_counter() - start
-    return row
+    return row | {f"train_{name}": value / progress.steps_of_epoch for name, value in progress.sums.items()}
+
+
+def _validate_epoch(
+    run: Run, split: Split, validate: Validate, report: Reporter, stop: Callable[[], int]
+) -> Mapping[str, float | None]:
+    """The numbers of validation; a signal ends it after the image at hand, and it begins anew when the run goes on."""
+
+    def image_done() -> None:
+        report.images_validated(1)
+        _end_if_stopped(run, stop)
+
+    start = time.perf_counter()
+    report.validation_starts(len(split.records))
+    try:
+        return validate(run.product, image_done)
+    finally:
+        run.progress.validation_seconds += time.perf_counter() - start
+
+
+def _end_if_stopped(run: Run, stop: Callable[[], int]) -> None:
+    if stop():
+        _save_last(run)
+        raise Interrupted(stop())
 
 
 def _save_epoch(run: Run, best: bool) -> None:

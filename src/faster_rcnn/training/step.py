@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from faster_rcnn.data.loading import TrainingImage
 from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.model import FasterRCNN
@@ -59,3 +60,9 @@ def _what_diverged(losses: Losses) -> str:
     values = {name: value.item() for name, value in losses.named().items()}
     broken = [f"{name} became {value}" for name, value in values.items() if not math.isfinite(value)]
     return " and ".join(broken) or "the gradient is not finite although all four losses are"
+
+
+def proposals_of(batch: Sequence[TrainingImage], device: torch.device) -> list[Proposals] | None:
+    """The external proposals that the images of a batch come with; ``None`` where the detector makes its own."""
+    given = [one.proposals.to(device) for one in batch if one.proposals is not None]
+    return given or None
