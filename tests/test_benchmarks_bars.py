@@ -27,7 +27,7 @@ from files import image_file, model_file
 from made_data import make_squares
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("accuracy", "elsewhere", "real_time", "reference", "training", "training_accuracy")
+SCRIPTS = ("accuracy", "defaults", "elsewhere", "real_time", "reference", "training", "training_accuracy")
 BAR = re.compile(r"bar: (.+): measured (\S+), asked (at least|at most) (\S+): (met|missed)")
 
 
@@ -269,6 +269,55 @@ def test_training_accuracy_runs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"^seed 3, peer: AP \d\.\d+, AP50 ", out, re.MULTILINE)
     assert "bar: mean AP of seeds 3, the peer's being asked: measured" in out
     assert (tmp_path / "runs" / "seed-3" / "last.safetensors").exists()
+
+
+def test_defaults_are_compared_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = script("defaults")
+    turns: list[tuple[str, str, str, int]] = []
+
+    def outcome(source: Path, data: Path, split: str, seed: int, folder: Path) -> Any:
+        who = "other" if source == tmp_path else "ours"
+        turns.append((who, data.name, split, seed))
+        return module.Outcome(*{"ours": (0.5, 12.0), "other": (0.4, 10.0)}[who])
+
+    monkeypatch.setattr(module, "run", outcome)
+    options = ("--data", tmp_path, "--against", tmp_path, "--seeds", 0, 1, "--sets", "raccoon", "bccd")
+    assert run("defaults", *options) == 1
+    assert [each[0] for each in turns] == ["ours", "other", "other", "ours"] * 2
+    assert {each[1:3] for each in turns} == {("raccoon", "val"), ("bccd", "test")}
+    out = capsys.readouterr().out
+    # 12 s are 1.2 times 10 s: raccoon may take 1.5 times, bccd no more.
+    assert "bar: raccoon: time of training, times the other's: measured 1.2, asked at most 1.5: met" in out
+    assert "bar: bccd: time of training, times the other's: measured 1.2, asked at most 1: missed" in out
+    assert "bar: bccd: mean AP: measured 0.5, asked at least 0.4: met" in out
+
+
+def test_defaults_of_equal_ap_are_not_higher() -> None:
+    module = script("defaults")
+    same = [module.Outcome(0.5, 1.0)]
+    assert [bar.met for bar in module.bars("fruits18", same, same)] == [False]
+    assert [bar.met for bar in module.bars("bccd", same, same)] == [True, True]
+
+
+def test_defaults_train_and_measure_with_the_code_that_is_named(tmp_path: Path) -> None:
+    module = script("defaults")
+    package = tmp_path / "faster_rcnn"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import json, sys\n"
+        "if sys.argv[1] == 'evaluate':\n"
+        "    open(sys.argv[sys.argv.index('--json') + 1], 'w').write(json.dumps({'AP': 0.25}))\n"
+        "elif '7' in sys.argv:\n"
+        "    sys.exit('no such data')\n"
+    )
+    (tmp_path / "run").mkdir()
+    found = module.run(tmp_path, tmp_path / "bccd", "test", 0, tmp_path / "run")
+    assert found.ap == 0.25
+    with pytest.raises(SystemExit, match="exit code 1: no such data"):
+        module.run(tmp_path, tmp_path / "bccd", "test", 7, tmp_path / "run")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -51,6 +51,13 @@ def test_the_line_of_an_epoch_fits_80_columns_and_has_no_validation_where_there_
     assert max(map(len, lines)) <= 80
 
 
+def test_a_detector_that_finds_nothing_is_not_the_best_so_far(capsys: pytest.CaptureFixture[str]) -> None:
+    display = TrainingDisplay(3, ("AP", "AP50"))
+    for ap in (0.0, None, 0.001):
+        display.epoch_ends({"epoch": 1, "train_rpn_box": 1.0, "val_rpn_box": 1.0, "AP": ap, "AP50": 0.5}, best=True)
+    assert [line.endswith("best so far") for line in capsys.readouterr().err.splitlines()] == [False, False, True]
+
+
 def test_an_epoch_that_goes_on_counts_earlier_steps_but_not_their_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

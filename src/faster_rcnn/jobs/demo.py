@@ -28,8 +28,8 @@ def run(out: Path | None) -> int:
     """Make the pictures, train, evaluate on the test split, and draw what is found there."""
     began = time.perf_counter()
     out = _free_folder(out)
-    say(f"making pictures of handwritten digits in {out / 'data'}; they are made up, and no benchmark of anything")
-    data = make_digits(out / "data")
+    say(f"making pictures of handwritten digits in {out / 'digits'}; they are made up, and no benchmark of anything")
+    data = make_digits(out / "digits")
     folder = train(data, model="small", out=out / "run", settings=SETTINGS, flags={"epochs": EPOCHS})
     evaluate.run(str(folder), data, split="test", precision="auto", json=str(out / "test.json"))
     pictures = out / "pictures"

@@ -64,7 +64,9 @@ class TrainingDisplay:
         if "AP" in row:
             val = sum(value for name, value in row.items() if name.startswith("val_"))
             losses += f", validation {val:.3f}"
-            parts = [f"{name} {_number(row[name])}" for name in self._columns] + (["best so far"] if best else [])
+            parts = [f"{name} {_number(row[name])}" for name in self._columns] + (
+                ["best so far"] if best and row[self._columns[0]] else []
+            )
         say("  ".join([f"epoch {row['epoch']}/{self.epochs}", losses, *parts]))
 
 

@@ -24,6 +24,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap, Losses
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
 from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
 from faster_rcnn.training.step import proposals_of, training_step
@@ -71,6 +72,8 @@ class Progress:
     best_epoch: int = -1
     sums: dict[str, float] = field(default_factory=dict)
     """Of the losses of this epoch."""
+    first_losses: list[float] = field(default_factory=list)
+    """Sums of the losses of the first steps of the run."""
     training_seconds: float = 0.0
     validation_seconds: float = 0.0
     images: int = 0
@@ -183,14 +186,14 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
                 lr=lr,
                 clip_norm=settings.clip_norm,
                 precision=run.precision,
+                max_loss=max_loss(progress.first_losses),
             )
         except DivergedError as error:
             _save_state(run)
-            ids = ", ".join(str(one.image_id) for one in batch)
-            raise DivergedError(
-                f"{error} at step {progress.step} (images {ids}, learning rate {lr:.4g}). The weights before this step "
-                f"are in {run.folder / run_folder.STATE}. Try a lower learning rate: --lr {settings.lr / 4:g}"
-            ) from error
+            ids = [one.image_id for one in batch]
+            raise explained(error, run.config, progress.step, ids, lr, run.folder / run_folder.STATE) from error
+        if len(progress.first_losses) < FIRST_STEPS:
+            progress.first_losses.append(losses.total.item())
         if run.average:
             run.average.update(run.model, progress.step)
         for name, value in losses.named().items():

@@ -27,13 +27,15 @@ def training_step(
     lr: float,
     clip_norm: float,
     precision: torch.dtype,
+    max_loss: float = math.inf,
 ) -> Losses:
     """Train on one batch of resized images and return its losses, cut off from the gradient.
 
     ``proposals`` from outside, in the frame of the images, are for the second stage instead of the first one's.
 
     Raises:
-        DivergedError: a loss or the gradient is not finite; the weights are as before the step.
+        DivergedError: a loss or the gradient is not finite, or the sum of the losses exceeds ``max_loss``; the weights
+            are as before the step.
     """
     device = next(model.parameters()).device
     with computing_in(precision, device):
@@ -50,6 +52,11 @@ def training_step(
     # The one place where a GPU is waited for: without it a run would go on with broken weights.
     if not math.isfinite(norm.item()):
         raise DivergedError(_what_diverged(losses), code="E128")
+    if losses.total.item() > max_loss:
+        total = losses.total.item()
+        raise DivergedError(
+            f"the loss became {total:.4g}, above {max_loss:.4g}, a thousand times that of the first steps", code="E128"
+        )
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
