@@ -97,8 +97,8 @@ def compared(data: Path, seeds: Sequence[int], sources: Mapping[str, Path], fold
     """Outcomes of every source, seed by seed, in turn; which one is first changes with the seed."""
     found: dict[str, list[Outcome]] = {who: [] for who in sources}
     for number, seed in enumerate(seeds):
-        turns = list(sources) if number % 2 == 0 else list(reversed(sources))
-        for who in turns:
+        turns = list(sources)
+        for who in turns if number % 2 == 0 else reversed(turns):
             outcome = run(sources[who], data, SPLITS[data.name], seed, folder / f"{data.name}-{who}-{seed}")
             print(f"{data.name}, seed {seed}, {who}: AP {outcome.ap:.4f}, {outcome.seconds:.1f} s", flush=True)
             found[who].append(outcome)

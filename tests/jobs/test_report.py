@@ -274,13 +274,13 @@ def run(tmp_path: Path) -> Callable[..., str]:
     return train
 
 
-def stopped_after(steps: int) -> Callable[[], Any]:
-    """Signals that arrive while a step is made."""
+def stopped_after(asked: int) -> Callable[[], Any]:
+    """A signal that has arrived when the loop asks for the time of that number, after a step or an image of validation."""
 
     @contextmanager
     def signals() -> Iterator[Callable[[], int]]:
-        asked = iter([0] * (steps - 1))
-        yield lambda: next(asked, signal.SIGINT)
+        before = iter([0] * (asked - 1))
+        yield lambda: next(before, signal.SIGINT)
 
     return signals
 
@@ -313,7 +313,7 @@ def test_after_an_interruption_the_report_has_the_classes_of_an_epoch_that_came_
 ) -> None:
     monkeypatch.setattr(validation, "measure_split", measured_as(*aps))
     with monkeypatch.context() as patched:
-        patched.setattr(training_run, "stop_signals", stopped_after(3))
+        patched.setattr(training_run, "stop_signals", stopped_after(6))  # two steps, three images, and a step
         with pytest.raises(Interrupted):
             run()
     text = run(resume=True)

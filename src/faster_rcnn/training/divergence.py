@@ -29,7 +29,7 @@ def max_loss(first_losses: Sequence[float]) -> float:
 
 
 def explained(
-    error: DivergedError, config: Config, step: int, image_ids: Sequence[int], lr: float, state: Path
+    error: DivergedError, config: Config, step: int, image_ids: Sequence[int | str], lr: float, state: Path
 ) -> DivergedError:
     """The error of a step with what it was made of, where the weights are, and a learning rate that is lower."""
     lower = min(config.training.lr / 4, preset(config.preset).training.lr)
