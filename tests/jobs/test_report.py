@@ -275,7 +275,7 @@ def run(tmp_path: Path) -> Callable[..., str]:
 
 
 def stopped_after(asked: int) -> Callable[[], Any]:
-    """A signal that has arrived when the loop asks for the time of that number, after a step or an image of validation."""
+    """A signal that is there at the question of that number, of which there is one after each step and each image."""
 
     @contextmanager
     def signals() -> Iterator[Callable[[], int]]:
