@@ -14,12 +14,13 @@ from torch.nn.functional import interpolate
 
 from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
-from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.errors import ModelFileError, OptionError, VerificationError
 from faster_rcnn.jobs import export as job
 from faster_rcnn.jobs import import_weights
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.layouts import model_from_layout
 from faster_rcnn.weights.model_file import save_model
 from faster_rcnn.weights.torchvision_export import ARGUMENTS, EPSILON, WITHOUT_EFFECT, plan_export
 from faster_rcnn.weights.torchvision_layout import LAYOUTS
@@ -163,3 +164,38 @@ def test_settings_of_the_tables_exist_and_are_in_one_table() -> None:
     tables = [*ARGUMENTS, *WITHOUT_EFFECT, EPSILON]
     assert all(name in config[section] for section, name in (key.split(".") for key in tables))
     assert len(set(tables)) == len(tables)
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
+    config = preset("mobile-320")
+    model = build_model(config, 3)
+    torch.nn.init.constant_(model.roi.classes.bias, torch.nan)
+    save_model(tmp_path / "bad.safetensors", model, config, ClassMap(("a", "b", "c"), (1, 2, 3)))
+    out = tmp_path / "out.pth"
+    out.write_text("mine")
+    message = r"^E123 .*bad\.safetensors: 1 tensor \('roi_heads\.box_predictor\.cls_score\.bias'\) is not finite"
+    with pytest.raises(ModelFileError, match=message):
+        job.run(str(tmp_path / "bad.safetensors"), layout=None, out=out)
+    assert out.read_text() == "mine"
+
+
+def test_what_differs_when_it_is_read_back_takes_no_files_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = preset("mobile-320")
+    save_model(tmp_path / "model.safetensors", build_model(config, 3), config, ClassMap(("a", "b", "c"), (1, 2, 3)))
+    out = tmp_path / "out.safetensors"
+    out.write_text("mine")
+
+    def other(*arguments: Any) -> Any:
+        loaded = model_from_layout(*arguments)
+        torch.nn.init.zeros_(loaded.model.roi.classes.weight)
+        return loaded
+
+    monkeypatch.setattr(job, "model_from_layout", other)
+    with pytest.raises(
+        VerificationError, match=r"written for .*out\.safetensors differs from the model in 'roi\.class"
+    ):
+        job.run(str(tmp_path / "model.safetensors"), layout=None, out=out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "out.safetensors"]
+    assert out.read_text() == "mine"

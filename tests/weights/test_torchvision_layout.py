@@ -108,6 +108,13 @@ def test_values_that_are_no_weights(tensor: Tensor, message: str) -> None:
     refuse_values("peer.pth", {"half": torch.ones(2).half(), "double": torch.ones(2).double()})
 
 
+def test_half_precision_becomes_float32() -> None:
+    halves = {name: each.half() if each.is_floating_point() else each for name, each in checkpoint(MOBILE).items()}
+    bias = model_from_layout("peer.pth", halves, MOBILE, CLASSES).model.rpn.objectness.weight
+    assert bias.dtype == torch.float32
+    assert torch.equal(bias.detach(), halves["rpn.head.cls_logits.weight"].float())
+
+
 def test_cocos_classes() -> None:
     classes = coco_classes()
     assert len(classes) == 90
