@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.data import decode
+from faster_rcnn.data import jpeg
 from faster_rcnn.data.decode import image_header, image_size, is_whole, read_image
 from faster_rcnn.errors import ImageError
 from faster_rcnn.structures import ImageSize
@@ -161,7 +161,7 @@ def test_without_the_fast_decoder_the_answer_is_the_same(monkeypatch: pytest.Mon
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(decode, "decode_jpeg", broken)
+    monkeypatch.setattr(jpeg, "decode_jpeg", broken)
     np.testing.assert_array_equal(as_array(source), expected)
 
 

@@ -145,6 +145,35 @@ def test_a_batch_of_nothing_but_damage_is_not_given(tmp_path: Path) -> None:
     assert [[image.index for image in batch] for batch in loader.epoch(0)] == [[1]]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damage_that_the_decoder_goes_over_is_told_once(
+    tmp_path: Path, workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    split = a_split(tmp_path, 2)
+    path = split.records[0].path
+    with Image.open(path) as image:
+        image.resize((800, 400)).resize((80, 40)).save(path, "JPEG", quality=100)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes(200) + content[middle + 200 :])
+    told: list[str] = []
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=1), DATA, tell=told.append)
+    for epoch in range(2):
+        assert len(list(loader.epoch(epoch))) == 2
+    loader.close()
+    assert len(told) == 1
+    assert told[0].startswith(f"{path} may be damaged: ")
+    assert capfd.readouterr().err == ""
+
+
+def test_no_image_left_is_an_error(tmp_path: Path) -> None:
+    split = a_split(tmp_path, 1)
+    split.records[0].path.write_bytes(b"")
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA, tell=lambda _: None)
+    with pytest.raises(DatasetError, match="E105 1 of 1 images of train cannot be decoded"):
+        list(loader.epoch(0))
+
+
 def test_real_images_fill_an_epoch(data_folder: Callable[[str], Path]) -> None:
     split = load_dataset(data_folder("fruits18"), DATA).splits["train"]
     batches = list(training_batches(split, ImageConfig(), TrainingConfig(workers=0), DATA, epoch=0))

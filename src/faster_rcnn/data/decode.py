@@ -7,6 +7,7 @@ what was done is said, so that it can be counted and told.
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -20,11 +21,12 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
+from faster_rcnn.data import jpeg
 from faster_rcnn.errors import ImageError
 from faster_rcnn.structures import ImageSize
 
+_LOG = logging.getLogger(__name__)
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,6 +37,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_FLIPPED = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
+"""Axes (1 is down, 2 is right) that are turned round by orientation, from 5 on after rows and columns have changed."""
 _TAIL = 4096
 _ROWS = 256
 # What Pillow's plugins raise on damaged files; a blind `except Exception` would also hide faults of ours.
@@ -67,24 +71,61 @@ def image_size(path: Path, max_pixels: int = 178_956_970) -> ImageSize:
     return image_header(path, max_pixels).size
 
 
+class Decoded(NamedTuple):
+    """An upright image in RGB."""
+
+    pixels: UInt8[Tensor, "3 height width"]
+    """In channels-last memory format, the order that is resized fastest."""
+    conversion: str | None
+    """What was done to make it upright 8-bit RGB; none if nothing."""
+    damage: str | None
+    """A line about damage that the decoder went over; none where it found none."""
+
+
 def read_image(source: Path | bytes, max_pixels: int) -> tuple[UInt8[Tensor, "3 height width"], str | None]:
-    """Decode an image file, or its bytes, to upright RGB; and say what was converted, if anything.
+    """Decode an image file, or its bytes, to upright RGB, with what was converted, if anything.
+
+    Damage that the decoder goes over is logged with the file's name.
 
     Raises:
         ImageError: it cannot be decoded (E105), is too large (E120) or has values without a fixed range (E119).
     """
+    decoded = decode_image(source, max_pixels)
+    if decoded.damage is not None:
+        _LOG.warning("%s", decoded.damage)
+    return decoded.pixels, decoded.conversion
+
+
+def decode_image(source: Path | bytes, max_pixels: int) -> Decoded:
+    """Decode an image file, or its bytes; raises as ``read_image`` does."""
     with _opened(source, max_pixels) as (image, stream):
         header = _header(image)
-        if image.format in ("JPEG", "MPO") and header.conversion is None:
-            pixels = _decode_plain_jpeg(stream)
-            if pixels is not None:
-                return pixels, None
+        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+            stream.seek(0)
+            found = jpeg.decode(stream.read())
+            if found is not None:
+                return Decoded(
+                    _turned(found.pixels, header.orientation), header.conversion, _told(source, found.damage)
+                )
         # Pillow turns TIFFs upright by itself while loading and then removes the tag, so the tag is read again.
         image.load()
         upright = _UPRIGHT.get(_orientation(image))
         rgb = _to_rgb(image)
         rgb = rgb if upright is None else rgb.transpose(upright)
-        return _channels_first(rgb), header.conversion
+        return Decoded(_channels_first(rgb), header.conversion, None)
+
+
+def _told(source: Path | bytes, damage: str | None) -> str | None:
+    name = "image" if isinstance(source, bytes) else str(source)
+    return None if damage is None else f"{name} may be damaged: {damage}; it is used as it was decoded"
+
+
+def _turned(pixels: UInt8[Tensor, "3 height width"], orientation: int) -> UInt8[Tensor, "3 height2 width2"]:
+    """The upright image of one that is stored with an EXIF orientation."""
+    if orientation == 1:
+        return pixels
+    across = pixels.mT if orientation >= 5 else pixels
+    return across.flip(_FLIPPED[orientation]).permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 def is_whole(path: Path, max_pixels: int) -> bool:
@@ -205,14 +246,3 @@ def _channels_first(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
         band = np.array(image.crop((0, top, image.width, bottom)))
         rows[top:bottom] = torch.from_numpy(band)
     return rows.permute(2, 0, 1)
-
-
-def _decode_plain_jpeg(stream: io.BufferedIOBase) -> Tensor | None:
-    """torchvision's decoder: the same bits as Pillow's (both are libjpeg-turbo) in half the time; none if it fails."""
-    stream.seek(0)
-    encoded = torch.frombuffer(bytearray(stream.read()), dtype=torch.uint8)
-    try:
-        pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
-    except RuntimeError:
-        return None
-    return pixels

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
 from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, steps_of_epoch
-from faster_rcnn.data.decode import read_image
+from faster_rcnn.data.decode import decode_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.workers import deaths_told, ignore_signals, received, sheltered, workers_here
 from faster_rcnn.errors import DatasetError, ImageError
@@ -44,6 +44,8 @@ class TrainingImage:
     """Place of its record in the split."""
     proposals: Proposals | None = None
     """From outside, where the detector is Fast R-CNN; in the pixels of the resized image."""
+    damage: str | None = None
+    """What the decoder found to be damaged in its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def training_image(
     """
     generator = Generator().manual_seed(image_seed(training.seed, epoch, index, AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
-    one = _resized(record, image, data, factor, proposals)
+    one, damage = _resized(record, image, data, factor, proposals)
     if factor != 1:
         canvas = target_size(record.size, image.short_side, image.long_side, image.size_rounding)
         one = place_on_canvas(one, canvas, image.mean, generator)
@@ -77,18 +79,20 @@ def training_image(
         one = flip(one)
     pixels = photometric(one.pixels, training.photometric, generator)
     seed = image_seed(training.seed, epoch, index)
-    return TrainingImage(pixels, one.truth, record.image_id, seed, index, one.proposals)
+    return TrainingImage(pixels, one.truth, record.image_id, seed, index, one.proposals, damage)
 
 
 def _resized(
     record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float, proposals: Proposals | None
-) -> Labelled:
-    pixels, _ = read_image(record.path, data.max_pixels)
+) -> tuple[Labelled, str | None]:
+    """The resized image, and what its decoder found to be damaged."""
+    pixels, _, damage = decode_image(record.path, data.max_pixels)
     sides = image.short_side * factor, image.long_side * factor
     small = resize(pixels, *sides, image.resize, image.size_rounding)
     before, after = size_of(pixels), size_of(small)
     truth = rescale_truth(record.truth, before, after)
-    return Labelled(small, truth, None if proposals is None else rescale_proposals(proposals, before, after))
+    moved = None if proposals is None else rescale_proposals(proposals, before, after)
+    return Labelled(small, truth, moved), damage
 
 
 class _Images(Dataset[TrainingImage | _Unreadable]):
@@ -155,6 +159,7 @@ class TrainingLoader:
         self._split, self._training, self._tell = split, training, tell
         self._plan = _Plan()
         self._damaged: set[int] = set()
+        self._told: set[int] = set()
         workers = workers_here(training.workers)
         self._loader: DataLoader[TrainingImage | _Unreadable] = DataLoader(
             _Images(split, image, training, data, proposals),
@@ -197,9 +202,17 @@ class TrainingLoader:
         for packed in received(iterator):
             images = pickle.loads(packed) if isinstance(packed, bytes) else packed
             readable = [one for one in images if isinstance(one, TrainingImage)]
+            self._tell_damage(readable)
             self._note_damage([one for one in images if isinstance(one, _Unreadable)])
             if readable:
                 yield readable
+
+    def _tell_damage(self, images: list[TrainingImage]) -> None:
+        """A line about each image whose decoder went over damage, once."""
+        for one in images:
+            if one.damage is not None and one.index not in self._told:
+                self._told.add(one.index)
+                self._tell(one.damage)
 
     def _note_damage(self, found: list[_Unreadable]) -> None:
         for one in found:
