@@ -170,7 +170,11 @@ def test_the_predictor_counts_the_images_of_streams(monkeypatch: pytest.MonkeyPa
 SCRIPT = """
 from unittest.mock import Mock
 import torch
+from torch._inductor.cpu_vec_isa import pick_vec_isa
 from torch.testing import assert_close
+if not pick_vec_isa():
+    print("no vectors")
+    raise SystemExit
 from files import loaded_model, rgb
 from faster_rcnn.inference import compiling
 from faster_rcnn.inference.predictor import Predictor
@@ -201,4 +205,6 @@ def test_compiled_and_plain_find_the_same() -> None:
     Two images at once, of which the first one has the shape compiled and the second one does not wait.
     """
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd="tests", check=False)
+    if run.stdout.strip() == "no vectors":
+        pytest.skip("torch's compiler has no vectors for this processor; its code for the detector needs them")
     assert run.stdout.strip() == "the same", run.stderr
