@@ -16,6 +16,7 @@ import pytest
 
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
+from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.target import Goal  # before jobs that it imports are replaced
 from faster_rcnn.jobs.timing import Amount
 from faster_rcnn.training.interruption import Signalled
@@ -94,8 +95,69 @@ def test_the_commands_are_those_of_the_design(capsys: pytest.CaptureFixture[str]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
+    for line in ("--version", "-V", "version"):
+        assert cli.main([line]) == 0
+        assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(("line", "same"), [("help train", "train --help"), ("help", "--help"), ("-h", "--help")])
+def test_help_as_a_word(line: str, same: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line) == 0
+    found = capsys.readouterr().out
+    assert run(same) == 0
+    assert found == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["--quiet demo", "demo -q"])
+def test_quiet_commands_show_results_warnings_and_errors(
+    fake_job: Fake, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action() -> int:
+        say("working")
+        warn("odd")
+        print("result")
+        raise DatasetError("no labels")
+
+    fake_job("demo", action)
+    assert run(line) == 2
+    assert capsys.readouterr() == ("result\n", "warning: odd\nfaster-rcnn: error: no labels\n")
+
+
+def test_options_for_all_commands_end_where_names_begin(fake_job: Fake) -> None:
+    call = fake_job("predict")
+    assert run("predict m -- -q --debug -") == 0
+    assert call["args"] == ("m", ["-q", "--debug", "/dev/stdin"])
+
+
+@pytest.mark.parametrize("line", ["predict m - --json -", "predict m --json - -", "predict m --conf 0.3 -"])
+def test_a_dash_among_the_sources_is_standard_input(fake_job: Fake, line: str) -> None:
+    call = fake_job("predict")
+    assert run(line) == 0
+    assert call["args"] == ("m", ["/dev/stdin"])
+    assert call["json"] in ("-", None)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_names_of_standard_output_are_a_dash(fake_job: Fake, name: str) -> None:
+    call = fake_job("predict")
+    assert run(f"predict m a.jpg --json {name}") == 0
+    assert call["json"] == "-"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_names_are_printed_in_any_encoding(encoding: str) -> None:
+    program = (
+        "import sys\n"
+        "from faster_rcnn import cli, commands\n"
+        "commands.app.command(lambda: print('红枣') or sys.stderr.write('\\udce9'), name='names')\n"
+        "sys.exit(cli.main(['names']))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    assert (done.stdout, done.stderr) == (b"\\u7ea2\\u67a3\n", b"\\udce9")
+    for command in ("predict", "compare"):
+        arguments = [sys.executable, "-m", "faster_rcnn", command, "--help"]
+        assert subprocess.run(arguments, capture_output=True, env=environment, check=False).returncode == 0
 
 
 def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +227,10 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     }  # fmt: skip
     call = fake_job("import_weights")
     assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0
-    assert call == {"args": (Path("w.pth"),), "layout": "torchvision:x", "classes": "a,b", "out": Path("m")}
+    assert call == {
+        "args": (Path("w.pth"),), "layout": "torchvision:x", "classes": "a,b", "out": Path("m"), "settings": (),
+        "key": None,
+    }  # fmt: skip
     call = fake_job("export")
     assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
     assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
@@ -250,6 +315,12 @@ class OutOfMemoryError(RuntimeError):
         (MachineError("no network"), 5, "error: no network"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 5, "error: No space left on device: runs/a"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 5, "error: Permission denied: /x"),
+        (
+            OSError(errno.ELOOP, "Too many levels of symbolic links", "/x"),
+            5,
+            "error: Too many levels of symbolic links: /x",
+        ),
+        (DatasetError("a\x1b[2Jb"), 2, "error: a\\x1b[2Jb"),
         (MemoryError(), 5, "error: out of memory"),
         (OutOfMemoryError("CUDA out of memory"), 5, "error: out of memory: CUDA out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import logging
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from faster_rcnn.commands import app
-from faster_rcnn.errors import FasterRCNNError
+from faster_rcnn.errors import FasterRCNNError, printable
+from faster_rcnn.jobs.console import quiet, warn
 from faster_rcnn.training.interruption import interrupting
+
+QUIET = ("--quiet", "-q")
 
 
 class _Warnings(logging.Handler):
@@ -23,7 +27,38 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line on stderr."""
-        print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+        warn(record.getMessage())
+
+
+class CommandLine(NamedTuple):
+    """What was typed: a command, and what stands anywhere in the line and is for all commands."""
+
+    command: list[str]
+    debug: bool
+    quiet: bool
+
+    @staticmethod
+    def of(given: Sequence[str]) -> CommandLine:
+        """Take the options for all commands out, up to a ``--``, after which everything is a name."""
+        end = given.index("--") if "--" in given else len(given)
+        own, names = given[:end], given[end:]
+        command = [each for each in own if each not in ("--debug", *QUIET)]
+        match command:
+            case ["help", *rest]:
+                command = [*rest, "--help"]
+            case ["version"]:
+                command = ["--version"]
+            case ["predict", *_]:
+                command, names = _with_standard_input(command), _with_standard_input(names)
+        return CommandLine([*command, *names], "--debug" in own, any(each in own for each in QUIET))
+
+
+def _with_standard_input(tokens: Sequence[str]) -> list[str]:
+    """A dash that is no option's value is a source; by its longer name, for a dash alone is taken for an option."""
+    before = ("", *tokens)
+    return [
+        "/dev/stdin" if each == "-" and last != "--json" else each for last, each in zip(before, tokens, strict=False)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,23 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 internal fault, 2 data and options, 3 diverged training, 4 an output that failed its own check,
     5 the machine, 130 and 143 interrupted (Ctrl-C, SIGTERM).
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_in_any_encoding()
+    line = CommandLine.of(sys.argv[1:] if arguments is None else arguments)
     with interrupting():
-        return _run(given)
+        return _run(line)
 
 
-def _run(given: list[str]) -> int:
-    command = [each for each in given if each != "--debug"]
+def _run(line: CommandLine) -> int:
     try:
-        with _log_shown():
-            code: int | None = app(command, exit_on_error=False, print_error=False)
+        with _log_shown(), quiet() if line.quiet else nullcontext():
+            code: int | None = app(line.command, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
-        if len(command) < len(given):
+        if line.debug:
             traceback.print_exception(error)
-        line, code = _explain(error)
-        if line:
-            print(f"faster-rcnn: {line}", file=sys.stderr)
+        told, code = _explain(error)
+        if told:
+            print(f"faster-rcnn: {printable(told)}", file=sys.stderr)
     return code or 0
 
 
@@ -71,9 +106,16 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
             return "error: out of memory", 5
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:  # torch's, not imported here
         return f"error: out of memory: {text}", 5
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    if isinstance(error, OSError) and error.errno is not None:
         return f"error: {error.strerror}: {error.filename}" if error.filename else f"error: {error.strerror}", 5
     return f"internal fault: {type(error).__name__}: {text} (run again with --debug for the traceback)", 1
+
+
+def _print_in_any_encoding() -> None:
+    """A class or a file that the terminal's encoding has no letters for is shown with escapes, and stops nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_stdout() -> None:

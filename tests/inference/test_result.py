@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from faster_rcnn.inference.inputs import AnyImage
-from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.result import Result, shortest
 from faster_rcnn.structures import ImageSize
 from files import CLASSES, image_file, rgb
 
@@ -36,6 +36,24 @@ def test_coco_boxes_are_corner_and_sides() -> None:
         {"image_id": 12, "category_id": 7, "bbox": [10.5, 5.0, 20.0, 20.0], "score": 0.75},
         {"image_id": 12, "category_id": 1, "bbox": [0.0, 0.0, 60.0, 40.0], "score": 0.5},
     ]
+
+
+def test_numbers_are_the_shortest_that_give_the_same_float32() -> None:
+    # Around 267 the distance to the next float32 is 2^-15 = 0.00003, so four decimals are enough.
+    values = torch.tensor([[267.2499084472656, 0.1], [1e-7, 16777216.0]])
+    assert json.dumps(shortest(values)) == "[[267.2499, 0.1], [1e-07, 16777216.0]]"
+    noise = torch.rand(1000) * 1000
+    assert torch.equal(torch.tensor(json.loads(json.dumps(shortest(noise)))), noise)
+    assert max(len(json.dumps(number)) for number in shortest(noise)) <= 10  # nine digits and the point
+    assert shortest(torch.zeros(0, 4)) == []
+
+
+def test_coco_boxes_have_no_more_decimals_than_their_corners() -> None:
+    # As text: 267.2499 - 10.1 = 257.1499, and 20.3 - 5.7 = 14.6
+    boxes = torch.tensor([[10.1, 5.7, 267.2499, 20.3]])
+    result = Result(boxes, torch.tensor([0.9]), torch.tensor([0]), CLASSES, ImageSize(100, 300), rgb(100, 300))
+    [found] = result.to_coco()
+    assert json.dumps([found["bbox"], found["score"]]) == "[[10.1, 5.7, 257.1499, 14.6], 0.9]"
 
 
 def test_the_json_object() -> None:

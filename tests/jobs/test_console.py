@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from faster_rcnn.jobs.console import LogMeter, counted, progress, say, warn
+from faster_rcnn.jobs.console import LogMeter, counted, passing_progress, progress, quiet, say, warn
 
 
 def test_messages_go_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,6 +14,28 @@ def test_messages_go_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "reading\nwarning: odd\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_work_shows_warnings_alone(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with quiet():
+        say("reading")
+        warn("odd")
+        assert list(counted(iter("ab"), "images", 2)) == ["a", "b"]
+        with passing_progress("validating", 2) as meter:
+            meter.advance()
+    assert capsys.readouterr().err == "warning: odd\n"
+    say("loud again")
+    assert capsys.readouterr().err == "loud again\n"
+
+
+def test_names_of_files_cannot_move_the_cursor_or_begin_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    warn("two\nlines\x1b[2J.jpg \x00")
+    say("a\ttable\nof lines \x9b2J")
+    assert capsys.readouterr().err == ("warning: two lines\\x1b[2J.jpg \\x00\na\ttable\nof lines \\x9b2J\n")
 
 
 def test_a_log_gets_one_line_at_the_end_of_short_work(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,26 @@ def test_json_stays_on_standard_output_beside_a_bar_on_the_terminal(
     assert "3/3" in err
 
 
+def test_no_bar_runs_through_json_on_the_same_terminal(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run(model, "photos", json="-") == 0
+    out, err = capsys.readouterr()
+    assert len([json.loads(line) for line in out.splitlines()]) == 3
+    assert "3/3" not in err
+
+
+def test_numbers_in_json_have_no_more_digits_than_a_float32(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(model, "photos/a.png", json="-") == 0
+    for one in json.loads(capsys.readouterr().out)["detections"]:
+        for number in (*one["box"], one["score"]):
+            assert str(number) == str(np.float32(number))
+
+
 def test_json_in_a_file_and_pictures_too(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(model, "photos", json="deep/found.jsonl", out=Path("deep/pictures")) == 0
     assert files_below("deep") == ["found.jsonl", "pictures/a.png", "pictures/b.jpg", "pictures/c.png"]

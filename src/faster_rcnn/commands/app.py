@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, Token
 
 from faster_rcnn import __version__
+from faster_rcnn.jobs.console import say
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16"]
@@ -39,13 +39,22 @@ def _refuse_option(kind: object, value: str | None) -> None:
         raise ValueError("give a file name, or - for standard output")
 
 
-JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, validator=_refuse_option)]
+def _json_out(kind: object, tokens: Sequence[Token]) -> str:
+    """Standard output by any of its names is ``-``, so that nothing else is printed there."""
+    text = tokens[0].value
+    return "-" if text in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1") else text
+
+
+JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, converter=_json_out, validator=_refuse_option)]
 
 app = App(
     name="faster-rcnn",
     help="Faster R-CNN: train, evaluate and run the two-stage object detector.",
-    help_epilogue="With any command, --debug shows the traceback of a fault.",
+    help_epilogue=(
+        "With any command, --quiet (-q) shows warnings, errors and results alone, and --debug the traceback of a fault."
+    ),
     version=__version__,
+    version_flags=("--version", "-V"),
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # main() tells Ctrl-C from SIGTERM
 )
@@ -53,4 +62,4 @@ app = App(
 
 def announce(what: str) -> None:
     """The first line, printed before torch is imported."""
-    print(f"faster-rcnn {__version__}: {what}", file=sys.stderr, flush=True)
+    say(f"faster-rcnn {__version__}: {what}")

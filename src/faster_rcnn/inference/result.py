@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
@@ -66,15 +68,20 @@ class Result:
 
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """Entries of a COCO results file; ``image_id`` is the image's in the ground truth they are for."""
-        rows = zip(self.boxes.double().tolist(), self.scores.tolist(), self.label_ids, strict=True)
+        rows = zip(shortest(self.boxes), shortest(self.scores), self.label_ids, strict=True)
         return [
-            {"image_id": image_id, "category_id": label_id, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+            {
+                "image_id": image_id,
+                "category_id": label_id,
+                "bbox": [x1, y1, _difference(x2, x1), _difference(y2, y1)],
+                "score": score,
+            }
             for (x1, y1, x2, y2), score, label_id in rows
         ]
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``predict --json`` writes; ``image`` is null where there is no path."""
-        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.names, self.label_ids, strict=True)
+        rows = zip(shortest(self.boxes), shortest(self.scores), self.names, self.label_ids, strict=True)
         return {
             "image": None if self.path is None else str(self.path),
             "width": self.size.width,
@@ -93,3 +100,17 @@ class Result:
     def drawn_on(self, pixels: Tensor) -> Image.Image:
         """The boxes on the image's own pixels, 8-bit RGB (3, height, width), where they are at hand."""
         return draw_boxes(pixels, self.boxes, self.labels.tolist(), self.classes, self.scores.tolist())
+
+
+def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
+    """Nested lists of numbers whose text is the shortest that gives the same float32: 267.2499, not 267.2499084472656.
+
+    A float32 that becomes a Python float has fifteen digits and more, of which the float32 decides eight or nine.
+    """
+    numbers: list[Any] = values.detach().numpy().astype(np.float32).astype(str).astype(np.float64).tolist()
+    return numbers
+
+
+def _difference(larger: float, smaller: float) -> float:
+    """As it is by hand, so that it has no more decimals than the two have."""
+    return float(Decimal(repr(larger)) - Decimal(repr(smaller)))

@@ -19,6 +19,7 @@ from pathlib import Path
 from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures
 
 STDIN = "-"
+STDIN_NAMES = (STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -97,8 +98,8 @@ def _bytes_of(name: str) -> bytes:
 
 
 def _held(source: str) -> _Held:
-    if source == STDIN:
-        return _Held([source])
+    if source in STDIN_NAMES:
+        return _Held([STDIN])
     if os.path.isdir(source):
         return _held_by_folder(source)
     if os.path.exists(source):  # so a name with brackets in it is no pattern

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
 from rich.progress import TaskID
 
+from faster_rcnn.errors import printable
 from faster_rcnn.jobs.bars import Bars, clock, shown_value
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -23,14 +25,29 @@ SECONDS_BETWEEN_LINES = 30.0
 Item = TypeVar("Item")
 
 
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+"""Whether the command that runs shows its warnings and results alone; set by ``quiet``."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it messages and progress are not shown, and warnings are."""
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
+
+
 def say(text: str) -> None:
-    """One message for the user."""
-    print(text, file=sys.stderr, flush=True)
+    """One message for the user, of one line or more."""
+    if not _QUIET.get():
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """One message about something that is odd but does not stop the work."""
-    say(f"warning: {text}")
+    """One line about something that is odd but does not stop the work."""
+    print(printable(f"warning: {' '.join(text.splitlines())}"), file=sys.stderr, flush=True)
 
 
 @runtime_checkable
@@ -49,6 +66,9 @@ def progress(
 
     ``done`` steps were made earlier: they count, and the time left is not worked out from them.
     """
+    if _QUIET.get():
+        yield NoMeter()
+        return
     if sys.stderr.isatty():
         with _bar(label, total, done, transient=False) as meter:
             yield meter
@@ -61,6 +81,9 @@ def progress(
 @contextmanager
 def passing_progress(label: str, total: int, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
     """Progress of work whose end is a line of its own: the bar goes then, and a log has lines only of long work."""
+    if _QUIET.get():
+        yield NoMeter()
+        return
     if sys.stderr.isatty():
         with _bar(label, total, 0, transient=True) as meter:
             yield meter
@@ -81,6 +104,13 @@ def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[It
             yield item
             del item  # not held while the next one is made: it may be an image of a gigabyte
             meter.advance()
+
+
+class NoMeter:
+    """Of work that is done quietly."""
+
+    def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
+        """Show nothing."""
 
 
 class BarMeter:

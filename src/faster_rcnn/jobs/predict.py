@@ -18,7 +18,7 @@ from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.outputs import json_lines, model_file, require_file, require_folder
+from faster_rcnn.jobs.outputs import STDOUT, json_lines, model_file, require_file, require_folder
 from faster_rcnn.jobs.outside import proposals_by_name
 from faster_rcnn.jobs.pictures import PictureFolder, free_folder
 from faster_rcnn.proposals.file import load_proposals
@@ -66,7 +66,7 @@ def run(
     with ExitStack() as open_files:
         write = None if json is None else open_files.enter_context(json_lines(json))
         outcomes = predictor.outcomes(found.images(), conf, max_det)
-        for one in counted(outcomes, "images", len(found.names)):
+        for one in outcomes if _on_one_terminal(json) else counted(outcomes, "images", len(found.names)):
             _record(found.names, one, write, pictures, tally)
             del one  # its pixels are not held while the next image is read
     _say_summary(tally, time.monotonic() - start, pictures, json)
@@ -81,6 +81,11 @@ def _predictor(model: str, precision: str, proposals: Path | None) -> Predictor:
         predictor.proposals = proposals_by_name(file, predictor.config.detector.outside_proposals)
         say(f"proposals of {file.method} from {proposals}")
     return predictor
+
+
+def _on_one_terminal(json: str | None) -> bool:
+    """Whether the lines of JSON go where a bar would be drawn."""
+    return json == STDOUT and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def _found(sources: Sequence[str]) -> Sources:
