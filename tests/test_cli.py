@@ -173,7 +173,7 @@ def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixtur
         "settings": ["a.b=1", "c.d=[1,2]", "e.f=-3"], "proposals": Path("p"), "resume": True,
         "flags": {
             "epochs": 3, "batch": 2, "lr": 0.01, "image_size": 320, "seed": 1, "workers": 0, "device": "cpu",
-            "precision": "bfloat16",
+            "precision": "bfloat16", "val_share": None,
         },
     }  # fmt: skip
     out, err = capsys.readouterr()
