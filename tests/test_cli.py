@@ -16,6 +16,7 @@ import pytest
 
 from faster_rcnn import __version__, cli, commands
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
+from faster_rcnn.inference.choice import Choice
 from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.target import Goal  # before jobs that it imports are replaced
 from faster_rcnn.jobs.timing import Amount
@@ -24,7 +25,7 @@ from faster_rcnn.training.interruption import Signalled
 COMMANDS = (
     *("demo", "train", "evaluate", "predict"),
     *("proposals", "recall", "compare"),
-    *("import", "export", "config", "doctor", "quantize", "benchmark"),
+    *("import", "export", "config", "doctor", "quantize", "benchmark", "completion"),
 )
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
 
@@ -199,7 +200,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert run("evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3") == 0
     assert call == {
         "args": ("m", Path("cells")), "split": "val", "precision": "float32", "json": "-", "proposals": Path("p"),
-        "tile": 640, "overlap": 0.3,
+        "tile": 640, "overlap": 0.3, "device": "auto",
     }  # fmt: skip
     call = fake_job("proposals")
     assert run("proposals cells --method rpn --model m --out p") == 0
@@ -211,6 +212,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         "out": Path("p"),
         "count": 2000,
         "json": None,
+        "device": "auto",
     }
     call = fake_job("recall")
     assert run("recall cells --proposals p q --proposals r --split val --plot f.svg --json -") == 0
@@ -223,7 +225,7 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x --tile 800") == 0
     assert call == {
         "args": ("m", ["a.jpg", "b/", "c.png"]), "conf": 0.25, "max_det": 9, "precision": "auto", "out": Path("o"),
-        "json": "x", "proposals": None, "tile": 800, "overlap": None,
+        "json": "x", "proposals": None, "tile": 800, "overlap": None, "choice": Choice(), "device": "auto",
     }  # fmt: skip
     call = fake_job("import_weights")
     assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0
@@ -235,11 +237,17 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
     assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
     call = fake_job("quantize")
-    assert run("quantize runs/pets pets --out fast --count 9 --split val --json -") == 0
-    assert call == {"args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 9, "split": "val", "json": "-"}
+    assert run("quantize runs/pets pets --out fast --count 9 --split val --json - --device cpu") == 0
+    assert call == {
+        "args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 9, "split": "val", "json": "-",
+        "device": "cpu",
+    }  # fmt: skip
     call = fake_job("quantize")
     assert run("quantize runs/pets pets --out fast") == 0
-    assert call == {"args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 32, "split": None, "json": None}
+    assert call == {
+        "args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 32, "split": None, "json": None,
+        "device": "auto",
+    }  # fmt: skip
     call = fake_job("benchmark")
     line = (
         "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
@@ -249,20 +257,55 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
     assert call == {
         "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
         "compare": "torchvision", "compile": True, "goal": Goal(40, Path("cells"), "val"), "out": Path("o"),
-        "json": "-",
+        "json": "-", "device": "auto",
     }  # fmt: skip
     call = fake_job("demo")
     assert cli.main(["demo"]) == 0
-    assert call == {"args": (None,)}
+    assert call == {"args": (None, "auto")}
     call = fake_job("config")
     assert cli.main(["config"]) == 0
     assert call == {"args": ("small",)}
 
 
+@pytest.mark.parametrize("command", ["evaluate m d", "predict m s", "quantize m d --out o", "benchmark m", "compare d",
+                                     "proposals d --method rpn --out o", "train d", "demo"])  # fmt: skip
+def test_every_command_that_runs_a_model_takes_a_device(
+    command: str, fake_job: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = fake_job(command.partition(" ")[0])
+    if command.startswith("compare"):
+        from faster_rcnn.jobs import compare
+
+        monkeypatch.setattr(compare, "Given", lambda *_: None, raising=False)
+        monkeypatch.setattr(compare, "Training", lambda *_: None, raising=False)
+    assert run(f"{command} --device cuda:1") == 0
+    assert "cuda:1" in (call.get("device"), call.get("flags", {}).get("device"), *call["args"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_shells_complete_commands(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"completion {shell}") == 0
+    script = capsys.readouterr().out
+    assert "quantize" in script
+    assert "--max-det" in script or "max-det" in script
+
+
+def test_help_names_what_is_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("--install-completion", "--quiet", "--debug", "-V"))
+    assert run("predict --help") == 0
+    out = capsys.readouterr().out
+    assert "predict [OPTIONS] MODEL SOURCE..." in out
+    assert "--quiet" in out
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("trian x", 'unknown command "trian". Did you mean "train"?'),
+        ("trian x", 'unknown command "trian". Did you mean train? The commands are benchmark, compare, completion,'),
+        ("nothing", 'unknown command "nothing". The commands are'),
+        ("nothing", "quantize, recall, train."),
         ("train x --epoch 3", "unknown option: --epoch. Did you mean --epochs?"),
         ("train x --epochs three", 'invalid value for --epochs: unable to convert "three" into int.'),
         ("train x --epochs 2.5", 'invalid value for --epochs: unable to convert "2.5" into int.'),
@@ -271,10 +314,17 @@ def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
         ("compare x --rounds 1e1", 'invalid value for --rounds: unable to convert "1e1" into int.'),
         ("train x --precision half", 'invalid value "half" for --precision. Choose from: "auto"'),
         ("train x --precision int8", 'invalid value "int8" for --precision.'),
-        ("quantize m x", 'command "quantize" parameter --out requires an argument.'),
-        ("train", 'command "train" parameter DATA requires an argument.'),
-        ("predict m", 'command "predict" parameter SOURCE requires an argument.'),
-        ("recall x --split test", 'command "recall" parameter --proposals requires an argument.'),
+        ("train x --prec float32", "unknown option: --prec. Did you mean --precision?"),
+        ("train x --qiuet", "unknown option: --qiuet. Did you mean --quiet?"),
+        ("train x --xyz=3", "unknown option: --xyz."),
+        ("predict m a.jpg -c", "unknown option: -c."),
+        (
+            "quantize m x",
+            "quantize needs --out: faster-rcnn quantize MODEL DATA --out OUT; more: faster-rcnn quantize -",
+        ),
+        ("train", "train needs DATA: faster-rcnn train DATA; more: faster-rcnn train --help"),
+        ("predict m", "predict needs SOURCE: faster-rcnn predict MODEL SOURCE...; more: faster-rcnn predict --help"),
+        ("recall x --split test", "recall needs --proposals: faster-rcnn recall DATA --proposals PROPOSALS...;"),
         ("evaluate m x --json", 'command "evaluate" parameter --json requires an argument.'),
         ("evaluate m x --json --split val", "--json"),
         ("train x y", "too many arguments: y"),

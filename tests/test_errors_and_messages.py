@@ -25,7 +25,7 @@ DOTTED = re.compile(r"(?<![\w./-])((?:image|backbone|rpn|roi|data|training)\.[a-
 EXTRA = re.compile(r"faster-rcnn\[(\w+)\]")
 
 COMMANDS = {name for name in commands.app if not name.startswith("-")}
-FLAGS = {"--debug", "--help", "--version", "--quiet"} | {
+FLAGS = {"--debug", "--help", "--version", "--quiet", "--install-completion"} | {
     name
     for command in COMMANDS
     for argument in commands.app[command].assemble_argument_collection()

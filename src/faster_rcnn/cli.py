@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from faster_rcnn.commands import app
+from faster_rcnn.commands.mistakes import explained
 from faster_rcnn.errors import FasterRCNNError, printable
 from faster_rcnn.jobs.console import quiet, warn
 from faster_rcnn.training.interruption import interrupting
@@ -96,7 +97,7 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
         case UnusedCliTokensError():
             return f"error: too many arguments: {' '.join(error.unused_tokens or ())}", 2
         case CycloptsError():
-            return f"error: {text[:1].lower()}{text[1:]}", 2
+            return f"error: {explained(error, app)}", 2
         case KeyboardInterrupt():
             return "interrupted", 128 + getattr(error, "signal", signal.SIGINT)
         case BrokenPipeError():

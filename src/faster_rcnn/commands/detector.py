@@ -21,16 +21,17 @@ from faster_rcnn.commands.app import (
 
 
 @app.command
-def demo(*, out: Path | None = None) -> int:
+def demo(*, out: Path | None = None, device: str = "auto") -> int:
     """Train, evaluate and predict on built-in pictures of handwritten digits, in a few minutes.
 
     Args:
         out: Folder for the run and its pictures.
+        device: Device that computes: auto, cpu, cuda or cuda:N.
     """
     announce("the demo: handwritten digits, found in pictures")
     from faster_rcnn.jobs import demo as job
 
-    return job.run(out)
+    return job.run(out, device)
 
 
 @app.command
@@ -67,10 +68,10 @@ def train(
         batch: Images per step.
         lr: Learning rate for 16 images per step; scaled to the batch.
         image_size: Pixels of the shorter side; the longer side's limit follows.
-        seed: Of weights, order, augmentation and sampling.
+        seed: Seed of the random numbers for weights, order, augmentation and sampling.
         workers: Processes that decode images ahead.
-        device: auto, cpu, cuda or cuda:N.
-        precision: Of convolutions and matrix products; auto takes bfloat16 where it is fast.
+        device: Device that computes: auto, cpu, cuda or cuda:N.
+        precision: Number format of convolutions and matrix products; auto is bfloat16 where that is fast.
         config: YAML file of settings, as `faster-rcnn config` prints it.
         settings: Single settings, as section.key=value; several may follow.
         proposals: File of proposals; the second stage alone is trained on them (Fast R-CNN).
@@ -113,6 +114,7 @@ def evaluate(
     *,
     split: str | None = None,
     precision: Precision = "auto",
+    device: str = "auto",
     proposals: Path | None = None,
     tile: Integer | None = None,
     overlap: float | None = None,
@@ -124,7 +126,8 @@ def evaluate(
         model: Model file, run folder or published name; or a COCO results JSON, or the lines of `predict --json`.
         data: Folder or file of labelled images.
         split: Which part of them; test where there is one, else val.
-        precision: Of convolutions and matrix products.
+        precision: Number format of convolutions and matrix products; auto is the fastest one.
+        device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
         tile: Look at larger images in square tiles of so many pixels, as `predict` does.
         overlap: Share of a tile's side that its neighbour sees, too; 0.2 where not given.
@@ -134,11 +137,19 @@ def evaluate(
     from faster_rcnn.jobs import evaluate as job
 
     return job.run(
-        model, data, split=split, precision=precision, json=json, proposals=proposals, tile=tile, overlap=overlap
+        model,
+        data,
+        split=split,
+        precision=precision,
+        device=device,
+        json=json,
+        proposals=proposals,
+        tile=tile,
+        overlap=overlap,
     )
 
 
-@app.command
+@app.command(usage="Usage: faster-rcnn predict [OPTIONS] MODEL SOURCE...")
 def predict(
     model: str,
     source: Annotated[list[str], Parameter(required=True)],
@@ -152,6 +163,7 @@ def predict(
     iou: float | None = None,
     agnostic_nms: Switch = False,
     precision: Precision = "auto",
+    device: str = "auto",
     proposals: Path | None = None,
     out: Path | None = None,
     json: JsonOut = None,
@@ -160,7 +172,7 @@ def predict(
 
     Args:
         model: Model file, run folder or published name.
-        source: Image files, folders or patterns such as 'photos/*.jpg'.
+        source: Image files, folders, patterns such as 'photos/*.jpg', or - for an image on standard input.
         conf: Lowest score that is reported.
         max_det: Most detections of one image; with --tile the only limit, as the model's own is then each tile's.
         tile: Look at larger images in square tiles of so many of their pixels, and once as a whole.
@@ -169,7 +181,8 @@ def predict(
         classes: Names of the classes that are reported, as a,b,c.
         iou: NMS threshold of the second stage, in place of the model's own.
         agnostic_nms: Let NMS compare detections of different classes, too.
-        precision: Of convolutions and matrix products.
+        precision: Number format of convolutions and matrix products; auto is the fastest one.
+        device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; a Fast R-CNN without one searches for itself.
         out: Folder for the pictures with their boxes.
         json: File for one JSON object per image; - for standard output.
@@ -184,6 +197,7 @@ def predict(
         conf=conf,
         max_det=max_det,
         precision=precision,
+        device=device,
         proposals=proposals,
         out=out,
         json=json,

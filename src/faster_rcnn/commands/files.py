@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -82,6 +82,7 @@ def quantize(
     out: Path,
     count: Integer = 32,
     split: str | None = None,
+    device: str = "auto",
     json: JsonOut = None,
 ) -> int:
     """Let a detector work in 8 bits on a CPU: measure what its features range over, and what that gains and costs.
@@ -92,12 +93,13 @@ def quantize(
         out: Model file to write, with the same weights and those ranges.
         count: Training images in which the ranges are measured.
         split: Part of the data on which both are judged; test where there is one, else val.
+        device: Device that computes: auto or cpu, since 8 bits are for CPUs.
         json: File for the numbers; - for standard output.
     """
     announce(f"measuring the ranges of {model} on {data}")
     from faster_rcnn.jobs import quantize as job
 
-    return job.run(model, data, count=count, split=split, out=out, json=json)
+    return job.run(model, data, count=count, split=split, out=out, json=json, device=device)
 
 
 @app.command
@@ -110,6 +112,7 @@ def benchmark(
     count: Integer = 20,
     rounds: Integer = 3,
     precision: Precision = "auto",
+    device: str = "auto",
     compare: str | None = None,
     compile: Annotated[bool, Parameter(negative="")] = False,
     target_ms: float | None = None,
@@ -126,7 +129,8 @@ def benchmark(
         image_size: Pixels of the shorter side; the longer side's limit follows.
         count: How many images are timed at most.
         rounds: How many times each of them is timed.
-        precision: Of convolutions and matrix products.
+        precision: Number format of convolutions and matrix products; auto is the fastest one.
+        device: Device that computes: auto, cpu, cuda or cuda:N.
         compare: Others with the same weights, timed in turn: any of torchvision,onnxruntime,openvino.
         compile: Time the compiled detector, too, in turn.
         target_ms: Find the image size and number of proposals that keep an image below so many milliseconds.
@@ -146,9 +150,24 @@ def benchmark(
         image_size=image_size,
         amount=Amount(count, rounds),
         precision=precision,
+        device=device,
         compare=compare,
         compile=compile,
         goal=goal_of(target_ms, data, split),
         out=out,
         json=json,
     )
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> int:
+    """Print the script by which a shell completes commands and options; --install-completion puts it in its place.
+
+    Args:
+        shell: Shell that the script is for.
+    """
+    print(app.generate_completion(prog_name="faster-rcnn", shell=shell))
+    return 0
+
+
+app.register_install_completion_command(help="Let the shell that runs complete commands and options from now on.")

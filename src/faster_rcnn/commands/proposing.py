@@ -20,6 +20,7 @@ def proposals(
     model: str | None = None,
     mode: Literal["fast", "quality"] = "fast",
     count: Integer = 2000,
+    device: str = "auto",
     json: JsonOut = None,
 ) -> int:
     """Propose where objects may be in every image, write that down for Fast R-CNN, and tell its recall.
@@ -29,14 +30,15 @@ def proposals(
         method: Selective search, or the first stage of a detector.
         out: File of proposals to write.
         model: With the method rpn: model file, run folder or published name.
-        mode: Of selective search.
+        mode: Mode of selective search.
         count: Proposals of an image, at most, best first; in place of the model's own number.
+        device: With the method rpn, the device that computes: auto, cpu, cuda or cuda:N.
         json: File for the recall of each split; - for standard output.
     """
     announce(f"proposals for {data}")
     from faster_rcnn.jobs import proposals as job
 
-    return job.run(data, method=method, model=model, mode=mode, out=out, count=count, json=json)
+    return job.run(data, method=method, model=model, mode=mode, out=out, count=count, json=json, device=device)
 
 
 @app.command
@@ -75,6 +77,7 @@ def compare(
     lr: float | None = None,
     image_size: Integer | None = None,
     seed: Integer | None = None,
+    device: str = "auto",
     settings: Settings = None,
     faster: str | None = None,
     fast: str | None = None,
@@ -97,7 +100,8 @@ def compare(
         batch: Images per step.
         lr: Learning rate for 16 images per step; scaled to the batch.
         image_size: Pixels of the shorter side; the longer side's limit follows.
-        seed: Of weights, order, augmentation and sampling.
+        seed: Seed of the random numbers for weights, order, augmentation and sampling.
+        device: Device that trains and measures: auto, cpu, cuda or cuda:N.
         settings: Single settings of both, as section.key=value; several may follow.
         faster: Run folder or model file of a Faster R-CNN.
         fast: Run folder or model file of a Fast R-CNN that was trained on selective search.
@@ -111,7 +115,14 @@ def compare(
     announce(f"comparing two systems on {data}")
     from faster_rcnn.jobs import compare as job
 
-    flags = {"epochs": epochs, "batch": batch, "lr": lr, "image_size": image_size, "seed": seed}
+    flags = {
+        "epochs": epochs,
+        "batch": batch,
+        "lr": lr,
+        "image_size": image_size,
+        "seed": seed,
+        "device": None if device == "auto" else device,
+    }
     given = job.Given(faster, fast, proposals)
     training = job.Training(model, settings or (), flags)
-    return job.run(data, given, training, split=split, images=images, rounds=rounds, out=out, json=json)
+    return job.run(data, given, training, split=split, images=images, rounds=rounds, out=out, json=json, device=device)

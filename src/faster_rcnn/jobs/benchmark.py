@@ -62,8 +62,10 @@ def run(
     goal: Goal | None = None,
     out: Path | None = None,
     json: str | None = None,
+    device: str = "auto",
 ) -> int:
     """Measure, and write a table, JSON and a page; returns the exit code."""
+    place = choose_device(device)
     require_file("--json", json, [model_file(model), None if goal is None else goal.data])
     require_folder("--out", out)
     amount = amount or Amount()
@@ -77,7 +79,7 @@ def run(
         size = None if given else own_size(loaded.config)
         paths = given or [made_up_picture(Path(folder) / MADE_UP, own_size(loaded.config))] * amount.images
         used = Used(model, _is_preset(model), precision, len(paths), size, amount.rounds)
-        predictor, benchmark = _measure(loaded, used, paths, Against(plan, others, compile, Path(folder)))
+        predictor, benchmark = _measure(loaded, used, place, paths, Against(plan, others, compile, Path(folder)))
         if goal is not None:
             say(f"what keeps an image below {goal.milliseconds:g} ms is looked for")
             target = find_target(predictor, goal.milliseconds, paths, amount.rounds, labelled)
@@ -187,8 +189,9 @@ def _refuse_other_kinds(model: str, config: Config) -> None:
     raise OptionError(f"{model}: its detector.kind is {kind}, and what is timed are detectors with both stages; {hint}")
 
 
-def _measure(loaded: LoadedModel, used: Used, images: Sequence[Path], against: Against) -> tuple[Predictor, Benchmark]:
-    device = choose_device("auto")
+def _measure(
+    loaded: LoadedModel, used: Used, device: torch.device, images: Sequence[Path], against: Against
+) -> tuple[Predictor, Benchmark]:
     exact = used.precision == "float32"
     predictor = Predictor(loaded, device, precision_for(loaded, used.precision, device), exact=exact, batch=1)
     if against.compiled and predictor.precision == torch.int8:

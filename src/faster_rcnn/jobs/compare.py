@@ -11,6 +11,7 @@ from pathlib import Path
 
 from faster_rcnn.config import Config
 from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.comparison import write_comparison
 from faster_rcnn.jobs.console import say
@@ -53,15 +54,17 @@ def run(
     rounds: int = 3,
     out: Path | None = None,
     json: str | None = None,
+    device: str = "auto",
 ) -> int:
     """Train both or take both, measure both on one split, and write a table and a page."""
     read = [data, given.proposals, *(model_file(each) for each in (given.faster, given.fast) if each is not None)]
     require_file("--json", json, read)
+    choose_device(device)
     timing = Timing(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
     require_folder("--out", folder)
     pair = _both(data, given, training, split, folder)
-    comparison = compare_systems(data, pair, split, folder, timing)
+    comparison = compare_systems(data, pair, split, folder, timing, device)
     if json != STDOUT:
         print(comparison.table(), flush=True)
     if json is not None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from faster_rcnn.devices import choose_device
 from faster_rcnn.drawing.sheet import contact_sheet
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs import evaluate, predict
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.digits import CREDITS, SIZE, make_digits
+from faster_rcnn.jobs.outputs import require_folder
 from faster_rcnn.jobs.train import train
 
 EPOCHS = 5
@@ -24,17 +26,21 @@ SETTINGS = (
 PICTURES_ON_SHEET = 12
 
 
-def run(out: Path | None) -> int:
+def run(out: Path | None, device: str = "auto") -> int:
     """Make the pictures, train, evaluate on the test split, and draw what is found there."""
     began = time.perf_counter()
+    choose_device(device)
     out = _free_folder(out)
+    require_folder("--out", out)
     say(f"making pictures of handwritten digits in {out / 'digits'}; they are made up, and no benchmark of anything")
     data = make_digits(out / "digits")
-    folder = train(data, model="small", out=out / "run", settings=SETTINGS, flags={"epochs": EPOCHS})
-    evaluate.run(str(folder), data, split="test", precision="auto", json=str(out / "test.json"))
+    folder = train(data, model="small", out=out / "run", settings=SETTINGS, flags={"epochs": EPOCHS, "device": device})
+    evaluate.run(str(folder), data, split="test", precision="auto", json=str(out / "test.json"), device=device)
     pictures = out / "pictures"
     test_images = str(data / "images" / "test_*.jpg")
-    predict.run(str(folder), [test_images], conf=0.5, max_det=None, precision="auto", out=pictures, json=None)
+    predict.run(
+        str(folder), [test_images], conf=0.5, max_det=None, precision="auto", out=pictures, json=None, device=device
+    )
     sheet = out / "pictures.png"
     drawn = [Image.open(path) for path in sorted(pictures.iterdir())[:PICTURES_ON_SHEET]]
     contact_sheet(drawn, columns=4, width=1600).save(sheet)

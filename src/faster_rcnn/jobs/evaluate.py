@@ -17,6 +17,7 @@ from faster_rcnn.inference.predictor import Predictor, Seen
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
+from faster_rcnn.jobs.order import refuse_swapped
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
 from faster_rcnn.jobs.outside import of_split, proposals_by_path
 from faster_rcnn.jobs.predict import load_predictor, refuse_without_second_stage, say_tiles
@@ -35,23 +36,20 @@ def run(
     proposals: Path | None = None,
     tile: int | None = None,
     overlap: float | None = None,
+    device: str = "auto",
 ) -> int:
     """Measure, and print a table, or with ``--json -`` nothing but the numbers."""
+    refuse_swapped("evaluate", model, [data])
     require_file("--json", json, [model_file(model), data, proposals])
     tiling = tiling_of(tile, overlap)
     if is_results_file(Path(model)):
-        if precision != "auto":
-            warn(f"--precision {precision} changes nothing: {model} holds finished detections")
-        if proposals is not None:
-            warn(f"--proposals {proposals} changes nothing: {model} holds finished detections")
-        if tiling is not None:
-            warn(f"--tile {tile} changes nothing: {model} holds finished detections")
+        _warn_of_idle_options(model, device, precision, proposals, tile)
         part = split_to_measure(data, DataConfig(), split)
         metrics = _measure_results(Path(model), part)
     else:
         if proposals is not None and tiling is not None:
             raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
-        predictor = load_predictor(model, precision).in_tiles(tiling)
+        predictor = load_predictor(model, precision, device).in_tiles(tiling)
         say_tiles(predictor)
         dataset = load_split(data, settings_for(data, predictor.config.data, tiling), split)
         part = tell_split(dataset, split)
@@ -65,6 +63,18 @@ def run(
     if json is not None and json != STDOUT:
         say(f"numbers in {json}")
     return 0
+
+
+def _warn_of_idle_options(results: str, device: str, precision: str, proposals: Path | None, tile: int | None) -> None:
+    given = {
+        "--device": None if device == "auto" else device,
+        "--precision": None if precision == "auto" else precision,
+        "--proposals": proposals,
+        "--tile": tile,
+    }
+    for option, value in given.items():
+        if value is not None:
+            warn(f"{option} {value} changes nothing: {results} holds finished detections")
 
 
 def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:

@@ -18,6 +18,7 @@ from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.order import refuse_swapped
 from faster_rcnn.jobs.outputs import STDOUT, json_lines, model_file, require_file, require_folder
 from faster_rcnn.jobs.outside import proposals_by_name
 from faster_rcnn.jobs.pictures import PictureFolder, free_folder
@@ -48,8 +49,10 @@ def run(
     tile: int | None = None,
     overlap: float | None = None,
     choice: Choice = Choice(),  # noqa: B008  # it is frozen
+    device: str = "auto",
 ) -> int:
     """Look at all images; returns 2 if one of them, or a whole source, could not be used, else 0."""
+    refuse_swapped("predict", model, sources)
     refuse_limits(conf, max_det)
     tiling = tiling_of(tile, overlap)
     require_folder("--out", out)
@@ -59,7 +62,7 @@ def run(
     pictures = None if folder is None else PictureFolder(folder, found.names, json)
     if proposals is not None and (pipes := [name for name in found.names if is_pipe(name)]):
         raise OptionError(f"--proposals are found by an image's path, which {pipes[0]} does not have; give a file")
-    predictor = _predictor(model, precision, proposals).in_tiles(tiling).choosing(choice)
+    predictor = _predictor(model, precision, device, proposals).in_tiles(tiling).choosing(choice)
     _say_limits(predictor, conf, max_det)
     say_tiles(predictor)
     tally, start = _Tally(), time.monotonic()
@@ -73,8 +76,8 @@ def run(
     return 2 if tally.unreadable or found.unused else 0
 
 
-def _predictor(model: str, precision: str, proposals: Path | None) -> Predictor:
-    predictor = load_predictor(model, precision)
+def _predictor(model: str, precision: str, device: str, proposals: Path | None) -> Predictor:
+    predictor = load_predictor(model, precision, device)
     if proposals is not None:
         refuse_without_second_stage(predictor, model)
         file = load_proposals(proposals)
@@ -104,16 +107,16 @@ def _found(sources: Sequence[str]) -> Sources:
     return found
 
 
-def load_predictor(model: str, precision: str) -> Predictor:
+def load_predictor(model: str, precision: str, device: str = "auto") -> Predictor:
     """The detector that a command names, ready to work, and a line about it."""
-    device = choose_device("auto")
+    place = choose_device(device)
     exact = precision == "float32"
     loaded = resolve_model(model)
-    chosen = precision_for(loaded, precision, device)
-    predictor = Predictor(loaded, device, chosen, exact=exact, compile="auto", tell=say)
+    chosen = precision_for(loaded, precision, place)
+    predictor = Predictor(loaded, place, chosen, exact=exact, compile="auto", tell=say)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = precision_name(predictor.precision)
-    say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {device}")
+    say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {place}")
     return predictor
 
 

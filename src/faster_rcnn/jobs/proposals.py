@@ -36,6 +36,7 @@ def run(
     out: Path,
     count: int = 2000,  # section 3.3: what Fast R-CNN is trained on
     json: str | None = None,
+    device: str = "auto",
 ) -> int:
     """Propose for all images of all splits, write that down, and measure how many truths the proposals cover."""
     for option, target in (("--json", json), ("--out", out)):
@@ -45,6 +46,8 @@ def run(
             "--method rpn needs a detector, and only it: "
             "faster-rcnn proposals DATA --method rpn --model MODEL --out FILE"
         )
+    if model is None and device != "auto":
+        raise OptionError(f"--device {device}: selective search computes on the CPU; leave the option out")
     if count < 1:
         raise OptionError(f"--count {count}: at least one proposal of an image is written down")
     config = _config(mode, count)
@@ -57,7 +60,7 @@ def run(
         if model is None:
             compute_file(written, dataset.root, splits, config)
         else:
-            predictor = load_predictor(model, "auto")
+            predictor = load_predictor(model, "auto", device)
             predictor.network.inference_filter = _giving(predictor.network.inference_filter, count)
             propose_with(predictor, model, written, dataset.root, splits)
         file = load_proposals(written)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.devices import choose_precision
+from faster_rcnn.devices import choose_device, choose_precision
 from faster_rcnn.errors import DatasetError, ImageError, MachineError, OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.eight_bit import eight_bit_form, measured_ranges
@@ -25,6 +25,7 @@ from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for, tell_split
+from faster_rcnn.jobs.order import refuse_swapped
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
 from faster_rcnn.jobs.speed import Contender
 from faster_rcnn.jobs.timing import runner_of, time_contenders
@@ -81,8 +82,13 @@ class Gain:
         }
 
 
-def run(model: str, data: Path, *, count: int, split: str | None, out: Path, json: str | None) -> int:
+def run(
+    model: str, data: Path, *, count: int, split: str | None, out: Path, json: str | None, device: str = "auto"
+) -> int:
     """Measure the ranges, write the file, and tell what 8 bits gain; returns the exit code."""
+    refuse_swapped("quantize", model, [data])
+    if device != "auto" and choose_device(device) != CPU:
+        raise OptionError(f"--device {device}: 8 bits are for CPUs, on which they are measured, too; leave it out")
     for option, target in (("--json", json), ("--out", out)):
         require_file(option, target, [model_file(model), data])
     if count < 1:

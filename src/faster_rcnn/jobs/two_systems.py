@@ -57,9 +57,9 @@ class Pair:
     proposals: Path
 
 
-def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, timing: Timing) -> Comparison:
+def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, timing: Timing, device: str) -> Comparison:
     """Measure both detectors on a split: the times of their stages, their proposals, their detections."""
-    first, second = load_predictor(pair.faster, "auto"), load_predictor(pair.fast, "auto")
+    first, second = (load_predictor(model, "auto", device) for model in (pair.faster, pair.fast))
     _refuse_unlike(pair, first.config, second.config)
     dataset = load_split(data, settings_for(data, first.config.data), split)
     part = dataset.split(split)

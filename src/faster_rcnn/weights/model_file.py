@@ -40,6 +40,9 @@ FORMAT = 1
 MODELS_OF_RUN = ("best.safetensors", "last.safetensors")
 """What a run folder is searched for, in this order."""
 
+MOST_RUNS = 5
+"""Named in a message."""
+
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of what torch.save writes: a zip archive with a pickle in it, or, by an old torch, a bare pickle."""
 
@@ -121,8 +124,18 @@ def find_model_file(text: str) -> Path:
         if (path / name).is_file():
             return path / name
     raise ModelFileError(
-        f"{path} holds neither {' nor '.join(MODELS_OF_RUN)}, so it is not a run folder with a model", code="E123"
+        f"{path} holds neither {' nor '.join(MODELS_OF_RUN)}, so it is not a run folder with a model{_runs_in(path)}",
+        code="E123",
     )
+
+
+def _runs_in(folder: Path) -> str:
+    """Run folders that a folder holds, newest first, for a user who named the folder of all."""
+    models = [each for name in MODELS_OF_RUN for each in folder.glob(f"*/{name}")]
+    runs = dict.fromkeys(each.parent for each in sorted(models, key=lambda each: -each.stat().st_mtime))
+    shown = ", ".join(str(run) for run in list(runs)[:MOST_RUNS])
+    more = f" and {len(runs) - MOST_RUNS} more" if len(runs) > MOST_RUNS else ""
+    return f"; the runs in it are {shown}{more}" if runs else ""
 
 
 def stored_tensors(model: FasterRCNN) -> dict[str, Tensor]:

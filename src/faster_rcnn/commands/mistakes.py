@@ -1,0 +1,49 @@
+"""What was wrong with a command line, in one line that names what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
+
+GLOBAL_OPTIONS = ("--help", "--version", "--quiet", "--debug")
+LIKENESS = 0.75
+"""Share of letters that a suggestion has in common with what was typed; what has less is no slip of the finger."""
+
+
+def explained(error: CycloptsError, app: App) -> str:
+    """The line for one mistake; those that are not treated here keep the parser's own words."""
+    command = " ".join(error.command_chain or ())
+    match error:
+        case UnknownCommandError():
+            [typed, *_] = error.unused_tokens or [""]
+            commands = sorted(name for name in app if not name.startswith("-"))
+            return f'unknown command "{typed}".{_suggestion(typed, commands)} The commands are {", ".join(commands)}.'
+        case UnknownOptionError():
+            typed = error.token.keyword or error.token.value
+            options = (name for argument in error.argument_collection for name in argument.names)
+            return f"unknown option: {typed}.{_suggestion(typed.partition('=')[0], (*options, *GLOBAL_OPTIONS))}"
+        case MissingArgumentError() if error.argument is not None and error.keyword is None and command:
+            return f"{command} needs {error.argument.name}: {_usage(app, command)}; more: faster-rcnn {command} --help"
+    text = " ".join(str(error).splitlines())
+    return f"{text[:1].lower()}{text[1:]}"
+
+
+def _suggestion(typed: str, names: Iterable[str]) -> str:
+    known = list(names)
+    begun = [name for name in known if len(typed) > 3 and name.startswith(typed)]
+    close = begun or get_close_matches(typed, known, n=1, cutoff=LIKENESS)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _usage(app: App, command: str) -> str:
+    """The shortest right form of a command: ``faster-rcnn train DATA``."""
+    parts = [f"faster-rcnn {command}"]
+    for argument in app[command].assemble_argument_collection():
+        several = "..." if argument.hint is not None and "list" in str(argument.hint) else ""
+        if not argument.name.startswith("-"):
+            parts.append(argument.name + several)
+        elif argument.required:
+            parts.append(f"{argument.name} {argument.name.removeprefix('--').upper()}{several}")
+    return " ".join(parts)
