@@ -415,10 +415,12 @@ def test_lists_of_images_without_annotations_are_no_split(tmp_path: Path) -> Non
     splits = find_splits(tmp_path)
     assert list(splits) == ["train"]
     assert unused(tmp_path, splits.values()) == [
-        "JSON files that are not used: 2 (annotations/image_info_test2017.json, annotations/info.json); "
+        "JSON files that are not read as annotations: 2 (annotations/image_info_test2017.json, annotations/info.json); "
         "image_info_test2017.json: images without 'annotations'"
     ]
-    assert "JSON files that are not used: 2 (annotations/image_info" in notes(load_dataset(tmp_path, DataConfig()))
+    assert "JSON files that are not read as annotations: 2 (annotations/image_info" in notes(
+        load_dataset(tmp_path, DataConfig())
+    )
 
 
 def test_a_split_with_two_files_stops_only_who_asks_for_it(tmp_path: Path) -> None:
@@ -447,3 +449,28 @@ def test_the_only_ground_truth_among_other_files_is_the_training_split(tmp_path:
     (folder / "train.json").rename(folder / "boxes.json")
     write(folder / "colours.json", cat="#ff0000")
     assert find_splits(tmp_path) == {"train": folder / "boxes.json"}
+
+
+@pytest.mark.parametrize("second", ["a.png", "./a.png", "images\\a.png"])
+def test_an_image_that_is_listed_twice_is_told(tmp_path: Path, second: str) -> None:
+    dataset = changed(tmp_path, lambda content: content["images"].append(picture(40, second)))
+    line = "images listed more than once: 1 (a.png with the ids 10, 40); what one entry has boxes for is background"
+    assert line in notes(dataset)
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (("Cat", "cat"), "differ in letter case or blanks alone: 'cat' and 'Cat'; they stay apart"),
+        (("cat", "cat "), "class names with blanks around them, kept so: 'cat '"),
+        (("big  cat", "big cat"), "differ in letter case or blanks alone: 'big cat' and 'big  cat'"),
+    ],
+)
+def test_class_names_that_are_alike_stay_apart_and_are_told(tmp_path: Path, names: Sequence[str], note: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for entry, name in zip(content["categories"], names, strict=True):
+            entry["name"] = name
+
+    dataset = changed(tmp_path, change)
+    assert set(dataset.classes.names) == set(names)
+    assert note in notes(dataset)

@@ -276,8 +276,8 @@ def test_a_file_in_the_folder_of_each_split(tmp_path: Path) -> None:
 def test_other_tables_beside_the_boxes_are_not_taken_for_them(tmp_path: Path) -> None:
     root = folder(tmp_path, boxes=HEADER + "a.png,1,2,3,4,cat\n", cameras="camera,lens\nfront,35\n")
     assert find_splits(root) == {"train": root / "boxes.csv"}
-    assert unused(root, [root / "boxes.csv"]) == ["CSV files that are not used: 1 (cameras.csv)"]
-    assert "CSV files that are not used: 1 (cameras.csv)" in notes(load_dataset(root, DataConfig()))
+    assert unused(root, [root / "boxes.csv"]) == ["CSV files that are not read as annotations: 1 (cameras.csv)"]
+    assert "CSV files that are not read as annotations: 1 (cameras.csv)" in notes(load_dataset(root, DataConfig()))
 
 
 def test_a_table_of_something_else_hides_no_other_format(tmp_path: Path) -> None:

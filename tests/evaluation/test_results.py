@@ -142,6 +142,12 @@ def test_the_only_list_of_an_object_is_taken(key: str, file: Any) -> None:
         assert f"the 1 records under '{key}' are its detections" in results.notes[0]
 
 
+def test_a_split_of_which_most_images_are_not_in_the_file_is_told(file: Any) -> None:
+    images = [*IMAGES, NamedImage(4, Path("c.jpg"), SIZE)]
+    results = read_results(file([RECORD]), images, CELLS)
+    assert "2 of 3 images have no detections in it; another split: --split" in results.notes[0]
+
+
 def test_a_mark_of_utf16_is_read(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_bytes(json.dumps([RECORD]).encode("utf-16"))

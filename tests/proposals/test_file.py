@@ -116,6 +116,11 @@ HEADER = {"format": 1, "method": "by hand", "images": [["a.png", 80, 50]]}
         ({}, {"images": []}),
         ({}, {"fingerprints": []}),
         ({}, {"method": None}),
+        ({}, {"images": [["a.png", float("inf"), 50]]}),
+        (
+            {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "counts": torch.tensor([0, 0])},
+            {"images": [["a.png", 80, 50]] * 2},
+        ),
     ],
 )
 def test_a_damaged_part_is_told(tmp_path: Path, tensors: dict[str, torch.Tensor], header: dict[str, object]) -> None:

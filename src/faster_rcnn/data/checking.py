@@ -179,16 +179,12 @@ def _counts(listing: Listing, records: Sequence[ImageRecord], classes: ClassMap)
     ignored = sum(int(record.truth.ignored.sum()) for record in records)
     labels = Counter(label for record in records for label in record.truth.labels.tolist())
     per_class = first_of((f"{classes.name_of(label)} {count}" for label, count in labels.most_common()), 20)
-    lines = [
+    return [
         f"{listing.split}: {listing.format} from {listing.source.name}: {len(records)} images"
         f"{f' ({empty} without objects, kept)' if empty else ''}, {labels.total()} boxes"
         f"{f' ({ignored} of them ignored: crowd or difficult)' if ignored else ''}"
         f"{f': {per_class}' if per_class else ''}"
     ]
-    repeated = [name for name, count in Counter(image.file_name for image in listing.images).items() if count > 1]
-    if repeated:
-        lines.append(f"file names listed more than once: {first_of(repeated)}")
-    return lines
 
 
 def _told(faults: Sequence[Fault], what: str, total: int) -> list[str]:

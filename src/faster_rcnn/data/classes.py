@@ -5,7 +5,7 @@ Ids may be any numbers, with holes, in any order. Background is built into the d
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from faster_rcnn.data.folders import first_of
@@ -35,13 +35,29 @@ def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
     if not len(classes):
         raise DatasetError(f"{listings[0].source} has no classes: nothing to train on", code="E115")
     _refuse_background(classes, used)
-    return classes, tuple(notes)
+    return classes, (*notes, *_alike(classes))
 
 
 def labels_of(classes: ClassMap, listing: Listing) -> dict[int | str, int]:
     """Label by what boxes of the listing call their class: an id, or a name."""
     keys: Sequence[int | str | None] = classes.names if listing.categories is None else classes.ids
     return {key: label for label, key in enumerate(keys) if key is not None}
+
+
+def _alike(classes: ClassMap) -> list[str]:
+    """Notes on names that a person may take for each other: they stay what they are, each a class of its own."""
+    names = [name for name in classes.names if name is not None]
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[" ".join(name.split()).casefold()].append(name)
+    alike = [" and ".join(f"'{name}'" for name in group) for group in groups.values() if len(group) > 1]
+    spaced = [f"'{name}'" for name in names if name != name.strip()]
+    notes = []
+    if alike:
+        notes.append(f"classes whose names differ in letter case or blanks alone: {first_of(alike)}; they stay apart")
+    if spaced:
+        notes.append(f"class names with blanks around them, kept so: {first_of(spaced)}")
+    return notes
 
 
 def _names_in_use(listings: Sequence[Listing]) -> tuple[list[str], list[str]]:

@@ -8,8 +8,9 @@ and ``ignore`` among them, make no difference, also as in pycocotools.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
         notation="xywh",
         categories=categories,
         parents=frozenset(str(entry.get("supercategory")) for entry in payload["categories"]),
-        notes=(*notes, *more, *found.located.notes),
+        notes=(*notes, *more, *found.located.notes, *_listed_twice(pictures, found.located.paths, folders)),
         advice=found.advice,
     )
 
@@ -82,6 +83,24 @@ def _picture(entry: Any, source: Path) -> _Picture:
         )
     height, width = as_integer(entry.get("height")), as_integer(entry.get("width"))
     return _Picture(image_id, name, ImageSize(height, width) if height and width else None)
+
+
+def _listed_twice(pictures: Sequence[_Picture], paths: Sequence[Path], folders: Folders) -> list[str]:
+    """A note on files that several entries of ``images`` name, in whatever spelling."""
+    entries: dict[str, list[_Picture]] = defaultdict(list)
+    for picture, path in zip(pictures, paths, strict=True):
+        entries[os.path.normpath(path)].append(picture)
+    repeated = [
+        f"{group[0].name} with the ids {first_of(picture.image_id for picture in group)}"
+        for path, group in entries.items()
+        if len(group) > 1 and folders.has(Path(path))
+    ]
+    if not repeated:
+        return []
+    return [
+        f"images listed more than once: {len(repeated)} ({first_of(repeated)}); what one entry has boxes for is "
+        "background in the other, so join the entries"
+    ]
 
 
 def _categories(entries: list[Any], source: Path) -> tuple[tuple[tuple[int, str], ...], list[str]]:

@@ -94,7 +94,7 @@ def unused(root: Path, used: Iterable[Path]) -> list[str]:
     without = [file.name for file in rest if _lists_images_only(file)]
     why = f"; {first_of(without)}: images without 'annotations'" if without else ""
     names = first_of(file.relative_to(root).as_posix() for file in rest)
-    return [f"JSON files that are not used: {len(rest)} ({names}){why}"]
+    return [f"JSON files that are not read as annotations: {len(rest)} ({names}){why}"]
 
 
 def read_json(source: Path) -> dict[str, Any]:

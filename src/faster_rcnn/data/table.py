@@ -69,7 +69,7 @@ def find_files(files: Sequence[Path]) -> dict[str, Path]:
 def unused(root: Path, used: Iterable[Path]) -> list[str]:
     """A line about the CSV files of a data set that none of the splits is read from."""
     rest = [file.name for file in files_of(root, ".csv") if file not in set(used)]
-    return [f"CSV files that are not used: {len(rest)} ({first_of(rest)})"] if rest else []
+    return [f"CSV files that are not read as annotations: {len(rest)} ({first_of(rest)})"] if rest else []
 
 
 def _in(folder: Path) -> list[Path]:

@@ -125,6 +125,9 @@ def _coco_entries(path: Path, records: list[Any], images: Sequence[NamedImage], 
         keys = ("image_id", "category_id", "bbox", "score")
         require_keys(f"{path}: record {number}", record, keys, "a COCO detection")
     positions = _positions_by_id(path, [record["image_id"] for record in records], images, notes)
+    without = len(images) - len(set(positions))
+    if 2 * without > len(images):
+        notes.append(f"{path}: {without} of {len(images)} images have no detections in it; another split: --split")
     entries = []
     for number, (record, position) in enumerate(zip(records, positions, strict=True), 1):
         where = f"{path}: record {number}"

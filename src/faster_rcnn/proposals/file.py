@@ -151,7 +151,7 @@ def load_proposals(path: Path) -> ProposalFile:
             raise DatasetError(f"{path} was written by a newer faster-rcnn: pip install --upgrade faster-rcnn")
         method, images = str(header["method"]), _images_of(header, boxes, scores, counts)
         unreadable = frozenset(map(str, header.get("unreadable", ())))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         reason = "there is no such file" if not path.exists() else "it is no proposals file, or damaged"
         raise DatasetError(f"{path} cannot be used: {reason}; {_way_out()}", code="E136") from error
     _refuse_bad_boxes(path, images.items())
@@ -159,7 +159,7 @@ def load_proposals(path: Path) -> ProposalFile:
 
 
 def _images_of(header: Mapping[str, Any], boxes: Tensor, scores: Tensor, counts: Tensor) -> dict[str, ImageProposals]:
-    """Raises ``ValueError`` for tensors of other shapes or types, and for scores that are no numbers."""
+    """Raises ``ValueError`` for tensors of other shapes or types, scores that are no numbers, an image given twice."""
     if boxes.dtype != torch.float32 or boxes.shape != (len(boxes), 4):
         raise ValueError(f"boxes are {boxes.dtype} of shape {tuple(boxes.shape)}")
     if scores.dtype != torch.float32 or scores.shape != (len(boxes),) or not bool(scores.isfinite().all()):
@@ -167,10 +167,13 @@ def _images_of(header: Mapping[str, Any], boxes: Tensor, scores: Tensor, counts:
     of_each = header["images"]
     fingerprints = header.get("fingerprints", [None] * len(of_each))
     parts = zip(of_each, fingerprints, boxes.split(counts.tolist()), scores.split(counts.tolist()), strict=True)
-    return {
+    found = {
         str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score), mark)
         for (key, width, height), mark, own, score in parts
     }
+    if len(found) < len(of_each):
+        raise ValueError("an image occurs twice")
+    return found
 
 
 def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) -> None:
