@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from made_data import make_squares, training_config
+from faster_rcnn import Detector
+from faster_rcnn.jobs import training_run
+from faster_rcnn.training.interruption import Signalled
+from made_data import make_squares, train_with, training_config
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
 
@@ -104,3 +108,37 @@ def test_a_signal_before_the_first_step_leaves_no_run_behind(squares: Path, conf
     assert process.returncode == 143, told
     assert told == "faster-rcnn: interrupted\n"
     assert not run.exists()
+
+
+def test_a_signal_while_the_report_is_written_leaves_a_run_that_can_go_on(
+    squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> Path:
+        raise Signalled(signal.SIGTERM)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(training_run, "write_report", interrupted)
+        with pytest.raises(Signalled):
+            train_with(squares, config=config, out=run, epochs=1, workers=0)
+    assert (
+        f"saved after step 2; go on with: faster-rcnn train '{squares}' --out {run} --resume" in capsys.readouterr().err
+    )
+    assert not (run / "summary.json").exists()
+    train_with(squares, out=run, resume=True)
+    assert (run / "report.html").exists()
+    assert (run / "summary.json").exists()
+
+
+def _train_here(data: Path, config: Path, out: Path, answer: multiprocessing.queues.Queue[str]) -> None:
+    answer.put(str(Detector.train(data, config=config, out=out, epochs=1)))
+
+
+def test_a_daemonic_process_trains(squares: Path, config: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answer: multiprocessing.queues.Queue[str] = context.Queue()
+    arguments = (squares, config, tmp_path / "run", answer)
+    process = context.Process(target=_train_here, args=arguments, daemon=True)
+    process.start()
+    assert "2 classes: dark, light" in answer.get(timeout=120)
+    process.join()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from faster_rcnn.config import Config
@@ -163,3 +164,12 @@ def test_flags_are_settings_that_exist() -> None:
     assert len(all_keys()) == len(set(all_keys()))
     assert all(len(key.split(".")) == 2 for key in all_keys())
     assert {key.split(".")[0] for key in all_keys()} == set(Config.model_fields) - {"preset"}
+
+
+def test_numbers_of_numpy_are_numbers_and_numbers_as_text_are_not() -> None:
+    flags = {"epochs": np.int64(3), "lr": np.float32(0.5), "batch": np.uint8(2)}
+    training = resolve_config(None, None, (), flags).training
+    assert (training.epochs, training.lr, training.batch) == (3, 0.5, 2)
+    for flag, value in (("epochs", "3"), ("epochs", np.float64(2.5)), ("batch", True), ("lr", "0.5"), ("seed", 1.5)):
+        with pytest.raises(OptionError, match=rf"E125 --{flag} {value}: it must be a valid"):
+            resolve_config(None, None, (), {flag: value})

@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -239,13 +240,18 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or isfinite(value)
 
 
+def _plain(value: object) -> object:
+    """A number of NumPy as Python's own; anything else as text, which is then refused by its type."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def _validated(values: Mapping[str, Any], given: Sequence[Setting]) -> Config:
     for setting in given:
         if not _is_finite(setting.value):
             raise OptionError(f"{setting.origin}: not a finite number", code="E125")
     try:
         # The strict rules of JSON fit YAML: lists make tuples and 1 is a number, but '1' and true are not.
-        config = Config.model_validate_json(json.dumps(values, default=str), strict=True)
+        config = Config.model_validate_json(json.dumps(values, default=_plain), strict=True)
     except ValidationError as error:
         raise OptionError(_first_fault(error.errors(), given), code="E125") from error
     _refuse_disorder(config, given)
