@@ -16,6 +16,7 @@ from faster_rcnn.drawing import fonts
 from faster_rcnn.drawing.boxes import draw_boxes
 from faster_rcnn.drawing.fonts import Lettering, font_folders, letterings
 from faster_rcnn.structures import ClassMap
+from files import image_file, model_file
 
 matplotlib = pytest.importorskip("matplotlib", reason="its fonts stand for those of a machine")
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -185,6 +186,21 @@ def test_the_folders_of_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_font_that_pillow_brings_has_the_ellipsis_of_shortened_names() -> None:
     font = ImageFont.load_default(16)
     assert bytes(font.getmask("…")) != bytes(font.getmask(fonts.NO_LETTER))
+
+
+def test_predict_warns_once_of_names_that_it_cannot_write_and_draws_all_pictures(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_file(tmp_path / "m.safetensors", ClassMap(("红枣🌴", "date", "無花果"), (1, 2, 3)))
+    for name in ("a.png", "b.png", "c.png"):
+        image_file(tmp_path / "photos" / name, 120, 160)
+    out = tmp_path / "out"
+    assert cli.main(["predict", str(model), str(tmp_path / "photos"), "--conf", "0.05", "--out", str(out)]) == 0
+    assert len(list(out.iterdir())) == 3
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "font" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: no font on this machine has all letters of some class names")
+    assert "'红枣🌴' as '#1', '無花果' as '#3'" in warnings[0]
 
 
 def test_the_command_shows_what_the_library_warns_of(
