@@ -27,7 +27,7 @@ from files import image_file, model_file
 from made_data import make_squares
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("accuracy", "defaults", "elsewhere", "real_time", "reference", "training", "training_accuracy")
+SCRIPTS = ("accuracy", "defaults", "elsewhere", "reading", "real_time", "reference", "training", "training_accuracy")
 BAR = re.compile(r"bar: (.+): measured (\S+), asked (at least|at most) (\S+): (met|missed)")
 
 
@@ -91,6 +91,16 @@ def test_every_script_is_in_the_table() -> None:
     listed = re.findall(r"^\| `(\w+\.py)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     programs = {path.name for path in folder.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8")}
     assert sorted(listed) == sorted(programs)
+
+
+def test_reading_is_timed_against_other_code(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ("--images", 10, "--annotations", 30, "--rounds", 1)
+    assert run("reading", *sizes) == 0
+    code = run("reading", *sizes, "--against", ROOT / "src")
+    out = capsys.readouterr().out
+    assert_judged(code, bars_in(out), 4)
+    assert len(re.findall(r"^(COCO|VOC|YOLO|CSV): ours [0-9.]+ s", out, re.MULTILINE)) == 8
+    assert len(re.findall(r"^contents of 10 images hashed in [0-9.]+ s$", out, re.MULTILINE)) == 2
 
 
 def contenders(**seconds: float) -> dict[str, Contender]:
