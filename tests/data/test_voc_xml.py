@@ -15,7 +15,7 @@ BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbo
 def read(folder: Path, *objects: str, head: str = "", encoding: str = "utf-8", more: str = "") -> Annotation:
     text = f"{head}<annotation>{more}{''.join(f'<object>{each}</object>' for each in objects)}</annotation>"
     (folder / "a.xml").write_bytes(text.encode(encoding))
-    found = read_annotation(folder / "a.xml", 1)
+    found = read_annotation(folder / "a.xml", "x/a.xml", 1)
     assert isinstance(found, Annotation)
     return found
 
@@ -54,7 +54,7 @@ def test_a_wrong_declaration_is_a_fault_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_bytes(
         '<?xml version="1.0" encoding="utf-8"?><annotation>ß</annotation>'.encode("cp1252")
     )
-    fault = read_annotation(tmp_path / "a.xml", 1)
+    fault = read_annotation(tmp_path / "a.xml", "x/a.xml", 1)
     assert isinstance(fault, str)
     assert fault.startswith("E102 ")
     assert 'a.xml declares encoding="utf-8", but byte 50' in fault

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.data.folders import Folders, child, entries_of, files_of, first_of
+from faster_rcnn.data.folders import Folders, child, first_of, folders_of, names_of
 from faster_rcnn.data.listing import ListedImage, Listing, split_of
 from faster_rcnn.data.voc_lists import Entry, find_annotations, has_xml, read_list, unused_lists
-from faster_rcnn.data.voc_pictures import Pictures
+from faster_rcnn.data.voc_pictures import Picture, Pictures
 from faster_rcnn.data.voc_xml import Annotation, read_annotation
 from faster_rcnn.errors import DatasetError
 
@@ -36,7 +36,7 @@ class _Read(NamedTuple):
     item: _Item
     annotation: Annotation | None
     fault: str | None
-    picture: Path
+    picture: Picture
     other: str = ""
     """Another picture that is there and that ``<filename>`` names."""
 
@@ -45,11 +45,11 @@ def find_folders(root: Path) -> dict[str, list[Path]]:
     """Folders of XML files by split: ``train/``, ``Annotations/train/``; else all of ``Annotations/``, as train."""
     annotations = find_annotations(root)
     for place in (root, annotations):
-        inner = [entry for entry in entries_of(place) if entry.is_dir()] if place is not None else []
+        inner = folders_of(place) if place is not None else []
         found = {split: _own_annotations(entry) for entry in inner if (split := split_of(entry.name))}
         if folders := {split: [folder] for split, folder in found.items() if folder is not None}:
             return folders
-    alone = annotations or (root if files_of(root, ".xml") else None)
+    alone = annotations or (root if names_of(root, ".xml") else None)
     return {"train": [alone]} if alone is not None else {}
 
 
@@ -69,8 +69,8 @@ def read(sources: Sequence[Path], split: str, images: Path | None, folders: Fold
     items = _items(sources, annotations, folders)
     roots = [images] if images is not None else _image_folders(annotations)
     pictures = Pictures(roots, [item.stem for item in items], folders)
-    read_ones = _refuse_shared([_read(item, pictures, offset) for item in items])
-    listed = tuple(_image(one, pictures.root, number) for number, one in enumerate(read_ones, start=1))
+    read_ones = _refuse_shared([_read(item, annotations.name, pictures, offset) for item in items])
+    listed = tuple(_image(one, annotations.name, number) for number, one in enumerate(read_ones, start=1))
     notes = [
         f"voc_offset {offset}: {_offset_text(offset)}",
         *_from_zero(listed, offset),
@@ -86,19 +86,19 @@ def read(sources: Sequence[Path], split: str, images: Path | None, folders: Fold
 
 def _items(sources: Sequence[Path], annotations: Path, folders: Folders) -> list[_Item]:
     """The XML files of a split, each once, sorted."""
-    below = [annotations, *folders.below(annotations)]
-    files = {
-        file.relative_to(annotations).with_suffix("").as_posix(): file for at in below for file in files_of(at, ".xml")
-    }
+    files: dict[str, str] = {}
+    for folder in (annotations, *folders.below(annotations)):
+        inner = "" if folder == annotations else f"{folder.relative_to(annotations).as_posix()}/"
+        files |= {f"{inner}{name[: -len('.xml')]}": f"{inner}{name}" for name in names_of(folder, ".xml")}
     if sources[0].is_dir():
-        return [_Item(file, stem) for stem, file in sorted(files.items())]
+        return [_Item(annotations / files[stem], stem) for stem in sorted(files)]
     by_name: dict[str, list[str]] = {}
     for stem in files:
         by_name.setdefault(stem.rpartition("/")[2], []).append(stem)
     items: dict[str, _Item] = {}
     for entry in (entry for source in sources for entry in read_list(source, by_name.keys())):
         stem = _stem_of(entry, files.keys(), by_name)
-        items[stem] = _Item(files.get(stem, annotations / f"{stem}.xml"), stem, entry.picture)
+        items[stem] = _Item(annotations / files.get(stem, f"{stem}.xml"), stem, entry.picture)
     return [items[stem] for stem in sorted(items)]
 
 
@@ -145,19 +145,18 @@ def _image_folders(annotations: Path) -> list[Path]:
     inner = [child(base, "JPEGImages", "images", "img") for base in bases]
     split = split_of(annotations.name)
     own = [
-        entry for folder in inner if split and folder for entry in entries_of(folder) if split_of(entry.name) == split
+        entry for folder in inner if split and folder for entry in folders_of(folder) if split_of(entry.name) == split
     ]
     near = [*own, *(place for pair in zip(inner, bases, strict=True) for place in pair)]
     return [place for place in near[:-1] if place is not None and place.is_dir()]
 
 
-def _read(item: _Item, pictures: Pictures, offset: int) -> _Read:
-    annotation = read_annotation(item.xml, offset)
+def _read(item: _Item, folder: str, pictures: Pictures, offset: int) -> _Read:
+    annotation = read_annotation(item.xml, f"{folder}/{item.stem}.xml", offset)
     if isinstance(annotation, str):
-        return _Read(item, None, annotation, pictures.of(item.stem, item.picture).path)
+        return _Read(item, None, annotation, pictures.of(item.stem, item.picture))
     found = pictures.of(item.stem, item.picture, annotation.file_name)
-    other = annotation.file_name if pictures.is_another(found.path, annotation.file_name) else ""
-    return _Read(item, annotation, found.fault, found.path, other)
+    return _Read(item, annotation, found.fault, found, pictures.another(found, annotation.file_name))
 
 
 def _refuse_shared(read_ones: Sequence[_Read]) -> list[_Read]:
@@ -165,17 +164,17 @@ def _refuse_shared(read_ones: Sequence[_Read]) -> list[_Read]:
     users: dict[Path, _Read] = {}
     kept = []
     for one in read_ones:
-        first = users.setdefault(one.picture, one)
+        first = users.setdefault(one.picture.path, one)
         fault = f"E104 {one.item.stem}.xml is for {one.picture.name}, which {first.item.stem}.xml annotates, too"
         kept.append(one if first is one or one.fault is not None else one._replace(fault=fault))
     return kept
 
 
-def _image(one: _Read, root: Path, number: int) -> ListedImage:
-    path, annotation = one.picture, one.annotation
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    boxes, size = (annotation.boxes, annotation.size) if annotation is not None else ((), None)
-    return ListedImage(name, path, number, size, boxes, f"{one.item.xml.parent.name}/{one.item.xml.name}", one.fault)
+def _image(one: _Read, folder: str, number: int) -> ListedImage:
+    boxes, size = (one.annotation.boxes, one.annotation.size) if one.annotation is not None else ((), None)
+    return ListedImage(
+        one.picture.name, one.picture.path, number, size, boxes, f"{folder}/{one.item.stem}.xml", one.fault
+    )
 
 
 def _about_lists(sources: Sequence[Path], split: str, annotations: Path) -> list[str]:
@@ -216,7 +215,7 @@ def _about_objects(read_ones: Sequence[_Read]) -> list[str]:
 
 
 def _unannotated(read_ones: Sequence[_Read], pictures: Pictures) -> list[str]:
-    extra = pictures.others({one.picture for one in read_ones})
+    extra = pictures.others({one.picture.path for one in read_ones})
     if not extra:
         return []
     return [

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Set
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, child, entries_of, files_of, first_of
+from faster_rcnn.data.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, child, files_of, first_of, folders_of, names_of
 from faster_rcnn.data.listing import SPLITS
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.text import read_text
@@ -39,13 +39,12 @@ def find_annotations(root: Path) -> Path | None:
     inner = child(folder, "xmls") if folder is not None and folder.is_dir() else None  # as the Oxford pets have it
     named = next((each for each in (inner, folder) if each is not None and has_xml(each)), None)
     beside = (child(root, "JPEGImages", "images", "img"), root)
-    return named or next((each for each in beside if each is not None and files_of(each, ".xml")), None)
+    return named or next((each for each in beside if each is not None and names_of(each, ".xml")), None)
 
 
 def has_xml(folder: Path) -> bool:
     """Whether a folder, or one in it, has XML files."""
-    places = (folder, *(entry for entry in entries_of(folder) if entry.is_dir()))
-    return any(files_of(place, ".xml") for place in places)
+    return bool(names_of(folder, ".xml")) or any(names_of(inner, ".xml") for inner in folders_of(folder))
 
 
 def find_lists(root: Path) -> dict[str, list[Path]]:
@@ -54,16 +53,14 @@ def find_lists(root: Path) -> dict[str, list[Path]]:
     Raises:
         DatasetError: several lists may be meant for one split (E101).
     """
-    for lists in _lists_by_place(root):
-        if chosen := _by_split(lists):
-            return chosen
-    return {}
+    return _first_by_split(_lists_by_place(root))
 
 
 def unused_lists(root: Path) -> list[str]:
     """Names of the lists of images that were found and belong to no split, seen from the data set."""
-    used = {file for files in find_lists(root).values() for file in files}
-    found = [file for lists in _lists_by_place(root) for file in lists if file not in used]
+    lists_by_place = _lists_by_place(root)
+    used = {file for files in _first_by_split(lists_by_place).values() for file in files}
+    found = [file for lists in lists_by_place for file in lists if file not in used]
     return [file.relative_to(root).as_posix() for file in found]
 
 
@@ -75,17 +72,17 @@ def _lists_by_place(root: Path) -> list[list[Path]]:
     sets = child(root, "ImageSets")
     main = child(sets, "Main") if sets is not None else None
     places = [place for place in (main, sets, root, annotations, annotations.parent) if place is not None]
-    stems = known_stems(annotations)
+    stems = _known_stems(annotations)
     return [
         [file for file in files_of(place, ".txt") if place == main or _is_list(file, stems)]
         for place in dict.fromkeys(places)
     ]
 
 
-def known_stems(annotations: Path) -> frozenset[str]:
+def _known_stems(annotations: Path) -> frozenset[str]:
     """Names of the XML files in a folder and those in it, without their endings."""
-    places = (annotations, *(entry for entry in entries_of(annotations) if entry.is_dir()))
-    return frozenset(file.stem for place in places for file in files_of(place, ".xml"))
+    places = (annotations, *folders_of(annotations))
+    return frozenset(name[: -len(".xml")] for place in places for name in names_of(place, ".xml"))
 
 
 def _is_list(file: Path, stems: Set[str]) -> bool:
@@ -96,6 +93,10 @@ def _is_list(file: Path, stems: Set[str]) -> bool:
         return file.stem.lower() in SPLITS  # told when it is read
     filled = [line.strip() for line in lines if line.strip()][:50]
     return any(PurePosixPath(parse_line(line, stems).stem).name in stems for line in filled)
+
+
+def _first_by_split(lists_by_place: list[list[Path]]) -> dict[str, list[Path]]:
+    return next((chosen for lists in lists_by_place if (chosen := _by_split(lists))), {})
 
 
 def _by_split(lists: list[Path]) -> dict[str, list[Path]]:

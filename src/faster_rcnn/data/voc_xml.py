@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -32,40 +33,42 @@ class Annotation:
     """Objects with several ``<bndbox>``, of which the first is read."""
 
 
-def read_annotation(source: Path, offset: int) -> Annotation | str:
-    """Read an XML; where it is broken or absent, the fault with its code.
+def read_annotation(source: Path, name: str, offset: int) -> Annotation | str:
+    """Read an XML, called ``name`` in messages; where it is broken or absent, the fault with its code.
 
     Raises:
         DatasetError: it is another tool's (E103).
     """
-    name = f"{source.parent.name}/{source.name}"
-    if not source.exists():
-        return f"E104 {name} does not exist"
     try:
         root = ElementTree.fromstring(read_xml_text(source))
     except DatasetError as error:
-        return str(error)
+        return f"E104 {name} does not exist" if isinstance(error.__cause__, FileNotFoundError) else str(error)
     except ElementTree.ParseError as error:
         line, column = error.position
         return f"E102 {name} is not valid XML at line {line} column {column + 1}"
-    _refuse_other_tools(root, source)
     objects = root.findall("object")
-    boxes = tuple(_box(item, number, offset) for number, item in enumerate(objects, start=1))
+    boxes = [item.findall("bndbox") for item in objects]
+    _refuse_other_tools(root, objects, any(boxes), source)
+    flags = [(item.findtext("difficult") or "").strip() for item in objects]
     return Annotation(
         file_name=(root.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2],
         size=_size(root),
-        boxes=boxes,
-        unclear=tuple(text for item in objects if as_flag(text := _flag(item)) is None),
-        rotated=sum(_has_rotated_box_only(item) for item in objects),
-        repeated=sum(len(item.findall("bndbox")) > 1 for item in objects),
+        boxes=tuple(
+            _box(item, number, found, as_flag(flag) or False, offset)
+            for number, (item, found, flag) in enumerate(zip(objects, boxes, flags, strict=True), start=1)
+        ),
+        unclear=tuple(flag for flag in flags if as_flag(flag) is None),
+        rotated=sum(
+            not found and item.find("robndbox") is not None for item, found in zip(objects, boxes, strict=True)
+        ),
+        repeated=sum(len(found) > 1 for found in boxes),
     )
 
 
-def _refuse_other_tools(root: ElementTree.Element, source: Path) -> None:
-    drawn = root.findall("object")
-    labelme = any(item.find("polygon") is not None for item in drawn) and all(
-        item.find("bndbox") is None for item in drawn
-    )
+def _refuse_other_tools(
+    root: ElementTree.Element, objects: Sequence[ElementTree.Element], has_boxes: bool, source: Path
+) -> None:
+    labelme = not has_boxes and any(item.find("polygon") is not None for item in objects)
     if root.tag == "annotation" and not labelme:
         return
     tool = "a LabelMe file with polygons" if labelme else f"XML of another kind (<{root.tag}>)"
@@ -82,23 +85,19 @@ def _size(tree: ElementTree.Element) -> ImageSize | None:
     return size if min(size) > 0 else None
 
 
-def _box(item: ElementTree.Element, number: int, offset: int) -> ListedBox:
+def _box(
+    item: ElementTree.Element, number: int, boxes: Sequence[ElementTree.Element], ignored: bool, offset: int
+) -> ListedBox:
     """The box of an object; the ``<part>`` of a person has a box of its own, which is none of ours."""
     name = (item.findtext("name") or "").strip()
     where = f"object {number} ('{name}')"
-    written: tuple[object, ...] = tuple((item.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS)
-    if item.find("bndbox") is None:
-        rotated = _around_rotated(item, offset)
-        where, written = (where, rotated) if rotated is not None else (f"{where}, which has no <bndbox>,", written)
-    return ListedBox(where, written, name, as_flag(_flag(item)) or False)
-
-
-def _flag(item: ElementTree.Element) -> str:
-    return (item.findtext("difficult") or "").strip()
-
-
-def _has_rotated_box_only(item: ElementTree.Element) -> bool:
-    return item.find("bndbox") is None and item.find("robndbox") is not None
+    if boxes:
+        written: tuple[object, ...] = tuple((boxes[0].findtext(corner) or "").strip() for corner in _CORNERS)
+        return ListedBox(where, written, name, ignored)
+    rotated = _around_rotated(item, offset)
+    if rotated is not None:
+        return ListedBox(where, rotated, name, ignored)
+    return ListedBox(f"{where}, which has no <bndbox>,", ("",) * 4, name, ignored)
 
 
 def _around_rotated(item: ElementTree.Element, offset: int) -> tuple[float, ...] | None:
