@@ -177,3 +177,27 @@ def test_what_is_not_used_or_used_twice_is_told(tmp_path: Path) -> None:
     assert dataset.warnings[0].startswith("1 of 1 images of val are in train, too: val0.png")
     # Where not all splits are read, a picture may be another split's.
     assert not any("pictures" in note for note in load_split(tmp_path, DataConfig(), "val").split("val").notes)
+
+
+def test_the_description_that_has_training_is_taken(tmp_path: Path) -> None:
+    yolo(tmp_path, "train", "val", "test")
+    coco(tmp_path, "val", 2)
+    dataset = load_dataset(tmp_path, DataConfig(), TRAINING)
+    assert (dataset.format, loaded(dataset)) == ("YOLO", {"train": 1, "val": 1})
+    other = f"in COCO JSON: {tmp_path / 'annotations' / 'val.json'} is used as DATA"
+    assert any(note.endswith(other) for note in dataset.splits["train"].notes)
+    assert load_dataset(tmp_path / "annotations" / "val.json", DataConfig()).format == "COCO JSON"
+    coco(tmp_path, "train", 2)
+    dataset = load_dataset(tmp_path, DataConfig(), TRAINING)
+    assert (dataset.format, loaded(dataset)) == ("COCO JSON", {"train": 2, "val": 2})
+    other = f"and by {tmp_path / 'data.yaml'}, which is used if it is the DATA"
+    assert any(note.endswith(other) for note in dataset.splits["train"].notes)
+    assert load_dataset(tmp_path / "data.yaml", DataConfig(), TRAINING).format == "YOLO"
+
+
+def test_a_description_that_is_of_no_use_is_no_choice(tmp_path: Path) -> None:
+    coco(tmp_path, "val", 2)
+    (tmp_path / "data.yaml").write_text("names: [cat]\n")
+    assert load_split(tmp_path, DataConfig(), "val").format == "COCO JSON"
+    (tmp_path / "data.yaml").write_text("names: [")
+    assert load_split(tmp_path, DataConfig(), "val").format == "COCO JSON"

@@ -92,7 +92,8 @@ def _look_at_file(data: Path) -> dict[str, Part]:
 
 def _look_at_folder(root: Path) -> dict[str, Part]:
     """The first format that fits; the ones that say their splits go before those that do not."""
-    if splits := coco_files.find_splits(root):
+    splits = coco_files.find_splits(root)
+    if splits and ("train" in splits or not _yolo_beside(root)):
         return _parts(coco.FORMAT, splits)
     if (description := yolo_finding.find_description(root)) is not None:
         return _yolo_parts(description)
@@ -107,6 +108,30 @@ def _look_at_folder(root: Path) -> dict[str, Part]:
     if files := files_of(root, ".csv"):
         return _parts(table.FORMAT, table.find_files(files))
     raise _unknown(root)
+
+
+def _yolo_beside(root: Path) -> dict[str, Part]:
+    """The splits of a YOLO description in a folder that is described in COCO JSON as well; none where it is no use."""
+    try:
+        description = yolo_finding.find_description(root)
+        return _yolo_parts(description) if description is not None else {}
+    except DatasetError:
+        return {}
+
+
+def other_descriptions(root: Path, parts: dict[str, Part]) -> list[str]:
+    """A line where a folder is described in COCO JSON and for YOLO: which was taken, and how the other is."""
+    yolo_parts = _yolo_beside(root)
+    coco_parts = coco_files.find_splits(root) if yolo_parts else {}
+    if not coco_parts:
+        return []
+    taken, other = next(iter(parts.values())), next(iter(yolo_parts.values())).description
+    if taken.format == coco.FORMAT:
+        return [
+            f"{root.name} is described in COCO JSON, which is used, and by {other}, which is used if it is the DATA"
+        ]
+    file = next(iter(coco_parts.values()))
+    return [f"{root.name} is described by {taken.description}, which is used, and in COCO JSON: {file} is used as DATA"]
 
 
 def _parts(name: str, splits: dict[str, Path]) -> dict[str, Part]:

@@ -11,7 +11,7 @@ from faster_rcnn.config import DataConfig
 from faster_rcnn.data import coco, coco_files, table, voc, yolo
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
-from faster_rcnn.data.finding import ORDER, Part, existing, find
+from faster_rcnn.data.finding import ORDER, Part, existing, find, other_descriptions
 from faster_rcnn.data.folders import Folders, first_of, nearby
 from faster_rcnn.data.listing import Listing
 from faster_rcnn.data.records import Dataset, Split
@@ -143,7 +143,8 @@ def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     _refuse_nothing_to_train_on(loaded.get("train"))
     if loaded:
         first = next(iter(loaded.values()))
-        loaded[first.name] = replace(first, notes=(*first.notes, *notes, *_unused(source, read)))
+        others = other_descriptions(source.root, source.parts) if source.is_folder else ()
+        loaded[first.name] = replace(first, notes=(*first.notes, *notes, *others, *_unused(source, read)))
     found = tuple(split for split in ORDER if split in {*source.parts, *loaded})
     part = next(iter(source.parts.values()))
     return Dataset(source.root, part.format, classes, loaded, found, (*read.warnings, *warnings, *_shared(read)))
