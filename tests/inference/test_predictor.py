@@ -246,7 +246,7 @@ def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatc
         Predictor(loaded, GPU, torch.int8)
     with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in 8 bits is not compiled"):
         Predictor(loaded, CPU, torch.int8, compile=True)
-    monkeypatch.setattr(module, "weight_limit", lambda: 0)
+    monkeypatch.setattr("faster_rcnn.inference.forms.weight_limit", lambda: 0)
     with pytest.raises(MachineError, match=r"^precision int8: .* has no convolutions in 8 bits$"):
         Predictor(loaded, CPU, torch.int8)
 
