@@ -50,10 +50,10 @@ def as_number(value: object) -> float | None:
 
 def as_flag(value: object) -> bool | None:
     """Yes or no by its meaning: ``"0"``, ``"False"``, ``0.0`` and null are no; none for what is neither."""
-    if value is None:
-        return False
+    if value is None or isinstance(value, int):
+        return None if value not in (None, 0, 1) else bool(value)
     if isinstance(value, str):
         word = value.strip().lower()
         return True if word in _YES else False if word in _NO else None
-    number = as_number(int(value) if isinstance(value, bool) else value)
+    number = as_number(value)
     return bool(number) if number in (0.0, 1.0) else None

@@ -133,6 +133,9 @@ class _Finder:
 
     def find(self, name: str, roots: Sequence[Path]) -> _Hit | None:
         """The file that a name means; none where nothing fits."""
+        exact = roots[0] / name  # nearly always there, so nothing else is tried before
+        if self._is_file(name, exact):
+            return _Hit(exact, roots[0], "", False, None)
         if (hit := self._first(_texts(name, False), roots[0])) is not None:
             return hit
         for by_end in (False, True):
@@ -169,17 +172,23 @@ class _Finder:
 
     def _files(self, root: Path, text: str) -> list[Path]:
         """The file of a name, else those that differ from it in how their letters are composed."""
-        if "\0" in text or not text.strip("/."):
-            return []
-        if self._folders.has(root / text):
-            return [root / text] if not (root / text).is_dir() else []
-        if text.isascii():
+        exact = root / text
+        if self._is_file(text, exact):
+            return [exact]
+        if text.isascii() or "\0" in text or self._folders.has(exact):
             return []
         places = [Path(root.anchor) if text.startswith("/") else root]
         for part in PurePosixPath(text.lstrip("/")).parts:
             form = unicodedata.normalize("NFC", part)
             places = [place / entry for place in places for entry in self._forms(place).get(form, [])]
         return [place for place in places if place.is_file()]
+
+    def _is_file(self, text: str, path: Path) -> bool:
+        """Whether a name, made the ``path``, is that of a file; a folder with an ending is told when it is opened."""
+        if "\0" in text or not self._folders.has(path):
+            return False
+        # To ask the file system about each of many images takes longer than all the rest of this.
+        return (bool(path.suffix) and not text.endswith("/")) or (bool(text.strip("/.")) and not os.path.isdir(path))
 
     def _forms(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._composed:

@@ -10,6 +10,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,17 +148,22 @@ def _image(picture: _Picture, rows: Sequence[Row], number: int, annotation: str)
         both = " and ".join(f"{size.width}x{size.height}" for size in sizes[:2])
         fault = f"E106 rows of {annotation} about {picture.names[0]} give it the sizes {both}"
     boxes = tuple(
-        ListedBox(f"line {row.line}", tuple(row.cells[corner] for corner in _CORNERS), row.cells["label"])
+        ListedBox(f"line {row.line}", written, row.cells["label"])
         for row in sorted(rows, key=lambda row: row.line)
-        if any(row.cells[name] for name in (*_CORNERS, "label"))
+        if any(written := _corners_of(row.cells)) or row.cells["label"]
     )
     size = sizes[0] if sizes else None
     return ListedImage(picture.names[0], picture.path, number, size, boxes, annotation, fault)
 
 
+_corners_of = itemgetter(*_CORNERS)
+
+
 def _size(cells: dict[str, str]) -> ImageSize | None:
     """The size that a row claims; none where it is no positive integers."""
-    height, width = (as_number(cells.get(side)) for side in ("height", "width"))
+    if "height" not in cells or "width" not in cells:
+        return None
+    height, width = as_number(cells["height"]), as_number(cells["width"])
     if not (height and width and height > 0 and width > 0 and height.is_integer() and width.is_integer()):
         return None
     return ImageSize(int(height), int(width))
