@@ -102,7 +102,7 @@ def test_images_beside_their_xml(tmp_path: Path) -> None:
     write(tmp_path, "renamed", item("dog", 1, 2, 3, 4), file_name="stale_name.jpg")
     split = load_dataset(tmp_path, DataConfig()).splits["train"]
     assert [record.file_name for record in split.records] == ["a.png", "renamed.png"]
-    assert any("have no XML and are not used: 1 (extra.png)" in note for note in split.notes)
+    assert any("no annotation mentions, not used: 1 (extra.png)" in note for note in split.notes)
 
 
 def test_a_folder_per_split(tmp_path: Path) -> None:

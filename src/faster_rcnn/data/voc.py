@@ -78,9 +78,6 @@ def read(sources: Sequence[Path], split: str, images: Path | None, folders: Fold
         *_about_names(read_ones),
         *_about_objects([one for one in read_ones if one.annotation is not None]),
     ]
-    shared = pictures.root != source and split_of(source.name) is not None  # splits may share a folder of images
-    if source.is_dir() and not shared:
-        notes += _unannotated(read_ones, pictures)
     return Listing(FORMAT, split, source, listed, "xyxy", offset=float(offset), notes=tuple(notes))
 
 
@@ -212,13 +209,3 @@ def _about_objects(read_ones: Sequence[_Read]) -> list[str]:
         (repeated, f"files with several <bndbox> in an object, of which the first is read: {len(repeated)}"),
     )
     return [f"{text} ({first_of(examples)})" for examples, text in found if examples]
-
-
-def _unannotated(read_ones: Sequence[_Read], pictures: Pictures) -> list[str]:
-    extra = pictures.others({one.picture.path for one in read_ones})
-    if not extra:
-        return []
-    return [
-        f"images in {pictures.root.name} that have no XML and are not used: {len(extra)} ({first_of(extra)}); "
-        "an image without objects needs an XML without <object>"
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,12 +51,6 @@ class Pictures:
         if not name or found.path.name == name or not is_picture(name):
             return ""
         return name if {name, found.path.name} <= self._folders.names(found.path.parent) else ""
-
-    def others(self, used: Set[Path]) -> list[str]:
-        """Pictures of the folders of ``used``, and of the root, that are not among them."""
-        places = sorted({self.root, *(path.parent for path in used)})
-        paths = [place / name for place in places for name in self._folders.images(place)]
-        return [path.relative_to(self.root).as_posix() for path in paths if path not in used]
 
     def _beside(self, root: Path, stem: str) -> list[str]:
         """Pictures of an XML, seen from a root: in the folder that the XML is in, else in the root."""
