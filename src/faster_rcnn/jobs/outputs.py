@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from faster_rcnn.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
 from faster_rcnn.data.folders import IMAGE_SUFFIXES
-from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.weights.model_file import find_model_file
 
 STDOUT = "-"
@@ -56,7 +56,11 @@ def require_folder(option: str, target: Path | None) -> None:
         what = "a link to nothing" if not target.exists() else "a file"
         raise OptionError(f"{option} {target} is {what}; name a folder")
     _refuse_file_as_folder(option, target, "the folder")
-    refuse_unwritable(target / "any")
+    try:
+        refuse_unwritable(target / "any")
+    except MachineError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise MachineError(f"{option} {target}: nothing can be written there: {reason}; name another folder") from error
 
 
 def model_file(model: str) -> Path | None:
