@@ -101,7 +101,7 @@ def make_data(folder: Path, images: int, annotations: int) -> dict[str, Path]:
             path = root / ("JPEGImages" if name == "VOC" else "images") / image
             path.parent.mkdir(parents=True, exist_ok=True)
             # Bytes behind the end of a JPEG make files of other sizes and contents.
-            path.write_bytes(picture.getvalue() + image.encode() * (1 + int(path.stem) % 97))
+            path.write_bytes(picture.getvalue() + image.encode() * (1 + int(path.stem) % 1999))
         write(root, truth, parts)
     return made
 
