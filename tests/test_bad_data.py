@@ -433,7 +433,7 @@ def test_shared_bad_inputs(data_folder: Callable[[str], Path]) -> None:
         "E107 bad_inputs/zero_area_338.xml object 13 ('RBC') in zero_area_338.jpg: width 0 (xyxy = [504, 337,",
         "images converted to upright 8-bit RGB: 1 grey",
         "boxes given twice, kept so: 1 (bad_inputs/duplicate_box.xml object 4",
-        "have no XML and are not used: 1 (no_boxes_250.jpg)",
+        "no annotation mentions, not used: 1 (no_boxes_250.jpg)",
     )
     assert len(dataset.splits["train"].records) == 3
 
