@@ -445,7 +445,7 @@ def test_shared_bad_inputs(data_folder: Callable[[str], Path]) -> None:
         ("labelme_format", "E103", "LabelMe"),
         ("openimages_format", "E103", "Open Images"),
         ("tfrecord_format", "E101", "TFRecord"),
-        ("yolo_format", "E101", "no data.yaml"),
+        ("yolo_format", "E104", "2007_000027.jpg does not exist"),  # it has a list of classes, and no images
     ],
 )
 def test_files_of_other_tools_are_named(data_folder: Callable[[str], Path], folder: str, code: str, tool: str) -> None:

@@ -135,5 +135,5 @@ def test_labels_without_a_description_get_the_lines_to_write(tmp_path: Path) -> 
     usual(tmp_path, "train: x")
     (tmp_path / "data.yaml").unlink()
     lines = r"write .*data\.yaml with the lines 'train: images/train', 'val: images/val' and 'names: \[FIRST, SECOND\]'"
-    with pytest.raises(DatasetError, match=rf"E101 .*holds YOLO labels, but no data\.yaml: {lines}"):
+    with pytest.raises(DatasetError, match=rf"E101 .*looks like YOLO, but has no data\.yaml: {lines}"):
         load_dataset(tmp_path, DataConfig())

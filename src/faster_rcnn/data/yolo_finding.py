@@ -90,16 +90,15 @@ def _is_label_file(file: Path) -> bool:
 
 def advice(root: Path) -> str | None:
     """What to write where labels are there but nothing describes them; none where there are no labels."""
-    labels = child(root, "labels")
-    if not _has_labels(root if labels is None else labels):
+    if child(root, "labels", "obj.data", "obj.names") is None and not _has_labels(root):
         return None
     names = "'names: [FIRST, SECOND]', which holds the class names in the order of their numbers"
     files = files_of(root, ".yaml") + files_of(root, ".yml")
     if files:
-        return f"it holds YOLO labels, but {files[0].name} has no class names: add the line {names}"
+        return f"it looks like YOLO, but {files[0].name} has no class names: add the line {names}"
     splits = [f"'{split}: {parts[0]}'" for split, parts in usual_splits(root).items()] or ["'train: FOLDER'"]
     return (
-        f"it holds YOLO labels, but no data.yaml: write {root / 'data.yaml'} with the lines {', '.join(splits)} and "
+        f"it looks like YOLO, but has no data.yaml: write {root / 'data.yaml'} with the lines {', '.join(splits)} and "
         f"{names}"
     )
 
