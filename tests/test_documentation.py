@@ -36,7 +36,7 @@ README = ROOT / "README.md"
 READING = ROOT / "docs" / "reading-the-code.md"
 BENCHMARKS = ROOT / "benchmarks" / "README.md"
 """Scripts with flags of their own, which are none of the command's."""
-PAGES = (README, READING, ROOT / "docs" / "conventions.md", ROOT / "docs" / "translation.md", ROOT / "CONTRIBUTING.md")
+PAGES = (README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
     for path in (ROOT / "src").rglob("*.py")
@@ -53,6 +53,9 @@ NOT_RUN = {
     "faster-rcnn train cells --config settings.yaml": "minutes of training; settings are worked out",
     "faster-rcnn train cells --model base --batch 2 --image-size 640 --set training.flip=0 training.patience=5": (
         "hours of training, and weights from a network; settings are worked out"
+    ),
+    "faster-rcnn train cells --out runs/cells --resume --epochs 24": (
+        "a minute of training; tests/jobs/test_resuming.py does the same with two epochs"
     ),
     "faster-rcnn train cells --proposals search.safetensors --out runs/fast": IN_SMALL,
     "faster-rcnn evaluate runs/fast cells --proposals search.safetensors": IN_SMALL,
@@ -159,7 +162,7 @@ def test_commands_run_in_the_order_of_the_readme(workplace: Path, monkeypatch: p
 
 def _leave_interrupted(folder: Path) -> None:
     """A run that was stopped between its last epoch and its summary, in the place of a finished one."""
-    assert run("faster-rcnn train more --weights runs/cells --epochs 1 --workers 0 --out runs/stopped") == 0
+    assert run("faster-rcnn train cells --weights runs/cells --epochs 1 --workers 0 --out runs/stopped") == 0
     shutil.rmtree(folder)
     shutil.move("runs/stopped", folder)
     (folder / "summary.json").unlink()
