@@ -225,7 +225,7 @@ class TrainingConfig(Section):
     shared_layers: Literal["trained", "fixed"] = "trained"
     """Whether the backbone is trained; steps 3 and 4 of alternating training keep it fixed (FRCNN, 3.2)."""
     epochs: PositiveInt | Literal["auto"] = "auto"
-    """Passes over the training images; of each step, in alternating training. ``auto``: at least 12 and at least 600
+    """Passes over the training images; of each step, in alternating training. ``auto``: at least 12 and at least 480
     steps, but at most 60; the number is stated and stored."""
     batch: PositiveInt = 4
     """Images per step."""

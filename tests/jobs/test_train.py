@@ -63,7 +63,7 @@ def test_epochs_are_as_many_as_few_images_need(
     run = train_with(data, config=config, out=tmp_path / "run", epochs="auto")
     assert json.loads((run / "summary.json").read_text())["epochs"] == 5  # 9 steps of 2 in each epoch
     assert (
-        "epochs auto: 5 epochs of 2 steps, 10 steps in all (at least 12 epochs and 600 steps" in capsys.readouterr().err
+        "epochs auto: 5 epochs of 2 steps, 10 steps in all (at least 12 epochs and 480 steps" in capsys.readouterr().err
     )
     assert yaml.safe_load((run / "config.yaml").read_text())["training"]["epochs"] == 5
     (run / "summary.json").unlink()  # as if it had been interrupted

@@ -53,12 +53,12 @@ def test_weights_decay_and_biases_and_norms_do_not() -> None:
 @pytest.mark.parametrize(
     ("steps_of_epoch", "epochs"),
     [
-        (1, 60),  # 600 epochs would be 600 steps: the most
-        (4, 60),  # 150 epochs: 16 images in batches of 4
-        (10, 60),
-        (11, 55),  # 600 / 11 = 54.5
-        (41, 15),  # 600 / 41 = 14.6
-        (50, 12),
+        (1, 60),  # 480 epochs would be 480 steps: the most
+        (4, 60),  # 120 epochs: 16 images in batches of 4
+        (8, 60),
+        (9, 54),  # 480 / 9 = 53.3
+        (25, 20),  # 480 / 25 = 19.2
+        (40, 12),
         (52, 12),  # 205 images in batches of 4: 624 steps
         (30_000, 12),
     ],

@@ -63,7 +63,7 @@ def train(
         model: Preset that the settings start from: small, base, base-v2, mobile, mobile-320, paper, c4.
         weights: Model file, run folder or published name to start from instead of ImageNet weights.
         out: Run folder; a new one below runs/ where not given.
-        epochs: Passes over the training images; auto, where not given, is at least 12 and at least 600 steps, but at
+        epochs: Passes over the training images; auto, where not given, is at least 12 and at least 480 steps, but at
             most 60.
         batch: Images per step.
         lr: Learning rate for 16 images per step; scaled to the batch.
