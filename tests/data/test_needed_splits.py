@@ -184,13 +184,13 @@ def test_the_description_that_has_training_is_taken(tmp_path: Path) -> None:
     coco(tmp_path, "val", 2)
     dataset = load_dataset(tmp_path, DataConfig(), TRAINING)
     assert (dataset.format, loaded(dataset)) == ("YOLO", {"train": 1, "val": 1})
-    other = f"in COCO JSON: {tmp_path / 'annotations' / 'val.json'} is used as DATA"
+    other = f"{tmp_path / 'annotations' / 'val.json'} (COCO JSON), which is used if it is the DATA"
     assert any(note.endswith(other) for note in dataset.splits["train"].notes)
     assert load_dataset(tmp_path / "annotations" / "val.json", DataConfig()).format == "COCO JSON"
     coco(tmp_path, "train", 2)
     dataset = load_dataset(tmp_path, DataConfig(), TRAINING)
     assert (dataset.format, loaded(dataset)) == ("COCO JSON", {"train": 2, "val": 2})
-    other = f"and by {tmp_path / 'data.yaml'}, which is used if it is the DATA"
+    other = f"and by {tmp_path / 'data.yaml'} (YOLO), which is used if it is the DATA"
     assert any(note.endswith(other) for note in dataset.splits["train"].notes)
     assert load_dataset(tmp_path / "data.yaml", DataConfig(), TRAINING).format == "YOLO"
 

@@ -111,3 +111,165 @@ def test_a_data_set_is_never_written_to(data_folder: Callable[[str], Path]) -> N
     before = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
     load_dataset(root, DataConfig())
     assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
+
+
+def _picture(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (100, 80)).save(file)
+
+
+def _write(file: Path, content: str, encoding: str = "utf-8") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content, encoding=encoding)
+
+
+def _xml(name: str = "cat") -> str:
+    box = "<xmin>11</xmin><ymin>11</ymin><xmax>40</xmax><ymax>50</ymax>"
+    return f"<annotation><object><name>{name}</name><bndbox>{box}</bndbox></object></annotation>"
+
+
+_TABLE = "image,xmin,ymin,xmax,ymax,label\na.png,10,10,40,50,cat\n"
+_YAML = "train: images\nnames: [cat]\n"
+_LABEL = "0 0.25 0.375 0.3 0.5\n"
+
+
+def test_every_format_that_describes_a_folder_is_named(tmp_path: Path) -> None:
+    _picture(tmp_path / "images" / "a.png")
+    _write(tmp_path / "Annotations" / "a.xml", _xml())
+    _write(tmp_path / "train_labels.csv", _TABLE)
+    note = load_dataset(tmp_path, DataConfig()).splits["train"].notes[-1]
+    assert "is described by" in note
+    assert f"and by {tmp_path / 'Annotations'} (VOC XML)" in note
+    assert load_dataset(tmp_path / "Annotations", DataConfig()).format == "VOC XML"  # what the note promises
+    _write(tmp_path / "data.yaml", _YAML)
+    _write(tmp_path / "labels" / "a.txt", _LABEL)
+    note = load_dataset(tmp_path, DataConfig()).splits["train"].notes[-1]
+    assert f"is described by {tmp_path / 'data.yaml'} (YOLO)" in note
+    assert "(VOC XML)" in note
+    assert f"{tmp_path / 'train_labels.csv'} (CSV)" in note
+
+
+@pytest.mark.parametrize("inner", ["pets", "VOCdevkit/VOC2012"])
+def test_a_data_set_one_folder_too_deep_is_named(tmp_path: Path, inner: str) -> None:
+    _picture(tmp_path / inner / "a.png")
+    _write(tmp_path / inner / "a.xml", _xml())
+    with pytest.raises(DatasetError, match=f"a data set is in {tmp_path / inner}, which can be the DATA"):
+        load_dataset(tmp_path, DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("train.tsv", r"it holds train\.tsv, and tables are read as CSV: save it as train\.csv"),
+        ("labels.xlsx", r"it holds labels\.xlsx, and tables are read as CSV"),
+        ("train/metadata.jsonl", r"it holds \.jsonl files, none of which is read as annotations"),
+    ],
+)
+def test_what_a_folder_holds_instead_of_annotations(tmp_path: Path, name: str, message: str) -> None:
+    _picture(tmp_path / "train" / "a.png")
+    _write(tmp_path / name, "x")
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(tmp_path, DataConfig())
+
+
+def test_split_folders_of_labels_without_a_description(tmp_path: Path) -> None:
+    """The lines that the message asks for are enough."""
+    for split in ("train", "valid"):
+        _picture(tmp_path / split / "images" / f"{split}.png")
+        _write(tmp_path / split / "labels" / f"{split}.txt", _LABEL)
+    with pytest.raises(DatasetError, match=r"has no data\.yaml: write .*'train: train', 'val: valid'"):
+        load_dataset(tmp_path, DataConfig())
+    _write(tmp_path / "data.yaml", "train: train\nval: valid\nnames: [cat]\n")
+    dataset = load_dataset(tmp_path, DataConfig())
+    assert {name: len(split.records) for name, split in dataset.splits.items()} == {"train": 1, "val": 1}
+
+
+def test_xml_of_a_wrong_encoding_everywhere_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _picture(tmp_path / f"{name}.png")
+        _write(tmp_path / f"{name}.xml", '<?xml version="1.0" encoding="utf-8"?>' + _xml("chêne"), "latin-1")
+    with pytest.raises(DatasetError, match=r"E102 none of the 2 images of train can be used: .*a\.xml declares"):
+        load_dataset(tmp_path, DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "remedy"),
+    [
+        (("A.PNG", "B.PNG"), ("a.png", "b.png"), "Give the files the names that train.csv has"),
+        (("a.png", "b.png"), ("a", "b"), "Give the files the names that train.csv has"),
+        (("a.png",), ("a.png", "b.png", "c.png"), "Put the absent images there, or take them out of train.csv"),
+        ((), ("a.png", "b.png"), "--set data.images=FOLDER"),
+    ],
+)
+def test_the_remedy_for_absent_images_fits_the_case(
+    tmp_path: Path, there: tuple[str, ...], named: tuple[str, ...], remedy: str
+) -> None:
+    for name in there:
+        _picture(tmp_path / name)
+    header, row = _TABLE.splitlines()
+    _write(tmp_path / "train.csv", "\n".join([header, *(row.replace("a.png", name) for name in named)]))
+    with pytest.raises(DatasetError, match="E104") as caught:
+        load_dataset(tmp_path, DataConfig())
+    assert remedy in str(caught.value)
+    assert ("data.images" in str(caught.value)) == (remedy == "--set data.images=FOLDER")
+
+
+def test_classes_that_are_not_learnt_are_counted(tmp_path: Path) -> None:
+    for name in ("images/a", "val/b"):
+        _picture(tmp_path / f"{name}.png")
+    _write(tmp_path / "labels" / "a.txt", _LABEL)
+    _write(tmp_path / "val" / "b.txt", "1" + _LABEL[1:])
+    _write(tmp_path / "data.yaml", "train: images\nval: val\nnames: [cat, dog, owl]\n")
+    notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
+    assert "classes that train has no object of, so they are not learnt: 2 of 3 (dog, owl)" in notes
+
+
+def test_a_picture_with_xml_instead_of_labels_is_no_background(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _picture(tmp_path / "images" / f"{name}.png")
+    _write(tmp_path / "images" / "a.txt", _LABEL)
+    _write(tmp_path / "images" / "b.xml", _xml())
+    _write(tmp_path / "data.yaml", _YAML)
+    train = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [record.file_name for record in train.records] == ["images/a.png"]
+    assert any("b.png has no label file labels/b.txt, but b.xml" in fault for fault in train.faults), train.faults
+    assert not any("taken as background" in note for note in train.notes)
+
+
+def test_labels_whose_accents_are_stored_otherwise(tmp_path: Path) -> None:
+    composed, parted = "\u00e9", "e\u0301"
+    _picture(tmp_path / "images" / f"{composed}.png")
+    _write(tmp_path / "labels" / f"{parted}.txt", _LABEL)
+    _write(tmp_path / "data.yaml", _YAML)
+    train = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert [len(record.truth.labels) for record in train.records] == [1]
+    assert not any("without a picture" in note for note in train.notes)
+
+
+def test_lists_of_another_machine_are_found_by_their_name(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _picture(tmp_path / "JPEGImages" / f"{name}.png")
+        _write(tmp_path / "labels" / f"{name}.txt", _LABEL)
+    _write(tmp_path / "train.txt", "/home/me/voc/JPEGImages/a.png\n")
+    _write(tmp_path / "2007_test.txt", "/home/me/voc/JPEGImages/b.png\n")
+    _write(tmp_path / "obj.names", "cat\n")
+    description = "classes = 1\ntrain = /home/me/voc/train.txt\nvalid = /home/me/voc/2007_test.txt\nnames = obj.names\n"
+    _write(tmp_path / "voc.data", description)
+    dataset = load_dataset(tmp_path, DataConfig())
+    assert [record.path.name for split in dataset.splits.values() for record in split.records] == ["a.png", "b.png"]
+
+
+def test_coco_marks_that_change_nothing_are_counted(tmp_path: Path) -> None:
+    _picture(tmp_path / "images" / "a.png")
+    marks: list[dict[str, object]] = [{"ignore": 1}, {"difficult": "0"}, {"ignore": 1, "iscrowd": 1}, {}]
+    annotations = [
+        {"id": n, "image_id": 1, "category_id": 1, "bbox": [10 * n, 10, 5, 5], **mark} for n, mark in enumerate(marks)
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    _write(tmp_path / "annotations" / "train.json", json.dumps(content))
+    notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
+    assert any("a true 'ignore' or 'difficult'" in note and note.endswith(": 1 (annotation id 0)") for note in notes)

@@ -226,7 +226,10 @@ def test_pixels_instead_of_shares(tmp_path: Path) -> None:
             r"E101 .*does not exist \(from 'train: images/nowhere'.*data\.train=FOLDER",
         ),
         ("train: images/train\nnc: 3\n" + NAMES, "E111 .*nc: 3, but lists 2 names"),
-        ("train: images/train\nnames: [cat, cat]\n", "E113 .*2 categories have the name 'cat'"),
+        (
+            "train: images/train\nnames: [cat, cat]\n",
+            r"E113 .*data\.yaml: several classes have the name 'cat' \(numbers 0, 1\)",
+        ),
         ("train: [images\nnames: {", r"E102 .*not valid YAML at line \d+ column \d+"),
     ],
 )

@@ -73,7 +73,7 @@ def _usable_images(
             faults.append(found)
         else:
             usable.append((image, found))
-    _refuse_many_images(faults, listing)
+    _refuse_many_images(faults, listing, folders)
     if not usable:
         raise DatasetError(f"no image of {listing.split} can be used: {faults[0].text}", code="E115")
     return usable, faults
@@ -111,20 +111,31 @@ def _size_differs(image: ListedImage, listed: ImageSize, header: ImageHeader) ->
     return f"{text}: its boxes may be for another version of the image"
 
 
-def _refuse_many_images(faults: list[Fault], listing: Listing) -> None:
+def _refuse_many_images(faults: list[Fault], listing: Listing, folders: Folders) -> None:
     if len(faults) <= max(1, len(listing.images) * 5 // 100):
         return
     code, count = Counter(fault.code for fault in faults).most_common(1)[0]
     cases = "; ".join(fault.text for fault in faults[:5])
-    advice = "Mend or remove them"
-    if code == "E104" and count == len(listing.images):
-        searched = f"Searched {listing.images[0].path.parent}; give the right folder: --set data.images=FOLDER"
-        advice = listing.advice or searched
+    advice = _advice(count == len(listing.images), listing, folders) if code == "E104" else "Mend or remove them"
     raise DatasetError(
         f"{len(faults)} of {len(listing.images)} images of {listing.split} cannot be used, more than the 5 % that are "
         f"excluded and listed: {cases}. {advice}",
         code=code,
     )
+
+
+def _advice(all_absent: bool, listing: Listing, folders: Folders) -> str:
+    """What helps where images are absent: another folder only where none of them is there under a similar name."""
+    absent = [image for image in listing.images if not folders.has(image.path)]
+    source = listing.source.name
+    if any(folders.hint(image.path) for image in absent[:5]):
+        return f"Give the files the names that {source} has, or correct the names there"
+    if not absent:
+        return "Mend or remove them"
+    if not all_absent:
+        return f"Put the absent images there, or take them out of {source}"
+    searched = f"Searched {listing.images[0].path.parent}; give the right folder: --set data.images=FOLDER"
+    return listing.advice or searched
 
 
 def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], kept: bool, listing: Listing) -> None:

@@ -32,10 +32,20 @@ def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
         notes = _skipped(listings[0], classes)
         for listing in listings:
             _refuse_undeclared(listing, classes)
+        notes += _unlearnt(listings, classes)
     if not len(classes):
+        _refuse_unread(listings[0])
         raise DatasetError(f"{listings[0].source} has no classes: nothing to train on", code="E115")
     _refuse_background(classes, used)
     return classes, (*notes, *_alike(classes))
+
+
+def _refuse_unread(listing: Listing) -> None:
+    """Stop where classes exist by being used and no annotation could be read: the reason is that of the first."""
+    faults = [image.fault for image in listing.images if image.fault is not None]
+    if listing.categories is None and faults and len(faults) == len(listing.images):
+        code, text = faults[0].split(" ", 1)
+        raise DatasetError(f"none of the {len(faults)} images of {listing.split} can be used: {text}", code=code)
 
 
 def labels_of(classes: ClassMap, listing: Listing) -> dict[int | str, int]:
@@ -102,6 +112,19 @@ def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
         why = "background is built in" if _is_background(name) else "it is the parent of the other categories"
         notes.append(f"category '{name}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
     return notes
+
+
+def _unlearnt(listings: Sequence[Listing], classes: ClassMap) -> list[str]:
+    """A note on declared classes that training has no object of."""
+    train = next((listing for listing in listings if listing.split == "train"), None)
+    if train is None:
+        return []
+    used = {box.category for image in train.images for box in image.boxes if not box.ignored}
+    unused = [name for number, name in zip(classes.ids, classes.names, strict=True) if number not in used]
+    if not used or not unused:
+        return []
+    count = f"{len(unused)} of {len(classes)} ({first_of(unused)})"
+    return [f"classes that train has no object of, so they are not learnt: {count}"]
 
 
 def _class_map(declared: dict[int, str]) -> ClassMap:

@@ -30,6 +30,8 @@ _CROWD, _AREA, _OUTLINE = (
     "annotations whose 'area' is no positive number, that of their box is taken",
     "annotations without a 'bbox', the box around their 'segmentation' is taken",
 )
+_OTHER_MARKS = frozenset(("ignore", "difficult"))
+_MARKED = "annotations with a true 'ignore' or 'difficult', which are learnt and measured: only 'iscrowd' is ignored"
 _WITHOUT_BOX = "annotations with neither 'bbox' nor 'segmentation'"
 
 
@@ -176,6 +178,8 @@ def _box(entry: dict[str, Any], position: int, odd: dict[str, list[str]]) -> Lis
     crowd = as_flag(entry.get("iscrowd"))
     if crowd is None:
         odd[_CROWD].append(f"{where}: {shortened(entry['iscrowd'])}")
+    if not crowd and not _OTHER_MARKS.isdisjoint(entry) and any(as_flag(entry.get(key)) for key in _OTHER_MARKS):
+        odd[_MARKED].append(where)
     area = as_number(entry.get("area"))
     if entry.get("area") is not None and not (area and area > 0):
         odd[_AREA].append(f"{where}: {shortened(entry['area'])}")

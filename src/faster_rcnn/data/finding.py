@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from faster_rcnn.config import DataConfig
 from faster_rcnn.data import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
-from faster_rcnn.data.folders import entries_of, files_of, first_of, is_picture, nearby
+from faster_rcnn.data.folders import IMAGE_SUFFIXES, entries_of, files_of, first_of, folders_of, is_picture, nearby
 from faster_rcnn.data.listing import split_of
+from faster_rcnn.data.table_text import has_known_header
 from faster_rcnn.errors import DatasetError
 
 ORDER = ("train", "val", "test")
@@ -17,6 +18,9 @@ _EXPECTED = (
     "COCO (annotations/train.json), VOC (Annotations/*.xml), YOLO (data.yaml) or CSV (train.csv: "
     "image,xmin,ymin,xmax,ymax,label)"
 )
+
+
+_OTHER_TABLES = (".tsv", ".tab", ".xlsx", ".xls", ".ods", ".parquet")
 
 
 class Part(NamedTuple):
@@ -120,18 +124,35 @@ def _yolo_beside(root: Path) -> dict[str, Part]:
 
 
 def other_descriptions(root: Path, parts: dict[str, Part]) -> list[str]:
-    """A line where a folder is described in COCO JSON and for YOLO: which was taken, and how the other is."""
-    yolo_parts = _yolo_beside(root)
-    coco_parts = coco_files.find_splits(root) if yolo_parts else {}
-    if not coco_parts:
+    """A line where a folder is described in several formats: which was taken, and which others are there."""
+    taken = next(iter(parts.values()))
+    others = [
+        f"{place} ({name})" for name, place in _descriptions(root).items() if name != taken.format and place is not None
+    ]
+    if not others:
         return []
-    taken, other = next(iter(parts.values())), next(iter(yolo_parts.values())).description
-    if taken.format == coco.FORMAT:
-        return [
-            f"{root.name} is described in COCO JSON, which is used, and by {other}, which is used if it is the DATA"
-        ]
-    file = next(iter(coco_parts.values()))
-    return [f"{root.name} is described by {taken.description}, which is used, and in COCO JSON: {file} is used as DATA"]
+    used = taken.description or taken.sources[0]
+    return [
+        f"{root.name} is described by {used} ({taken.format}), which is used, and by {first_of(others)}, which is used "
+        "if it is the DATA"
+    ]
+
+
+def _descriptions(root: Path) -> dict[str, Path | None]:
+    """What describes a folder in each of the formats, whichever is taken."""
+    tables = [file for file in files_of(root, ".csv") if has_known_header(file)]
+    annotations = voc_lists.find_annotations(root)
+    yolo_parts = _yolo_beside(root)
+    try:
+        coco_files_found = list(coco_files.find_splits(root).values())
+    except DatasetError:
+        coco_files_found = []
+    return {
+        yolo.FORMAT: next(iter(yolo_parts.values())).description if yolo_parts else None,
+        coco.FORMAT: next(iter(coco_files_found), None),
+        voc.FORMAT: annotations,
+        table.FORMAT: next(iter(tables), None),
+    }
 
 
 def _parts(name: str, splits: dict[str, Path]) -> dict[str, Part]:
@@ -151,15 +172,38 @@ def _yolo_parts(description: Path) -> dict[str, Part]:
 def _unknown(root: Path) -> DatasetError:
     """Says what the folder holds instead of annotations."""
     entries = entries_of(root)
-    endings = [entry.suffix.lower() or entry.name for entry in entries]
+    advice = yolo_finding.advice(root)
+    inner = _data_sets_in(root)
+    tables = [entry.name for entry in entries if entry.suffix.lower() in _OTHER_TABLES]
+    files = [name for place in (root, *folders_of(root)) for name in sorted(_endings(place))]
+    others = sorted({ending for ending in files if ending not in IMAGE_SUFFIXES})
     reasons = {
-        yolo_finding.advice(root) or "": yolo_finding.advice(root) is not None,
-        "it holds TFRecord files, which are not read": ".tfrecord" in endings,
-        "it is empty": not endings,
-        "it holds images, but nothing that says where the objects are": any(
-            is_picture(entry.name) for entry in entries
-        ),
-        f"it holds {first_of(sorted(set(endings)))}": True,
+        f"a data set is in {first_of(inner)}, which can be the DATA": bool(inner),
+        advice or "": advice is not None,
+        "it holds TFRecord files, which are not read": ".tfrecord" in files,
+        "it is empty": not entries,
+        f"it holds {first_of(tables)}, and tables are read as CSV: save it as train.csv": bool(tables),
+        f"it holds {first_of(others)} files, none of which is read as annotations": bool(others),
+        "it holds images, but nothing that says where the objects are": bool(files),
+        f"it holds {first_of(entry.name for entry in entries)}": True,
     }
     what = next(reason for reason, applies in reasons.items() if applies)
     return DatasetError(f"{root} has no annotations that are known: {what}. Known are {_EXPECTED}", code="E101")
+
+
+def _endings(folder: Path) -> set[str]:
+    return {entry.suffix.lower() or entry.name for entry in entries_of(folder) if entry.is_file()}
+
+
+def _data_sets_in(root: Path) -> list[Path]:
+    """Folders of a folder, or of the only one in it, that are data sets: archives are often unpacked one too deep."""
+    inner = folders_of(root)
+    found = [folder for folder in inner if _is_data_set(folder)]
+    return found if found or len(inner) != 1 else _data_sets_in(inner[0])
+
+
+def _is_data_set(folder: Path) -> bool:
+    try:
+        return bool(_look_at_folder(folder))
+    except DatasetError:
+        return False

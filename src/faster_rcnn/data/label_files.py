@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from faster_rcnn.text import read_text
 
 _IMAGE_FOLDERS = ("images", "jpegimages")
 _ENDING = ".txt"
+
+
+def _key(stem: str) -> str:
+    """A stem without what file systems change: letter case, and accents in one character or two."""
+    return unicodedata.normalize("NFC", stem).lower()
 
 
 class LabelFiles:
@@ -32,7 +38,7 @@ class LabelFiles:
             if name in self._folders.names(place):
                 return (place / name,)
         for place in places:
-            if found := self.texts(place).get(image.stem.lower()):
+            if found := self.texts(place).get(_key(image.stem)):
                 return tuple(place / name for name in found)
         return ()
 
@@ -48,6 +54,11 @@ class LabelFiles:
             own = () if last is None else (self._inside(Path(*parts[:last]), "labels").joinpath(*parts[last + 1 :]),)
             self._places[images] = (*own, images, self._inside(images.parent, "labels"))
         return self._places[images]
+
+    def other_format(self, image: Path) -> Path | None:
+        """An XML file with the name of an image where its label file may be: objects that YOLO does not read."""
+        name = f"{image.stem}.xml"
+        return next((place / name for place in self.places(image.parent) if name in self._folders.names(place)), None)
 
     def candidates(self, image: Path) -> list[Path]:
         """The label files that an image may have, each once."""
@@ -65,12 +76,12 @@ class LabelFiles:
         )
 
     def texts(self, folder: Path) -> dict[str, list[str]]:
-        """Names of the text files in a folder, by their stems in lower case."""
+        """Names of the text files in a folder, by their stems in lower case and composed letters."""
         if folder not in self._by_stem:
             found: dict[str, list[str]] = {}
             for name in sorted(self._folders.names(folder)):
                 if name.lower().endswith(_ENDING) and not is_hidden(name):
-                    found.setdefault(name[: -len(_ENDING)].lower(), []).append(name)
+                    found.setdefault(_key(name[: -len(_ENDING)]), []).append(name)
             self._by_stem[folder] = found
         return self._by_stem[folder]
 
@@ -88,7 +99,7 @@ def orphans(
     ]
     found: dict[Path, str] = {}
     for folder in dict.fromkeys((*holding, *inner)):
-        stems = {os.path.splitext(name)[0].lower() for name in folders.names(folder) if is_picture(name)}
+        stems = {_key(os.path.splitext(name)[0]) for name in folders.names(folder) if is_picture(name)}
         for place in label_files.places(folder):
             alone = [source for source in label_files.texts(place) if source not in stems]
             read_ones = {

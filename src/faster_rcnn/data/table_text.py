@@ -146,7 +146,7 @@ def _columns(header: list[str], source: Path) -> dict[str, int]:
     kind = ""
     if {"imageid", "labelname"} <= set(keys):
         kind = "it is an Open Images file, whose numbers are shares of the image; "
-    elif len(lacking) == len(COLUMNS):
+    elif any(re.fullmatch(r"-?[0-9]+([.][0-9]+)?", cell.strip()) for cell in header):
         kind = "its first line is no header; "
     raise DatasetError(
         f"{source} lacks the columns {', '.join(lacking)}: {kind}the header must be image,xmin,ymin,xmax,ymax,label "

@@ -80,7 +80,7 @@ def read(
         *(stated.notes if stated.paths == tuple(places) else ()),
         *(note for each in found for note in each.notes),
         *judge_outlines([outline for _, outlines in read_ones for outline in outlines], split),
-        *_without_labels(there, split, missing_labels),
+        *_without_labels([one for one in there if label_files.other_format(one.path) is None], split, missing_labels),
         *_shared_labels(there),
         *orphans(places, paths, label_files, folders, content.root),
     ]
@@ -134,6 +134,8 @@ def _image(
             if error.code != "E102":
                 raise
             fault = str(error)
+    elif (other := label_files.other_format(path)) is not None:
+        fault = f"E104 {name} has no label file {label_name}, but {other.name}, which is no YOLO; convert it to YOLO"
     elif missing_labels == "error":
         fault = f"E104 {name} has no label file {label_name} (an image without objects needs an empty one)"
     return ListedImage(name, path, number, None, boxes, label_name, fault), outlines

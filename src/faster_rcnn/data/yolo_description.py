@@ -5,6 +5,7 @@ A description names the classes and, for each split, image folders, patterns of 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -154,6 +155,13 @@ def class_names(description: Description) -> tuple[tuple[int, str], ...]:
     unusable = [number for number, name in pairs if not isinstance(name, str) or not name.strip()]
     if unusable:
         raise DatasetError(f"{description.file}: class {unusable[0]} has no name in 'names'; write one", code="E103")
+    repeated = [name for name, count in Counter(name for _, name in pairs).items() if count > 1]
+    if repeated:
+        numbers = first_of(number for number, name in pairs if name == repeated[0])
+        raise DatasetError(
+            f"{description.file}: several classes have the name {repeated[0]!r} (numbers {numbers}); give each its own",
+            code="E113",
+        )
     counts = {str(len(pairs)), str(max(int(number) for number, _ in pairs) + 1)}
     if description.count is not None and str(description.count) not in counts:
         raise DatasetError(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from faster_rcnn.data.folders import child, entries_of, files_of, first_of
+from faster_rcnn.data.folders import child, entries_of, files_of, first_of, folders_of, nearby
 from faster_rcnn.data.listing import split_of
 from faster_rcnn.data.yolo_description import Description, describe, load_darknet, load_yaml, usual_splits
 from faster_rcnn.data.yolo_labels import looks_like_labels
@@ -90,7 +90,8 @@ def _is_label_file(file: Path) -> bool:
 
 def advice(root: Path) -> str | None:
     """What to write where labels are there but nothing describes them; none where there are no labels."""
-    if child(root, "labels", "obj.data", "obj.names") is None and not _has_labels(root):
+    inside = [folder for folder in folders_of(root) if split_of(folder.name) and child(folder, "labels") is not None]
+    if child(root, "labels", "obj.data", "obj.names") is None and not inside and not _has_labels(root):
         return None
     names = "'names: [FIRST, SECOND]', which holds the class names in the order of their numbers"
     files = files_of(root, ".yaml") + files_of(root, ".yml")
@@ -160,9 +161,16 @@ def _candidates(description: Description, text: str, split: str) -> Iterator[tup
         end = steps[start:]
         whole = not absolute and len(end) >= own  # only steps of ``path`` are left out
         # The last step alone, such as 'images', may be another split's folder.
-        foreign = (absolute or text.endswith(".txt")) and (len(end) > 1 or split_of(end[0]) == split)
+        own_list = text.endswith(".txt") and not _ends_alike(description, end[0], split)
+        foreign = (absolute or text.endswith(".txt")) and (len(end) > 1 or split_of(end[0]) == split or own_list)
         if whole or foreign:
             yield root, "/".join(end)
+
+
+def _ends_alike(description: Description, name: str, split: str) -> bool:
+    """Whether a path of another split ends in the same name."""
+    others = [part for other, parts in description.splits.items() if other != split for part in parts]
+    return any(PurePosixPath(part.replace("\\", "/")).name == name for part in others)
 
 
 def refuse_absent(description: Description, split: str, paths: tuple[Path, ...]) -> None:
@@ -173,7 +181,7 @@ def refuse_absent(description: Description, split: str, paths: tuple[Path, ...])
     parts = description.splits.get(split, ())
     part = next((part for part in parts if absent.as_posix().endswith(part)), first_of(parts))
     raise DatasetError(
-        f"{absent} does not exist (from '{split}: {part}' in {description.file}); correct the path there, "
-        f"or give the folder: --set data.{split}=FOLDER. Nothing was downloaded",
+        f"{absent} does not exist (from '{split}: {part}' in {description.file}).{nearby(absent)} Correct the path "
+        f"there, or give the folder: --set data.{split}=FOLDER. Nothing was downloaded",
         code="E101",
     )
