@@ -21,6 +21,9 @@ _TOLERANCE = 1.0
 _SMALLEST = 0.01
 """Shortest side in pixels; float32 cannot tell edges apart that are much closer."""
 
+_NO_NUMBERS = frozenset((bool, type(None)))
+"""Types of values that are no numbers, although ``float`` takes some of them."""
+
 
 class Fault(NamedTuple):
     """Something that is wrong, with its code and its line for the user."""
@@ -61,18 +64,20 @@ def judge(placed: PlacedBox, listing: Listing) -> Judgement:
         code = "E118" if problem.startswith(("xmax", "ymax")) else "E107"
         return Judgement(None, Fault(code, f"{place}: {problem} ({_written(box, listing.notation)}); dropped"))
     corners = to_corners(values, listing.notation, listing.offset, size)
+    if _is_inside(corners, size):  # as nearly all boxes are, so no text is made for them
+        return Judgement(corners)
     return _clip(corners, size, f"{place} ({_written(box, listing.notation)})")
 
 
 def as_numbers(written: Sequence[object]) -> Corners | None:
     """The four numbers of a box; none if there are not four, or one is text, infinite or not a number."""
-    if len(written) != 4 or any(isinstance(value, bool) or value is None for value in written):
+    if len(written) != 4 or not _NO_NUMBERS.isdisjoint(map(type, written)):
         return None
     try:
-        numbers = tuple(float(value) for value in written)  # type: ignore[arg-type]  # anything else raises TypeError
+        numbers = tuple(map(float, written))  # type: ignore[arg-type]  # anything else raises TypeError
     except (TypeError, ValueError, OverflowError):
         return None
-    return numbers if all(math.isfinite(value) for value in numbers) else None  # type: ignore[return-value]
+    return numbers if all(map(math.isfinite, numbers)) else None  # type: ignore[return-value]
 
 
 def to_corners(values: Corners, notation: Notation, offset: float, size: ImageSize) -> Corners:
@@ -92,8 +97,7 @@ def exact_xywh(box: ListedBox, corners: Corners, notation: Notation) -> Corners:
     Metrics are taken of these. A width made of corners would differ from the file's own in its last digits.
     """
     x1, y1, x2, y2 = corners
-    written = as_numbers(box.written)
-    if notation == "xywh" and written is not None:
+    if notation == "xywh" and (written := as_numbers(box.written)) is not None:
         x, y, width, height = written
         if (x, y, x + width, y + height) == corners:
             return written
@@ -115,6 +119,13 @@ def _without_area(values: Corners, notation: Notation) -> str | None:
         if length <= 0:
             return f"{side} {length:g}"
     return None
+
+
+def _is_inside(corners: Corners, size: ImageSize) -> bool:
+    """Whether a box is inside its image and not too thin, so that nothing is to be done about it."""
+    x1, y1, x2, y2 = corners
+    inside = x1 >= 0 and y1 >= 0 and x2 <= size.width and y2 <= size.height
+    return inside and min(x2 - x1, y2 - y1) >= _SMALLEST
 
 
 def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:

@@ -50,10 +50,18 @@ class Folders:
 
     def __init__(self) -> None:
         """Start knowing nothing."""
-        self._names: dict[Path, frozenset[str]] = {}
+        self._names: dict[str, frozenset[str]] = {}
 
     def names(self, folder: Path) -> frozenset[str]:
         """Names in a folder; empty where there is no such folder."""
+        return self._listed(str(folder))
+
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file, in exactly these letters, also on systems that don't tell case apart."""
+        folder, name = os.path.split(path)  # a ``Path`` of each folder would cost more than all the rest
+        return name in self._listed(folder or ".")
+
+    def _listed(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
             try:
                 with os.scandir(folder) as entries:
@@ -61,10 +69,6 @@ class Folders:
             except (OSError, ValueError):  # ValueError: a name that no file system takes
                 self._names[folder] = frozenset()
         return self._names[folder]
-
-    def has(self, path: Path) -> bool:
-        """Whether there is such a file, in exactly these letters, also on systems that don't tell case apart."""
-        return path.name in self.names(path.parent)
 
     def images(self, folder: Path) -> list[str]:
         """Names of the image files in a folder, sorted; without hidden ones."""

@@ -232,6 +232,8 @@ def _expected(name: str, root: Path, folders: Folders) -> Path:
 
 def _collisions(names: Sequence[str], hits: Sequence[_Hit | None]) -> dict[int, str]:
     """Faults of names that share a file with another name although only their ends fit it."""
+    if not any(hit is not None and hit.by_end for hit in hits):
+        return {}
     users: dict[str, list[int]] = defaultdict(list)
     for position, hit in enumerate(hits):
         if hit is not None:
