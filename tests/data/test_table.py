@@ -299,3 +299,20 @@ def test_tables_that_do_not_say_their_split_must_be_named(tmp_path: Path) -> Non
 def test_the_only_table_says_what_its_header_lacks(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"E103 .*lacks the columns xmin, ymin, xmax, ymax, label"):
         load_dataset(folder(tmp_path, boxes="image,bbox\na.png,1 2 3 4\n"), DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("column", "words"), [("split", ("train", "val")), ("Subset", ("TRAIN", "VALIDATION")), ("set", ("train", "test"))]
+)
+def test_rows_of_several_splits_are_not_read_as_one(tmp_path: Path, column: str, words: tuple[str, str]) -> None:
+    header = f"image,xmin,ymin,xmax,ymax,label,{column}\n"
+    rows = [f"{name}.png,1,2,3,4,cat,{word}\n" for name, word in zip("ab", words, strict=True)]
+    several, one = tmp_path / "several", tmp_path / "one"
+    several.mkdir()
+    one.mkdir()
+    folder(several, annotations=header + "".join(rows))
+    with pytest.raises(DatasetError, match=rf"E103 .*column {column} .*{words[0]} 1, {words[1]} 1.*train\.csv"):
+        load_dataset(several, DataConfig())
+    folder(one, train=header + rows[0])
+    notes = load_dataset(one, DataConfig()).splits["train"].notes
+    assert f"train.csv: columns that are not used: {column}" in notes

@@ -6,11 +6,13 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.data.folders import first_of
+from faster_rcnn.data.listing import SPLITS
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.text import read_text
 
@@ -24,6 +26,7 @@ COLUMNS = {
 }
 """Columns that a table must have, with their names in the order in which they are taken."""
 _SIZE = {"width": ("width", "image_width", "img_width"), "height": ("height", "image_height", "img_height")}
+_SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "phase", "dataset")
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD = 65536
 """Bytes of a file in which its header is."""
@@ -59,6 +62,7 @@ def read_table(source: Path) -> Table:
     columns = _columns(header, source)
     sized = [(line, _trimmed(cells, len(header))) for line, cells in numbered[1:]]
     _refuse_other_lengths(sized, header, delimiter, source)
+    _refuse_several_splits(sized, header, source)
     found = tuple(Row(line, {name: cells[place] for name, place in columns.items()}) for line, cells in sized)
     unused = tuple(name for place, name in enumerate(header) if name and place not in columns.values())
     return Table(found, unused)
@@ -153,6 +157,20 @@ def _columns(header: list[str], source: Path) -> dict[str, int]:
         f"with corners in pixels (found: {first_of(header, 8) or 'nothing'})",
         code="E103",
     )
+
+
+def _refuse_several_splits(rows: Sequence[tuple[int, list[str]]], header: Sequence[str], source: Path) -> None:
+    """Stop where a column gives rows to different splits, which would all be read as one."""
+    for place in (place for place, name in enumerate(header) if _key(name) in _SPLIT_COLUMNS):
+        words = Counter(cells[place] for _, cells in rows if cells[place])
+        splits = {SPLITS.get(word.lower()) for word in words}
+        if len(splits) > 1 and None not in splits:
+            counts = ", ".join(f"{word} {count}" for word, count in words.most_common())
+            raise DatasetError(
+                f"{source}: the column {header[place]} has rows of several splits ({counts}), but a file is read as "
+                "one split; write a file for each, such as train.csv and val.csv",
+                code="E103",
+            )
 
 
 def _refuse_other_lengths(
