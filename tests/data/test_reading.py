@@ -162,6 +162,7 @@ def test_a_data_set_one_folder_too_deep_is_named(tmp_path: Path, inner: str) -> 
     [
         ("train.tsv", r"it holds train\.tsv, and tables are read as CSV: save it as train\.csv"),
         ("labels.xlsx", r"it holds labels\.xlsx, and tables are read as CSV"),
+        ("photo.heic", "it holds images, but nothing that says where the objects are"),
         ("train/metadata.jsonl", r"it holds \.jsonl files, none of which is read as annotations"),
     ],
 )

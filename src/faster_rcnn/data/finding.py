@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 from faster_rcnn.config import DataConfig
 from faster_rcnn.data import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, entries_of, files_of, first_of, folders_of, is_picture, nearby
+from faster_rcnn.data.folders import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    entries_of,
+    files_of,
+    first_of,
+    folders_of,
+    is_picture,
+    nearby,
+)
 from faster_rcnn.data.listing import split_of
 from faster_rcnn.data.table_text import has_known_header
 from faster_rcnn.errors import DatasetError
@@ -176,7 +185,7 @@ def _unknown(root: Path) -> DatasetError:
     inner = _data_sets_in(root)
     tables = [entry.name for entry in entries if entry.suffix.lower() in _OTHER_TABLES]
     files = [name for place in (root, *folders_of(root)) for name in sorted(_endings(place))]
-    others = sorted({ending for ending in files if ending not in IMAGE_SUFFIXES})
+    others = sorted(set(files) - IMAGE_SUFFIXES - UNREAD_SUFFIXES)
     reasons = {
         f"a data set is in {first_of(inner)}, which can be the DATA": bool(inner),
         advice or "": advice is not None,
