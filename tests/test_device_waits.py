@@ -46,7 +46,7 @@ OF_PROPOSALS = {
 }
 OF_TRAINING = {
     **OF_PROPOSALS,
-    ("training_step", "_local_scalar_dense"): 1,  # whether the gradient is finite: broken weights are not stepped to
+    ("training_step", "tolist"): 1,  # whether the gradient is finite and the loss is small: else no step is made
 }
 OF_DETECTION = {
     **OF_PROPOSALS,

@@ -50,10 +50,10 @@ def training_step(
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
     norm = torch.nn.utils.clip_grad_norm_(trained, clip_norm)
     # The one place where a GPU is waited for: without it a run would go on with broken weights.
-    if not math.isfinite(norm.item()):
+    length, total = torch.stack((norm, losses.total.detach())).tolist()
+    if not math.isfinite(length):
         raise DivergedError(_what_diverged(losses), code="E128")
-    if losses.total.item() > max_loss:
-        total = losses.total.item()
+    if total > max_loss:
         raise DivergedError(
             f"the loss became {total:.4g}, above {max_loss:.4g}, a thousand times that of the first steps", code="E128"
         )
