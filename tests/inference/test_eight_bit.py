@@ -15,6 +15,7 @@ from faster_rcnn.inference import eight_bit, fusing
 from faster_rcnn.inference.eight_bit import eight_bit_form, measured_ranges
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.fusing import fused_parts
+from faster_rcnn.inference.tracing import traced_part
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.boxes import iou
 from faster_rcnn.ops.eight_bit import EightBitConv2d, EightBitLinear, Quantise, Range, Restore, weight_limit
@@ -289,7 +290,7 @@ class Both(nn.Module):
 
 def in_eight_bits(module: nn.Module, read: Tensor) -> fx.GraphModule:
     """What reads a map of 8 channels, in 8 bits."""
-    traced = fusing._traced(module)
+    traced = traced_part(module)
     assert traced is not None
     part = fusing._fuse(traced, lambda operation: True)
     recorder = eight_bit._Recorder(part)

@@ -18,6 +18,7 @@ from faster_rcnn.inference import fusing
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.fusing import fused_form, fused_parts
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.tracing import traced_part
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.fused_operations import CONVOLUTION, LINEAR, OPERATIONS, Operation, fuses
 from faster_rcnn.ops.onednn import NO_ACTIVATION, RELU, FusedConv2d, FusedLinear
@@ -229,7 +230,7 @@ RELU_OF_LINEAR = Operation(LINEAR, RELU)
 )
 def test_only_what_is_missing_is_computed_apart(missing: tuple[Operation, ...], left: list[str]) -> None:
     part = Steps().eval().requires_grad_(False)
-    traced = fusing._traced(part)
+    traced = traced_part(part)
     assert traced is not None
     form = fusing._fuse(traced, lambda operation: operation not in missing)
     pixels = torch.randn(1, 4, 7, 6)
@@ -280,7 +281,7 @@ class Residual(nn.Module):
 
 def test_what_is_read_again_is_not_overwritten() -> None:
     part = Residual().eval().requires_grad_(False)
-    traced = fusing._traced(part)
+    traced = traced_part(part)
     assert traced is not None
     pixels = torch.randn(1, 4, 6, 6)
     before = pixels.clone()
@@ -304,7 +305,7 @@ class OwnInput(nn.Module):
 
 def test_what_a_convolution_reads_is_not_overwritten_by_it() -> None:
     part = OwnInput().eval().requires_grad_(False)
-    traced = fusing._traced(part)
+    traced = traced_part(part)
     assert traced is not None
     pixels = torch.randn(1, 4, 32, 48)
     assert_close(fusing._fuse(traced, anything)(pixels), part(pixels), rtol=1e-5, atol=1e-5)

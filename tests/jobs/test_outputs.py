@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from faster_rcnn.errors import MachineError, OptionError
-from faster_rcnn.jobs.outputs import json_lines, json_text, require_file, require_folder, write_json
+from faster_rcnn.jobs.outputs import json_lines, json_text, require_file, require_folder, require_json, write_json
+from faster_rcnn.jobs.streams import ClosedStream
 
 
 @pytest.fixture
@@ -48,6 +49,58 @@ def test_the_model_or_another_file_that_is_read_is_never_an_output(data: Path) -
         with pytest.raises(OptionError, match="is what this command reads"):
             require_file("--out", name, [Path("model.safetensors")])
     require_file("--out", "other.safetensors", [Path("model.safetensors")])
+
+
+@pytest.mark.parametrize("name", ["other.jpg", "model.SAFETENSORS", "table.csv", "notes.yaml", "link"])
+def test_results_never_replace_a_file_of_another_kind(data: Path, name: str) -> None:
+    Path("kept.png").write_bytes(b"pixels")
+    Path("link").symlink_to("kept.png")
+    if name != "link":
+        Path(name).write_bytes(b"no input of this command")
+    with pytest.raises(OptionError, match=rf"E132 --json {name} is there and is a \.\w+ file, .*name another file"):
+        require_json(name, [])
+    assert Path("kept.png").read_bytes() == b"pixels"
+
+
+def test_results_never_replace_ground_truth_that_is_no_input(data: Path) -> None:
+    truth = str(data / "annotations/test.json")
+    with pytest.raises(OptionError, match=r"E132 --json \S+test\.json is there and is COCO's ground truth"):
+        require_json(truth, [])
+
+
+def test_results_replace_results_and_empty_files(data: Path) -> None:
+    Path("empty.jpg").touch()  # as tempfile makes it
+    Path("lines").write_text("old")
+    for name in ("found.json", "empty.jpg", "lines", "new.png", None):
+        require_json(name, [])
+
+
+@pytest.mark.parametrize("name", ["summary.json", "state.pt", "config.yaml", "best.safetensors"])
+def test_a_file_of_a_run_is_never_an_output(tmp_path: Path, name: str) -> None:
+    for each in ("metrics.csv", name, "found.json"):
+        (tmp_path / each).write_text("{}")
+    with pytest.raises(OptionError, match=rf"E132 --out \S+{name} is a file of the training run in .*another file"):
+        require_file("--out", tmp_path / name)
+    require_file("--out", tmp_path / "found.json")
+
+
+def test_a_file_that_is_called_as_those_of_a_run_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_text("{}")
+    require_file("--json", tmp_path / "data.json")
+
+
+def test_standard_output_that_is_closed_stops_the_work_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", ClosedStream())
+    with pytest.raises(MachineError, match="--json -: standard output is closed; name a file"):
+        require_json("-", [])
+
+
+def test_a_full_device_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MachineError, match="E133 no space left to write /dev/full"),
+        json_lines("/dev/full") as write,
+    ):
+        write({"image": "a.jpg"})
 
 
 @pytest.mark.parametrize("target", ["", ".", "data"])

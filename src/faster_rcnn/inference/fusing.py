@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
-from faster_rcnn.backbone.depthwise import DepthwiseConv2d
 from faster_rcnn.inference.folding import same_features
+from faster_rcnn.inference.tracing import traced_part
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.fused_operations import LINEAR, OPERATIONS, Operation, fuses
 from faster_rcnn.ops.onednn import (
@@ -66,13 +66,13 @@ def same_parts(network: FasterRCNN, works: Works) -> Parts:
 def fused_parts(network: FasterRCNN, works: Works) -> Parts:
     """Every part that can be traced, in the mode of inference, with the operations that work."""
     precision = next(network.parameters()).dtype
-    traced: dict[str, fx.GraphModule | None] = {"body": _traced(network.backbone.body)}
+    traced: dict[str, fx.GraphModule | None] = {"body": traced_part(network.backbone.body)}
     if network.backbone.pyramid is not None:
-        traced["pyramid"] = _traced(_Levels(network.backbone.pyramid, len(network.backbone.region_strides)))
+        traced["pyramid"] = traced_part(_Levels(network.backbone.pyramid, len(network.backbone.region_strides)))
     if network.rpn is not None:
-        traced["rpn"] = _traced(_Levels(network.rpn, len(network.backbone.strides)))
+        traced["rpn"] = traced_part(_Levels(network.rpn, len(network.backbone.strides)))
     if network.roi is not None:
-        head = _traced(network.roi.head)
+        head = traced_part(network.roi.head)
         traced["head"] = None if head is None else _read_as_it_lies(head, network.roi.pooling.side)
 
     def works_here(operation: Operation) -> bool:
@@ -122,22 +122,6 @@ class _Levels(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> object:
         return self.part([features[level] for level in range(self.levels)])
-
-
-class _Tracer(fx.Tracer):
-    """Does not look into convolutions, whose padding may depend on what they read."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Conv2d | DepthwiseConv2d) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _traced(part: nn.Module) -> fx.GraphModule | None:
-    if any(each._forward_hooks or each._forward_pre_hooks for each in part.modules()):
-        return None  # a trace does not see what they do, and some bodies of timm take their features by them
-    try:
-        return fx.GraphModule(part, _Tracer().trace(part)).eval()
-    except Exception:  # noqa: BLE001  # every family has its own way not to be traced; the plain part is right, too
-        return None
 
 
 def _fuse(part: fx.GraphModule, works: Callable[[Operation], bool]) -> fx.GraphModule:

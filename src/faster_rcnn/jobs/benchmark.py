@@ -20,7 +20,7 @@ from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.sources import find_images, is_pipe
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
 from faster_rcnn.jobs.console import say, warn
-from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_folder, require_json, write_json
 from faster_rcnn.jobs.runtimes import Runner, runners, runtimes_named
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.speed import Spread, Used
@@ -66,7 +66,7 @@ def run(
 ) -> int:
     """Measure, and write a table, JSON and a page; returns the exit code."""
     place = choose_device(device)
-    require_file("--json", json, [model_file(model), None if goal is None else goal.data])
+    require_json(json, [model_file(model), None if goal is None else goal.data])
     require_folder("--out", out)
     amount = amount or Amount()
     others = [] if compare is None else runtimes_named(compare)

@@ -15,7 +15,7 @@ from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.comparison import write_comparison
 from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_folder, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_folder, require_json, write_json
 from faster_rcnn.jobs.resuming import config_to_resume, data_differences
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.train import train
@@ -58,7 +58,7 @@ def run(
 ) -> int:
     """Train both or take both, measure both on one split, and write a table and a page."""
     read = [data, given.proposals, *(model_file(each) for each in (given.faster, given.fast) if each is not None)]
-    require_file("--json", json, read)
+    require_json(json, read)
     choose_device(device)
     timing = Timing(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"

@@ -18,7 +18,7 @@ from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.order import refuse_swapped
-from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_json, write_json
 from faster_rcnn.jobs.outside import of_split, proposals_by_path
 from faster_rcnn.jobs.predict import load_predictor, refuse_without_second_stage, say_tiles
 from faster_rcnn.jobs.translation import Translation
@@ -40,7 +40,7 @@ def run(
 ) -> int:
     """Measure, and print a table, or with ``--json -`` nothing but the numbers."""
     refuse_swapped("evaluate", model, [data])
-    require_file("--json", json, [model_file(model), data, proposals])
+    require_json(json, [model_file(model), data, proposals])
     tiling = tiling_of(tile, overlap)
     if is_results_file(Path(model)):
         _warn_of_idle_options(model, device, precision, proposals, tile)

@@ -13,12 +13,16 @@ from typing import BinaryIO
 from faster_rcnn.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
 from faster_rcnn.data.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import find_model_file
 
 STDOUT = "-"
 
 DATA_SUFFIXES = IMAGE_SUFFIXES | {".xml", ".txt", ".csv", ".yaml", ".yml"}
 """Endings of files that labelled images come with, beside COCO's .json, which results may have, too."""
+
+OTHER_SUFFIXES = IMAGE_SUFFIXES | {".csv", ".xml", ".yaml", ".yml", ".safetensors", ".pt", ".pth", ".ckpt", ".pkl"}
+"""Endings of files that are not JSON: a file with one of them that exists holds something else, and is kept."""
 
 
 def require_file(option: str, target: str | Path | None, inputs: Iterable[str | Path | None] = ()) -> None:
@@ -30,7 +34,8 @@ def require_file(option: str, target: str | Path | None, inputs: Iterable[str | 
         inputs: files and folders that the command reads.
 
     Raises:
-        OptionError: it is a folder, or one of the inputs, or a file of labelled images in an input's folder.
+        OptionError: it is a folder, or one of the inputs, or a file of labelled images in an input's folder, or a
+            file of a training run.
         MachineError: it cannot be written for another reason.
     """
     if target is None or target == STDOUT:
@@ -39,8 +44,29 @@ def require_file(option: str, target: str | Path | None, inputs: Iterable[str | 
         raise OptionError(f"{option} {str(target) or repr('')} is a folder; name a file, or - for standard output")
     if Path(target).is_file():
         _refuse_inputs(option, Path(target), inputs)
+        _refuse_file_of_run(option, Path(target))
     _refuse_file_as_folder(option, Path(target).parent, "the file")
     refuse_unwritable(Path(target))
+
+
+def require_json(target: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
+    """As ``require_file`` for ``--json``: what exists and is not JSON, or is ground truth, is not replaced either.
+
+    Raises:
+        OptionError: as ``require_file``; or the file that exists is an image, a model, a table or COCO's ground truth.
+        MachineError: it cannot be written, or standard output is closed.
+    """
+    require_file("--json", target, inputs)
+    if target == STDOUT and not sys.stdout.writable():
+        raise MachineError("--json -: standard output is closed; name a file")
+    if target is None or target == STDOUT or not Path(target).is_file():
+        return
+    real = Path(target).resolve()
+    if real.stat().st_size and (real.suffix.lower() in OTHER_SUFFIXES or _is_truth(real)):
+        what = "COCO's ground truth" if real.suffix.lower() == ".json" else f"a {real.suffix} file"
+        raise OptionError(
+            f"--json {target} is there and is {what}, which results would overwrite; name another file", code="E132"
+        )
 
 
 def require_folder(option: str, target: Path | None) -> None:
@@ -80,8 +106,11 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     elif is_stream(Path(target)):
         with told_of(Path(target)):
             stream = open_stream(Path(target))
-        with stream:
+        try:
             yield _stream_writer(stream, Path(target))
+        finally:
+            with told_of(Path(target)):
+                stream.close()  # writes what is left once more
     else:
         with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
             yield _line_writer(file.write, file.flush)
@@ -144,6 +173,17 @@ def _refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path | None
                 f"{option} {target} is what this command reads ({each}) and would be overwritten; name another file",
                 code="E132",
             )
+
+
+def _refuse_file_of_run(option: str, target: Path) -> None:
+    """Raise ``OptionError`` where an existing file belongs to a training run."""
+    real = target.resolve()
+    if real.name in run_folder.FILES and run_folder.holds_run(real.parent):
+        raise OptionError(
+            f"{option} {target} is a file of the training run in {target.parent} and would be overwritten; name "
+            "another file",
+            code="E132",
+        )
 
 
 def _is_data_of(folder: Path, file: Path) -> bool:

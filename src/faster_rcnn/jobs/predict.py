@@ -19,7 +19,7 @@ from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.order import refuse_swapped
-from faster_rcnn.jobs.outputs import STDOUT, json_lines, model_file, require_file, require_folder
+from faster_rcnn.jobs.outputs import STDOUT, json_lines, model_file, require_folder, require_json
 from faster_rcnn.jobs.outside import proposals_by_name
 from faster_rcnn.jobs.pictures import PictureFolder, free_folder
 from faster_rcnn.proposals.file import load_proposals
@@ -57,7 +57,7 @@ def run(
     tiling = tiling_of(tile, overlap)
     require_folder("--out", out)
     found = _found(sources)
-    require_file("--json", json, [model_file(model), proposals, *found.names])
+    require_json(json, [model_file(model), proposals, *found.names])
     folder = free_folder() if out is None and json is None else out
     pictures = None if folder is None else PictureFolder(folder, found.names, json)
     if proposals is not None and (pipes := [name for name in found.names if is_pipe(name)]):

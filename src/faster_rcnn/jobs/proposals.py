@@ -18,7 +18,7 @@ from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
-from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_json, write_json
 from faster_rcnn.jobs.outside import compute_file
 from faster_rcnn.jobs.predict import load_predictor
 from faster_rcnn.jobs.recall import recall_of
@@ -39,8 +39,8 @@ def run(
     device: str = "auto",
 ) -> int:
     """Propose for all images of all splits, write that down, and measure how many truths the proposals cover."""
-    for option, target in (("--json", json), ("--out", out)):
-        require_file(option, target, [None if model is None else model_file(model), data])
+    require_json(json, [None if model is None else model_file(model), data])
+    require_file("--out", out, [None if model is None else model_file(model), data])
     if (method == "rpn") != (model is not None):
         raise OptionError(
             "--method rpn needs a detector, and only it: "

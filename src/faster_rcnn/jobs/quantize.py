@@ -26,7 +26,7 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import counted, say, warn
 from faster_rcnn.jobs.evaluate import measure_detector, settings_for, tell_split
 from faster_rcnn.jobs.order import refuse_swapped
-from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, write_json
+from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_json, write_json
 from faster_rcnn.jobs.speed import Contender
 from faster_rcnn.jobs.timing import runner_of, time_contenders
 from faster_rcnn.ops.eight_bit import Range, weight_limit
@@ -89,8 +89,8 @@ def run(
     refuse_swapped("quantize", model, [data])
     if device != "auto" and choose_device(device) != CPU:
         raise OptionError(f"--device {device}: 8 bits are for CPUs, on which they are measured, too; leave it out")
-    for option, target in (("--json", json), ("--out", out)):
-        require_file(option, target, [model_file(model), data])
+    require_json(json, [model_file(model), data])
+    require_file("--out", out, [model_file(model), data])
     if count < 1:
         raise OptionError(f"--count {count}: ranges are measured in one image at least", code="E125")
     if weight_limit() == 0:

@@ -17,7 +17,7 @@ from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.evaluate import tell_split
 from faster_rcnn.jobs.measuring import truths_of
-from faster_rcnn.jobs.outputs import STDOUT, require_file, write_json
+from faster_rcnn.jobs.outputs import STDOUT, require_file, require_json, write_json
 from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
 from faster_rcnn.structures import Proposals
 
@@ -33,7 +33,7 @@ def run(
     json: str | None = None,
 ) -> int:
     """Measure files of proposals on one split; print a table for each, or with ``--json -`` nothing but the numbers."""
-    require_file("--json", json, [data, *proposals])
+    require_json(json, [data, *proposals])
     require_file("--plot", plot, [data, *proposals])
     _refuse_twice(proposals)
     drawing = None if plot is None else _drawing(plot)  # a package that is missing is told before the work

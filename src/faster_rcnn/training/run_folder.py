@@ -31,6 +31,8 @@ CONFIG = "config.yaml"
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
 DATA = "data.json"
+FILES = frozenset({BEST, LAST, STATE, CONFIG, METRICS, SUMMARY, DATA})
+"""What a run is made of; its report can be written again."""
 
 
 def new_run_folder(out: Path | None, data: Path) -> Path:
@@ -43,12 +45,12 @@ def new_run_folder(out: Path | None, data: Path) -> Path:
         name = run_name(data)
         out = Path("runs") / name
         number = 2
-        while _holds_run(out):
+        while holds_run(out):
             out = Path("runs") / f"{name}-{number}"
             number += 1
     if out.exists() and not out.is_dir():
         raise OptionError(f"--out {out} is a file; name a folder")
-    if _holds_run(out):
+    if holds_run(out):
         how = "is finished" if is_finished(out) else "can go on with --resume"
         raise OptionError(
             f"{out} holds a run already, which {how}; choose another folder with --out, or delete this one", code="E132"
@@ -77,7 +79,7 @@ def kept_if_used(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not any(_holds_run(each) for each in (folder, *folder.glob("step-*"))):
+        if not any(holds_run(each) for each in (folder, *folder.glob("step-*"))):
             for start in starts:
                 start.unlink(missing_ok=True)
             _remove_empty([folder / "step-1", *made])
@@ -191,5 +193,6 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     return state
 
 
-def _holds_run(folder: Path) -> bool:
+def holds_run(folder: Path) -> bool:
+    """Whether a run left a model, a state or its numbers in ``folder``."""
     return any((folder / name).exists() for name in (BEST, LAST, STATE, SUMMARY, METRICS))
