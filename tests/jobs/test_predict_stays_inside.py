@@ -20,6 +20,7 @@ from PIL import Image
 
 from faster_rcnn.errors import FasterRCNNError, ImageError
 from faster_rcnn.images import size_of
+from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.predictor import Predictor, Seen
 from faster_rcnn.inference.result import Result
@@ -94,6 +95,9 @@ class Stub(Predictor):
     def __init__(self) -> None:
         self.config = tiny_config()
         self.tiling = None
+
+    def choosing(self, choice: Choice) -> Predictor:
+        return self
 
     def outcomes(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Seen | ImageError]:
         for image in images:
