@@ -120,6 +120,13 @@ def test_other_data_are_refused_and_what_differs_is_named(squares: Path, run: Pa
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
+def test_a_finished_run_of_other_data_is_not_advised_to_go_on(squares: Path, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(squares, tmp_path / "fruit")
+    named("dark", "bright")(tmp_path / "fruit")
+    with pytest.raises(OptionError, match=r"E124 the run in .* was begun with other data"):
+        train_with(tmp_path / "fruit", out=finished, resume=True)
+
+
 def test_the_same_data_elsewhere_are_the_same(squares: Path, run: Path, tmp_path: Path) -> None:
     shutil.copytree(squares, tmp_path / "moved")
     train_with(tmp_path / "moved", out=run, resume=True)

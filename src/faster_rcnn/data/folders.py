@@ -103,8 +103,8 @@ def image_root(names: Sequence[str], candidates: Sequence[Path], folders: Folder
 def child(folder: Path, *names: str) -> Path | None:
     """The entry of a folder with one of these names, upper and lower case being the same."""
     wanted = [name.lower() for name in names]
-    found = {entry.name.lower(): entry for entry in entries_of(folder)}
-    return next((found[name] for name in wanted if name in found), None)
+    found = {name.lower(): name for name in _names_of(folder)}
+    return next((folder / found[name] for name in wanted if name in found), None)
 
 
 def entries_of(folder: Path) -> list[Path]:
@@ -119,7 +119,7 @@ def files_of(folder: Path, suffix: str) -> list[Path]:
 
 def names_of(folder: Path, suffix: str) -> list[str]:
     """Names of the files of a folder with this ending, sorted; of a hundred thousand files no path is made."""
-    return [name for name in _names_of(folder) if os.path.splitext(name)[1].lower() == suffix]
+    return [name for name in _names_of(folder) if name.lower().endswith(suffix)]
 
 
 def folders_of(folder: Path) -> list[Path]:

@@ -10,7 +10,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,6 @@ from faster_rcnn.structures import ImageSize
 from faster_rcnn.values import as_number
 
 FORMAT = "CSV"
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _WITH_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 
@@ -102,7 +100,7 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
     _refuse_rows_without_image(rows, source)
     rows_of: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        rows_of[row.cells["image"]].append(row)
+        rows_of[row.image].append(row)
     names = sorted(rows_of)
     found = find_images(names, Source(source, split, root, images), folders)
     pictures = _pictures(names, found.located, folders)
@@ -135,42 +133,39 @@ def _pictures(names: Sequence[str], located: Located, folders: Folders) -> list[
     """Images in the order of their first names; ``./a.jpg`` and ``a.jpg`` are one where there is such a file."""
     found: dict[str, _Picture] = {}
     for name, path, fault in zip(names, located.paths, located.faults, strict=True):
-        key = os.path.normpath(path) if fault is None and folders.has(path) else f"{name}/"
-        before = found.get(key, _Picture((), path, fault))
-        found[key] = before._replace(names=(*before.names, name))
+        key = f"{name}/"
+        if fault is None and folders.has(path):
+            key = os.path.normpath(path) if ".." in name else str(path)
+        before = found.get(key)
+        found[key] = _Picture((name,), path, fault) if before is None else before._replace(names=(*before.names, name))
     return list(found.values())
 
 
 def _image(picture: _Picture, rows: Sequence[Row], number: int, annotation: str) -> ListedImage:
-    sizes = list(dict.fromkeys(size for row in rows if (size := _size(row.cells)) is not None))
+    sizes = list(dict.fromkeys(size for row in rows if (size := _size(row)) is not None))
     fault = picture.fault
     if fault is None and len(sizes) > 1:
         both = " and ".join(f"{size.width}x{size.height}" for size in sizes[:2])
         fault = f"E106 rows of {annotation} about {picture.names[0]} give it the sizes {both}"
     boxes = tuple(
-        ListedBox(f"line {row.line}", written, row.cells["label"])
-        for row in sorted(rows, key=lambda row: row.line)
-        if any(written := _corners_of(row.cells)) or row.cells["label"]
+        ListedBox(f"line {row.line}", row.corners, row.label) for row in sorted(rows) if row.label or any(row.corners)
     )
     size = sizes[0] if sizes else None
     return ListedImage(picture.names[0], picture.path, number, size, boxes, annotation, fault)
 
 
-_corners_of = itemgetter(*_CORNERS)
-
-
-def _size(cells: dict[str, str]) -> ImageSize | None:
+def _size(row: Row) -> ImageSize | None:
     """The size that a row claims; none where it is no positive integers."""
-    if "height" not in cells or "width" not in cells:
+    if not row.size:
         return None
-    height, width = as_number(cells["height"]), as_number(cells["width"])
+    height, width = map(as_number, row.size)
     if not (height and width and height > 0 and width > 0 and height.is_integer() and width.is_integer()):
         return None
     return ImageSize(int(height), int(width))
 
 
 def _refuse_rows_without_image(rows: Sequence[Row], source: Path) -> None:
-    without = [row.line for row in rows if not row.cells["image"]]
+    without = [row.line for row in rows if not row.image]
     if without:
         raise DatasetError(
             f"{source}: {len(without)} rows name no image: line {first_of(without)}; give each the name of its image",
@@ -183,13 +178,10 @@ def _with_decimal_points(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]
 
     Where all such numbers have three digits after the comma, it may part thousands, so they are left as they are.
     """
-    cells = [row.cells[corner] for row in rows for corner in _CORNERS if _WITH_COMMA.fullmatch(row.cells[corner])]
+    cells = [cell for row in rows for cell in row.corners if "," in cell and _WITH_COMMA.fullmatch(cell)]
     if all(len(cell.partition(",")[2]) == 3 for cell in cells):
         return rows, []
-    changed = [
-        row._replace(cells={**row.cells, **{corner: _with_point(row.cells[corner]) for corner in _CORNERS}})
-        for row in rows
-    ]
+    changed = [row._replace(corners=tuple(map(_with_point, row.corners))) for row in rows]
     return changed, [f"numbers with a decimal comma: {len(cells)}, e.g. {cells[0]} is {_with_point(cells[0])}"]
 
 

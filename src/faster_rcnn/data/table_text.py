@@ -8,6 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +34,15 @@ _HEAD = 65536
 
 
 class Row(NamedTuple):
-    """A row, its cells by the names of ``COLUMNS``, ``width`` and ``height``."""
+    """The cells of a row as they are written; without a column for it the size is empty."""
 
     line: int
-    cells: dict[str, str]
+    image: str
+    corners: tuple[str, ...]
+    """xmin, ymin, xmax, ymax."""
+    label: str
+    size: tuple[str, ...] = ()
+    """Height and width."""
 
 
 class Table(NamedTuple):
@@ -60,12 +66,21 @@ def read_table(source: Path) -> Table:
     numbered = [(line, cells) for line, cells in rows if line > skipped and any(cells)]
     header = _trimmed(numbered[0][1], 0) if numbered else []
     columns = _columns(header, source)
-    sized = [(line, _trimmed(cells, len(header))) for line, cells in numbered[1:]]
+    length = len(header)
+    sized = [(line, cells if len(cells) == length else _trimmed(cells, length)) for line, cells in numbered[1:]]
     _refuse_other_lengths(sized, header, delimiter, source)
     _refuse_several_splits(sized, header, source)
-    found = tuple(Row(line, {name: cells[place] for name, place in columns.items()}) for line, cells in sized)
     unused = tuple(name for place, name in enumerate(header) if name and place not in columns.values())
-    return Table(found, unused)
+    return Table(_of_columns(sized, columns), unused)
+
+
+def _of_columns(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int]) -> tuple[Row, ...]:
+    needed = itemgetter(*(columns[name] for name in COLUMNS))  # image, four corners, label
+    picked = ((line, cells, needed(cells)) for line, cells in rows)
+    if not columns.keys() >= _SIZE.keys():
+        return tuple(Row(line, found[0], found[1:5], found[5]) for line, _, found in picked)
+    size = itemgetter(columns["height"], columns["width"])
+    return tuple(Row(line, found[0], found[1:5], found[5], size(cells)) for line, cells, found in picked)
 
 
 def has_known_header(source: Path) -> bool:

@@ -70,9 +70,9 @@ def _go_on(data: Path, folder: Path, config: Config) -> Path:
     done = state["progress"]["epoch"] if state else 0
     epochs = config.training.epochs
     assert epochs != "auto"  # the run has stored a number
-    refuse_no_more_epochs(folder, data, epochs, done)
     dataset = load_for_training(data, config)
-    refuse_other_data(folder, data, dataset)
+    refuse_other_data(folder, data, dataset)  # before the number of epochs, whose remedy names these data
+    refuse_no_more_epochs(folder, data, epochs, done)
     before = stored_config(folder).training
     if state and config.training.epochs != before.epochs:
         _say_extension(before, config.training, _steps(config, dataset), state["progress"]["step"])
