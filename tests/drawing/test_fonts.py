@@ -150,7 +150,7 @@ def test_names_in_any_script_are_drawn_with_the_fonts_of_this_machine(name: str)
     assert (0, 0, 0) in {colour for _, colour in picture.getcolors(200 * 300) or []}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(name=strategies.text(max_size=40), score=strategies.sampled_from([None, 0.0, 0.999]))
 def test_any_name_is_drawn(name: str, score: float | None) -> None:
     letterings.cache_clear()
@@ -170,7 +170,7 @@ def test_any_name_is_drawn(name: str, score: float | None) -> None:
     assert set(one.files) == {None}
     darkest, _ = picture.crop((54, 40, 250, 60)).convert("L").getextrema()
     assert isinstance(darkest, int)
-    assert darkest < 40  # letters, or the ground of the score; the rim of a tag is 78 on grey
+    assert darkest < 70  # letters, of which an accent alone has 44, or the score's ground; the rim of a tag is 78
 
 
 def test_the_folders_of_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
