@@ -133,9 +133,9 @@ def is_whole(path: Path, max_pixels: int) -> bool:
 
     A JPEG ends with FFD9 and a PNG with IEND, possibly with a camera's appendix behind it.
     """
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as stream:  # two short reads: a buffer would only be filled twice
         start = stream.read(4)
-        stream.seek(max(0, path.stat().st_size - _TAIL))
+        stream.seek(max(0, stream.seek(0, io.SEEK_END) - _TAIL))
         tail = stream.read()
     if (start[:2] == b"\xff\xd8" and b"\xff\xd9" in tail) or (start == b"\x89PNG" and b"IEND" in tail):
         return True
