@@ -19,7 +19,7 @@ from faster_rcnn.errors import DatasetError
 from faster_rcnn.structures import ClassMap
 
 VERSION = 1
-"""Of the JSON form."""
+"""The version of the JSON form."""
 TRAINED_ON = ("train", "val")
 """Splits that decide what a run becomes."""
 
@@ -30,11 +30,11 @@ class ImagePrint(NamedTuple):
     name: str
     """As the data names it."""
     content: str
-    """Of the bytes of its file."""
+    """The digest of the bytes of its file."""
     boxes: str
-    """Of its boxes and of which of them are ignored."""
+    """The digest of its boxes and of which of them are ignored."""
     truth: str
-    """Of the same with the ids of their classes."""
+    """The digest of the same with the ids of their classes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def _read(item: _Item, folder: str, pictures: Pictures, offset: int) -> _Read:
 
 
 def _refuse_shared(read_ones: Sequence[_Read]) -> list[_Read]:
-    """Of several XML files for one picture, only the first can be meant."""
+    """Only the first of several XML files for one picture can be meant."""
     users: dict[Path, _Read] = {}
     kept = []
     for one in read_ones:

@@ -28,7 +28,7 @@ class KeypointShape(NamedTuple):
 
     points: int
     values: int
-    """Of each point: 2 (x, y), or 3 with its visibility."""
+    """Numbers of each point: 2 (x, y), or 3 with its visibility."""
 
 
 class Outline(NamedTuple):

@@ -27,9 +27,9 @@ COVERED = 0.1
 SMALL = 100
 """Pixels of the shorter side below which no tag covers any box."""
 LARGEST_SHARE = 0.08
-"""Of the picture's area, that a tag takes at most."""
+"""The share of the picture's area that a tag takes at most."""
 WIDEST_SHARE = 0.4
-"""Of the picture's width, that a tag takes at most where its box is not wider."""
+"""The share of the picture's width that a tag takes at most where its box is not wider."""
 
 LETTERS, SMALLEST_LETTERS = 11, 8
 """Least size of letters in pixels, and that on small pictures."""

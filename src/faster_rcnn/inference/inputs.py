@@ -28,7 +28,7 @@ Arrays and tensors are 8-bit, or floats in 0..1. Grey ones have one channel or n
 """
 
 CHANNELS = (1, 3, 4)
-"""Of arrays and tensors: grey, RGB, and RGBA, whose alpha is removed as that of files is."""
+"""Numbers of channels of arrays and tensors: grey, RGB, and RGBA, whose alpha is removed as that of files is."""
 
 KINDS = (str, Path, bytes, Image.Image, np.ndarray, Tensor)
 """The same, for ``isinstance``."""

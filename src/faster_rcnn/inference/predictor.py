@@ -44,7 +44,7 @@ class Seen:
     result: Result
     pixels: UInt8[Tensor, "3 height width"]
     losses: Losses | None = None
-    """Of the images that were processed together, in validation."""
+    """The losses of the images that were processed together, in validation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

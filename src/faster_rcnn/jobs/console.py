@@ -107,7 +107,7 @@ def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[It
 
 
 class NoMeter:
-    """Of work that is done quietly."""
+    """The meter of work that is done quietly."""
 
     def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
         """Show nothing."""

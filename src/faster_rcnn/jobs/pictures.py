@@ -46,7 +46,7 @@ class PictureFolder:
         real_folder = cache(os.path.realpath)
         origins = [None if is_pipe(name) else place_of(name, real_folder) for name in images]
         self.places = _places(images, origins)
-        """Of the picture of each image, relative to the folder."""
+        """The path of the picture of each image, relative to the folder."""
         targets = self._targets()
         self._refuse_images(targets, images, origins)
         if json is not None and any(f"{target}/".startswith(f"{place_of(json)}/") for target in targets):
@@ -115,7 +115,7 @@ def free_folder(name: str = DEFAULT_FOLDER) -> Path:
 
 
 def _places(images: Sequence[str], origins: Sequence[str | None]) -> list[str]:
-    """Of the picture of each image, relative to the folder of all.
+    """Paths of the pictures of the images, relative to the folder of all.
 
     A picture has the image's name, ending in .jpg unless it is a PNG; ``scan.tif.jpg`` where ``scan.jpg`` is another
     image's, and a number where that is taken, too. Images from pipes lie beside no other, so theirs lie at the top.

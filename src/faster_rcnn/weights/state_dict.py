@@ -30,7 +30,7 @@ COUNTERS = ("n_averaged",)
 """Tensors of torch's ``AveragedModel`` beside the weights."""
 
 MOST_DEPTH = 4
-"""Of mappings within each other that are searched."""
+"""Levels of mappings within each other that are searched."""
 
 _BACKBONE = re.compile(r"(?:^|\.)(?=backbone\.)")
 

@@ -29,7 +29,7 @@ class StandIn(list[Any]):
     """Stands in for an object of another package; a list, because torch's reader appends to nothing else."""
 
     name = ""
-    """Of its class, with the module."""
+    """The name of its class, with the module."""
 
     def __new__(cls, *_: object, **__: object) -> StandIn:
         """Without the arguments."""
