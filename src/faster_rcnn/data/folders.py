@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 _READ = (
@@ -94,12 +94,6 @@ class Folders:
         return ""
 
 
-def image_root(names: Sequence[str], candidates: Sequence[Path], folders: Folders) -> Path:
-    """The folder under which most of the names exist, by a sample; the first where there is no difference."""
-    sample = names[:: max(1, len(names) // 100)]
-    return max(candidates, key=lambda folder: sum(folders.has(folder / name) for name in sample))
-
-
 def child(folder: Path, *names: str) -> Path | None:
     """The entry of a folder with one of these names, upper and lower case being the same."""
     wanted = [name.lower() for name in names]
@@ -139,8 +133,7 @@ def _names_of(folder: Path) -> list[str]:
 
 def nearby(path: Path) -> str:
     """Names that resemble an absent one: `` Nearby: train_v2.json.``, or nothing."""
-    names = [entry.name for entry in entries_of(path.parent)]
-    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(path.name, _names_of(path.parent), n=3, cutoff=0.5)
     return f" Nearby: {', '.join(close)}." if close else ""
 
 

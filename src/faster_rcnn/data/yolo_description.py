@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from faster_rcnn.data.folders import child, entries_of, files_of, first_of, is_picture
+from faster_rcnn.data.folders import child, entries_of, files_of, first_of, folders_of, is_picture
 from faster_rcnn.data.listing import SPLITS, split_of
 from faster_rcnn.data.yolo_labels import KeypointShape
 from faster_rcnn.errors import DatasetError
@@ -124,8 +124,8 @@ def usual_splits(root: Path) -> dict[str, tuple[str, ...]]:
     """Lists or folders that are called like splits, where nothing describes them; else all images are for training."""
     images = child(root, "images")
     lists = [file for file in files_of(root, ".txt") if file.stem.lower() in SPLITS]
-    inner = [entry for entry in entries_of(images or root) if entry.is_dir() and split_of(entry.name)]
-    outer = [entry for entry in entries_of(root) if entry.is_dir() and split_of(entry.name)]
+    inner = [entry for entry in folders_of(images or root) if split_of(entry.name)]
+    outer = [entry for entry in folders_of(root) if split_of(entry.name)]
     found: dict[str, tuple[str, ...]] = {}
     for entry in next((entries for entries in (lists, inner, outer) if entries), []):
         split = split_of(entry.stem) or "train"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from faster_rcnn.data.folders import child, entries_of, files_of, first_of, folders_of, nearby
+from faster_rcnn.data.folders import child, files_of, first_of, folders_of, nearby
 from faster_rcnn.data.listing import split_of
 from faster_rcnn.data.yolo_description import Description, describe, load_darknet, load_yaml, usual_splits
 from faster_rcnn.data.yolo_labels import looks_like_labels
@@ -76,7 +76,7 @@ def _class_file(root: Path) -> Path | None:
 
 def _has_labels(folder: Path) -> bool:
     """Whether a text file in a folder, or one folder below, holds labels; a sample of them is read."""
-    places = (folder, *(entry for entry in entries_of(folder) if entry.is_dir()))
+    places = (folder, *folders_of(folder))
     texts = [file for place in places for file in files_of(place, ".txt")[:20]]
     return any(_is_label_file(file) for file in texts if file.name.lower() not in _CLASS_FILES)
 
