@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -274,3 +275,20 @@ def test_coco_marks_that_change_nothing_are_counted(tmp_path: Path) -> None:
     _write(tmp_path / "annotations" / "train.json", json.dumps(content))
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
     assert any("a true 'ignore' or 'difficult'" in note and note.endswith(": 1 (annotation id 0)") for note in notes)
+
+
+def test_the_garbage_collector_runs_again_after_reading(tmp_path: Path) -> None:
+    """The pause ends with the reading, also with one that fails; where it is off already, it stays off."""
+    (tmp_path / "train.csv").write_text("image,xmin,ymin,xmax,ymax,label\nc.png,1,2,3,4,cat\n")
+    with pytest.raises(DatasetError, match=r"c\.png"):
+        load_dataset(tmp_path, DataConfig())
+    assert gc.isenabled()
+    Image.new("RGB", (20, 20)).save(tmp_path / "c.png")
+    load_dataset(tmp_path, DataConfig())
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load_dataset(tmp_path, DataConfig())
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

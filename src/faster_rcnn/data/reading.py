@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -132,6 +134,23 @@ def _located(data: Path, settings: DataConfig) -> _Source:
     )
 
 
+@contextmanager
+def _without_cycle_collection() -> Iterator[None]:
+    """Pauses the garbage collector, which finds nothing here: records hold no cycles.
+
+    20,000 boxes are enough objects for it to walk through everything that torch imported several times: 0.4 of the 2.8
+    seconds that 5,000 images took.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_without_cycle_collection()
 def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     read = _read_splits(source, splits)
     classes, notes, warnings = _agreed(read)
