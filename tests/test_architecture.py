@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "faster_rcnn"
 
 FLOORS = (
     (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
-    (("ops", "devices", "memory", "atomic", "text", "values", "json_values"),),
+    (("ops", "devices", "memory", "atomic", "terminal", "text", "values", "json_values"),),
     (("images",), ("backbone",), ("rpn",), ("roi",)),
     (("model",), ("building",)),
     (("data",), ("weights",), ("evaluation",), ("drawing",), ("proposals",)),
@@ -33,6 +33,13 @@ LAZY_IMPORTS = {
     "evaluation.engine imports pycocotools.cocoeval.COCOeval": "optional: stands in where hotcoco does not load",
 }
 """Optional or slow dependencies of other files, each with its reason."""
+
+PRINTING = {
+    "jobs.console": "escapes what a terminal would obey",
+    "jobs.outputs": "JSON, which escapes it by itself",
+    "commands.files": "a script of the shell, in which nothing is from outside",
+}
+"""The only files that write to standard streams, each with how names from outside are escaped."""
 
 MOST_LINES, MOST_BODY_LINES, MOST_NESTING = 300, 40, 3
 
@@ -189,6 +196,17 @@ def uses(tree: ast.AST, attribute: str) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr == attribute for node in ast.walk(tree))
 
 
+def prints(tree: ast.AST) -> bool:
+    """Whether a file prints, or names a stream to write to."""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    written = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return "print" in names or bool({"sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer"} & written)
+
+
+def test_only_the_console_prints() -> None:
+    assert {module for module, tree in TREES.items() if prints(tree)} == set(PRINTING)
+
+
 def test_tests_compare_tensors_by_assert_close() -> None:
     assert [name for name, source in TESTS.items() if uses(ast.parse(source), "allclose")] == []
 
@@ -235,6 +253,8 @@ def test_the_rules_can_fail() -> None:
     assert without_docstring("rpn.bad", tree) == ["rpn.bad has no docstring", "rpn.bad.public has no docstring"]
     assert loose_ends("rpn.bad", BAD_MODULE) == ["rpn.bad line 11: TODO"]
     assert uses(ast.parse("torch.allclose(a, b)"), "allclose")
+    assert prints(ast.parse("write = print"))
+    assert prints(ast.parse("sys.stderr.write(name)"))
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     with pytest.raises(LookupError, match="utils has no floor"):
         place("utils.misc")

@@ -359,7 +359,7 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (DatasetError("no labels\nin x", code="E115"), 2, "error: E115 no labels in x"),
+        (DatasetError("no labels in x", code="E115"), 2, "error: E115 no labels in x"),
         (DivergedError("a loss became inf"), 3, "error: a loss became inf"),
         (VerificationError("not the same"), 4, "error: not the same"),
         (MachineError("no network"), 5, "error: no network"),
@@ -370,7 +370,7 @@ class OutOfMemoryError(RuntimeError):
             5,
             "error: Too many levels of symbolic links: /x",
         ),
-        (DatasetError("a\x1b[2Jb"), 2, "error: a\\x1b[2Jb"),
+        (DatasetError("a\x1b[2Jb\nwarning: \u202e"), 2, "error: a\\x1b[2Jb\\nwarning: \\u202e"),
         (MemoryError(), 5, "error: out of memory"),
         (OutOfMemoryError("CUDA out of memory"), 5, "error: out of memory: CUDA out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -394,11 +394,12 @@ def test_every_fault_is_one_line_and_an_exit_code(
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(
     fake_job: Fake, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_job("demo", failing(DatasetError("no labels")))
+    fake_job("demo", failing(DatasetError("no labels\x1b[2J")))
     assert cli.main(line.split()) == 2
     err = capsys.readouterr().err
+    assert "\x1b" not in err
     assert "Traceback (most recent call last)" in err
-    assert err.endswith("faster-rcnn: error: no labels\n")
+    assert err.endswith("no labels\\x1b[2J\nfaster-rcnn: error: no labels\\x1b[2J\n")
 
 
 def test_a_job_says_its_own_exit_code(fake_job: Fake) -> None:

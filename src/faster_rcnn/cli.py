@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
@@ -16,8 +15,8 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 
 from faster_rcnn.commands import app
 from faster_rcnn.commands.mistakes import explained
-from faster_rcnn.errors import FasterRCNNError, printable
-from faster_rcnn.jobs.console import quiet, warn
+from faster_rcnn.errors import FasterRCNNError
+from faster_rcnn.jobs.console import fail, quiet, show_traceback, warn
 from faster_rcnn.jobs.streams import open_standard_streams
 from faster_rcnn.training.interruption import interrupting
 
@@ -83,10 +82,10 @@ def _run(line: CommandLine) -> int:
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
         if line.debug:
-            traceback.print_exception(error)
+            show_traceback(error)
         told, code = _explain(error)
         if told:
-            print(f"faster-rcnn: {printable(told)}", file=sys.stderr)
+            fail(told)
     return code or 0
 
 
@@ -94,8 +93,8 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
     """One line for the user (none where nobody reads any more), and the exit code."""
     text = " ".join(str(error).splitlines())
     match error:
-        case FasterRCNNError():
-            return f"error: {text}", error.exit_code
+        case FasterRCNNError():  # one line: an end of a line is part of a name
+            return f"error: {error}", error.exit_code
         case UnusedCliTokensError():
             return f"error: too many arguments: {' '.join(error.unused_tokens or ())}", 2
         case CycloptsError():

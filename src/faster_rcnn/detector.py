@@ -24,6 +24,7 @@ from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_m
 from faster_rcnn.jobs.train import train
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.terminal import printable
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
 from faster_rcnn.weights.published import resolve_model
 
@@ -274,7 +275,7 @@ class Detector:
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        return f"Detector({self.config.preset}, {len(names)} classes: {shown}; on {self._predictor.device})"
+        return printable(f"Detector({self.config.preset}, {len(names)} classes: {shown}; on {self._predictor.device})")
 
 
 def _unpickled(content: bytes, device: str, precision: Precision, compile: Compile) -> Detector:

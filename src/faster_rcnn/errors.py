@@ -74,11 +74,3 @@ class MissingExtraError(MachineError):
     def __init__(self, package: str, extra: str) -> None:
         """Name the package and the extra that brings it."""
         super().__init__(f"this needs the package '{package}': pip install 'faster-rcnn[{extra}]'")
-
-
-def printable(text: str) -> str:
-    """A text in which the control characters of a file's or a class's name are escaped; ends of lines stay."""
-    return text.translate(_ESCAPES)
-
-
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}

@@ -73,3 +73,14 @@ def test_table_of_nothing_at_all() -> None:
     table = measure([], [], ClassMap((), ())).table()
     assert table.count("no boxes to find") == 12
     assert "-1" not in table
+
+
+def test_class_names_keep_the_table_in_columns_and_lines() -> None:
+    named = replace(metrics(), per_class=(ClassMetrics("re\nd\x1b[2J", 0.5, 0.75, 3), ClassMetrics("b", 0.5, 0.75, 3)))
+    lines = named.table().split("\n")
+    place = lines.index("re\\nd\\x1b[2J  0.500  0.750      3")
+    assert lines[place - 1 : place + 2] == [
+        "class         AP     AP50   boxes",
+        "re\\nd\\x1b[2J  0.500  0.750      3",
+        "b             0.500  0.750      3",
+    ]

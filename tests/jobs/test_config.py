@@ -33,6 +33,17 @@ def test_awkward_values_are_read_back_equal(tmp_path: Path) -> None:
     assert resolve_config(None, path, (), {}) == config
 
 
+def test_a_value_that_a_terminal_would_obey_is_escaped_and_read_back_equal(tmp_path: Path) -> None:
+    config = Config(data=DataConfig(train="a\x1b[2J\x9b", val="\u202egnp\u2028\x85", images="Äpfel"))
+    path = tmp_path / "printed.yaml"
+    path.write_text(job.as_yaml(config), encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert '"a\\e[2J\\x9B"' in text
+    assert '"\\u202Egnp\\L\\N"' in text
+    assert "images: Äpfel" in text
+    assert resolve_config(None, path, (), {}) == config
+
+
 def test_every_field_stands_below_its_comment() -> None:
     lines = job.as_yaml(preset("small")).splitlines()
     for section, key in (name.split(".") for name in all_keys()):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from faster_rcnn.jobs.console import LogMeter, counted, passing_progress, progress, quiet, say, warn
+from faster_rcnn.jobs.console import LogMeter, counted, fail, passing_progress, progress, quiet, say, show, warn
 
 
 def test_messages_go_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,8 +34,17 @@ def test_quiet_work_shows_warnings_alone(
 
 def test_names_of_files_cannot_move_the_cursor_or_begin_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     warn("two\nlines\x1b[2J.jpg \x00")
-    say("a\ttable\nof lines \x9b2J")
-    assert capsys.readouterr().err == ("warning: two lines\\x1b[2J.jpg \\x00\na\ttable\nof lines \\x9b2J\n")
+    say("a\ttable", "of lines \x9b2J\nwarning: made up")
+    fail("no file \r\u202eb.jpg")
+    show("a table\nof \x1b[31mlines")
+    out, err = capsys.readouterr()
+    assert out == "a table\nof \\x1b[31mlines\n"
+    assert err.splitlines() == [
+        "warning: two\\nlines\\x1b[2J.jpg \\x00",
+        "a\\ttable",
+        "of lines \\x9b2J\\nwarning: made up",
+        "faster-rcnn: no file \\r\\u202eb.jpg",
+    ]
 
 
 def test_a_log_gets_one_line_at_the_end_of_short_work(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,3 +80,17 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert out == ""
     assert "2/2" in err
     assert "rpn_box 0.5" in err
+
+
+def test_beside_a_bar_names_are_printed_as_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress("[bold]a\x1b[2J[/bold]", 1) as meter:
+        warn("[red]cat[/red] :smile: [link=x]\x1b[31m.jpg")
+        meter.advance()
+    err = capsys.readouterr().err
+    assert "warning: [red]cat[/red] :smile: [link=x]\\x1b[31m.jpg" in err
+    assert "[bold]a\\x1b[2J[/bold]" in err
+    assert not {"\x1b[2J", "\x1b[31m.jpg"} & set(err.split())

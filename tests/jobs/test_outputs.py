@@ -208,3 +208,20 @@ def test_names_stay_readable_where_they_can() -> None:
     assert json_text("红枣é") == '"红枣é"'
     assert json_text("é", "cp1252") == '"é"'
     assert json_text("é", None) == '"\\u00e9"'
+
+
+def test_json_on_standard_output_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"image": "a\x1b\x9b\x7f\u202e.jpg", "label": "猫"}
+    with json_lines("-") as write:
+        write(value)
+        write({"label": "猫"})
+    write_json("-", value)
+    line, plain, spread = capsys.readouterr().out.split("\n", 2)
+    assert line == r'{"image": "a\u001b\u009b\u007f\u202e.jpg", "label": "\u732b"}'
+    assert plain == '{"label": "猫"}'
+    assert json.loads(line) == json.loads(spread) == value
+
+
+def test_json_in_a_file_keeps_the_letters_of_names(tmp_path: Path) -> None:
+    write_json(str(tmp_path / "found.json"), "\u202e猫")
+    assert (tmp_path / "found.json").read_text(encoding="utf-8") == '"\u202e猫"\n'

@@ -158,7 +158,7 @@ def test_the_job_prints_what_became_of_every_tensor(
 def test_the_table_of_a_file_that_does_not_fit(detectron2_keys: Path) -> None:
     # Of FPN's 295, C4 knows the 6 of the first stage and the 4 outputs by name; it wants 275.
     fit = fit_of(cheap_weights(read_peer(detectron2_keys, FPN)), "detectron2:faster_rcnn_R_50_C4_3x", 80)
-    *_, total = job.table_of(fit).splitlines()
+    *_, total = job.table_of(fit)
     assert total == "295 tensors in the file, 10 with a place, 265 missing, 285 left over"
 
 

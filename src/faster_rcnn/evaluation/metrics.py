@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from faster_rcnn.terminal import printable
+
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
@@ -64,7 +66,9 @@ class Metrics:
         counts = f"{_count(self.images, 'image')}, {_count(self.truths, 'box', 'boxes')} to find"
         if self.ignored:
             counts += f", {self.ignored} ignored (crowd or difficult)"
-        return "\n".join([*lines, "", *self._class_lines(), "", f"{counts}; {self.engine}", *self.notes])
+        return "\n".join(
+            [*lines, "", *self._class_lines(), "", f"{counts}; {self.engine}", *map(printable, self.notes)]
+        )
 
     def __str__(self) -> str:
         """The table."""
@@ -81,11 +85,12 @@ class Metrics:
         return f"{key:<6} {_number(value)}  {meaning if value is not None else reason}"
 
     def _class_lines(self) -> list[str]:
-        width = max([len("class"), *(len(c.name) for c in self.per_class)])
+        names = [printable(c.name) for c in self.per_class]
+        width = max([len("class"), *map(len, names)])
         lines = [f"{'class':<{width}}  {'AP':<5}  {'AP50':<5}  boxes"]
-        for c in self.per_class:
+        for name, c in zip(names, self.per_class, strict=True):
             reason = "" if c.truths else "  no boxes of this class"
-            lines.append(f"{c.name:<{width}}  {_number(c.ap)}  {_number(c.ap50)}  {c.truths:>5}{reason}")
+            lines.append(f"{name:<{width}}  {_number(c.ap)}  {_number(c.ap50)}  {c.truths:>5}{reason}")
         return lines
 
 

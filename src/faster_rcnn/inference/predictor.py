@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.structures import Detections, GroundTruth, Losses, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
+
+_LOG = logging.getLogger(__name__)
 
 Truths = Callable[[AnyImage], tuple[GroundTruth, int]]
 """What is to be found in an image, in its pixels, and the seed of what is sampled for its losses."""
@@ -67,7 +70,7 @@ class Predictor:
         *,
         exact: bool = True,
         compile: Compile = False,
-        tell: Callable[[str], None] = print,
+        tell: Callable[[str], None] = _LOG.info,
         batch: int | None = None,
         proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
     ) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from faster_rcnn.drawing.boxes import draw_boxes
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
+from faster_rcnn.terminal import printable
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -44,7 +45,7 @@ class Result:
         )
         more = ", ..." if len(self) > 3 else ""
         found = f"{len(self)} detections" + (f": {best}{more}" if best else "")
-        return f"Result({self.path or 'image'}, {self.size.width}x{self.size.height}, {found})"
+        return printable(f"Result({self.path or 'image'}, {self.size.width}x{self.size.height}, {found})")
 
     @property
     def names(self) -> list[str]:

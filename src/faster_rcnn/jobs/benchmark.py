@@ -19,7 +19,7 @@ from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.predictor import Predictor, precision_for
 from faster_rcnn.inference.sources import find_images, is_pipe
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
-from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.console import say, show, warn
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_folder, require_json, write_json
 from faster_rcnn.jobs.runtimes import Runner, runners, runtimes_named
 from faster_rcnn.jobs.settings import resolve_config
@@ -85,7 +85,7 @@ def run(
             target = find_target(predictor, goal.milliseconds, paths, amount.rounds, labelled)
             benchmark = replace(benchmark, target=target)
     if json != STDOUT:
-        print(benchmark.table(), flush=True)
+        show(benchmark.table())
     if json is not None:
         write_json(json, benchmark.to_json())
     if out is not None:

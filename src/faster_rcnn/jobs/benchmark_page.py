@@ -13,6 +13,7 @@ from faster_rcnn.inference.stage_times import ImageTimes
 from faster_rcnn.jobs.pages import render_page, write_page
 from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used
 from faster_rcnn.jobs.target import Target
+from faster_rcnn.terminal import printable
 
 PAGE = "benchmark.html"
 STAGES = tuple(each.name for each in fields(ImageTimes))
@@ -143,7 +144,7 @@ class Benchmark:
         """For a terminal."""
         rows = [COLUMNS, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-        facts = self.facts()
+        facts = [(printable(name), printable(text)) for name, text in self.facts()]
         width = max(len(name) for name, _ in facts)
         lines = [_aligned(row, widths) for row in rows]
         return "\n".join([*lines, "", *(f"{name:<{width}}  {text}" for name, text in facts)])

@@ -14,7 +14,7 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.comparison import write_comparison
-from faster_rcnn.jobs.console import say
+from faster_rcnn.jobs.console import say, show
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_folder, require_json, write_json
 from faster_rcnn.jobs.resuming import config_to_resume, data_differences
 from faster_rcnn.jobs.settings import resolve_config
@@ -66,7 +66,7 @@ def run(
     pair = _both(data, given, training, split, folder)
     comparison = compare_systems(data, pair, split, folder, timing, device)
     if json != STDOUT:
-        print(comparison.table(), flush=True)
+        show(comparison.table())
     if json is not None:
         write_json(json, comparison.to_json())
     say(f"drawn in {write_comparison(folder, comparison)}")

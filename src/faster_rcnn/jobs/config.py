@@ -10,14 +10,16 @@ from typing import Any
 import yaml
 
 from faster_rcnn.config import Config, Section
+from faster_rcnn.jobs.console import show
 from faster_rcnn.presets import PRESETS, preset
+from faster_rcnn.terminal import printable_lines
 
 WIDTH = 110
 
 
 def run(model: str) -> int:
     """Print the configuration of a preset, a model file, a run folder or published weights; returns the exit code."""
-    print(as_yaml(_configuration(model)))
+    show(as_yaml(_configuration(model)))
     return 0
 
 
@@ -54,9 +56,15 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    """One value on one line."""
-    text = yaml.safe_dump(_listed(value), default_flow_style=True, width=float("inf"), allow_unicode=True)
+    """One value on one line; characters that a terminal obeys are YAML's escapes."""
+    text = _dumped(value, allow_unicode=True)
+    if printable_lines(text) != text:
+        text = _dumped(value, allow_unicode=False)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _dumped(value: Any, *, allow_unicode: bool) -> str:
+    return yaml.safe_dump(_listed(value), default_flow_style=True, width=float("inf"), allow_unicode=allow_unicode)
 
 
 def _listed(value: Any) -> Any:

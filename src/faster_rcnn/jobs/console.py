@@ -1,13 +1,15 @@
-"""What a command tells while it works: lines, warnings, and how far it is.
+"""What a command prints: messages, warnings, its error, how far it is, and results for people.
 
-Everything goes to stderr, so that standard output holds results and nothing else. On a terminal long work shows a
-bar; in a log it leaves a line every so often.
+This is the one place that prints, so that every name from outside is escaped (``terminal``). Everything but results
+goes to stderr, so that standard output holds results and nothing else. On a terminal long work shows a bar; in a log
+it leaves a line every so often.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,8 +18,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 from rich.console import Console
 from rich.progress import TaskID
 
-from faster_rcnn.errors import printable
 from faster_rcnn.jobs.bars import Bars, clock, shown_value
+from faster_rcnn.terminal import printable, printable_lines
 
 SECONDS_BETWEEN_LINES = 30.0
 """Of plain progress in a log: enough to see life, few enough to read afterwards."""
@@ -39,15 +41,30 @@ def quiet() -> Iterator[None]:
         _QUIET.reset(before)
 
 
-def say(text: str) -> None:
-    """One message for the user, of one line or more."""
+def say(*lines: str) -> None:
+    """A message for the user; a line end within one of the lines is part of a name, and is escaped."""
     if not _QUIET.get():
-        print(printable(text), file=sys.stderr, flush=True)
+        print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """One line about something that is odd but does not stop the work."""
-    print(printable(f"warning: {' '.join(text.splitlines())}"), file=sys.stderr, flush=True)
+    print(printable(f"warning: {text}"), file=sys.stderr, flush=True)
+
+
+def fail(text: str) -> None:
+    """The line about what ended the command, or what it found to be broken."""
+    print(printable(f"faster-rcnn: {text}"), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """A result, of one line or more, on standard output."""
+    print(printable_lines(text), flush=True)
+
+
+def show_traceback(error: BaseException) -> None:
+    """Where an error was raised, for whoever looks for its cause."""
+    print(printable_lines("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr, flush=True)
 
 
 @runtime_checkable
@@ -94,7 +111,7 @@ def passing_progress(label: str, total: int, *, seconds: float = SECONDS_BETWEEN
 @contextmanager
 def _bar(label: str, total: int | None, done: int, *, transient: bool) -> Iterator[Meter]:
     with Bars(console=Console(stderr=True), transient=transient) as bars:
-        yield BarMeter(bars, bars.add_task(label, total=total, completed=done, values={}))
+        yield BarMeter(bars, bars.add_task(printable(label), total=total, completed=done, values={}))
 
 
 def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:

@@ -44,7 +44,7 @@ def run(out: Path | None, device: str = "auto") -> int:
     sheet = out / "pictures.png"
     drawn = [Image.open(path) for path in sorted(pictures.iterdir())[:PICTURES_ON_SHEET]]
     contact_sheet(drawn, columns=4, width=1600).save(sheet)
-    say(f"\n{CREDITS}")
+    say("", *CREDITS.splitlines(), "")
     say(f"done in {time.perf_counter() - began:.0f} s. Test pictures with the boxes that were found: {sheet}")
     say(f"all of them: {pictures}; the detector: {folder}. Your own images: faster-rcnn train DATA")
     return 0

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 
 from faster_rcnn import __version__
 from faster_rcnn.errors import MachineError
+from faster_rcnn.jobs.console import fail, show
 from faster_rcnn.jobs.settings import resolve_config
 
 REQUIRED = ("torch", "torchvision", "timm", "pydantic", "safetensors", "hotcoco", "pillow", "numpy")
@@ -45,10 +45,10 @@ def run() -> int:
         "operations": _operations,
         "self-test": _self_test,
     }
-    print(f"{'faster-rcnn':<14}{__version__}, Python {platform.python_version()}, {platform.system()}")
+    show(f"{'faster-rcnn':<14}{__version__}, Python {platform.python_version()}, {platform.system()}")
     broken = [name for name, check in checks.items() if not _holds(name, check)]
     if broken:
-        print(f"faster-rcnn: error: not working on this machine: {', '.join(broken)}", file=sys.stderr)
+        fail(f"error: not working on this machine: {', '.join(broken)}")
     return MachineError.exit_code if broken else 0
 
 
@@ -57,9 +57,9 @@ def _holds(name: str, check: Callable[[], str]) -> bool:
     try:
         found = check()
     except Exception as error:  # noqa: BLE001  # a broken installation may raise anything, and that is the finding
-        print(f"{name:<14}BROKEN: {type(error).__name__}: {' '.join(str(error).split())}", flush=True)
+        show(f"{name:<14}BROKEN: {type(error).__name__}: {' '.join(str(error).split())}")
         return False
-    print(f"{name:<14}{found}", flush=True)
+    show(f"{name:<14}{found}")
     return True
 
 

@@ -15,7 +15,7 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import is_results_file, read_results
 from faster_rcnn.inference.predictor import Predictor, Seen
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
-from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.console import counted, say, show, warn
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.order import refuse_swapped
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_json, write_json
@@ -57,7 +57,7 @@ def run(
             take_proposals(predictor, proposals, dataset.root, part, model)
         metrics = measure_detector(predictor, part, model)
     if json != STDOUT:
-        print(metrics.table(), flush=True)
+        show(metrics.table())
     if json is not None:
         write_json(json, metrics.to_json(part.name))
     if json is not None and json != STDOUT:

@@ -36,7 +36,7 @@ def run(model: str, *, layout: str | None, out: Path) -> int:
         _write(temporary, {name: tensor.contiguous() for name, tensor in tensors.items()}, out.suffix)
         _verify(temporary, plan.layout, loaded, out)
     say(f"wrote {out} as {plan.layout}, read it back and found it equal. It is loaded by")
-    say("\n".join(plan.calls(len(loaded.classes) + 1, out)))
+    say(*plan.calls(len(loaded.classes) + 1, out))
     say(_labels(loaded.classes))
     return 0
 

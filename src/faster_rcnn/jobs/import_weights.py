@@ -61,7 +61,7 @@ def run(
     for note in checkpoint.notes:
         say(note)
     foreign = checkpoint.tensors
-    say(table_of(fit_of(foreign, layout, count_classes(file, foreign, layout), config)))
+    say(*table_of(fit_of(foreign, layout, count_classes(file, foreign, layout), config)))
     names = classes_of(file, foreign, layout, classes, config)
     imported = model_from_layout(file, foreign, layout, names, config)
     given = [each.partition("=")[0].strip() for each in settings]
@@ -78,7 +78,7 @@ def run(
     return 0
 
 
-def table_of(fit: Fit) -> str:
+def table_of(fit: Fit) -> list[str]:
     """Lines that say for each part of the detector how many tensors were found, and what became of all of them."""
     width = max(len(part) for part in fit.parts)
     rows = [f"{part:{width}}  {found:5} of {wanted} tensors" for part, (found, wanted) in fit.parts.items()]
@@ -86,7 +86,7 @@ def table_of(fit: Fit) -> str:
     word = "with a place" if fit.missing or fit.left_over else "taken"
     constants = f", {fit.not_needed} constants and counters not needed" if fit.not_needed else ""
     total = f"{found + len(fit.left_over) + fit.not_needed} tensors in the file, {found} {word}{constants}"
-    return "\n".join([*rows, f"{total}, {len(fit.missing)} missing, {len(fit.left_over)} left over"])
+    return [*rows, f"{total}, {len(fit.missing)} missing, {len(fit.left_over)} left over"]
 
 
 def verify(path: Path, expected: LoadedModel, out: Path) -> None:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from faster_rcnn.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
 from faster_rcnn.data.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.terminal import printable_lines
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import find_model_file
 
@@ -102,7 +103,7 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     """A function that writes one value a line, at once; a file appears under its name when the last one is written."""
     if target == STDOUT:
         # Kept from the start: a progress bar puts something else in the place of sys.stdout.
-        yield _line_writer(sys.stdout.write, sys.stdout.flush, sys.stdout.encoding)
+        yield _line_writer(sys.stdout.write, sys.stdout.flush, _shown_json)
     elif is_stream(Path(target)):
         with told_of(Path(target)):
             stream = open_stream(Path(target))
@@ -119,7 +120,7 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
 def write_json(target: str, value: object) -> None:
     """One value, spread over lines for people."""
     if target == STDOUT:
-        sys.stdout.write(json_text(value, sys.stdout.encoding, indent=2) + "\n")
+        sys.stdout.write(_shown_json(value, indent=2) + "\n")
         return
     with atomic_write(Path(target)) as temporary:
         temporary.write_text(json_text(value, indent=2) + "\n", encoding="utf-8")
@@ -139,11 +140,17 @@ def json_text(value: object, encoding: str | None = "utf-8", indent: int | None 
     return text
 
 
+def _shown_json(value: object, indent: int | None = None) -> str:
+    """JSON for standard output, which may be a terminal: what that would obey is escaped, and is the same when read."""
+    text = json_text(value, sys.stdout.encoding, indent)
+    return text if printable_lines(text) == text else json_text(value, "ascii", indent)
+
+
 def _line_writer(
-    write: Callable[[str], object], flush: Callable[[], object], encoding: str | None = "utf-8"
+    write: Callable[[str], object], flush: Callable[[], object], text_of: Callable[[object], str] = json_text
 ) -> Callable[[object], None]:
     def write_line(value: object) -> None:
-        write(json_text(value, encoding) + "\n")
+        write(text_of(value) + "\n")
         flush()
 
     return write_line

@@ -17,7 +17,7 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.jobs.console import counted, say, warn
+from faster_rcnn.jobs.console import counted, say, show, warn
 from faster_rcnn.jobs.outputs import STDOUT, model_file, require_file, require_json, write_json
 from faster_rcnn.jobs.outside import compute_file
 from faster_rcnn.jobs.predict import load_predictor
@@ -72,7 +72,7 @@ def run(
     recalls = {split.name: recall_of(split, file, dataset.root) for split in splits}
     if json != STDOUT:
         for name, recall in recalls.items():
-            print(f"{name}: {recall.images} images, {recall.truths} truths\n{recall.table()}", flush=True)
+            show(f"{name}: {recall.images} images, {recall.truths} truths\n{recall.table()}")
     if json is not None:
         write_json(json, {name: each.to_json() for name, each in recalls.items()})
     return 0

@@ -14,7 +14,7 @@ from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DatasetError, MissingExtraError, OptionError
 from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
-from faster_rcnn.jobs.console import say, warn
+from faster_rcnn.jobs.console import say, show, warn
 from faster_rcnn.jobs.evaluate import tell_split
 from faster_rcnn.jobs.measuring import truths_of
 from faster_rcnn.jobs.outputs import STDOUT, require_file, require_json, write_json
@@ -45,9 +45,7 @@ def run(
     recalls = dict(zip(_names(files), (recall_of(part, file, dataset.root) for file in files), strict=True))
     if json != STDOUT:
         for name, recall in recalls.items():
-            print(
-                f"{name} on {part.name}: {recall.images} images, {recall.truths} truths\n{recall.table()}", flush=True
-            )
+            show(f"{name} on {part.name}: {recall.images} images, {recall.truths} truths\n{recall.table()}")
     if json is not None:
         measured = zip(files, recalls.values(), strict=True)
         entries = [{"file": str(file.path), "method": file.method, **each.to_json()} for file, each in measured]
