@@ -1,4 +1,4 @@
-"""What all tests share: real images where they are, one thread, fixed seeds, and nothing that hangs on a stopwatch."""
+"""What all tests share: real images where they are, one thread, and fixed seeds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import jaxtyping
 import pytest
 import torch
 from torch import fx
-
-from faster_rcnn import devices
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,15 +52,6 @@ def detectron2_keys() -> Path:
 def _one_thread() -> None:
     """Small tensors gain nothing from a second thread, and on a busy machine threads that wait for each other crawl."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_stopwatch_chooses_a_precision() -> Iterator[None]:
-    """Where the processor has instructions for a smaller type, that type is the faster one, however busy it is."""
-    seconds = {torch.int8: 1.0, torch.bfloat16: 2.0, torch.float32: 3.0}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "convolution_seconds", seconds.__getitem__)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ import torch
 from bars import Bar, judge
 
 from faster_rcnn import devices
-from faster_rcnn.devices import PRECISIONS
+from faster_rcnn.devices import AUTO, PRECISIONS, Auto, precision_name, widest_instructions
 from faster_rcnn.errors import MachineError
 from faster_rcnn.inference import compiling
 from faster_rcnn.jobs.speed import Contender, Spread
@@ -27,7 +27,10 @@ from files import image_file, model_file
 from made_data import make_squares
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("accuracy", "defaults", "elsewhere", "reading", "real_time", "reference", "training", "training_accuracy")
+SCRIPTS = (
+    *("accuracy", "defaults", "elsewhere", "precisions", "reading", "real_time", "reference", "training"),
+    "training_accuracy",
+)
 BAR = re.compile(r"bar: (.+): measured (\S+), asked (at least|at most) (\S+): (met|missed)")
 
 
@@ -234,6 +237,32 @@ def test_elsewhere_starts_itself_again_without_wide_instructions(monkeypatch: py
     assert command[2:] == ["--rounds", "2", "--presets", "base"]
     assert (env["ONEDNN_MAX_CPU_ISA"], env["ATEN_CPU_CAPABILITY"]) == ("AVX2", "avx2")
     assert env["PATH"] == os.environ["PATH"]
+
+
+def test_precisions_are_measured_and_held_against_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script("precisions"), "SIDES", (64, 96))
+    code = run("precisions", "--rounds", 1)
+    out = capsys.readouterr().out
+    assert_judged(code, bars_in(out), 3)
+    assert re.search(r"^a training step in float32: \d+\.\d ms \(median ", out, re.MULTILINE)
+    row = AUTO[widest_instructions()]
+    committed = f"committed: {widest_instructions()}: {precision_name(row.floats)}, quantized detectors in int8: "
+    assert f"{committed}{row.int8}\n" in out
+
+
+def test_the_row_of_a_machine_by_hand() -> None:
+    module, whole = script("precisions"), {torch.int8: 1.0}
+    # bfloat16 is taken where it is faster in both, int8 where it is faster than the floats that are taken.
+    both = {torch.float32: 3.0, torch.bfloat16: 2.0}
+    other = {torch.float32: 2.0, torch.bfloat16: 3.0}
+    assert module.row_of(both | whole, both) == Auto(torch.bfloat16, int8=True)
+    assert module.row_of(both | {torch.int8: 2.5}, both) == Auto(torch.bfloat16, int8=False)
+    assert module.row_of(both | {torch.int8: 2.5}, other) == Auto(torch.float32, int8=True)
+    assert module.row_of({torch.float32: 3.0}, {torch.float32: 3.0}) == Auto(torch.float32, int8=False)
+    bars = module.bars_of(Auto(torch.float32, int8=True), both | whole, other)
+    assert [(bar.measured, bar.met) for bar in bars] == [(1.0, True), (1.5, False), (1.0, True)]
 
 
 def test_training_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

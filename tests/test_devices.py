@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 from faster_rcnn import devices
 from faster_rcnn.devices import (
+    AUTO,
     bfloat16_is_fast,
     choose_device,
     choose_precision,
-    convolution_seconds,
     eight_bits_are_fast,
     type_of_floats,
+    widest_instructions,
 )
 from faster_rcnn.errors import OptionError
 from faster_rcnn.ops.eight_bit import FULL_WEIGHTS, SAFE_WEIGHTS, weight_limit
@@ -23,96 +26,101 @@ from faster_rcnn.ops.eight_bit import FULL_WEIGHTS, SAFE_WEIGHTS, weight_limit
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
 
-@pytest.fixture
-def tried() -> Iterator[None]:
-    """Nothing is remembered of earlier trials, nor of these ones afterwards."""
-    trials = devices._convolves_faster_in_bfloat16, eight_bits_are_fast
-    for each in trials:
-        each.cache_clear()
-    yield
-    for each in trials:
-        each.cache_clear()
+class Processor:
+    """A processor that a test makes up: what torch and oneDNN report of it."""
+
+    def __init__(self, capability: str, *, onednn: bool = True, bfloat16: bool = False, amx: bool = False) -> None:
+        self.capability, self.onednn, self.bfloat16, self.amx = capability, onednn, bfloat16, amx
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: self.capability)
+        patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: self.bfloat16)
+        patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: self.amx)
+        patch.setattr(devices, "onednn_takes_bfloat16", lambda: self.onednn)
 
 
-@pytest.mark.usefixtures("tried")
-@pytest.mark.parametrize("amx", [False, True])
-@pytest.mark.parametrize("onednn", [False, True])
-@pytest.mark.parametrize("seconds", [0.5, 2.0])
-def test_bfloat16_is_taken_where_instructions_library_and_trial_agree(
-    amx: bool, onednn: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+SAPPHIRE_RAPIDS = Processor("AVX512", bfloat16=True, amx=True)
+ZEN_4 = Processor("AVX512", bfloat16=True)
+SKYLAKE = Processor("AVX512")
+
+
+@pytest.mark.parametrize(
+    ("processor", "limit", "row"),
+    [
+        (SAPPHIRE_RAPIDS, None, "AMX"),
+        (SAPPHIRE_RAPIDS, "default", "AMX"),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE_AMX", "AMX"),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE_FP16", "AVX512-BF16"),
+        (SAPPHIRE_RAPIDS, "avx512_core_bf16", "AVX512-BF16"),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE_VNNI", "AVX512"),
+        (ZEN_4, None, "AVX512-BF16"),
+        (ZEN_4, "AVX512_CORE", "AVX512"),
+        (SKYLAKE, None, "AVX512"),
+        (Processor("AVX512", bfloat16=True, onednn=False), "AVX2", "AVX2"),
+        (Processor("AVX2", bfloat16=True, amx=True), None, "AVX2"),  # ATEN_CPU_CAPABILITY=avx2
+        (Processor("AVX2", onednn=False), None, "AVX2"),
+        (Processor("DEFAULT", onednn=False), None, "less than AVX2"),
+        (Processor("SVE256"), None, "less than AVX2"),
+    ],
+)
+def test_the_row_of_a_processor_is_what_torch_and_onednn_use_of_it(
+    processor: Processor, limit: str | None, row: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr(devices, "onednn_takes_bfloat16", lambda: onednn)
-    monkeypatch.setattr(devices, "convolution_seconds", lambda kind: seconds if kind == torch.bfloat16 else 1.0)
-    fast = amx and onednn and seconds < 1
-    assert bfloat16_is_fast(CPU) == fast
-    assert choose_precision("auto", CPU) == (torch.bfloat16 if fast else torch.float32)
+    processor.install(monkeypatch)
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+        if limit is not None:
+            monkeypatch.setenv(name, limit)
+            assert widest_instructions() == row
+            monkeypatch.delenv(name)
+    if limit is None:
+        assert widest_instructions() == row
+
+
+def test_every_row_of_the_table_is_a_precision_of_floats() -> None:
+    assert {row.floats for row in AUTO.values()} == {torch.float32, torch.bfloat16}
+    assert widest_instructions() in AUTO
+
+
+@pytest.mark.parametrize("row", AUTO)
+@pytest.mark.parametrize("limit", [0, SAFE_WEIGHTS, FULL_WEIGHTS])
+def test_auto_follows_the_table_and_int8_the_trial_of_its_sums(
+    row: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "widest_instructions", lambda: row)
+    monkeypatch.setattr(devices, "weight_limit", lambda: limit)
+    assert choose_precision("auto", CPU) == AUTO[row].floats
+    assert bfloat16_is_fast(CPU) == (AUTO[row].floats == torch.bfloat16)
+    assert eight_bits_are_fast() == (AUTO[row].int8 and limit > 0)
     assert (choose_precision("float32", CPU), choose_precision("bfloat16", CPU)) == (torch.float32, torch.bfloat16)
 
 
-@pytest.mark.usefixtures("tried")
-def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[torch.dtype] = []
+def test_no_clock_is_read_to_choose_a_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> float:
+        raise AssertionError("a stopwatch decides")
 
-    def take(kind: torch.dtype) -> float:
-        asked.append(kind)
-        return 1.0
-
-    monkeypatch.setattr(devices, "convolution_seconds", take)
-    assert [devices._convolves_faster_in_bfloat16() for _ in range(3)] == [False] * 3
-    assert asked == [torch.bfloat16, torch.float32]
+    for name in ("perf_counter", "monotonic", "time", "process_time"):
+        monkeypatch.setattr(time, name, read)
+    weight_limit.cache_clear()
+    choose_precision("auto", CPU)
+    eight_bits_are_fast()
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.int8])
-def test_a_trial_takes_the_shortest_of_its_tries(precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    if precision == torch.int8 and weight_limit() == 0:
-        pytest.skip("oneDNN lacks operations in 8 bits here")
-    # Five tries, of 3, 2, 4, 5 and 3 seconds.
-    clock = iter([0.0, 3.0, 10.0, 12.0, 20.0, 24.0, 30.0, 35.0, 40.0, 43.0])
-    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    assert convolution_seconds(precision) == 2.0
-    assert next(clock, None) is None
-
-
-@pytest.mark.usefixtures("tried")
-def test_in_tests_instructions_alone_choose_the_precision() -> None:
-    has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert bfloat16_is_fast(CPU) == (has_bfloat16 and devices.onednn_takes_bfloat16())
-    assert eight_bits_are_fast() == (weight_limit() > 0)
-
-
-@pytest.mark.usefixtures("tried")
-@pytest.mark.parametrize("limit", [0, SAFE_WEIGHTS, FULL_WEIGHTS])
-@pytest.mark.parametrize("floats", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
-def test_8_bits_are_taken_where_they_are_there_and_faster_than_the_floats_of_auto(
-    limit: int, floats: torch.dtype, seconds: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times = {torch.int8: seconds, floats: 1.0}  # the other type of floats is not asked for
-    monkeypatch.setattr(devices, "weight_limit", lambda: limit)
-    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: floats == torch.bfloat16)
-    monkeypatch.setattr(devices, "convolution_seconds", times.__getitem__)
-    assert eight_bits_are_fast() == (limit > 0 and seconds < 1)
-
-
-@pytest.mark.usefixtures("tried")
-def test_8_bits_are_tried_once_and_never_where_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[torch.dtype] = []
-
-    def take(kind: torch.dtype) -> float:
-        asked.append(kind)
-        return 1.0 if kind == torch.int8 else 2.0
-
-    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: False)
-    monkeypatch.setattr(devices, "convolution_seconds", take)
-    monkeypatch.setattr(devices, "weight_limit", lambda: 0)
-    assert not eight_bits_are_fast()
-    assert asked == []
-    eight_bits_are_fast.cache_clear()
-    monkeypatch.setattr(devices, "weight_limit", lambda: SAFE_WEIGHTS)
-    assert [eight_bits_are_fast() for _ in range(3)] == [True] * 3
-    assert asked == [torch.int8, torch.float32]
+@pytest.mark.parametrize(
+    ("mask", "row"),
+    [
+        ({"ATEN_CPU_CAPABILITY": "default"}, "less than AVX2"),
+        ({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, "AVX2"),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, "AVX512"),
+    ],
+)
+def test_masks_of_torch_and_onednn_count(mask: dict[str, str], row: str) -> None:
+    """In a process of its own, which reads them at its start; a processor may have less than the mask leaves."""
+    script = "from faster_rcnn.devices import widest_instructions; print(widest_instructions())"
+    env = {**os.environ, **mask}
+    found = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True)
+    rows = list(AUTO)
+    assert rows.index(found.stdout.strip()) >= rows.index(row)
 
 
 @pytest.mark.parametrize("fast", [False, True])

@@ -1,23 +1,47 @@
-"""What the machine has: where tensors live, and whether bfloat16 and 8 bits are fast there."""
+"""What the machine has: where tensors live, and the precision that ``auto`` is there.
+
+No stopwatch decides: what ``auto`` means follows from ``AUTO`` by the instructions that torch and oneDNN use, so that
+all processes of one machine compute in the same precision, whatever else it does.
+"""
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.ops.eight_bit import EightBitConv2d, Quantise, Range, weight_limit
-from faster_rcnn.ops.fused_operations import Operation, fuses
-from faster_rcnn.ops.onednn import RELU, FusedConv2d
+from faster_rcnn.ops.eight_bit import weight_limit
 
-TRIES = 5
-"""Of each type when bfloat16 is tried; the first one, in which a kernel is chosen, is among them."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """What ``auto`` is on a CPU."""
+
+    floats: torch.dtype
+    int8: bool
+    """Whether a quantized detector computes in int8."""
+
+
+AUTO = {
+    "AMX": Auto(torch.bfloat16, int8=False),
+    "AVX512-BF16": Auto(torch.bfloat16, int8=True),
+    "AVX512": Auto(torch.float32, int8=True),
+    "AVX2": Auto(torch.float32, int8=True),
+    "less than AVX2": Auto(torch.float32, int8=False),
+}
+"""By the widest instructions of a CPU, as ``benchmarks/precisions.py`` measures them.
+
+The rows of AVX512-BF16, AVX512 (with VNNI and without) and AVX2 were measured on one processor with AVX512-BF16 and
+VNNI, the narrower ones with ``ONEDNN_MAX_CPU_ISA``, and AVX2 on another one, too (README, "Measured"). On AMX only
+floats were: bfloat16 took a quarter of the time of float32 for body, neck and RPN head of ``base``. What was not
+measured is float32 and no int8: int8 on AMX, and the last row, in which processors other than x86 are.
+"""
 
 
 def choose_device(name: str) -> torch.device:
@@ -56,51 +80,32 @@ def precision_name(precision: torch.dtype) -> str:
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by instructions and a trial of a CPU."""
+    """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by the instructions of a CPU."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return bool(has_instructions and onednn_takes_bfloat16()) and _convolves_faster_in_bfloat16()
+    return AUTO[widest_instructions()].floats == torch.bfloat16
 
 
-@cache
-def _convolves_faster_in_bfloat16() -> bool:
-    """Tried once in a process, so that all of it computes in one type."""
-    return convolution_seconds(torch.bfloat16) < convolution_seconds(torch.float32)
-
-
-def convolution_seconds(precision: torch.dtype) -> float:
-    """The least of a few tries on the CPU, for a convolution such as necks and heads have: some 10 milliseconds."""
-    read, plain = _trial(torch.float32 if precision == torch.int8 else precision)
-    conv: nn.Module = plain
-    if precision == torch.int8:
-        one = Range(0.0, 1.0)
-        read, conv = Quantise(one)(read), EightBitConv2d(FusedConv2d(plain, RELU), one, one, None, torch.float32)
-    elif fuses(Operation.of(plain, RELU), precision):
-        conv = FusedConv2d(plain, RELU)
-    seconds = []
-    with torch.inference_mode():
-        for _ in range(TRIES):
-            start = time.perf_counter()
-            conv(read)
-            seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def _trial(precision: torch.dtype) -> tuple[Tensor, nn.Conv2d]:
-    """Features and a convolution to try."""
-    read = torch.ones(1, 128, 64, 64, dtype=precision).to(memory_format=torch.channels_last)
-    conv: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, 128, 128, 3, padding=1, dtype=precision)
-    for each in conv.requires_grad_(False).parameters():
-        each.fill_(0.1)
-    return read, conv.to(memory_format=torch.channels_last)
-
-
-@cache
 def eight_bits_are_fast() -> bool:
-    """Whether convolutions in 8 bits are on this CPU, and faster than what ``auto`` takes; tried once in a process."""
-    floats = choose_precision("auto", torch.device("cpu"))
-    return weight_limit() > 0 and convolution_seconds(torch.int8) < convolution_seconds(floats)
+    """Whether this CPU has convolutions in int8 that give the right sums, and they are faster than those in floats."""
+    return AUTO[widest_instructions()].int8 and weight_limit() > 0
+
+
+def widest_instructions() -> str:
+    """The row of ``AUTO`` for what torch's and oneDNN's kernels use of this CPU.
+
+    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` may keep them from using all that it has.
+    """
+    of_torch = torch.backends.cpu.get_cpu_capability()
+    if of_torch not in ("AVX2", "AVX512"):
+        return "less than AVX2"
+    if of_torch == "AVX2" or not onednn_takes_bfloat16():
+        return "AVX2"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
+    if torch.cpu._is_amx_tile_supported() and (limit in ("", "ALL", "DEFAULT") or "AMX" in limit):
+        return "AMX"
+    has_bfloat16 = torch.cpu._is_avx512_bf16_supported() and limit not in ("AVX512_CORE", "AVX512_CORE_VNNI")
+    return "AVX512-BF16" if has_bfloat16 else "AVX512"
 
 
 def onednn_takes_bfloat16() -> bool:
@@ -109,12 +114,9 @@ def onednn_takes_bfloat16() -> bool:
 
 
 def instruction_sets() -> list[str]:
-    """Of the CPU: the widest vectors that torch's own kernels use, then what it has for bfloat16."""
-    for_bfloat16 = {
-        "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
-        "AMX": torch.cpu._is_amx_tile_supported(),
-    }
-    return [torch.backends.cpu.get_cpu_capability(), *(name for name, has in for_bfloat16.items() if has)]
+    """The widest vectors that torch's own kernels use of the CPU, then what oneDNN uses of it for bfloat16."""
+    for_bfloat16 = {"AVX512-BF16": ["AVX512-BF16"], "AMX": ["AVX512-BF16", "AMX"]}
+    return [torch.backends.cpu.get_cpu_capability(), *for_bfloat16.get(widest_instructions(), [])]
 
 
 @contextmanager
