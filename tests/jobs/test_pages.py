@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from markupsafe import Markup
 
+import made_pages
 from faster_rcnn.jobs.pages import LONGEST_WORD, breakable
-from made_pages import write_pages
+from faster_rcnn.terminal import printable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -52,7 +54,7 @@ FAULTS = """() => {
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {path.stem: path for path in write_pages(tmp_path_factory.mktemp("pages"))}
+    return {path.stem: path for path in made_pages.write_pages(tmp_path_factory.mktemp("pages"))}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,39 @@ def test_a_page_that_does_not_fit_is_found_out(browser: Browser) -> None:
     assert "torn: proposals" in found
     assert any(each.startswith("the page is ") for each in found)
     assert any(each.startswith("P ends at ") for each in found)
+
+
+class Elements(HTMLParser):
+    """What a page consists of for a browser."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.texts += [value or "" for _, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_on_every_page_the_names_of_files_and_classes_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "</td></script><script>alert('1')</script><i \"onerror=\"x\u202e\x1b-->"
+    monkeypatch.setattr(made_pages, "FOLDER", name)
+    monkeypatch.setattr(made_pages, "CLASSES", (name,))
+    for path in made_pages.write_pages(tmp_path):
+        html = path.read_text(encoding="utf-8")
+        found = Elements(html)
+        assert not found.tags & {"script", "iframe", "object"}
+        assert not [each for each in found.attributes if each.startswith("on")]
+        assert "<script>alert('1')</script>" in "".join(found.texts)
+        assert not {each for each in html if printable(each) != each} - {"\n"}
 
 
 def test_only_long_words_may_be_broken_and_markup_is_escaped() -> None:

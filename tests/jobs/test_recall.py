@@ -171,12 +171,17 @@ def test_a_panel_has_no_line_of_a_method_that_was_not_measured_there() -> None:
         ("日本 $x$", "\\u65e5\\u672c $x$"),
         ("a\tb\nc", "a\\tb\\nc"),
         ("\udcff.json", "\\udcff.json"),
+        ("\u202egnp", "\\u202egnp"),
+        ("--><script>1</script>", "--><script>1</script>"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
 def test_names_in_letters_that_the_font_lacks_are_escaped(tmp_path: Path, name: str, shown: str, suffix: str) -> None:
     # matplotlib warns of every letter that is missing, and a warning is an error in these tests.
     recall_plot.draw_recall({name: made_up(100)}, tmp_path / f"figure{suffix}", name)
+    if suffix == ".svg":
+        elements = ElementTree.parse(tmp_path / "figure.svg").iter()
+        assert not [each for each in elements if each.tag.endswith("script")]
     figure = recall_plot.recall_figure({name: made_up(2000)}, name)
     assert figure.get_suptitle() == f"Recall of proposals on {shown}: 5 images, 7 objects"
     assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == [shown]

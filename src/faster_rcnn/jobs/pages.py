@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from faster_rcnn.atomic import atomic_write
+from faster_rcnn.terminal import printable
 
 JPEG_QUALITY = 85
 LONGEST_WORD = 18
@@ -19,10 +20,14 @@ LONGEST_WORD = 18
 
 
 def render_page(template: str, **values: object) -> str:
-    """A template of this folder, filled in; every text in it is escaped, for names are anyone's."""
+    """A template of this folder, filled in; every text in it is escaped, for names are anyone's.
+
+    Markup is escaped, and what would reverse the direction of the text around it or is not to be seen.
+    """
     pages = Environment(
         loader=PackageLoader(__package__, "."),
         autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else printable(str(value)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -40,8 +45,7 @@ def render_page(template: str, **values: object) -> str:
 def write_page(path: Path, html: str) -> Path:
     """Write a page at once and whole and return where it is; raises ``MachineError`` where that fails."""
     with atomic_write(path) as temporary:
-        # A file name may hold bytes that are no text; in a page it may be shown with question marks.
-        temporary.write_text(html, encoding="utf-8", errors="replace")
+        temporary.write_text(html, encoding="utf-8")
     return path
 
 
@@ -51,7 +55,7 @@ def breakable(text: object) -> Markup:
     In a table a line breaks nowhere else within a word: an ordinary word is never torn, and no cell is so wide that
     the numbers beside it are pushed off the page.
     """
-    pieces = [_pieces(word) if len(word) > LONGEST_WORD else [word] for word in str(text).split(" ")]
+    pieces = [_pieces(word) if len(word) > LONGEST_WORD else [word] for word in printable(str(text)).split(" ")]
     return Markup(" ").join(Markup("<wbr>").join(map(escape, each)) for each in pieces)
 
 

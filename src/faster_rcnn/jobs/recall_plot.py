@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 
 from faster_rcnn.atomic import atomic_write
 from faster_rcnn.evaluation.recall import COUNTS, CURVE_COUNTS, IOUS, ProposalRecall
+from faster_rcnn.terminal import printable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Told apart by the colour-blind as well (Okabe and Ito, 2008)."""
@@ -155,6 +156,7 @@ def _label(name: str, recall: ProposalRecall) -> str:
 
 def _drawable(text: str) -> str:
     """A text whose letters matplotlib's font has; others are escaped, as they would all be the same empty box."""
+    text = printable(text)
     font = get_font(findfont("DejaVu Sans"))
     has = [font.get_char_index(ord(letter)) != 0 for letter in text]
     return "".join(
