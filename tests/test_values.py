@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.values import as_flag, as_id, as_integer, as_number
+from faster_rcnn.values import as_flag, as_id, as_integer, as_number, cut, is_text
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,18 @@ def test_yes(value: Any) -> None:
 @pytest.mark.parametrize("value", [2, -1, 0.5, float("nan"), "maybe", [], {}, 10**400])
 def test_neither(value: Any) -> None:
     assert as_flag(value) is None
+
+
+def test_text_that_is_nearly_a_number_of_many_digits_is_none() -> None:
+    # Two ways to share out the digits would take time with the square of their number: hours for these.
+    assert as_number("1" * 300_000 + "x") is None
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", True), ("é 红枣", True), ("a\ud800", False), ("\udcff", False)])
+def test_half_of_a_character_is_no_text(text: str, expected: bool) -> None:
+    assert is_text(text) is expected
+
+
+def test_long_texts_are_cut() -> None:
+    assert cut("x" * 80) == "x" * 80
+    assert cut("x" * 81) == "x" * 77 + "..."

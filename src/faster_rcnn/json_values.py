@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from typing import Any
 
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.values import as_number
+from faster_rcnn.values import as_number, cut
 
 
 class _RepeatedKeyError(ValueError):
@@ -90,11 +90,15 @@ def unknown_values(values: Iterable[object], known: Container[object]) -> list[s
 
 def first_of(names: Iterable[object], most: int = 5) -> str:
     """The first few, for a message."""
-    listed = [str(name) for name in names]
-    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
+    listed = list(names)
+    return ", ".join(cut(str(name)) for name in listed[:most]) + (", ..." if len(listed) > most else "")
 
 
 def shortened(value: object, most: int = 80) -> str:
     """A value as JSON, cut to a length that fits a message."""
-    text = json.dumps(value)
-    return text if len(text) <= most else text[: most - 3] + "..."
+    parts: list[str] = []
+    for part in json.JSONEncoder(default=str).iterencode(value):  # piece by piece: a value may be as large as its file
+        parts.append(cut(part, most))
+        if sum(map(len, parts)) > most:
+            break
+    return cut("".join(parts), most)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import read_argument, read_bytes
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -33,8 +35,13 @@ def read_text(path: Path) -> str:
     Raises:
         DatasetError: it cannot be read, or is in another encoding (E102).
     """
-    raw = _read_bytes(path)
+    raw = _content(path, read_bytes)
     return _with_newlines(_decoded(raw, path, None))
+
+
+def read_text_argument(path: Path) -> str:
+    """The same of a file that the command line names, which may also be ``/dev/stdin`` or ``<(command)``."""
+    return _with_newlines(_decoded(_content(path, read_argument), path, None))
 
 
 def read_xml_text(path: Path) -> str:
@@ -43,16 +50,16 @@ def read_xml_text(path: Path) -> str:
     Raises:
         DatasetError: it cannot be read, or is not in the encoding that it declares (E102).
     """
-    raw = _read_bytes(path)
+    raw = _content(path, read_bytes)
     if raw[:2] in (b"<\0", b"\0<"):  # an XML begins with '<', which gives UTF-16 away without a mark
         return _decoded((codecs.BOM_UTF16_LE if raw[0] else codecs.BOM_UTF16_BE) + raw, path, None)
     declared = _DECLARATION.match(raw[:200])
     return _decoded(raw, path, None if declared is None else declared[1].decode("latin-1"))
 
 
-def _read_bytes(path: Path) -> bytes:
+def _content(path: Path, read: Callable[[Path], bytes]) -> bytes:
     try:
-        return path.read_bytes()
+        return read(path)
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}", code="E102") from error
 

@@ -6,9 +6,10 @@ import math
 import re
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MOST_DIGITS = 4000
 """Python refuses to read longer integers."""
+_HALF = re.compile("[\ud800-\udfff]")
 _NO = frozenset(("", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "unspecified"))
 _YES = frozenset(("1", "1.0", "y", "yes", "t", "true", "on"))
 
@@ -46,6 +47,16 @@ def as_number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def is_text(text: str) -> bool:
+    """Whether a text has whole characters alone: half of one that takes 32 bits cannot be written anywhere."""
+    return text.isascii() or _HALF.search(text) is None
+
+
+def cut(text: str, most: int = 80) -> str:
+    """A text, shortened where it is longer than a message should be."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def as_flag(value: object) -> bool | None:

@@ -46,6 +46,12 @@ def test_names_may_stand_in_a_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("names: {cat: 0, dog: 1}", r"E103 .*or names by class number \(found: cat: 0, dog: 1\)"),
+        (f"names: {{? {'1' * 5000} : cat}}", "E103 .*found: 1+[.]{3}"),
+        ('names: [cat, "\\udcff"]', "E103 .*class 1 has no name"),
+        ("names: ['" + "x" * 1000 + "', '" + "x" * 1000 + "']", "E113 .*have the name 'x{77}[.]{3}'"),
+        ("names: " + "x" * 1000, "E103 .*says names: x{77}[.]{3}, and there is no such file"),
+        ("names: [cat]\nnc: " + "1" * 5000, "E111 .*says nc: 1{77}[.]{3}, but"),
+        ("names: &a [*a]", "E102 .*line 1 column 8: an alias stands within what it names"),
         ("names: {-1: cat}", "E103 .*found: -1: cat"),
         ("names: []", "E103 .*needs 'names'"),
         ("names: [cat, [dog]]", "E103 .*class 1 has no name"),
@@ -78,7 +84,7 @@ def test_keypoint_shapes(tmp_path: Path, written: str, shape: KeypointShape | No
     assert keypoint_shape(describe(tmp_path / "data.yaml")) == shape
 
 
-@pytest.mark.parametrize("written", ["17", "[17]", "[17, 4]", "[0, 3]", "[a, 3]"])
+@pytest.mark.parametrize("written", ["17", "[17]", f"[{'1' * 5000}, 2]", "[17, 4]", "[0, 3]", "[a, 3]"])
 def test_bad_keypoint_shapes(tmp_path: Path, written: str) -> None:
     (tmp_path / "data.yaml").write_text(f"names: [a]\nkpt_shape: {written}\n")
     with pytest.raises(DatasetError, match=r"E103 .*kpt_shape is .* it has to be .POINTS, 2. or .POINTS, 3."):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,12 +106,17 @@ def test_set_reads_values_by_the_type_of_their_field() -> None:
         ("rpn: {nms_iou: 0}\n", "line 1: nms_iou: 0: it must be greater than 0"),
         ("image: {std: [1, 1]}\n", "line 1: std: [1, 1]: too few values, number 3 is missing"),
         ("training:\n  lr: 1\n  lr: 2\n", "line 3: 'lr' is given twice, first in line 2"),
+        ("training:\n  lr: 2001-99-99\n", "line 2: lr: '2001-99-99': it must be a valid number"),
+        ("training:\n  seed: 99999999999999999999\n", "line 2: seed: 99999999999999999999: it has more than 18 digits"),
+        ("training:\n  ? [lr]\n  : 1\n", "line 2: a list or mapping cannot be the name of a setting"),
+        (f"data:\n  train: [{'x' * 100}]\n", f"line 2: train: ['{'x' * 75}...: it must be a valid string"),
+        ("training:\n  lr: !!int soon\n", "is not plain YAML at line 2 column 7: 'soon' is not of the kind int"),
         ("training: 5\n", "line 1: training must hold 'key: value' lines"),
         ("- 1\n", "line 1: the file must hold 'key: value' lines"),
-        ("a: [1\nb: 2\n", "line 2 is not plain YAML: expected ',' or ']', but got ':'"),
+        ("a: [1\nb: 2\n", "is not plain YAML at line 2 column 2: expected ',' or ']', but got ':'"),
         (
             "data: {train: !!python/name:os.system x}\n",
-            "line 1 is not plain YAML: could not determine a constructor for the tag "
+            "is not plain YAML at line 1 column 15: could not determine a constructor for the tag "
             "'tag:yaml.org,2002:python/name:os.system'",
         ),
     ],
@@ -156,7 +162,28 @@ def test_contradictions_are_refused_and_repetitions_are_not() -> None:
 
 def test_e101_a_file_that_is_not_there(tmp_path: Path) -> None:
     missing = tmp_path / "missing.yaml"
-    assert refused(missing) == "E101 --config FILE: cannot be read: No such file or directory"
+    assert refused(missing) == "E101 --config: cannot read FILE: No such file or directory"
+
+
+def test_e125_aliases_that_stand_for_more_than_a_file_holds(written: Written) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 12)]
+    text = "\n".join([*lines, "training: {lr: *a11}"])
+    assert "its aliases (*name) stand for millions of values" in refused(written(text))
+    assert "it must be a valid number" in refused(None, f"training.lr={{{', '.join(lines)}}}")
+
+
+def test_a_named_pipe_is_no_file_of_settings(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.yaml")
+    assert refused(tmp_path / "run.yaml").startswith("E101 --config: cannot read FILE: it is a named pipe, not a file")
+
+
+def test_settings_may_come_out_of_a_stream_that_the_shell_opened() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"training: {lr: 0.5}")
+    os.close(writing)
+    assert resolve_config(None, Path(f"/dev/fd/{reading}"), [], {}).training.lr == 0.5
+    os.close(reading)
 
 
 def test_flags_are_settings_that_exist() -> None:

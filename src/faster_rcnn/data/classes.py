@@ -106,8 +106,9 @@ def _is_background(name: str | None) -> bool:
 
 def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
     notes = []
+    kept = set(classes.ids)
     for number, name in sorted(listing.categories or ()):
-        if number in classes.ids:
+        if number in kept:
             continue
         why = "background is built in" if _is_background(name) else "it is the parent of the other categories"
         notes.append(f"category '{name}' (id {number}) is declared but has no annotation; {why}, so it is skipped")

@@ -22,7 +22,7 @@ from faster_rcnn.data.outline import box_around
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.json_values import shortened
 from faster_rcnn.structures import ImageSize
-from faster_rcnn.values import as_flag, as_id, as_integer, as_number
+from faster_rcnn.values import as_flag, as_id, as_integer, as_number, is_text
 
 FORMAT = "COCO JSON"
 _CROWD, _AREA, _OUTLINE = (
@@ -118,17 +118,12 @@ def _category(entry: Any, source: Path) -> tuple[int, str]:
     name = entry.get("name") if isinstance(entry, dict) else None
     if isinstance(name, bool | int | float):
         name = json.dumps(name)
-    if class_id is None or not isinstance(name, str) or not _is_name(name):
+    if class_id is None or not isinstance(name, str) or not name.strip() or not is_text(name):
         raise DatasetError(
             f"{source}: an entry of 'categories' needs an integer 'id' and a 'name', but one is {shortened(entry)}",
             code="E103",
         )
     return class_id, name
-
-
-def _is_name(text: str) -> bool:
-    """Whether there is something to read; half of a character beyond 16 bits cannot be written anywhere."""
-    return bool(text.strip()) and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_repeated_ids(ids: list[int | str], source: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from faster_rcnn.data.folders import child, entries_of, files_of, first_of
 from faster_rcnn.data.listing import split_of
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import open_file
 from faster_rcnn.json_values import parsed
 from faster_rcnn.text import read_text
 
@@ -161,7 +162,7 @@ def _lists_images_only(file: Path) -> bool:
 def _mentions(file: Path, key: bytes) -> bool:
     """Whether a key stands in a file; quicker than to read it, which takes seconds where it is large."""
     try:
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with open_file(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             wide = key.decode().encode("utf-16-le")
             return content.find(key) >= 0 or (
                 content[:2] in (b"\xff\xfe", b"\xfe\xff") and content.find(wide[:-1]) >= 0

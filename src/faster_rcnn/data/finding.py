@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def find(data: Path, root: Path, settings: DataConfig) -> dict[str, Part]:
 def existing(value: str, root: Path, key: str) -> Path:
     """A path of the settings, seen from the data or from the working folder."""
     for candidate in (root / value, Path(value)):
-        if candidate.exists():
+        if os.path.exists(candidate):
             return candidate
     raise DatasetError(
         f"{root / value} does not exist (from --set data.{key}={value}).{nearby(root / value)} Nothing was downloaded",

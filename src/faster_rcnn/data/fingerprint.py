@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import open_file
 from faster_rcnn.structures import ClassMap
 
 VERSION = 1
@@ -106,7 +107,7 @@ def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
 def content_digest(path: Path) -> str:
     """A digest of 128 bits of a file's bytes (BLAKE2b); raises ``DatasetError`` (E104) where it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}", code="E104") from error
@@ -155,8 +156,9 @@ def _class_differences(before: Sequence[tuple[int, str]], now: Sequence[tuple[in
     sentences += [f"class '{name}' (id {number}) is new" for number, name in now if name in added]
     ids = {name: number for number, name in now}
     shared = [(number, name) for number, name in before if name in ids]
+    names_before = set(old.values())
     # Where classes have no ids of their own, one that comes or goes moves the numbers of the others.
-    same_order = [name for _, name in shared] == [name for _, name in now if name in set(old.values())]
+    same_order = [name for _, name in shared] == [name for _, name in now if name in names_before]
     moved = [f"'{name}' had id {number} and has {ids[name]}" for number, name in shared if ids[name] != number]
     if moved and not (same_order and (gone or added)):
         sentences.append(f"classes have other ids: {first_of(moved)}")
@@ -189,7 +191,7 @@ def _paired(
     """Images that are the same ones by name, or by content where the name changed; those gone; those new."""
     old, new = _by_name(before), _by_name(now)
     pairs = [(old[key], new[key]) for key in old if key in new]
-    nameless = defaultdict(list)
+    nameless: defaultdict[str, deque[ImagePrint]] = defaultdict(deque)
     for key in new:
         if key not in old:
             nameless[new[key].content].append(new[key])
@@ -198,7 +200,7 @@ def _paired(
         if key in new:
             continue
         if same := nameless[old[key].content]:
-            pairs.append((old[key], same.pop(0)))
+            pairs.append((old[key], same.popleft()))
         else:
             gone.append(old[key].name)
     return pairs, gone, [one.name for left in nameless.values() for one in left]

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from faster_rcnn.values import cut
+
 _READ = (
     "jpg jpeg jpe jfif mpo png apng bmp dib gif webp tif tiff avif avifs jp2 j2k j2c jpc jpf jpx "
     "ppm pgm pbm pnm tga icb vda vst qoi pcx dcx psd ico icns cur im msp xbm xpm "
@@ -51,6 +53,7 @@ class Folders:
     def __init__(self) -> None:
         """Start knowing nothing."""
         self._names: dict[str, frozenset[str]] = {}
+        self._alike: dict[Path, tuple[dict[str, str], dict[str, str]]] = {}
 
     def names(self, folder: Path) -> frozenset[str]:
         """Names in a folder; empty where there is no such folder."""
@@ -84,13 +87,15 @@ class Folders:
 
     def hint(self, path: Path) -> str:
         """What an absent file may have been meant to be: `` (a file 'a.jpg' exists: ...)``, or nothing."""
-        names = sorted(self.names(path.parent))
-        for name in names:
-            if name.lower() == path.name.lower():
-                return f" (a file '{name}' exists: letter case?)"
-        for name in names:
-            if Path(name).stem == path.stem and is_picture(name):
-                return f" (a file '{name}' exists: another ending)"
+        if path.parent not in self._alike:
+            names = sorted(self.names(path.parent), reverse=True)  # so that the first of several is kept
+            stems = {os.path.splitext(name)[0]: name for name in names if is_picture(name)}
+            self._alike[path.parent] = {name.lower(): name for name in names}, stems
+        by_letters, by_stem = self._alike[path.parent]
+        if (name := by_letters.get(path.name.lower())) is not None:
+            return f" (a file '{name}' exists: letter case?)"
+        if (name := by_stem.get(path.stem)) is not None:
+            return f" (a file '{name}' exists: another ending)"
         return ""
 
 
@@ -128,7 +133,7 @@ def folders_of(folder: Path) -> list[Path]:
 
 def _names_of(folder: Path) -> list[str]:
     # Names are sorted rather than paths, of which a comparison takes a hundred times as long.
-    return sorted(name for name in os.listdir(folder) if not is_hidden(name)) if folder.is_dir() else []
+    return sorted(name for name in os.listdir(folder) if not is_hidden(name)) if os.path.isdir(folder) else []
 
 
 def nearby(path: Path) -> str:
@@ -137,8 +142,12 @@ def nearby(path: Path) -> str:
     return f" Nearby: {', '.join(close)}." if close else ""
 
 
+_LONGEST = 300
+"""Characters of one item in a message: paths are shown whole."""
+
+
 def first_of(items: Iterable[object], count: int = 5) -> str:
     """The first few of a list in one line: ``a, b, c and 4 more``."""
-    shown = [str(item) for item in items]
-    rest = len(shown) - count
-    return ", ".join(shown[:count]) + (f" and {rest} more" if rest > 0 else "")
+    listed = list(items)
+    rest = len(listed) - count
+    return ", ".join(cut(str(item), _LONGEST) for item in listed[:count]) + (f" and {rest} more" if rest > 0 else "")

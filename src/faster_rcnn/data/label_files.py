@@ -95,7 +95,10 @@ def orphans(
     """
     holding = dict.fromkeys(image.parent for image in images)
     inner = [
-        folder for place in places if place.is_dir() for folder in (place, *_mirrored(place, label_files, folders))
+        folder
+        for place in places
+        if os.path.isdir(place)
+        for folder in (place, *_mirrored(place, label_files, folders))
     ]
     found: dict[Path, str] = {}
     for folder in dict.fromkeys((*holding, *inner)):

@@ -22,6 +22,10 @@ from faster_rcnn.data.folders import Folders, first_of
 
 _SAMPLE = 100
 """So many names decide which folder holds the files."""
+_MAX_NAME = 4096
+"""Characters of a path; no system has files of longer ones."""
+_MAX_STEPS = 64
+"""So many of the last steps of a path are tried as the whole of it."""
 _BY_END = "found by the end of the path"
 
 
@@ -70,6 +74,8 @@ _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
 def spellings(name: str) -> list[tuple[str, str]]:
     """A name as it is written, then plainer forms of it; each with what was changed, nothing for the first."""
     found = [("", name)]
+    if len(name) > _MAX_NAME:
+        return found
     for what, change in _STEPS:
         before, text = found[-1]
         if (changed := change(text)) != text:
@@ -175,7 +181,7 @@ class _Finder:
         exact = root / text
         if self._is_file(text, exact):
             return [exact]
-        if text.isascii() or "\0" in text or self._folders.has(exact):
+        if text.isascii() or len(text) > _MAX_NAME or "\0" in text or self._folders.has(exact):
             return []
         places = [Path(root.anchor) if text.startswith("/") else root]
         for part in PurePosixPath(text.lstrip("/")).parts:
@@ -185,7 +191,7 @@ class _Finder:
 
     def _is_file(self, text: str, path: Path) -> bool:
         """Whether a name, made the ``path``, is that of a file; a folder with an ending is told when it is opened."""
-        if "\0" in text or not self._folders.has(path):
+        if len(text) > _MAX_NAME or "\0" in text or not self._folders.has(path):
             return False
         # To ask the file system about each of many images takes longer than all the rest of this.
         return (bool(path.suffix) and not text.endswith("/")) or (bool(text.strip("/.")) and not os.path.isdir(path))
@@ -217,7 +223,7 @@ def _texts(name: str, by_end: bool) -> Iterator[tuple[str, str, bool]]:
             yield spelling, text, False
             continue
         parts = PurePosixPath(text).parts
-        for start in range(1, len(parts)):
+        for start in range(max(1, len(parts) - _MAX_STEPS), len(parts)):
             end = "/".join(parts[start:])
             if not end.startswith(".."):
                 yield f"{spelling} and {_BY_END}" if spelling else _BY_END, end, True

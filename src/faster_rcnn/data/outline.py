@@ -6,10 +6,16 @@ An outline is one polygon ``[x1, y1, x2, y2, ...]`` or several, or a mask as run
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import accumulate, chain
 
 from faster_rcnn.values import as_integer, as_number
+
+_MAX_SIDE = 2**31
+"""Pixels; no mask is larger."""
+_PACKED = re.compile(r"([P-o]{0,11}[0-O])*[P-o]?")
+"""Run lengths as text: up to 60 bits each, five in a character, of which all but the last are followed by more."""
 
 Box = tuple[float, float, float, float]
 
@@ -43,6 +49,8 @@ def _around_mask(mask: dict[str, object]) -> Box | None:
     if not ones:
         return None
     left, right = ones[0][0] // height, ones[-1][1] // height
+    if right > _MAX_SIDE or height > _MAX_SIDE:
+        return None
     inside = [(start % height, end % height) for start, end in ones if start // height == end // height]
     whole = len(inside) < len(ones)
     top = 0 if whole else min(start for start, _ in inside)
@@ -52,6 +60,8 @@ def _around_mask(mask: dict[str, object]) -> Box | None:
 
 def _runs(counts: object) -> list[int] | None:
     if isinstance(counts, str):
+        if not _PACKED.fullmatch(counts):
+            return None
         runs = list(_unpacked(counts))
     elif isinstance(counts, list):
         whole = [as_integer(count) for count in counts]

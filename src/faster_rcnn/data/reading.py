@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -80,7 +81,7 @@ def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequenc
     if name is not None:
         return _load(source, (name, *also))
     there = [split for split in ("test", "val") if split in source.parts]
-    absent = [path for path in source.parts["test"].sources if not path.exists()] if len(there) > 1 else []
+    absent = [path for path in source.parts["test"].sources if not os.path.exists(path)] if len(there) > 1 else []
     if not there and settings.val_share > 0:
         raise OptionError(
             f"{source.root} has neither a test nor a val split; it has: {', '.join(source.parts)}. With --split val a "
@@ -124,7 +125,7 @@ def _why_absent(source: _Source, split: str) -> str | None:
 
 
 def _located(data: Path, settings: DataConfig) -> _Source:
-    if not data.exists():
+    if not os.path.exists(data):
         raise DatasetError(f"{data} does not exist.{nearby(data)} Nothing was downloaded", code="E101")
     root = data if data.is_dir() else data.parent
     parts = find(data, root, settings)

@@ -12,6 +12,7 @@ from faster_rcnn.data.fingerprint import content_digest
 from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.listing import ListedImage, Listing
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import open_file
 
 _SAMPLE = 4096
 """Bytes of a file that are compared before the whole file is."""
@@ -84,7 +85,7 @@ def _file_size(path: Path) -> object:
 def _middle(path: Path) -> object:
     """A few bytes of the middle: uncompressed images are all of one size."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             stream.seek(path.stat().st_size // 2)
             return stream.read(_SAMPLE)
     except OSError:

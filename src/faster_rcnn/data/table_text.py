@@ -15,6 +15,7 @@ from typing import NamedTuple
 from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.listing import SPLITS
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import open_file
 from faster_rcnn.text import read_text
 
 COLUMNS = {
@@ -86,7 +87,7 @@ def _of_columns(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int]) 
 def has_known_header(source: Path) -> bool:
     """Whether the first line of a file names the columns of boxes; the rest of it is not read."""
     try:
-        with source.open("rb") as file:
+        with open_file(source) as file:
             head = file.read(_HEAD)
     except OSError:
         return False

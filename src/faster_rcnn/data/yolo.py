@@ -6,6 +6,7 @@ an absent one, as the format's makers define it, unless ``data.missing_labels`` 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ def read(
 
 def _images_of(place: Path, images: Path | None, root: Path, folders: Folders) -> _Found:
     """The images in a folder and below it, of a list of names, or a single one."""
-    if place.is_dir():
+    if os.path.isdir(place):
         below = [place, *folders.below(place)]
         return _Found(tuple(folder / name for folder in below for name in folders.images(folder)), {}, ())
     if is_picture(place.name):

@@ -5,6 +5,7 @@ A description names the classes and, for each split, image folders, patterns of 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,10 @@ from faster_rcnn.data.folders import child, entries_of, files_of, first_of, fold
 from faster_rcnn.data.listing import SPLITS, split_of
 from faster_rcnn.data.yolo_labels import KeypointShape
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.json_values import shortened
 from faster_rcnn.text import read_text
+from faster_rcnn.values import cut, is_text
+from faster_rcnn.yaml_values import composed, place_of, text_value
 
 _NOTHING = ("", "~", "null", "none")
 
@@ -38,24 +42,6 @@ class Description:
     """``nc``."""
     keypoints: object
     """``kpt_shape``."""
-
-
-class _Plain(yaml.SafeLoader):
-    """Leaves every value the text that was written: ``no`` and ``1.0`` are class names, not ``False`` and a float."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  # overrides PyYAML's own attribute
-        first: [(tag, form) for tag, form in resolvers if tag.endswith(":merge")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice, of which PyYAML would take the last one."""
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-        return super().construct_mapping(node, deep)
 
 
 def describe(file: Path) -> Description:
@@ -84,12 +70,10 @@ def describe(file: Path) -> Description:
 def load_yaml(description: Path) -> dict[str, Any]:
     """A YAML file with every value as text; empty where it holds something else than keys. Raises E102."""
     try:
-        content = yaml.load(read_text(description), Loader=_Plain)  # a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        place = f" at line {mark.line + 1} column {mark.column + 1}" if mark is not None else ""
-        cause = f": {problem}" if problem else ""
-        raise DatasetError(f"{description} is not valid YAML{place}{cause}", code="E102") from error
+        root = composed(read_text(description))
+        content = None if root is None else text_value(root)
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{description} is not valid YAML{place_of(error)}", code="E102") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -111,11 +95,14 @@ def _splits(content: dict[str, Any], file: Path) -> dict[str, tuple[str, ...]]:
         if split is None or not any(parts):
             continue
         if not all(isinstance(part, str) for part in parts):
-            raise DatasetError(f"{file} has no path at '{key}', but {value!r}; write '{key}: FOLDER'", code="E103")
+            raise DatasetError(
+                f"{file} has no path at '{key}', but {shortened(value)}; write '{key}: FOLDER'", code="E103"
+            )
         texts = tuple(text for part in parts if (text := _text(part)))
         if texts and found.setdefault(split, texts) != texts:
             raise DatasetError(
-                f"{file} names {split} twice, as {found[split][0]} and as '{key}: {texts[0]}'; remove one", code="E103"
+                f"{file} names {split} twice, as {cut(found[split][0])} and as '{key}: {cut(texts[0])}'; remove one",
+                code="E103",
             )
     return {split: texts for split, texts in found.items() if texts}
 
@@ -135,6 +122,11 @@ def usual_splits(root: Path) -> dict[str, tuple[str, ...]]:
     return found or {"train": ("." if images is None else images.name,)}
 
 
+def _is_count(written: object) -> bool:
+    """Whether a key or a value is a class number or another small count, 0 included."""
+    return len(text := str(written)) < 10 and text.isdecimal()
+
+
 def class_names(description: Description) -> tuple[tuple[int, str], ...]:
     """Ids and names of the classes; ``names`` is a list, a mapping from ids, or a file with one name a line.
 
@@ -147,26 +139,27 @@ def class_names(description: Description) -> tuple[tuple[int, str], ...]:
     pairs = (
         list(names.items()) if isinstance(names, dict) else list(enumerate(names if isinstance(names, list) else []))
     )
-    if not pairs or not all(str(number).isdecimal() for number, _ in pairs):
+    if not pairs or not all(_is_count(number) for number, _ in pairs):
         example = f" (found: {first_of((f'{key}: {name}' for key, name in pairs), 2)})" if pairs else ""
         raise DatasetError(
             f"{description.file} needs 'names', a list of class names, or names by class number{example}", code="E103"
         )
-    unusable = [number for number, name in pairs if not isinstance(name, str) or not name.strip()]
+    unusable = [number for number, name in pairs if not isinstance(name, str) or not name.strip() or not is_text(name)]
     if unusable:
         raise DatasetError(f"{description.file}: class {unusable[0]} has no name in 'names'; write one", code="E103")
     repeated = [name for name, count in Counter(name for _, name in pairs).items() if count > 1]
     if repeated:
         numbers = first_of(number for number, name in pairs if name == repeated[0])
         raise DatasetError(
-            f"{description.file}: several classes have the name {repeated[0]!r} (numbers {numbers}); give each its own",
+            f"{description.file}: several classes have the name '{cut(repeated[0])}' (numbers {numbers}); give each "
+            "its own",
             code="E113",
         )
     counts = {str(len(pairs)), str(max(int(number) for number, _ in pairs) + 1)}
     if description.count is not None and str(description.count) not in counts:
         raise DatasetError(
-            f"{description.file} says nc: {description.count}, but lists {len(pairs)} names; correct the one that is "
-            "wrong",
+            f"{description.file} says nc: {cut(str(description.count))}, but lists {len(pairs)} names; correct the one "
+            "that is wrong",
             code="E111",
         )
     return tuple(sorted((int(number), name) for number, name in pairs))
@@ -177,10 +170,11 @@ def _names_in(file: str, description: Description) -> list[str]:
     root = description.root
     steps = PurePosixPath(file.replace("\\", "/")).parts
     places = (Path(file), *(root.joinpath(*steps[start:]) for start in range(len(steps)) if steps[start] != "/"))
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if os.path.isfile(place)), None)
     if found is None:
         raise DatasetError(
-            f"{description.file} says names: {file}, and there is no such file; write the names as a list", code="E103"
+            f"{description.file} says names: {cut(file)}, and there is no such file; write the names as a list",
+            code="E103",
         )
     lines = [line.strip() for line in read_text(found).split("\n")]
     while lines and not lines[-1]:
@@ -197,10 +191,10 @@ def keypoint_shape(description: Description) -> KeypointShape | None:
     shape = description.keypoints
     if shape is None or (isinstance(shape, str) and not _text(shape)):
         return None
-    if isinstance(shape, list) and len(shape) == 2 and all(str(number).isdecimal() for number in shape):
+    if isinstance(shape, list) and len(shape) == 2 and all(map(_is_count, shape)):
         points, values = map(int, shape)
         if points > 0 and values in (2, 3):
             return KeypointShape(points, values)
     raise DatasetError(
-        f"{description.file}: kpt_shape is {shape!r}; it has to be [POINTS, 2] or [POINTS, 3]", code="E103"
+        f"{description.file}: kpt_shape is {shortened(shape)}; it has to be [POINTS, 2] or [POINTS, 3]", code="E103"
     )

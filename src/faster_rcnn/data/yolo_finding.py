@@ -6,6 +6,7 @@ without their first ``../``, without ``path``, and from their second, third, ...
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -16,10 +17,14 @@ from faster_rcnn.data.listing import split_of
 from faster_rcnn.data.yolo_description import Description, describe, load_darknet, load_yaml, usual_splits
 from faster_rcnn.data.yolo_labels import looks_like_labels
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import read_bytes
 from faster_rcnn.text import read_text
+from faster_rcnn.values import cut
 
 _CLASS_FILES = ("classes.txt", "obj.names", "class.names", "classes.names")
 """Lists of class names, one a line, that tools write where there is no ``data.yaml``."""
+_REPEATED = re.compile(r"(\*\*/+){2,}")
+"""Means what ``**/`` means, and takes a hundred times as long."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
@@ -61,7 +66,7 @@ def other_descriptions(description: Path) -> list[str]:
 
 def _mentions_names(file: Path) -> bool:
     try:
-        return b"names" in file.read_bytes().replace(b"\0", b"")  # UTF-16 has a zero byte with each letter
+        return b"names" in read_bytes(file).replace(b"\0", b"")  # UTF-16 has a zero byte with each letter
     except OSError:
         return False
 
@@ -128,7 +133,7 @@ def sources(description: Description, split: str) -> Sources:
 
 
 def _is_foreign(part: str) -> bool:
-    return "\\" in part or (_ABSOLUTE.match(part) is not None and not Path(part).exists())
+    return "\\" in part or (_ABSOLUTE.match(part) is not None and not os.path.exists(part))
 
 
 def _existing(description: Description, part: str, split: str) -> Iterator[list[Path]]:
@@ -136,13 +141,25 @@ def _existing(description: Description, part: str, split: str) -> Iterator[list[
     seen: set[Path] = set()
     for text in dict.fromkeys((part, part.replace("\\", "/"))):
         for place, rest in _candidates(description, text, split):
-            matches = [place / rest] if (place / rest).exists() else []
-            if not matches and any(sign in rest for sign in "*?["):
-                matches = [match for match in sorted(place.glob(rest)) if not match.name.startswith(".")]
+            matches = [place / rest] if os.path.exists(place / rest) else _fitting(place, rest)
             real = {match.resolve() for match in matches}
             if matches and seen.isdisjoint(real):
                 seen |= real
                 yield matches
+
+
+def _fitting(place: Path, pattern: str) -> list[Path]:
+    """What a pattern stands for; nothing where it is none, or would go through all folders of the machine."""
+    first, *_ = PurePosixPath(pattern).parts or ("",)
+    if not any(sign in pattern for sign in "*?[") or (
+        place.is_absolute() and place == Path(place.anchor) and "**" in first
+    ):
+        return []
+    try:
+        found = sorted(place.glob(_REPEATED.sub("**/", pattern)))
+    except (OSError, ValueError):  # ValueError: two stars beside letters, or a zero byte
+        return []
+    return [match for match in found if not match.name.startswith(".")]
 
 
 def _candidates(description: Description, text: str, split: str) -> Iterator[tuple[Path, str]]:
@@ -175,13 +192,13 @@ def _ends_alike(description: Description, name: str, split: str) -> bool:
 
 def refuse_absent(description: Description, split: str, paths: tuple[Path, ...]) -> None:
     """Stop where a folder, list or image of a split does not exist (E101)."""
-    absent = next((path for path in paths if not path.exists()), None)
+    absent = next((path for path in paths if not os.path.exists(path)), None)
     if absent is None:
         return
     parts = description.splits.get(split, ())
     part = next((part for part in parts if absent.as_posix().endswith(part)), first_of(parts))
     raise DatasetError(
-        f"{absent} does not exist (from '{split}: {part}' in {description.file}).{nearby(absent)} Correct the path "
-        f"there, or give the folder: --set data.{split}=FOLDER. Nothing was downloaded",
+        f"{cut(str(absent), 300)} does not exist (from '{split}: {cut(part)}' in {description.file}).{nearby(absent)} "
+        f"Correct the path there, or give the folder: --set data.{split}=FOLDER. Nothing was downloaded",
         code="E101",
     )

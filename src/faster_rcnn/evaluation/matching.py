@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import filecmp
 import unicodedata
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.structures import ImageSize
+from faster_rcnn.values import cut
+
+_MAX_NAME = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +37,39 @@ def positions_of(names: Sequence[str], images: Sequence[NamedImage]) -> list[int
     Raises:
         DatasetError: a name fits several images equally well.
     """
-    same_name: dict[str, list[int]] = defaultdict(list)
-    for position, image in enumerate(images):
-        same_name[_parts(image.path.name)[-1]].append(position)
-    return [_position(name, images, same_name.get(_parts(name)[-1], [])) for name in names]
+    by_end = _positions_by_end(images)
+    return [_position(name, images, by_end) for name in names]
 
 
-def _position(name: str, images: Sequence[NamedImage], candidates: list[int]) -> int | None:
-    if not candidates:
-        return None
-    common = [_common_end(_parts(name), _parts(str(images[position].path.absolute()))) for position in candidates]
-    best = [position for position, length in zip(candidates, common, strict=True) if length == max(common)]
-    best = [position for position in best if not _differs(Path(name), images[position].path)]
+def _positions_by_end(images: Sequence[NamedImage]) -> dict[str, list[int]]:
+    """Positions by file name; where several images have that, by every end of their absolute paths, too."""
+    paths = [_parts(str(image.path.absolute())) for image in images]
+    count = Counter(parts[-1] for parts in paths)
+    by_end: dict[str, list[int]] = defaultdict(list)
+    for position, parts in enumerate(paths):
+        for end in _ends(parts if count[parts[-1]] > 1 else parts[-1:]):
+            by_end[end].append(position)
+    return by_end
+
+
+def _position(name: str, images: Sequence[NamedImage], by_end: dict[str, list[int]]) -> int | None:
+    *_, longest = ["", *takewhile(by_end.__contains__, _ends(_parts(name)))]
+    best = [position for position in by_end.get(longest, []) if not _differs(Path(name), images[position].path)]
     if len(best) > 1:
-        raise DatasetError(f"image '{name}' of the results fits both {images[best[0]].path} and {images[best[1]].path}")
+        raise DatasetError(
+            f"image '{cut(name, 300)}' of the results fits both {images[best[0]].path} and {images[best[1]].path}"
+        )
     return best[0] if best else None
 
 
 def _parts(name: str) -> list[str]:
-    return unicodedata.normalize("NFC", name).replace("\\", "/").rstrip("/").split("/")
+    # No path has as many characters, and to compose as many accents of one letter takes long.
+    return unicodedata.normalize("NFC", name[-_MAX_NAME:]).replace("\\", "/").rstrip("/").split("/")
 
 
-def _common_end(a: list[str], b: list[str]) -> int:
-    pairs = list(zip(reversed(a), reversed(b), strict=False))
-    return next((length for length, (one, other) in enumerate(pairs) if one != other), len(pairs))
+def _ends(parts: list[str]) -> Iterator[str]:
+    """The last part of a path, the last two, the last three, ..."""
+    return accumulate(reversed(parts), lambda end, part: f"{part}/{end}")
 
 
 def _differs(named: Path, image: Path) -> bool:

@@ -88,7 +88,8 @@ def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) ->
     else:
         entries, notes = _line_entries(path, _lines(path, text), images)
         labels = {name: label for label, name in enumerate(classes.names)}
-    labels = {key: label for key, label in labels.items() if label not in classes.holes}
+    holes = frozenset(classes.holes)
+    labels = {key: label for key, label in labels.items() if label not in holes}
     _require_known_classes(path, entries, labels, classes)
     return Results(_grouped(entries, labels, len(images)), (*notes, *_note_on_scores(path, entries)))
 

@@ -21,8 +21,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from faster_rcnn.config import Config, Section
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.presets import preset
+from faster_rcnn.text import read_text_argument
+from faster_rcnn.values import cut
+from faster_rcnn.yaml_values import composed, place_of, plain_value
 
 FLAGS = {
     "epochs": "training.epochs",
@@ -41,8 +44,11 @@ FLAGS = {
 ALIASES = {"learning_rate": "lr", "lr0": "lr", "batch_size": "batch", "imgsz": "short_side", "image_size": "short_side"}
 """What other projects call ours, for the hint after an unknown key."""
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 """A number with an exponent; YAML reads it as text unless it has a point and a signed exponent."""
+
+_TOO_LARGE = 10**18
+"""No setting is as large; torch and JSON's other readers take 64 bits."""
 
 Key = tuple[str, ...]
 
@@ -111,9 +117,9 @@ def _from_text(text: str) -> Setting:
     """A setting as typed behind ``--set``: a YAML scalar or list, or plain text where the field holds text."""
     name, equals, raw = text.partition("=")
     if not equals:
-        raise OptionError(f"--set {text}: a setting is written section.key=value", code="E125")
+        raise OptionError(f"--set {cut(text, 200)}: a setting is written section.key=value", code="E125")
     key = tuple(name.strip().split("."))
-    origin = f"--set {text}"
+    origin = f"--set {cut(text, 200)}"
     if key == ("preset",):
         raise OptionError(f"{origin}: the preset is chosen by --model {raw}", code="E125")
     field = _field(key, origin)
@@ -122,7 +128,7 @@ def _from_text(text: str) -> Setting:
     if _holds_text(field):
         return Setting(key, None if raw == "null" else raw, origin)
     try:
-        value = yaml.safe_load(raw)
+        value = None if (node := composed(raw)) is None else plain_value(node)
     except yaml.YAMLError:
         value = raw
     return Setting(key, float(raw) if NUMBER.fullmatch(raw) else value, origin)
@@ -182,16 +188,12 @@ def _refuse_contradictions(typed: Sequence[Setting]) -> None:
 def _read_file(path: Path) -> list[Setting]:
     """The settings of a YAML file in its order."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = composed(read_text_argument(path))
         return [] if root is None else list(_walk(root, (), path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise OptionError(f"--config {path}: cannot be read: {reason}", code="E101") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise OptionError(f"{path} line {line} is not plain YAML: {error.problem}", code="E125") from error
+    except DatasetError as error:
+        raise OptionError(f"--config: {str(error).removeprefix(f'{error.code} ')}", code="E101") from error
     except yaml.YAMLError as error:
-        raise OptionError(f"{path} is not YAML: {str(error).splitlines()[0]}", code="E125") from error
+        raise OptionError(f"{path} is not plain YAML{place_of(error)}", code="E125") from error
 
 
 def _walk(node: yaml.Node, parents: Key, path: Path) -> Iterator[Setting]:
@@ -202,8 +204,11 @@ def _walk(node: yaml.Node, parents: Key, path: Path) -> Iterator[Setting]:
         raise OptionError(f"{path} line {node.start_mark.line + 1}: {name} must hold 'key: value' lines", code="E125")
     seen: dict[str, int] = {}
     for key_node, value_node in node.value:
-        name, line = str(_plain_value(key_node)), key_node.start_mark.line + 1
+        line = key_node.start_mark.line + 1
         where = f"{path} line {line}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise OptionError(f"{where}: a list or mapping cannot be the name of a setting", code="E125")
+        name = key_node.value
         if name in seen:
             raise OptionError(f"{where}: '{name}' is given twice, first in line {seen[name]}", code="E125")
         seen[name] = line
@@ -211,20 +216,12 @@ def _walk(node: yaml.Node, parents: Key, path: Path) -> Iterator[Setting]:
         if _field(key, where) is None:
             yield from _walk(value_node, key, path)
         else:
-            value = _plain_value(value_node)
-            yield Setting(key, value, f"{where}: {name}: {value!r}")
+            value = plain_value(value_node)
+            yield Setting(key, value, f"{where}: {name}: {cut(repr(value))}")
 
 
 def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")
-
-
-def _plain_value(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_object(node, deep=True)
-    finally:
-        loader.dispose()
 
 
 def _put(values: dict[str, Any], setting: Setting) -> None:
@@ -234,10 +231,13 @@ def _put(values: dict[str, Any], setting: Setting) -> None:
     section[setting.key[-1]] = setting.value
 
 
-def _is_finite(value: Any) -> bool:
+def _number_fault(value: Any) -> str | None:
+    """Why a number, or one of a list, cannot be used whatever it is for."""
     if isinstance(value, list):
-        return all(_is_finite(each) for each in value)
-    return not isinstance(value, float) or isfinite(value)
+        return next((fault for each in value if (fault := _number_fault(each)) is not None), None)
+    if isinstance(value, float) and not isfinite(value):
+        return "not a finite number"
+    return "it has more than 18 digits" if isinstance(value, int) and abs(value) >= _TOO_LARGE else None
 
 
 def _plain(value: object) -> object:
@@ -247,8 +247,8 @@ def _plain(value: object) -> object:
 
 def _validated(values: Mapping[str, Any], given: Sequence[Setting]) -> Config:
     for setting in given:
-        if not _is_finite(setting.value):
-            raise OptionError(f"{setting.origin}: not a finite number", code="E125")
+        if (fault := _number_fault(setting.value)) is not None:
+            raise OptionError(f"{setting.origin}: {fault}", code="E125")
     try:
         # The strict rules of JSON fit YAML: lists make tuples and 1 is a number, but '1' and true are not.
         config = Config.model_validate_json(json.dumps(values, default=_plain), strict=True)

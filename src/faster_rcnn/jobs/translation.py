@@ -30,7 +30,8 @@ class Translation:
         Raises:
             ModelFileError: a class of the data is none of the detector's.
         """
-        strange = [name for name in wanted.names if name is not None and name not in known.names]
+        known_names, labels_by_name = set(known.names), {name: label for label, name in enumerate(wanted.names)}
+        strange = [name for name in wanted.names if name is not None and name not in known_names]
         if strange:
             raise ModelFileError(
                 f"{model} does not know {_count(len(strange))} of {data}: {first_of(strange)}. It knows "
@@ -38,8 +39,8 @@ class Translation:
                 f"faster-rcnn train DATA --weights {model}",
                 code="E123",
             )
-        shared = [name is not None and name in wanted.names for name in known.names]
-        labels = [wanted.names.index(name) if has else 0 for name, has in zip(known.names, shared, strict=True)]
+        shared = [name is not None and name in labels_by_name for name in known.names]
+        labels = [labels_by_name[name] if has else 0 for name, has in zip(known.names, shared, strict=True)]
         return Translation(
             torch.tensor(labels, dtype=torch.int64), torch.tensor(shared, dtype=torch.bool), _notes(known, wanted)
         )
@@ -53,7 +54,8 @@ class Translation:
 
 def _notes(known: ClassMap, wanted: ClassMap) -> tuple[str, ...]:
     notes = []
-    extra = [name for name in known.names if name is not None and name not in wanted.names]
+    wanted_names = set(wanted.names)
+    extra = [name for name in known.names if name is not None and name not in wanted_names]
     if extra:
         notes.append(
             f"the detector knows {_count(len(extra))} that the data does not have; what it finds of them is left out: "

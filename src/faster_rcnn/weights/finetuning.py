@@ -63,13 +63,10 @@ class _Rows:
     """Which rows of the last layers belong to which classes, here and in the trained detector."""
 
     def __init__(self, new: ClassMap, old: ClassMap) -> None:
-        pairs = [
-            (label, old.names.index(name))
-            for label, name in enumerate(new.names)
-            if name is not None and name in old.names
-        ]
+        labels = {name: label for label, name in enumerate(old.names) if name is not None}
+        pairs = [(label, labels[name]) for label, name in enumerate(new.names) if name in labels]
         self.kept = [new.name_of(label) for label, _ in pairs]
-        self.added = [name for name in new.names if name is not None and name not in self.kept]
+        self.added = [name for name in new.names if name is not None and name not in labels]
         self._pairs = pairs
         self._background = (len(new), len(old))
 

@@ -1,0 +1,49 @@
+"""What is opened for reading is a file: pipes and devices are refused at once, as nobody may ever write to them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from faster_rcnn.files import open_file, read_argument, read_bytes
+
+
+def test_a_file_is_read_also_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"cat")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    assert read_bytes(tmp_path / "link.txt") == read_argument(tmp_path / "a.txt") == b"cat"
+
+
+def test_a_named_pipe_a_device_and_a_socket_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.json"))
+    kinds = {
+        tmp_path / "pipe.json": "a named pipe",
+        Path("/dev/zero"): "a device",
+        tmp_path / "socket.json": "a socket",
+    }
+    for path, kind in kinds.items():
+        for read in (open_file, read_bytes, read_argument):
+            with pytest.raises(OSError, match=f"it is {kind}, not a file; save its content in a file"):
+                read(path)
+
+
+def test_a_folder_and_an_absent_file_stay_the_errors_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        open_file(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path / "none")
+
+
+def test_a_stream_that_the_shell_hands_over_is_read_as_an_argument_alone() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"lr: 1")
+    os.close(writing)
+    with pytest.raises(OSError, match="a named pipe"):
+        read_bytes(Path(f"/dev/fd/{reading}"))
+    assert read_argument(Path(f"/dev/fd/{reading}")) == b"lr: 1"
+    os.close(reading)
