@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from faster_rcnn import atomic
 from faster_rcnn.atomic import atomic_write, is_stream, open_stream, quick_write, refuse_unwritable
 from faster_rcnn.errors import MachineError
+from faster_rcnn.locking import lock
 
 
 def test_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -236,3 +238,92 @@ for name in ("protected", "closed/new"):
         "Permission denied; the old file is kept",
         "Permission denied",
     ]
+
+
+HALF = """
+import pathlib, sys, time
+from faster_rcnn import atomic
+with getattr(atomic, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
+    temporary.write_text("half")
+    print(flush=True)
+    time.sleep(600)
+"""
+
+
+def half_written(path: Path, write: str = "atomic_write") -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HALF, write, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+@pytest.mark.parametrize("write_one", ["atomic_write", "quick_write"])
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    tmp_path: Path, write_one: str
+) -> None:
+    living, dead = (half_written(tmp_path / name, write_one) for name in ("living", "dead"))
+    killed(dead)
+    others = {".1-0123abcd.part.bak", "1-0123abcd.part", ".1-0123ABCD.part", ".x-0123abcd.part", "other.part"}
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".2-0123abcd.part").symlink_to(tmp_path / "other.part")
+    (tmp_path / ".3-0123abcd.part").mkdir()
+    assert len(list(tmp_path.glob(f".{dead.pid}-*.part"))) == 1
+    write(tmp_path / "new")
+    assert list(tmp_path.glob(f".{dead.pid}-*.part")) == []
+    [part] = tmp_path.glob(f".{living.pid}-*.part")
+    killed(living)
+    refuse_unwritable(tmp_path / "later")
+    assert not part.exists()
+    assert {each.name for each in tmp_path.iterdir()} == others | {"new", ".2-0123abcd.part", ".3-0123abcd.part"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_what_a_killed_writer_of_a_stream_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    killed(half_written(Path(os.devnull)))
+    [part] = tmp_path.iterdir()
+    assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    write(Path(os.devnull))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_taken_for_an_abandoned_one_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+
+    def late(descriptor: int) -> bool:
+        if not taken:
+            [path] = tmp_path.iterdir()
+            path.unlink()
+            taken.append(path)
+        return lock(descriptor)
+
+    monkeypatch.setattr(atomic, "lock", late)
+    with quick_write(tmp_path / "new") as temporary:
+        assert temporary.exists()
+        assert temporary not in taken
+        temporary.write_text("new")
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
+
+
+def test_where_files_cannot_be_locked_all_is_written_and_nothing_is_taken_for_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(descriptor: int) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(atomic, "lock", none)
+    (tmp_path / ".1-0123abcd.part").touch()
+    write(tmp_path / "new")
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".1-0123abcd.part", "new"]

@@ -7,7 +7,9 @@ file such as ``/dev/fd/63``) is written to, and never replaced.
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from faster_rcnn.errors import MachineError
+from faster_rcnn.locking import NO_LINK, lock
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, the quota or the largest file size is used up."""
@@ -28,16 +31,23 @@ TORCH_SAVE = "inline_container"
 MOST_LINKS = 40
 """As many as Linux follows."""
 
+PART = re.compile(r"\.[0-9]+-[0-9a-f]{8}\.part")
+"""Names of temporary files: the process that writes, and a random number."""
+
+_LOG = logging.getLogger(__name__)
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; at the end what it holds takes the place of ``path``, or goes into that stream.
+    """A temporary file to write into; at the end what it holds takes the place of ``path``, or goes into that stream.
 
     The content is on the disk before the name is, so that a crash or a power cut leaves the old file or the new one.
     After any failure the old file is still there and the temporary one is not; a stream is given nothing. A file that
-    is replaced passes on its permissions. Raises ``MachineError`` where the disk is full or may not be written.
+    is replaced passes on its permissions. Temporary files that killed processes left in the same folder are removed.
+    Raises ``MachineError`` where the disk is full or may not be written.
     """
     with told_of(path), _copied_into(path) if is_stream(path) else _renamed_to(path, _flush) as temporary:
+        remove_abandoned(temporary.parent)
         yield temporary
 
 
@@ -63,7 +73,10 @@ def open_stream(path: Path) -> BinaryIO:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise ``MachineError`` where no file ``path`` could be written; leaves everything as it was."""
+    """Raise ``MachineError`` where no file ``path`` could be written.
+
+    Leaves everything as it was, but for temporary files that killed processes left in that folder.
+    """
     with told_of(path):
         if is_stream(path):
             if _open_file(path) is None and not os.access(path, os.W_OK):
@@ -71,6 +84,7 @@ def refuse_unwritable(path: Path) -> None:
             return  # opening a pipe would wait for its reader
         place = Path(os.path.realpath(path))
         with _folders_for_now(place.parent):
+            remove_abandoned(place.parent)
             _try_to_write(place)
 
 
@@ -96,36 +110,79 @@ def told_of(path: Path) -> Iterator[None]:
         raise fault from error
 
 
+def remove_abandoned(folder: Path) -> None:
+    """Remove this user's temporary files of ``atomic_write`` whose writer was killed: nobody holds their lock.
+
+    Where the file system has no locks they stay.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for each in entries:
+            if PART.fullmatch(each.name) and each.is_file(follow_symlinks=False):
+                _remove_if_abandoned(each.path)
+
+
+def _remove_if_abandoned(path: str) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | NO_LINK)
+        try:
+            if lock(descriptor) and os.fstat(descriptor).st_uid == os.geteuid():
+                os.unlink(path)
+                _LOG.info("removed %s, which a killed process left half-written", path)
+        finally:
+            os.close(descriptor)
+
+
 @contextmanager
 def _renamed_to(path: Path, flush: Callable[[Path], None]) -> Iterator[Path]:
     place = Path(os.path.realpath(path))
-    temporary = _beside(place)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with _part_in(place.parent) as temporary:
         yield temporary
         flush(temporary)
         with suppress(FileNotFoundError):
             shutil.copymode(place, temporary)
         temporary.replace(place)
         flush(place.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 @contextmanager
 def _copied_into(path: Path) -> Iterator[Path]:
     """By way of a file elsewhere: some formats are not written from their beginning to their end."""
-    with tempfile.TemporaryDirectory(prefix="faster-rcnn-") as folder:
-        temporary = Path(folder) / "content"
+    with _part_in(Path(tempfile.gettempdir()), mode=0o600) as temporary:
         yield temporary
         with temporary.open("rb") as content, open_stream(path) as stream:
             shutil.copyfileobj(content, stream)
 
 
-def _beside(place: Path) -> Path:
-    """A name of its own in the same folder, for a rename is whole only there; short, for names have a longest."""
-    return place.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part")
+@contextmanager
+def _part_in(folder: Path, mode: int = 0o666) -> Iterator[Path]:
+    """An empty file with a name of its own, in the folder of the file that it becomes: only there a rename is whole.
+
+    It is locked, as far as the file system can, so that no other process takes it for one that was left behind.
+    """
+    path, descriptor = _new_part(folder, mode)
+    try:
+        yield path
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _new_part(folder: Path, mode: int) -> tuple[Path, int | None]:
+    """A new file, and its descriptor where that holds a lock."""
+    while True:
+        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part"  # short, for names have a longest
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            locked = lock(descriptor)
+        except OSError:
+            os.close(descriptor)  # Windows renames no open file
+            return path, None
+        if locked and path.exists():
+            return path, descriptor
+        os.close(descriptor)  # taken for an abandoned one before it was locked
 
 
 @contextmanager
@@ -145,9 +202,8 @@ def _try_to_write(place: Path) -> None:
     """Raise ``OSError`` where a file cannot be made in this folder, or the old one not be written; changes nothing."""
     with suppress(FileNotFoundError):
         os.close(os.open(place, os.O_WRONLY))  # also a name that is too long, and a folder
-    temporary = _beside(place)
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    temporary.unlink()
+    with _part_in(place.parent):
+        pass
 
 
 def _open_file(path: Path) -> int | None:

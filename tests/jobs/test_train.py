@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(squares: Path, con
     file.write_text("mine")
     with pytest.raises(OptionError, match=r"--out .*file is a file; name a folder"):
         train_with(tmp_path / "nowhere", config=config, out=file)
-    with pytest.raises(MachineError, match=r"--out .*no run can be written there: Not a directory; name another"):
+    with pytest.raises(MachineError, match=r"--out .*nothing can be written there: Not a directory; name another"):
         train_with(tmp_path / "nowhere", config=config, out=file / "run")
     assert file.read_text() == "mine"
 

@@ -29,12 +29,41 @@ def test_runs_are_named_after_their_data_and_numbered() -> None:
 def test_a_run_is_never_overwritten() -> None:
     folder = Path("here")
     folder.mkdir()
+    (folder / "metrics.csv").touch()
+    with pytest.raises(OptionError, match=r"the beginning of a run that was killed before its first state was saved; "):
+        run_folder.new_run_folder(folder, Path("cells"))
     (folder / "state.pt").touch()
+    (folder / "config.yaml").touch()
     with pytest.raises(OptionError, match="can go on with --resume; choose another folder with --out, or delete this"):
         run_folder.new_run_folder(folder, Path("cells"))
     run_folder.write_summary(folder, {})
     with pytest.raises(OptionError, match="is finished"):
         run_folder.new_run_folder(folder, Path("cells"))
+
+
+def test_a_begun_step_of_alternating_training_is_a_run() -> None:
+    (Path("here") / "step-1").mkdir(parents=True)
+    (Path("here") / "step-1" / "state.pt").touch()
+    (Path("here") / "config.yaml").touch()
+    with pytest.raises(OptionError, match="can go on with --resume"):
+        run_folder.new_run_folder(Path("here"), Path("cells"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_a_folder_in_which_another_process_begins_a_run_is_not_chosen() -> None:
+    with run_folder.kept_if_used(Path("runs/cells")):
+        assert run_folder.new_run_folder(None, Path("cells")) == Path("runs/cells-2")
+        with pytest.raises(OptionError, match=r"E132 .* is being written to by process"):
+            run_folder.kept_if_used(Path("runs/cells")).__enter__()
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_kept() -> None:
+    folder = run_folder.new_run_folder(Path("here"), Path("cells"))
+    run_folder.write_summary(folder, {})
+    with pytest.raises(OptionError, match="E132 here holds a run already, which is finished"):
+        run_folder.kept_if_used(folder).__enter__()
+    assert [each.name for each in folder.iterdir()] == ["summary.json"]
 
 
 def test_only_runs_of_exactly_that_name_are_found_the_newest_first() -> None:

@@ -23,6 +23,7 @@ from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outside import FILE, known_of_split
 from faster_rcnn.jobs.proposals import propose_with
 from faster_rcnn.jobs.training_run import Task, go_on_with, train_task
+from faster_rcnn.locking import only_writer
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Proposals
@@ -102,7 +103,8 @@ def _train_step(task: Task, number: int, what: str) -> LoadedModel:
         say(f"step {number} of 4 was done before: {task.folder}")
     else:
         say(f"step {number} of 4: {what}{shared}")
-        train_task(task, run_folder.read_state(task.folder))
+        with only_writer(task.folder):  # which is a run that could be gone on with by itself
+            train_task(task, run_folder.read_state(task.folder))
     return load_model(task.folder / run_folder.BEST)
 
 

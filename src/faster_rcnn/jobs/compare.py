@@ -20,6 +20,7 @@ from faster_rcnn.jobs.resuming import config_to_resume, data_differences
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.train import train
 from faster_rcnn.jobs.two_systems import PROPOSED, Pair, Timing, compare_systems, refuse_unusable, searched
+from faster_rcnn.locking import only_writer
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import find_model_file, read_model_config
 
@@ -63,13 +64,14 @@ def run(
     timing = Timing(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
     require_folder("--out", folder)
-    pair = _both(data, given, training, split, folder)
-    comparison = compare_systems(data, pair, split, folder, timing, device)
-    if json != STDOUT:
-        show(comparison.table())
-    if json is not None:
-        write_json(json, comparison.to_json())
-    say(f"drawn in {write_comparison(folder, comparison)}")
+    with only_writer(folder):
+        pair = _both(data, given, training, split, folder)
+        comparison = compare_systems(data, pair, split, folder, timing, device)
+        if json != STDOUT:
+            show(comparison.table())
+        if json is not None:
+            write_json(json, comparison.to_json())
+        say(f"drawn in {write_comparison(folder, comparison)}")
     both = f"{pair.proposals} {folder / PROPOSED}"
     say(f"recall as curves: faster-rcnn recall {data} --split {comparison.split} --proposals {both} --plot recall.svg")
     return 0

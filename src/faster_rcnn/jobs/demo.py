@@ -15,6 +15,7 @@ from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.digits import CREDITS, SIZE, make_digits
 from faster_rcnn.jobs.outputs import require_folder
 from faster_rcnn.jobs.train import train
+from faster_rcnn.locking import only_writer
 
 EPOCHS = 5
 SETTINGS = (
@@ -28,10 +29,16 @@ PICTURES_ON_SHEET = 12
 
 def run(out: Path | None, device: str = "auto") -> int:
     """Make the pictures, train, evaluate on the test split, and draw what is found there."""
-    began = time.perf_counter()
     choose_device(device)
     out = _free_folder(out)
     require_folder("--out", out)
+    with only_writer(out):
+        _show(out, device)
+    return 0
+
+
+def _show(out: Path, device: str) -> None:
+    began = time.perf_counter()
     say(f"making pictures of handwritten digits in {out / 'digits'}; they are made up, and no benchmark of anything")
     data = make_digits(out / "digits")
     folder = train(data, model="small", out=out / "run", settings=SETTINGS, flags={"epochs": EPOCHS, "device": device})
@@ -47,7 +54,6 @@ def run(out: Path | None, device: str = "auto") -> int:
     say("", *CREDITS.splitlines(), "")
     say(f"done in {time.perf_counter() - began:.0f} s. Test pictures with the boxes that were found: {sheet}")
     say(f"all of them: {pictures}; the detector: {folder}. Your own images: faster-rcnn train DATA")
-    return 0
 
 
 def _free_folder(out: Path | None) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from faster_rcnn.atomic import atomic_write
@@ -43,7 +43,7 @@ def run(model: str, *, layout: str | None, out: Path) -> int:
 
 def _write(file: Path, tensors: dict[str, Tensor], suffix: str) -> None:
     if suffix == SAFETENSORS:
-        save_file(tensors, file)
+        file.write_bytes(save(tensors))  # save_file would replace the file, and with it the lock on it
     else:
         torch.save(tensors, file)
 

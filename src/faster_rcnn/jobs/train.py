@@ -25,6 +25,7 @@ from faster_rcnn.jobs.resuming import (
 )
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.training_run import Task, train_task
+from faster_rcnn.locking import only_writer
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
@@ -52,7 +53,8 @@ def train(
     given = {**(flags or {}), "proposals": None if proposals is None else str(proposals)}
     if resume:
         folder = folder_to_resume(out, data)
-        return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given))
+        with only_writer(folder):
+            return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given))
     start = resolve_model(weights) if weights else None
     resolved = with_val_seed(_with_outside(resolve_config(model, config, settings, given, _settings_of(start))))
     _refuse_alternating_with_one_stage(resolved)

@@ -11,9 +11,8 @@ import json
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -22,7 +21,8 @@ import yaml
 from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.data.fingerprint import Fingerprint
-from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.locking import is_held, only_writer, remove_empty
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
@@ -45,17 +45,24 @@ def new_run_folder(out: Path | None, data: Path) -> Path:
         name = run_name(data)
         out = Path("runs") / name
         number = 2
-        while holds_run(out):
+        while holds_run(out) or is_held(out):
             out = Path("runs") / f"{name}-{number}"
             number += 1
     if out.exists() and not out.is_dir():
         raise OptionError(f"--out {out} is a file; name a folder")
-    if holds_run(out):
-        how = "is finished" if is_finished(out) else "can go on with --resume"
-        raise OptionError(
-            f"{out} holds a run already, which {how}; choose another folder with --out, or delete this one", code="E132"
-        )
+    _refuse_run(out)
     return out
+
+
+def _refuse_run(folder: Path) -> None:
+    if not holds_run(folder):
+        return
+    how = "holds the beginning of a run that was killed before its first state was saved"
+    if is_finished(folder):
+        how = "holds a run already, which is finished"
+    elif holds_begun_run(folder):
+        how = "holds a run already, which can go on with --resume"
+    raise OptionError(f"{folder} {how}; choose another folder with --out, or delete this one", code="E132")
 
 
 @contextmanager
@@ -64,32 +71,24 @@ def kept_if_used(folder: Path) -> Iterator[None]:
 
     Raises:
         MachineError: the folder cannot be made, or nothing can be written in it.
+        OptionError: another process writes to the folder, or has finished a run in it meanwhile (E132).
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    starts = [each for name in (CONFIG, DATA, f"step-1/{CONFIG}") if not (each := folder / name).exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        _remove_empty(made)
-        raise MachineError(
-            f"--out {folder}: no run can be written there: {error.strerror}; name another folder"
-        ) from error
-    try:
-        yield
-    except BaseException:
-        if not any(holds_run(each) for each in (folder, *folder.glob("step-*"))):
-            for start in starts:
-                start.unlink(missing_ok=True)
-            _remove_empty([folder / "step-1", *made])
-        raise
+    with only_writer(folder):
+        _refuse_run(folder)  # now that nobody else begins one
+        starts = [each for name in (CONFIG, DATA, f"step-1/{CONFIG}") if not (each := folder / name).exists()]
+        try:
+            yield
+        except BaseException:
+            _remove_unused(folder, starts)
+            raise
 
 
-def _remove_empty(folders: Iterable[Path]) -> None:
-    for each in folders:
-        with suppress(OSError):  # not empty, or not there
-            each.rmdir()
+def _remove_unused(folder: Path, starts: Iterable[Path]) -> None:
+    if holds_run(folder):
+        return
+    for start in starts:
+        start.unlink(missing_ok=True)
+    remove_empty([folder / "step-1"])
 
 
 def run_name(data: Path) -> str:
@@ -115,7 +114,7 @@ def all_runs() -> list[Path]:
 
 def holds_begun_run(folder: Path) -> bool:
     """Whether there is a state to go on with; alternating training has one in each of its steps."""
-    return (folder / CONFIG).exists() and any((each / STATE).exists() for each in (folder, *folder.glob("step-*")))
+    return (folder / CONFIG).exists() and any((each / STATE).exists() for each in _parts(folder))
 
 
 def is_finished(folder: Path) -> bool:
@@ -194,5 +193,10 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a run left a model, a state or its numbers in ``folder``."""
-    return any((folder / name).exists() for name in (BEST, LAST, STATE, SUMMARY, METRICS))
+    """Whether a run, or a step of alternating training, left a model, a state or its numbers in ``folder``."""
+    return any((each / name).exists() for each in _parts(folder) for name in (BEST, LAST, STATE, SUMMARY, METRICS))
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The folders that may hold models and states of a run: its own, and those of the steps of alternating training."""
+    return [folder, *sorted(folder.glob("step-*"))]
