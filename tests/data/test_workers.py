@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +21,7 @@ from faster_rcnn.errors import MachineError
 from made_data import make_squares
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +91,67 @@ def test_a_daemonic_process_reads_the_images_itself(squares: Path) -> None:
     assert (answer.get(timeout=60), answer.get(timeout=60)) == (0, 8)
     process.join()
     assert workers_here(3) == 3
+
+
+def ended(process: int, seconds: float = 10.0) -> bool:
+    """Whether a process ends within this time; one that only waits to be noticed by its parent has ended."""
+    status = Path(f"/proc/{process}/stat")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if status.read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def children_of_killed(script: str, *arguments: str) -> list[int]:
+    """Process numbers that a script prints in its only line, after it was killed."""
+    parent = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    children = [int(each) for each in parent.stdout.readline().split()]
+    assert children
+    assert not any(ended(each, 0.2) for each in children)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    return children
+
+
+READING = """
+import sys, time
+from pathlib import Path
+from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.reading import load_dataset
+split = load_dataset(Path(sys.argv[1]), DataConfig()).splits["train"]
+loader = TrainingLoader(split, ImageConfig(), TrainingConfig(workers=3, batch=1), DataConfig())
+batches = loader.epoch(0)
+next(batches)
+time.sleep(0.5)  # they read on, and wait to hand over images that are larger than a pipe holds
+print(*[each.pid for each in loader._loader._iterator._workers], flush=True)
+time.sleep(600)
+"""
+
+SEARCHING = """
+import os, time
+from faster_rcnn.jobs.outside import _processes
+def work(_):
+    time.sleep(0.1)
+    return os.getpid()
+with _processes() as each:
+    print(*set(each(work, range(40))), flush=True)
+    time.sleep(600)
+"""
+
+
+@needs_proc
+def test_they_end_when_their_parent_is_killed(squares: Path) -> None:
+    assert [each for each in children_of_killed(READING, str(squares)) if not ended(each)] == []
+
+
+@needs_proc
+def test_those_that_search_for_proposals_end_when_their_parent_is_killed() -> None:
+    assert [each for each in children_of_killed(SEARCHING) if not ended(each)] == []

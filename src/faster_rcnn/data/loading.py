@@ -21,7 +21,7 @@ from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photome
 from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, steps_of_epoch
 from faster_rcnn.data.decode import decode_image
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.data.workers import deaths_told, ignore_signals, received, sheltered, workers_here
+from faster_rcnn.data.workers import begin_reading, deaths_told, received, sheltered, workers_here
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.structures import GroundTruth, Proposals
@@ -166,7 +166,7 @@ class TrainingLoader:
             batch_sampler=self._plan,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=ignore_signals,
+            worker_init_fn=begin_reading,
             collate_fn=_packed if workers > 0 else list,
             # Its own generator: otherwise each epoch would draw from the global one, which belongs to dropout.
             generator=Generator(),

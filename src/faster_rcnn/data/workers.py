@@ -1,13 +1,15 @@
-"""Processes that read images for training: which signals reach them, and when their end is noticed."""
+"""Processes that read images: which signals reach them, when their end is noticed, that they end with their parent."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from torch._C import _error_if_any_worker_fails
@@ -15,6 +17,9 @@ from torch._C import _error_if_any_worker_fails
 from faster_rcnn.errors import MachineError
 
 Batch = TypeVar("Batch")
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""Of a process at its parent."""
 
 _LOG = logging.getLogger(__name__)
 _OF_TORCH = "DataLoader worker"
@@ -34,7 +39,7 @@ def workers_here(asked: int) -> int:
 
 @contextmanager
 def sheltered() -> Iterator[None]:
-    """SIGTERM and SIGINT do not reach what starts within, until it runs ``ignore_signals``.
+    """SIGTERM and SIGINT do not reach what starts within, until it runs ``begin_reading``.
 
     Ctrl-C, ``timeout``, Slurm and systemd signal the whole process group. The main process then finishes its step with
     the images that the others have read, saves, and ends them; they end as well where it dies. torch's handler of
@@ -44,10 +49,32 @@ def sheltered() -> Iterator[None]:
         yield
 
 
-def ignore_signals(worker: int = 0) -> None:
-    """Called first in a process that reads images."""
+def begin_reading(worker: int = 0) -> None:
+    """Called first in a process that reads images for training: it ends with its parent, and by no signal before."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Let this process of ``multiprocessing`` end soon after its parent, even one that was killed.
+
+    torch's own processes notice it, too, but then wait to hand over what they have read, which nobody takes.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent, os.getppid()), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess, above: int) -> None:
+    """End this process when ``parent`` has ended, or ``above``, which started it.
+
+    A sibling that was forked later keeps the parent's end of the pipe open by which its end is noticed, so on Unix the
+    process above is looked at, too. A forkserver is above, and not the parent.
+    """
+    while parent.is_alive() and os.getppid() == above:
+        parent.join(SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
 
 
 @contextmanager

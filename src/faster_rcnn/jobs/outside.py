@@ -15,6 +15,7 @@ from torch import Tensor
 from faster_rcnn.config import Config, DataConfig
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
+from faster_rcnn.data.workers import end_with_parent
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import AnyImage
@@ -115,9 +116,14 @@ def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
     if current_process().daemon:
         yield map
         return
-    # A forked process must not use the threads that its parent had.
-    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(initializer=_begin) as pool:
         yield pool.map
+
+
+def _begin() -> None:
+    """Called first in each of these processes."""
+    end_with_parent()
+    torch.set_num_threads(1)  # a forked process must not use the threads that its parent had
 
 
 def search_method(config: Config) -> str:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 import torch
 from torch import Tensor
 
+from faster_rcnn.data.workers import end_with_parent
 from faster_rcnn.errors import MachineError
 
 Detect = Callable[[Tensor], Tensor]
@@ -49,6 +50,7 @@ def in_own_process(detect: Detect) -> Detect:
 
 def _serve(there: Connection, detect: Detect, threads: int) -> None:
     """Answer pixels by boxes, until the other side has gone."""
+    end_with_parent()
     torch.set_num_threads(threads)
     while True:
         try:
