@@ -15,8 +15,19 @@ PACKAGE = ROOT / "src" / "faster_rcnn"
 FLOORS = (
     (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
     (
-        ("ops", "devices", "memory", "locking", "atomic", "files", "terminal")
-        + ("text", "values", "json_values", "yaml_values"),
+        (
+            "ops",
+            "devices",
+            "memory",
+            "locking",
+            "atomic",
+            "files",
+            "terminal",
+            "text",
+            "values",
+            "json_values",
+            "yaml_values",
+        ),
     ),
     (("images",), ("backbone",), ("rpn",), ("roi",)),
     (("model",), ("building",)),
