@@ -398,7 +398,7 @@ def test_e116_names_only_in_validation(tmp_path: Path) -> None:
     Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
     for split, label in (("train", "truck"), ("val", "lorry")):
         (tmp_path / f"{split}.csv").write_text(f"image,xmin,ymin,xmax,ymax,label\na.png,1,2,30,40,{label}\n")
-    refused(tmp_path, "E116", "only in train {truck}; only in val {lorry}", "score them 0")
+    refused(tmp_path, "E116", "only in train {truck}; only in val {lorry}", "score them 0", "train.csv and ")
 
 
 # E119, E120, and the shared examples --------------------------------------------------------------------------------

@@ -117,6 +117,9 @@ HEADER = {"format": 1, "method": "by hand", "images": [["a.png", 80, 50]]}
         ({}, {"fingerprints": []}),
         ({}, {"method": None}),
         ({}, {"images": [["a.png", float("inf"), 50]]}),
+        ({}, {"images": [["a.png", 10**30, 50]]}),
+        ({}, {"images": [["a.png", 80, 2**31 + 1]]}),
+        ({}, {"images": [["a.png", "80", 50]]}),
         (
             {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "counts": torch.tensor([0, 0])},
             {"images": [["a.png", 80, 50]] * 2},

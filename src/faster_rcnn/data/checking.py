@@ -75,7 +75,10 @@ def _usable_images(
             usable.append((image, found))
     _refuse_many_images(faults, listing, folders)
     if not usable:
-        raise DatasetError(f"no image of {listing.split} can be used: {faults[0].text}", code="E115")
+        raise DatasetError(
+            f"no image of {listing.split} can be used: {faults[0].text}; its images are those of {listing.source}",
+            code="E115",
+        )
     return usable, faults
 
 

@@ -26,9 +26,9 @@ def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
         names, notes = _names_in_use(listings)
         classes = ClassMap(tuple(names), tuple(range(1, len(names) + 1)))
     else:
-        declared = {listing.split: _declared(listing, used) for listing in listings}
-        _refuse_different(declared)
-        classes = _class_map(next(iter(declared.values())))
+        declared = [_declared(listing, used) for listing in listings]
+        _refuse_different(listings, declared)
+        classes = _class_map(declared[0])
         notes = _skipped(listings[0], classes)
         for listing in listings:
             _refuse_undeclared(listing, classes)
@@ -36,7 +36,7 @@ def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
     if not len(classes):
         _refuse_unread(listings[0])
         raise DatasetError(f"{listings[0].source} has no classes: nothing to train on", code="E115")
-    _refuse_background(classes, used)
+    _refuse_background(classes, used, listings)
     return classes, (*notes, *_alike(classes))
 
 
@@ -72,21 +72,22 @@ def _alike(classes: ClassMap) -> list[str]:
 
 def _names_in_use(listings: Sequence[Listing]) -> tuple[list[str], list[str]]:
     """Names of the training split, which the others may not exceed; of all splits where there is no training."""
-    names = {
-        listing.split: {str(box.category) for image in listing.images for box in image.boxes if box.category != ""}
+    names = [
+        {str(box.category) for image in listing.images for box in image.boxes if box.category != ""}
         for listing in listings
-    }
-    if "train" not in names:
-        return sorted(set().union(*names.values())), []
-    notes = []
-    for split, found in names.items():
-        if found - names["train"]:
-            only_train = first_of(sorted(names["train"] - found)) or "nothing"
-            raise _different("train", only_train, split, first_of(sorted(found - names["train"])))
-        unseen = sorted(names["train"] - found)
+    ]
+    place = next((place for place, listing in enumerate(listings) if listing.split == "train"), None)
+    if place is None:
+        return sorted(set().union(*names)), []
+    train, notes = names[place], []
+    for listing, found in zip(listings, names, strict=True):
+        if found - train:
+            only_train = first_of(sorted(train - found)) or "nothing"
+            raise _different(listings[place], only_train, listing, first_of(sorted(found - train)))
+        unseen = sorted(train - found)
         if unseen:
-            notes.append(f"no object of {first_of(unseen)} in {split}: nothing can be said about it there")
-    return sorted(names["train"]), notes
+            notes.append(f"no object of {first_of(unseen)} in {listing.split}: nothing can be said about it there")
+    return sorted(train), notes
 
 
 def _declared(listing: Listing, used: Counter[int | str]) -> dict[int, str]:
@@ -146,31 +147,36 @@ def _refuse_repeated(listing: Listing, categories: Sequence[tuple[int, str]]) ->
             )
 
 
-def _refuse_different(declared: dict[str, dict[int, str]]) -> None:
-    (first, reference), *others = declared.items()
-    for split, classes in others:
+def _refuse_different(listings: Sequence[Listing], declared: Sequence[dict[int, str]]) -> None:
+    first, reference = listings[0], declared[0]
+    for other, classes in zip(listings[1:], declared[1:], strict=True):
         if classes == reference:
             continue
         if set(classes.values()) == set(reference.values()):
             moved = sorted(name for number, name in reference.items() if classes.get(number) != name)
             raise DatasetError(
-                f"class ids differ between {first} and {split}: {first_of(moved)} have other ids in one than in the "
-                "other, so every evaluation would be wrong; give them the same ids in both files",
+                f"class ids differ between {first.split} and {other.split}: {first_of(moved)} have other ids in one "
+                "than in the other, so every evaluation would be wrong; give them the same ids in "
+                f"{_both(first, other)}",
                 code="E116",
             )
         only_first, only_other = (
             first_of(sorted(f"{number} {name}" for number, name in one.items() - two.items())) or "nothing"
             for one, two in ((reference, classes), (classes, reference))
         )
-        raise _different(first, only_first, split, only_other)
+        raise _different(first, only_first, other, only_other)
 
 
-def _different(first: str, only_first: str, other: str, only_other: str) -> DatasetError:
+def _different(first: Listing, only_first: str, other: Listing, only_other: str) -> DatasetError:
     return DatasetError(
-        f"class lists differ: only in {first} {{{only_first}}}; only in {other} {{{only_other}}}. "
-        "Evaluation would score them 0; make the annotation files agree",
+        f"class lists differ: only in {first.split} {{{only_first}}}; only in {other.split} {{{only_other}}}. "
+        f"Evaluation would score them 0; make the annotations of {_both(first, other)} agree",
         code="E116",
     )
+
+
+def _both(first: Listing, other: Listing) -> str:
+    return f"{first.source} and {other.source}"
 
 
 def _refuse_undeclared(listing: Listing, classes: ClassMap) -> None:
@@ -191,12 +197,13 @@ def _refuse_undeclared(listing: Listing, classes: ClassMap) -> None:
         )
 
 
-def _refuse_background(classes: ClassMap, used: Counter[int | str]) -> None:
+def _refuse_background(classes: ClassMap, used: Counter[int | str], listings: Sequence[Listing]) -> None:
     for number, name in zip(classes.ids, classes.names, strict=True):
         if _is_background(name):
             count = used[number] + used[str(name)]
+            files = first_of(listing.source for listing in listings)
             raise DatasetError(
                 f"the class '{name}' has {count} boxes, but background is what is left where no object is, and is "
-                "built in; if it is a real class, rename it in the annotation files, else remove those boxes",
+                f"built in; if it is a real class, rename it in {files}, else remove those boxes",
                 code="E114",
             )

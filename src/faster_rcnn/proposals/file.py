@@ -28,6 +28,9 @@ from faster_rcnn.structures import ImageSize, Proposals
 METADATA_KEY = "faster_rcnn_proposals"
 FORMAT = 1
 
+MAX_SIDE = 2**31
+"""Pixels; no format of images has longer sides."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageProposals:
@@ -159,7 +162,7 @@ def load_proposals(path: Path) -> ProposalFile:
 
 
 def _images_of(header: Mapping[str, Any], boxes: Tensor, scores: Tensor, counts: Tensor) -> dict[str, ImageProposals]:
-    """Raises ``ValueError`` for tensors of other shapes or types, scores that are no numbers, an image given twice."""
+    """Raises ``ValueError`` for tensors of other shapes or types, unusable scores or sizes, and an image given twice."""
     if boxes.dtype != torch.float32 or boxes.shape != (len(boxes), 4):
         raise ValueError(f"boxes are {boxes.dtype} of shape {tuple(boxes.shape)}")
     if scores.dtype != torch.float32 or scores.shape != (len(boxes),) or not bool(scores.isfinite().all()):
@@ -168,12 +171,19 @@ def _images_of(header: Mapping[str, Any], boxes: Tensor, scores: Tensor, counts:
     fingerprints = header.get("fingerprints", [None] * len(of_each))
     parts = zip(of_each, fingerprints, boxes.split(counts.tolist()), scores.split(counts.tolist()), strict=True)
     found = {
-        str(key): ImageProposals(ImageSize(int(height), int(width)), Proposals(own, score), mark)
+        str(key): ImageProposals(_size_of(width, height), Proposals(own, score), mark)
         for (key, width, height), mark, own, score in parts
     }
     if len(found) < len(of_each):
         raise ValueError("an image occurs twice")
     return found
+
+
+def _size_of(width: object, height: object) -> ImageSize:
+    """Raises ``ValueError`` for what is no size of an image."""
+    if not (isinstance(width, int) and isinstance(height, int) and 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise ValueError(f"an image has {width} x {height} pixels")
+    return ImageSize(height, width)
 
 
 def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) -> None:
