@@ -177,7 +177,7 @@ def mutated_png(random: Random, seeds: Sequence[bytes]) -> bytes:
         case 3:
             chunks[0] = (b"IHDR", _other_size(random, chunks[0][1]))
         case 4:
-            chunks.insert(1, (b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9)))
+            chunks.insert(1, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10_000_000))))
         case _:
             chunks[place] = (kind, mutated_bytes(random, [data]))
     parts = [

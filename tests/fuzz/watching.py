@@ -67,7 +67,7 @@ def _outcome(door: Door, number: int, file: str, seconds: float) -> Outcome:
             door.read()
     except InputError as error:
         refusal = str(error)
-        fault = _unreadable(refusal)
+        fault = None if Path(file).name in refusal else f"a message that does not name the file: {refusal}"[:500]
     except FasterRCNNError as error:
         fault = f"exit code {error.exit_code}: {error}"
     except (Hang, Exception) as error:  # noqa: BLE001  # what is no error of ours is what is searched for
@@ -76,11 +76,6 @@ def _outcome(door: Door, number: int, file: str, seconds: float) -> Outcome:
     if fault is None and megabytes > MOST_MEGABYTES:
         fault = f"{megabytes:.0f} MB"
     return Outcome(number, file, refusal, fault, took, megabytes)
-
-
-def _unreadable(message: str) -> str | None:
-    """What is wrong with a message; nothing with one line."""
-    return f"a message of several lines: {message!r}"[:500] if "\n" in message else None
 
 
 def _place_of(error: BaseException) -> str:
