@@ -162,7 +162,7 @@ def load_proposals(path: Path) -> ProposalFile:
 
 
 def _images_of(header: Mapping[str, Any], boxes: Tensor, scores: Tensor, counts: Tensor) -> dict[str, ImageProposals]:
-    """Raises ``ValueError`` for tensors of other shapes or types, unusable scores or sizes, and an image given twice."""
+    """Raises ``ValueError`` for tensors of other shapes or types, unusable scores or sizes, an image given twice."""
     if boxes.dtype != torch.float32 or boxes.shape != (len(boxes), 4):
         raise ValueError(f"boxes are {boxes.dtype} of shape {tuple(boxes.shape)}")
     if scores.dtype != torch.float32 or scores.shape != (len(boxes),) or not bool(scores.isfinite().all()):
