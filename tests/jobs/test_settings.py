@@ -50,6 +50,13 @@ def test_the_file_may_name_its_preset(written: Written) -> None:
     assert refused(path, model="small") == ("E125 --model small, but FILE starts from preset 'base': give one of them")
 
 
+@pytest.mark.parametrize(("value", "read"), [("smal", "'smal'"), ("[base, base]", "['base', 'base']"), ("", "None")])
+def test_a_preset_that_does_not_exist_is_named_with_its_file_and_line(written: Written, value: str, read: str) -> None:
+    assert refused(written(f"rpn:\npreset: {value}\n")).startswith(
+        f"E125 FILE line 2: preset: {read}: there is no such preset; presets are small, base, "
+    )
+
+
 def test_an_empty_file_and_an_empty_section_change_nothing(written: Written) -> None:
     assert (
         resolve_config(None, written(""), (), {}) == resolve_config(None, written("rpn:\n"), (), {}) == preset("small")

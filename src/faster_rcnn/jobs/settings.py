@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 
 from faster_rcnn.config import Config, Section
 from faster_rcnn.errors import DatasetError, OptionError
-from faster_rcnn.presets import preset
+from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.text import read_text_argument
 from faster_rcnn.values import cut
 from faster_rcnn.yaml_values import composed, place_of, plain_value
@@ -91,10 +91,16 @@ def resolve_config(
 
 
 def _preset_name(model: str | None, config: Path | None, in_file: Sequence[Setting]) -> str:
-    named = next((setting.value for setting in in_file if setting.key == ("preset",)), None)
-    if model is not None and named is not None and model != named:
-        raise OptionError(f"--model {model}, but {config} starts from preset '{named}': give one of them", code="E125")
-    return str(model or named or "small")
+    given = next((setting for setting in in_file if setting.key == ("preset",)), None)
+    if given is None:
+        return model or "small"
+    if str(given.value) not in PRESETS:
+        raise OptionError(f"{given.origin}: there is no such preset; presets are {', '.join(PRESETS)}", code="E125")
+    if model is not None and model != given.value:
+        raise OptionError(
+            f"--model {model}, but {config} starts from preset '{given.value}': give one of them", code="E125"
+        )
+    return str(given.value)
 
 
 def _scaled(proportion: tuple[object, object], short_side: object) -> object:
