@@ -22,6 +22,7 @@ FLOORS = (
             "locking",
             "atomic",
             "files",
+            "signals",
             "terminal",
             "text",
             "values",
@@ -39,7 +40,7 @@ FLOORS = (
 """Floor by floor; a tuple in a floor is a part. Only the parts of ordered floors may use earlier ones."""
 ORDERED = {0, 3, 7}
 
-LAZY_DOORS = ("commands", "cli", "__init__", "jobs")
+LAZY_DOORS = ("commands", "cli", "__init__", "__main__", "jobs")
 """Where torch and the jobs are imported late, so that ``--help`` answers at once."""
 LAZY_IMPORTS = {
     "proposals.selective_search imports cv2": "optional: the extra for selective search",

@@ -17,7 +17,7 @@ from faster_rcnn.commands import app
 from faster_rcnn.commands.mistakes import explained
 from faster_rcnn.errors import FasterRCNNError
 from faster_rcnn.jobs.console import fail, quiet, show_traceback, warn
-from faster_rcnn.jobs.streams import open_standard_streams
+from faster_rcnn.jobs.streams import open_standard_streams, outlive_terminal
 from faster_rcnn.training.interruption import interrupting
 
 QUIET = ("--quiet", "-q")
@@ -66,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code.
 
     0 done, 1 internal fault, 2 data and options, 3 diverged training, 4 an output that failed its own check,
-    5 the machine, 130 and 143 interrupted (Ctrl-C, SIGTERM).
+    5 the machine, 129, 130 and 143 interrupted (SIGHUP, Ctrl-C, SIGTERM).
     """
     open_standard_streams()
+    outlive_terminal()
     _print_in_any_encoding()
     line = CommandLine.of(sys.argv[1:] if arguments is None else arguments)
     with interrupting():

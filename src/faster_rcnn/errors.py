@@ -11,7 +11,7 @@ FasterRCNNError                 the message is one line for the user; ``exit_cod
 └── MachineError      5    the machine: no network, disk full, a missing extra
     └── MissingExtraError       an optional package is needed; names the pip command
 
-An interrupted run is Python's own ``KeyboardInterrupt`` and returns 130 (SIGTERM: 143).
+An interrupted run is Python's own ``KeyboardInterrupt`` and returns 130 (SIGTERM: 143, SIGHUP: 129).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def processes_of(loader: TrainingLoader) -> list[int]:
     return [each.pid for each in loader._loader._iterator._workers]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_group_does_not_end_them(squares: Path, number: signal.Signals) -> None:
     loader = loader_of(squares, workers=2)
     before = signal.getsignal(signal.SIGCHLD)

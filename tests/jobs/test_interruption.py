@@ -58,7 +58,7 @@ def told_by(process: subprocess.Popen[str]) -> str:
     return told
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_an_interruption_saves_and_says_how_to_go_on(
     squares: Path, config: Path, tmp_path: Path, number: signal.Signals, code: int, whole_group: bool

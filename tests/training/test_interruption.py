@@ -23,7 +23,7 @@ def test_signals_are_collected_and_those_that_arrive_together_are_one() -> None:
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_later_one_is_not_waited_for(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interruption, "SECONDS_OF_ONE_SIGNAL", 0.0)
     with stop_signals() as stop:
@@ -43,6 +43,16 @@ def test_elsewhere_a_signal_raises_once() -> None:
             os.kill(os.getpid(), signal.SIGTERM)  # the second one of timeout, while all is unwound
             raised.append(error.signal)
     assert raised == [signal.SIGTERM]
+
+
+def test_a_closed_terminal_is_ignored_where_nohup_says_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupting(), stop_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_off_the_main_thread_nothing_changes() -> None:

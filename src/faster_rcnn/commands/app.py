@@ -56,7 +56,7 @@ app = App(
     version=__version__,
     version_flags=("--version", "-V"),
     result_action="return_value",
-    suppress_keyboard_interrupt=False,  # main() tells Ctrl-C from SIGTERM
+    suppress_keyboard_interrupt=False,  # main() distinguishes Ctrl-C from SIGTERM
 )
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from torch._C import _error_if_any_worker_fails
 
 from faster_rcnn.errors import MachineError
+from faster_rcnn.signals import STOPPING
 
 Batch = TypeVar("Batch")
 
@@ -39,19 +40,19 @@ def workers_here(asked: int) -> int:
 
 @contextmanager
 def sheltered() -> Iterator[None]:
-    """SIGTERM and SIGINT do not reach what starts within, until it runs ``begin_reading``.
+    """The signals that stop a process do not reach what starts within, until it runs ``begin_reading``.
 
-    Ctrl-C, ``timeout``, Slurm and systemd signal the whole process group. The main process then finishes its step with
-    the images that the others have read, saves, and ends them; they end as well where it dies. torch's handler of
-    SIGCHLD, which it installs with its first processes, is taken away again; see ``received``.
+    Ctrl-C, ``timeout``, Slurm, systemd and a closed terminal signal the whole process group. The main process then
+    finishes its step with the images that the others have read, saves, and ends them; they end as well where it dies.
+    torch's handler of SIGCHLD, which it installs with its first processes, is taken away again; see ``received``.
     """
-    with _blocked({signal.SIGTERM, signal.SIGINT}), _same_handler_of_children():
+    with _blocked(set(STOPPING)), _same_handler_of_children():
         yield
 
 
 def begin_reading(worker: int = 0) -> None:
     """Called first in a process that reads images for training: it ends with its parent, and by no signal before."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
 

@@ -1,7 +1,8 @@
-"""Standard streams that were closed before the program began, as ``>&-`` closes them."""
+"""Standard streams that were closed before the program began, as ``>&-`` closes them, and terminals that close later."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -19,6 +20,41 @@ class ClosedStream(io.TextIOBase):
     def write(self, text: str, /) -> int:
         """Raise ``MachineError``."""
         raise MachineError("standard output is closed, so the result is lost; send it to a file: > FILE")
+
+
+class Terminal(io.TextIOWrapper):
+    """Messages on a terminal; where it is closed while a run goes on, what is written from then on is lost."""
+
+    def write(self, text: str, /) -> int:
+        """Write ``text``; raises ``OSError`` for any fault but a closed terminal."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Raise ``OSError`` for any fault but a closed terminal."""
+        try:
+            super().flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Let the null device stand for the terminal, whose buffered text goes there, too."""
+        if error.errno != errno.EIO:
+            raise error
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
+
+
+def outlive_terminal() -> None:
+    """Let messages on a terminal go nowhere after it was closed, instead of ending the work (``disown``)."""
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.isatty():
+        sys.stderr = Terminal(
+            sys.stderr.buffer, encoding=sys.stderr.encoding, errors=sys.stderr.errors, line_buffering=True
+        )
 
 
 def open_standard_streams() -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two steps, never inside one; anywhere else they unwind the work."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run between two steps, never inside one; anywhere else they unwind the work."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+from faster_rcnn.signals import STOPPING
+
 SECONDS_OF_ONE_SIGNAL = 1.0
 """``timeout`` sends its signal to the command and then to its group: it arrives twice and means one."""
 
 
 class Signalled(KeyboardInterrupt):
-    """SIGINT or SIGTERM: whatever saves its work on Ctrl-C does so for both."""
+    """SIGINT, SIGTERM or SIGHUP: whatever saves its work on Ctrl-C does so for all of them."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,7 +26,7 @@ class Signalled(KeyboardInterrupt):
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int]]:
-    """Collect SIGINT and SIGTERM instead of raising; the given function returns the signal's number, or 0.
+    """Collect these signals instead of raising; the given function returns the signal's number, or 0.
 
     A second signal is not waited for: it raises ``Signalled`` at once. Off the main thread signals cannot be caught,
     and nothing changes.
@@ -43,7 +44,7 @@ def stop_signals() -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """SIGINT and SIGTERM raise ``Signalled`` in this process; a forked data worker just ends."""
+    """These signals raise ``Signalled`` in this process; a forked data worker just ends."""
     owner = os.getpid()
 
     def stop(number: int) -> None:
@@ -57,7 +58,7 @@ def interrupting() -> Iterator[None]:
 
 @contextmanager
 def _handling(act: Callable[[int], None]) -> Iterator[None]:
-    """Call ``act`` for each signal, once for those that arrive together."""
+    """Call ``act`` for each signal, once for those that arrive together; ``nohup`` has SIGHUP ignored, and it stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -70,7 +71,8 @@ def _handling(act: Callable[[int], None]) -> Iterator[None]:
         if not together:
             act(number)
 
-    before = {number: signal.signal(number, handle) for number in NUMBERS}
+    numbers = [each for each in STOPPING if each.name != "SIGHUP" or signal.getsignal(each) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
