@@ -51,6 +51,22 @@ def test_a_prefix_that_all_names_share_is_taken_off(prefix: str, tmp_path: Path)
     assert found.notes == (f"the prefix '{prefix}' of all names is taken off",)
 
 
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "module.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."])
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_parts_that_were_wrapped_by_themselves(prefix: str, wrapper: str, tmp_path: Path) -> None:
+    # torch.compile(model.backbone), and a layer inside of a part.
+    names = (f"backbone.{wrapper}body.conv.weight", NAMES[1], f"roi_heads.box_predictor.{wrapper}cls_score.weight")
+    wrapped = {prefix + name: tensor for name, tensor in zip(names, WEIGHTS.values(), strict=True)}
+    found = read_checkpoint(saved(tmp_path, wrapped))
+    assert_weights(found.tensors)
+    assert found.notes[-1] == f"2 tensors ('{names[0]}', '{names[2]}') are taken without '{wrapper}' in the name"
+
+
+def test_names_that_would_meet_without_a_wrapper_are_left_to_the_layout(tmp_path: Path) -> None:
+    both = {**WEIGHTS, "rpn.head._orig_mod.conv.bias": torch.ones(2)}
+    assert list(read_checkpoint(saved(tmp_path, both)).tensors) == list(both)
+
+
 def test_names_without_a_prefix_stay(tmp_path: Path) -> None:
     found = read_checkpoint(saved(tmp_path, WEIGHTS))
     assert_weights(found.tensors)
@@ -102,6 +118,8 @@ def test_two_sets_in_one_state_dict(tmp_path: Path) -> None:
     beside = saved(tmp_path, {**WEIGHTS, **prefixed("ema.", AVERAGED), "ema.n_averaged": torch.tensor(1)})
     assert_weights(read_state_dict(beside))
     assert_weights(read_checkpoint(beside, "ema").tensors, AVERAGED)
+    assert read_checkpoint(beside, "ema").notes[-1].endswith("left out; --key '' takes them")
+    assert_weights(read_checkpoint(beside, "").tensors)
 
 
 def test_values_beside_tensors_are_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ wherever its tensors are, there are the detector's, and what stands before that 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ COUNTERS = ("n_averaged",)
 
 MOST_DEPTH = 4
 """Levels of mappings within each other that are searched."""
+
+_WRAPPED = re.compile(r"(?<=\.)(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch puts into the names of a part that was compiled, distributed or checkpointed by itself."""
 
 _BACKBONE = re.compile(r"(?:^|\.)(?=backbone\.)")
 
@@ -101,12 +105,23 @@ def _checkpoint(place: _Place, others: list[_Place]) -> Checkpoint:
         notes.append(f"the prefix '{place.prefix}' of all names is taken off")
     if others:
         held = " and ".join(f"'{other.key}'" for other in others)
-        notes.append(f"the file holds weights under {held}, too, which are left out; --key {others[0].key} takes them")
+        choice = shlex.quote(others[0].key)
+        notes.append(f"the file holds weights under {held}, too, which are left out; --key {choice} takes them")
     if foreign:
         notes.append(f"{some_of(foreign, 'tensor')} outside of '{place.prefix}' and left out")
     if no_tensors:
         notes.append(f"{some_of(no_tensors, 'value')} no tensor and left out")
-    return Checkpoint(tensors, tuple(notes))
+    plain = _without_wrappers(tensors)
+    if wrapped := [name for name in tensors if name not in plain]:
+        inside = "' and '".join(sorted({each for name in wrapped for each in _WRAPPED.findall(name)}))
+        notes.append(f"{some_of(wrapped, 'tensor')} taken without '{inside}' in the name")
+    return Checkpoint(plain, tuple(notes))
+
+
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors by the names of a detector whose parts are not wrapped; unchanged where two names would meet."""
+    plain = {_WRAPPED.sub("", name): tensor for name, tensor in tensors.items()}
+    return plain if len(plain) == len(tensors) else tensors
 
 
 def _places(content: object) -> Iterator[_Place]:
