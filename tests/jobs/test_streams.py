@@ -62,7 +62,7 @@ def test_messages_to_a_terminal_that_was_closed_are_lost_and_nothing_else_is() -
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
 def test_other_faults_of_the_stream_of_messages_are_raised() -> None:
-    terminal = Terminal(open("/dev/full", "wb"), encoding="utf-8", line_buffering=True)
+    terminal = Terminal(os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb"), encoding="utf-8", line_buffering=True)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         print("epoch 1", file=terminal)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):

@@ -1,4 +1,4 @@
-"""Standard streams that were closed before the program began, as ``>&-`` closes them, and terminals that close later."""
+"""Standard streams that are closed before the program begins, as ``>&-`` closes them, and terminals that close later."""
 
 from __future__ import annotations
 

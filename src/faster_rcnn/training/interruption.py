@@ -58,7 +58,7 @@ def interrupting() -> Iterator[None]:
 
 @contextmanager
 def _handling(act: Callable[[int], None]) -> Iterator[None]:
-    """Call ``act`` for each signal, once for those that arrive together; ``nohup`` has SIGHUP ignored, and it stays so."""
+    """Call ``act`` for each signal, once for those that arrive together; SIGHUP stays ignored under ``nohup``."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
