@@ -1,4 +1,4 @@
-"""Standard streams that are closed before the program begins, as ``>&-`` closes them, and terminals that close later."""
+"""Standard streams that are closed before the program begins, as by ``>&-``, and terminals that are closed later."""
 
 from __future__ import annotations
 
