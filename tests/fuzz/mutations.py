@@ -40,6 +40,8 @@ DEEP = 20_000
 """Levels of brackets within each other."""
 MANY = 5_000
 """Repetitions of a line or a record: enough for a quadratic reader to be slow."""
+MOST_CHARACTERS = 1_000_000
+"""Of a repeated line: a small file shall not take much memory, and a large one may."""
 
 
 def mutated_bytes(random: Random, seeds: Sequence[bytes]) -> bytes:
@@ -152,7 +154,7 @@ def _other_line(random: Random, text: str) -> str:
         case 1:
             lines.insert(place, lines[place])
         case 2:
-            lines[place] = lines[place] * MANY
+            lines[place] *= min(MANY, MOST_CHARACTERS // len(lines[place]) + 1)
         case 3:
             lines.insert(place, nasty(random) + "\n")
         case 4:

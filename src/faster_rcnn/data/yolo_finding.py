@@ -25,6 +25,8 @@ _CLASS_FILES = ("classes.txt", "obj.names", "class.names", "classes.names")
 """Lists of class names, one a line, that tools write where there is no ``data.yaml``."""
 _REPEATED = re.compile(r"(\*\*/+){2,}")
 """Means what ``**/`` means, and takes a hundred times as long."""
+_LONGEST_PATTERN = 4096
+"""Characters, as many as systems take in a path. The time that brackets take grows with the square of their number."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
@@ -150,6 +152,8 @@ def _existing(description: Description, part: str, split: str) -> Iterator[list[
 
 def _fitting(place: Path, pattern: str) -> list[Path]:
     """What a pattern stands for; nothing where it is none, or would go through all folders of the machine."""
+    if len(pattern) > _LONGEST_PATTERN:
+        return []
     first, *_ = PurePosixPath(pattern).parts or ("",)
     if not any(sign in pattern for sign in "*?[") or (
         place.is_absolute() and place == Path(place.anchor) and "**" in first
