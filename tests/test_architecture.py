@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "faster_rcnn"
 
 FLOORS = (
-    (("errors",), ("structures",), ("config",), ("presets",)),  # in this order: presets may import config
+    (("errors",), ("structures",), ("limits",), ("config",), ("presets",)),  # in this order: presets may import config
     (
         (
             "ops",
@@ -28,6 +28,7 @@ FLOORS = (
             "values",
             "json_values",
             "yaml_values",
+            "tensor_file",
         ),
     ),
     (("images",), ("backbone",), ("rpn",), ("roi",)),

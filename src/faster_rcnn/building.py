@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from faster_rcnn.backbone.body import build_body
 from faster_rcnn.backbone.norm import set_norm_epsilon
@@ -41,6 +46,61 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
         ),
         inference_filter=_proposal_filter(config.rpn, config.rpn.proposals_before_nms, config.rpn.proposals_after_nms),
     )
+
+
+def build_without_values(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
+    """The same detector on torch's meta device: names and shapes of its tensors, which occupy no memory."""
+    with torch.device("meta"), _NoRandomNumbers():
+        return build_model(config, num_classes, holes)
+
+
+def holds_weights_alone(model: nn.Module) -> bool:
+    """Whether a module without values has no other tensors than those of its state dict.
+
+    Some bodies compute tables when they are built, such as Swin's of relative positions, and a file holds none of them.
+    """
+    stored = model.state_dict()
+    tables = [name for name, _ in model.named_buffers() if name not in stored]
+    return not tables and not any(_is_meta(each) for module in model.modules() for each in vars(module).values())
+
+
+def give_memory(model: nn.Module) -> None:
+    """Move a module without values to the CPU: floats with any values, counters of batch norm with 0."""
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(_on_cpu(parameter), requires_grad=parameter.requires_grad))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, _on_cpu(buffer))
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    make = torch.empty if tensor.is_floating_point() else torch.zeros
+    return make(tensor.shape, dtype=tensor.dtype)
+
+
+def _is_meta(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_meta(each) for each in value)
+    return isinstance(value, Tensor) and value.is_meta
+
+
+class _NoRandomNumbers(TorchFunctionMode):
+    """Leaves out the random numbers that layers begin with, which are a third of the time of building."""
+
+    LEFT_OUT = frozenset(
+        {Tensor.normal_, Tensor.uniform_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.normal_}
+    )
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in self.LEFT_OUT and args:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _build_backbone(config: BackboneConfig, multiple: int) -> Backbone:

@@ -10,9 +10,11 @@ Mask = Mask R-CNN (1703.06870), TV = torchvision's detection models, D2 = Detect
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from faster_rcnn.limits import MAX_LAYERS, MAX_LEVELS, MAX_SHAPES, Architecture, Channels, Factor, Pixels, Ratio, Shift
 
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 BoxLossKind = Literal["smooth_l1", "l1", "giou", "ciou"]
@@ -21,7 +23,7 @@ BoxLossKind = Literal["smooth_l1", "l1", "giou", "ciou"]
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class DetectorConfig(Section):
@@ -38,30 +40,30 @@ class DetectorConfig(Section):
 class ImageConfig(Section):
     """What happens to an image before the backbone sees it."""
 
-    short_side: PositiveInt = 416
+    short_side: int = Field(416, gt=0, le=32_768)
     """Pixels of the shorter side after resizing, unless the longer one would exceed ``long_side`` (Fast, 5.2)."""
-    long_side: PositiveInt = 640
+    long_side: int = Field(640, gt=0, le=1_000_000)
     """Pixels that the longer side may have at most."""
     resize: Literal["antialias", "plain"] = "antialias"
     """``antialias``: 8-bit with antialiasing, fast and smooth; ``plain``: float bilinear without it, as TV does."""
     size_rounding: Literal["down", "nearest"] = "down"
     """Sides after resizing become whole pixels by leaving out the fraction (TV), or by going to the nearest (D2)."""
-    multiple_of: int = Field(0, ge=0)
+    multiple_of: int = Field(0, ge=0, le=1024)
     """Images are padded to multiples of this; 0 is the backbone's stride (TV: 32; D2's C4 and DC5: 1, no padding)."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    mean: tuple[Shift, Shift, Shift] = (0.485, 0.456, 0.406)
     """Subtracted per RGB channel, of values 0..1 (ImageNet)."""
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Factor, Factor, Factor] = (0.229, 0.224, 0.225)
     """Divides each RGB channel, of values 0..1 (ImageNet)."""
 
 
 class BackboneConfig(Section):
     """The network that runs once per image, and the pyramid on top of it (FPN, section 3)."""
 
-    body: str = "tf_efficientnet_lite0"
+    body: Architecture = "tf_efficientnet_lite0"
     """A timm model name, or ``torchvision:mobilenet_v3_large``."""
     neck: Literal["pyramid", "none"] = "pyramid"
     """A feature pyramid over all ``levels`` (FPN), or the features of the one level as they are (FRCNN, 3)."""
-    levels: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1)
+    levels: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1, max_length=MAX_LEVELS)
     """Which of the body's feature maps enter the neck; 1 is stride 4 in most bodies."""
     stride_in_1x1: bool = False
     """Bottlenecks halve the resolution in their first 1x1 convolution, not in the 3x3 one (D2's R50 and R101)."""
@@ -71,11 +73,11 @@ class BackboneConfig(Section):
     """Where a new body starts: ImageNet weights (from an installed package, else fetched) or random numbers."""
     norm: Literal["frozen", "batch"] = "frozen"
     """``frozen``: batch norm's statistics and affine part stay as they are (TV); ``batch``: trained as usual."""
-    norm_epsilon: float = 1e-5
+    norm_epsilon: float = Field(1e-5, ge=0)
     """Added to the variance of the body's batch norm (TV: 1e-5; 0 in its published R50 COCO weights)."""
     frozen_stages: int = Field(0, ge=0)
     """How many stages of the body, counted from the image, are not trained (TV freezes 2 of ResNet's 5)."""
-    pyramid_channels: PositiveInt = 128
+    pyramid_channels: Channels = 128
     """Channels of every pyramid level (FPN: 256)."""
     pyramid_norm: bool = False
     """Batch norm after the pyramid's convolutions (TV's v2 models)."""
@@ -86,11 +88,13 @@ class BackboneConfig(Section):
 class RpnConfig(Section):
     """First stage: the region proposal network (FRCNN, section 3.1)."""
 
-    anchor_sizes: tuple[tuple[PositiveFloat, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    """Square root of the anchors' area in pixels of the resized image, for each level (FPN, 4.1)."""
-    anchor_heights_over_widths: tuple[PositiveFloat, ...] | tuple[tuple[PositiveFloat, ...], ...] = Field(
-        (0.5, 1.0, 2.0), min_length=1
+    anchor_sizes: tuple[Annotated[tuple[Pixels, ...], Field(max_length=MAX_SHAPES)], ...] = Field(
+        ((32,), (64,), (128,), (256,), (512,)), max_length=MAX_LEVELS
     )
+    """Square root of the anchors' area in pixels of the resized image, for each level (FPN, 4.1)."""
+    anchor_heights_over_widths: (
+        tuple[Ratio, ...] | tuple[Annotated[tuple[Ratio, ...], Field(max_length=MAX_SHAPES)], ...]
+    ) = Field((0.5, 1.0, 2.0), min_length=1, max_length=MAX_SHAPES)
     """Aspect ratios of the anchors (FRCNN, 3.1.1): of every level, or a list for each level."""
     anchor_rounding: bool = True
     """Anchor corners around the centre are rounded to whole pixels (TV)."""
@@ -100,9 +104,9 @@ class RpnConfig(Section):
     """Where in its cell an anchor's centre lies, in strides (TV, D2: 0; the authors' code of FRCNN: 0.5)."""
     head: Literal["siblings", "joined", "branches"] = "siblings"
     """Two 1x1 layers on the same features (FRCNN, 3.1); one layer for both; or 3x3 layers of its own for each."""
-    head_channels: int = Field(0, ge=0)
+    head_channels: int = Field(0, ge=0, le=16_384)
     """Channels of the 3x3 convolutions; 0 is as many as the features have (FRCNN, 3.1: 512 for VGG16)."""
-    head_convs: PositiveInt = 1
+    head_convs: int = Field(1, gt=0, le=MAX_LAYERS)
     """3x3 convolutions before the 1x1 ones (FRCNN: 1; TV's v2: 2)."""
     head_padding: Padding = "zeros"
     """What lies around the features for the 3x3 convolutions; zeros tell them where the border is."""
@@ -148,17 +152,17 @@ class RoiConfig(Section):
     pooling: Literal["align", "aligned-align", "pool"] = "align"
     """``align``: bilinear samples (Mask, 3); ``aligned-align``: the same, half a feature up and left (D2's ROIAlignV2);
     ``pool``: maximum over rounded bins (Fast, 2.1)."""
-    pooled_side: PositiveInt = 7
+    pooled_side: int = Field(7, gt=0, le=64)
     """Bins of a region along each side (Fast: 7)."""
-    sampling_ratio: int = Field(2, ge=0)
+    sampling_ratio: int = Field(2, ge=0, le=64)
     """Samples of ``align`` along each side of a bin (TV: 2); 0 is one per feature that the bin is long (D2)."""
-    canonical_size: PositiveFloat = 224.0
+    canonical_size: Pixels = 224.0
     """A region of this size in pixels reads pyramid level 4, of stride 16 (FPN, Eq. 1)."""
     head: Literal["layers", "last_stage"] = "layers"
     """Layers as below, or the body's next stage after ``backbone.levels``, averaged (C4: ResNet's conv5)."""
-    head_convs: tuple[PositiveInt, ...] = ()
+    head_convs: tuple[Channels, ...] = Field((), max_length=MAX_LAYERS)
     """Channels of 3x3 convolutions with batch norm before the fully connected layers (TV's v2: four of 256)."""
-    head_hidden: tuple[PositiveInt, ...] = (1024, 1024)
+    head_hidden: tuple[Channels, ...] = Field((1024, 1024), max_length=MAX_LAYERS)
     """Widths of the fully connected layers (FPN, 4.2: two of 1024; Fast: fc6 and fc7 of 4096)."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of each fully connected layer's outputs that are dropped in training (VGG16's fc6 and fc7: 0.5)."""
@@ -174,7 +178,7 @@ class RoiConfig(Section):
     """Regions less similar than this to every truth are background (Fast, 2.3)."""
     negative_iou_from: float = Field(0.0, ge=0, le=1)
     """Regions less similar than this to every truth are not trained on (Fast, 2.3: 0.1; FRCNN's authors: 0)."""
-    delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    delta_weights: tuple[Factor, Factor, Factor, Factor] = (10.0, 10.0, 5.0, 5.0)
     """Multiply (dx, dy, dw, dh) so that their spread is about 1 (TV)."""
     box_loss: BoxLossKind = "smooth_l1"
     """Loss of the transforms: smooth L1 (Fast, Eq. 3), L1, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
@@ -239,7 +243,7 @@ class TrainingConfig(Section):
     """Steps during which the learning rate rises linearly; at most a tenth of all steps."""
     schedule: Literal["cosine", "multistep"] = "cosine"
     """How the learning rate falls: along half a cosine to 0, or by ``decay`` at each milestone."""
-    milestones: tuple[float, ...] = (2 / 3, 8 / 9)
+    milestones: tuple[float, ...] = Field((2 / 3, 8 / 9), max_length=1000)
     """Shares of all steps at which ``multistep`` decays (TV: epochs 16 and 22 of 26)."""
     decay: float = Field(0.1, gt=0, lt=1)
     """Factor of each decay of ``multistep``."""

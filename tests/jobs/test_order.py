@@ -9,7 +9,7 @@ import pytest
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.jobs import evaluate, predict, quantize
 from faster_rcnn.jobs.order import refuse_swapped
-from faster_rcnn.weights.model_file import find_model_file
+from faster_rcnn.weights.finding import find_model_file
 
 
 @pytest.fixture

@@ -130,13 +130,18 @@ def build_body(
             f"backbone.levels {tuple(levels)} of '{name}' have the strides {body.strides}; "
             "each must be as large as the one before or twice as large"
         )
-    _refuse_fixed_sizes(name, body, multiple or max(body.strides))
+    if not next(body.parameters()).is_meta:  # without values it computes nothing
+        refuse_fixed_sizes(name, body, multiple)
     body.freeze(frozen_stages)
     return body
 
 
-def _refuse_fixed_sizes(name: str, body: TimmBody | MobileNetBody, multiple: int) -> None:
-    """Raise ``OptionError`` for a body that does not take images of any size, found by one look at a small image."""
+def refuse_fixed_sizes(name: str, body: TimmBody | MobileNetBody, multiple: int = 0) -> None:
+    """Raise ``OptionError`` for a body that does not take images of any size, found by one pass of a small image.
+
+    ``multiple`` is that of ``build_body``.
+    """
+    multiple = multiple or max(body.strides)
     fault = _fault(body, multiple)
     if fault is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 
 import timm
 from timm.models import FeatureInfo
@@ -18,8 +19,13 @@ from faster_rcnn.errors import OptionError
 def timm_features(name: str, levels: Sequence[int], *, pretrained: bool = False) -> nn.Module:
     """A timm model that gives its feature maps; raises ``OptionError`` where it has none.
 
-    ``pretrained``: with ImageNet weights, which may be fetched; else with random ones.
+    ``pretrained``: with ImageNet weights, which may be fetched; else with random ones. Names that lead timm to a hub or
+    to a folder (``hf-hub:``, ``local-dir:``) are refused: a file of settings may name an architecture and nothing else.
     """
+    if not timm.is_model(name):
+        close = get_close_matches(name, timm.list_models(), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "see timm.list_models()"
+        raise OptionError(f"backbone.body '{name:.80}' is no architecture of timm; {hint}")
     indices = tuple(levels)
     try:
         layers: nn.Module = timm.create_model(name, features_only=True, out_indices=indices, pretrained=pretrained)

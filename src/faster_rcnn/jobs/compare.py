@@ -22,7 +22,8 @@ from faster_rcnn.jobs.train import train
 from faster_rcnn.jobs.two_systems import PROPOSED, Pair, Timing, compare_systems, refuse_unusable, searched
 from faster_rcnn.locking import only_writer
 from faster_rcnn.training import run_folder
-from faster_rcnn.weights.model_file import find_model_file, read_model_config
+from faster_rcnn.weights.finding import find_model_file
+from faster_rcnn.weights.model_file import read_model_config
 
 
 @dataclass(frozen=True, slots=True)

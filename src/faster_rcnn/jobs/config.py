@@ -38,7 +38,8 @@ def as_yaml(config: Config) -> str:
 def _configuration(model: str) -> Config:
     if model in PRESETS or not (Path(model).exists() or model.startswith(("torchvision:", "detectron2:"))):
         return preset(model)
-    from faster_rcnn.weights.model_file import find_model_file, read_model_config
+    from faster_rcnn.weights.finding import find_model_file
+    from faster_rcnn.weights.model_file import read_model_config
     from faster_rcnn.weights.published import resolve_model
 
     return read_model_config(find_model_file(model)) if Path(model).exists() else resolve_model(model).config

@@ -13,7 +13,7 @@ from faster_rcnn.errors import FasterRCNNError, OptionError, VerificationError
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outputs import model_file, require_file
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.layouts import layout_named, model_from_layout, refuse_values
+from faster_rcnn.weights.layouts import layout_named, model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel, stored_tensors
 from faster_rcnn.weights.published import resolve_model
 from faster_rcnn.weights.state_dict import read_state_dict
@@ -30,7 +30,6 @@ def run(model: str, *, layout: str | None, out: Path) -> int:
     loaded = resolve_model(model)
     plan = plan_export(model, loaded.config, layout)
     tensors = layout_named(plan.layout).to_theirs(stored_tensors(loaded.model))
-    refuse_values(model, tensors)
     with atomic_write(out) as temporary:
         # Counters of batch norm are left out: torchvision's layers make their own where a file has none.
         _write(temporary, {name: tensor.contiguous() for name, tensor in tensors.items()}, out.suffix)

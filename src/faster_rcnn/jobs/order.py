@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.weights.model_file import MODELS_OF_RUN
+from faster_rcnn.weights.finding import MODELS_OF_RUN
 
 
 def refuse_swapped(command: str, model: str, others: Sequence[str | Path]) -> None:

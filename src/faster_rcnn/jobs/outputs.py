@@ -15,7 +15,7 @@ from faster_rcnn.data.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.terminal import printable_lines
 from faster_rcnn.training import run_folder
-from faster_rcnn.weights.model_file import find_model_file
+from faster_rcnn.weights.finding import find_model_file
 
 STDOUT = "-"
 

@@ -295,4 +295,6 @@ def _first_fault(faults: Sequence[ErrorDetails], given: Sequence[Setting]) -> st
     # A setting that may be a number or a word has a fault for each.
     of_same = [each for each in faults[1:] if each["loc"][:2] == fault["loc"][:2] and each["type"] == "literal_error"]
     alternatives = ["or " + each["msg"].removeprefix("Input should be ") for each in of_same]
-    return " ".join([f"{origin}: {fault['msg'].replace('Input should', 'it must')}", *alternatives])
+    return " ".join(
+        [f"{origin}: {fault['msg'].removeprefix('Value error, ').replace('Input should', 'it must')}", *alternatives]
+    )

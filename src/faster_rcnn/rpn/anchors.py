@@ -26,8 +26,9 @@ def base_anchors(
     tensor([[-16., -16.,  16.,  16.],
             [-11., -23.,  11.,  23.]])
     """
-    root = torch.tensor(heights_over_widths, dtype=torch.float32).sqrt()
-    side = torch.tensor(sizes, dtype=torch.float32)
+    # On the CPU even where a detector is built without values: a model file does not hold anchors.
+    root = torch.tensor(heights_over_widths, dtype=torch.float32, device="cpu").sqrt()
+    side = torch.tensor(sizes, dtype=torch.float32, device="cpu")
     heights = (root[:, None] * side[None, :]).flatten()
     widths = ((1 / root)[:, None] * side[None, :]).flatten()
     anchors = torch.stack((-widths, -heights, widths, heights), dim=1) / 2

@@ -17,7 +17,7 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import detectron2_layout, torchvision_layout
 from faster_rcnn.weights.classes import read_classes
 from faster_rcnn.weights.foreign import Layout
-from faster_rcnn.weights.model_file import LoadedModel, new_model, refuse_misfits, some_of
+from faster_rcnn.weights.model_file import LoadedModel, new_model, refuse_misfits, refuse_unusable
 
 LAYOUTS = {**torchvision_layout.LAYOUTS, **detectron2_layout.LAYOUTS}
 
@@ -136,13 +136,7 @@ def refuse_values(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
                 "model.state_dict() of the whole model and import that",
                 code="E123",
             )
-    bad = [name for name, tensor in tensors.items() if not bool(tensor.float().isfinite().all())]
-    if bad:
-        raise ModelFileError(
-            f"{source}: {some_of(bad, 'tensor')} not finite (NaN, or infinite in float32), as training that diverged "
-            "leaves it; nothing was loaded. Take an earlier checkpoint",
-            code="E123",
-        )
+    refuse_unusable(source, tensors)
 
 
 def _refuse_misfits(

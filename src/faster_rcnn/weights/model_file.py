@@ -1,47 +1,47 @@
 """Model files: weights, configuration and classes in one file that loads with no other argument.
 
 A model file is a safetensors file: float32 tensors under the names of ``FasterRCNN.state_dict()``, and one metadata
-key ``faster_rcnn`` that holds JSON: ``format`` (version), ``config`` (every setting), ``classes`` (names and ids by
-label; null for a label that is never reported) and, in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest
-and highest feature by layer: what 8 bits stand for). Keys are sorted and nothing tells the time, so equal models are
-equal files. The counters ``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads
-them, because every batch norm here has a fixed momentum.
+key ``faster_rcnn`` that holds JSON: ``checksum`` (CRC-32 of the whole file, with zeros in the place of these eight
+digits), ``format`` (version), ``config`` (every setting), ``classes`` (names and ids by label; null for a label that is
+never reported) and, in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest and highest feature by layer:
+what 8 bits stand for). Keys are sorted and there is no time stamp, so equal models are equal files. The counters
+``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads them, because every batch norm
+here has a fixed momentum.
 
 No pickle is read or written: it could run any code.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
+from io import BytesIO
+from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from faster_rcnn.atomic import atomic_write
-from faster_rcnn.building import build_model
+from faster_rcnn.backbone.body import refuse_fixed_sizes
+from faster_rcnn.building import build_model, build_without_values, give_memory, holds_weights_alone
 from faster_rcnn.config import Config
 from faster_rcnn.errors import FasterRCNNError, ModelFileError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import Range
 from faster_rcnn.structures import ClassMap
-
-METADATA_KEY = "faster_rcnn"
-FORMAT = 1
-"""Version of the layout described above; higher ones are refused."""
-
-MODELS_OF_RUN = ("best.safetensors", "last.safetensors")
-"""What a run folder is searched for, in this order."""
-
-MOST_RUNS = 5
-"""Named in a message."""
+from faster_rcnn.tensor_file import Stored, TensorFile, opened, size_of
+from faster_rcnn.weights.header import (
+    METADATA_KEY,
+    NO_CHECKSUM,
+    Header,
+    header_text,
+    parse_header,
+    place_of_checksum,
+)
 
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of what torch.save writes: a zip archive with a pickle in it, or, by an old torch, a bare pickle."""
@@ -58,13 +58,6 @@ class LoadedModel:
     """Of the features of its layers, by their name: what it takes to work in 8 bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    config: Config
-    classes: ClassMap
-    ranges: Mapping[str, Range] | None
-
-
 def save_model(
     path: Path, model: FasterRCNN, config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None = None
 ) -> None:
@@ -76,74 +69,139 @@ def save_model(
 
 def packed_model(loaded: LoadedModel) -> bytes:
     """The content of a model file; the weights may be on any device."""
-    config, classes, ranges = loaded.config, loaded.classes, loaded.ranges
-    header: dict[str, Any] = {
-        "format": FORMAT,
-        "config": config.model_dump(mode="json"),
-        "classes": {"names": list(classes.names), "ids": list(classes.ids)},
-    }
-    if ranges is not None:
-        header["ranges"] = {name: [each.low, each.high] for name, each in ranges.items()}
-    metadata = {METADATA_KEY: json.dumps(header, sort_keys=True, separators=(",", ":"))}
-    return save(stored_tensors(loaded.model), metadata=metadata)
+    text = header_text(loaded.config, loaded.classes, loaded.ranges)
+    content = save(stored_tensors(loaded.model), metadata={METADATA_KEY: text})
+    place = place_of_checksum(content)
+    assert place is not None
+    return content[:place] + f"{zlib.crc32(content):08x}".encode() + content[place + len(NO_CHECKSUM) :]
 
 
 def load_model(path: Path) -> LoadedModel:
     """Read a model file; raises ``ModelFileError`` for anything else, and for one that is not complete."""
-    return _built(path, *_read(path, with_tensors=True))
+    with _tensors_of(path) as file:
+        return _loaded(file)
 
 
 def unpacked_model(content: bytes, name: str) -> LoadedModel:
     """The detector that ``packed_model`` packed; ``name`` is what messages call it. Raises like ``load_model``."""
-    length = int.from_bytes(content[:8], "little")  # of the JSON that a safetensors file begins with
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    return _built(Path(name), _parse_header(Path(name), metadata[METADATA_KEY]), load(content))
-
-
-def _built(path: Path, header: _Header, tensors: dict[str, Tensor]) -> LoadedModel:
-    model = new_model(path, header.config, header.classes)
-    wanted = stored_tensors(model)
-    refuse_misfits(path, tensors, wanted)
-    model.load_state_dict(tensors, strict=False)  # strict but for the counters that files leave out
-    return LoadedModel(model.eval(), header.config, header.classes, header.ranges)
+    return _loaded(TensorFile(BytesIO(content), name, len(content)))
 
 
 def read_model_config(path: Path) -> Config:
-    """The settings in a model file, without its weights."""
-    return _read(path, with_tensors=False)[0].config
+    """The settings in a model file; the tensors are read for the checksum alone."""
+    with _tensors_of(path) as file:
+        header = _header_of(file)
+        _refuse_other_checksum(file, header, file.rest())
+        return header.config
 
 
-def find_model_file(text: str) -> Path:
-    """The model file that a user means by a file or by a run folder (its best model, else its last)."""
-    path = Path(text)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise ModelFileError(f"there is no model file or run folder '{text}'{_nearby(path)}", code="E123")
-    for name in MODELS_OF_RUN:
-        if (path / name).is_file():
-            return path / name
-    raise ModelFileError(
-        f"{path} holds neither {' nor '.join(MODELS_OF_RUN)}, so it is not a run folder with a model{_runs_in(path)}",
-        code="E123",
-    )
+@contextmanager
+def _tensors_of(path: Path) -> Iterator[TensorFile]:
+    with opened(path) as stream:
+        if _starts_pickle(stream.peek(9)[:9]):
+            raise ModelFileError(
+                f"{path} is a pickle, which could run any code; it is not loaded. See faster-rcnn import --help",
+                code="E123",
+            )
+        yield TensorFile(stream, path, size_of(stream))
 
 
-def _runs_in(folder: Path) -> str:
-    """Run folders that a folder holds, newest first, for a user who named the folder of all."""
-    models = [each for name in MODELS_OF_RUN for each in folder.glob(f"*/{name}")]
-    runs = dict.fromkeys(each.parent for each in sorted(models, key=lambda each: -each.stat().st_mtime))
-    shown = ", ".join(str(run) for run in list(runs)[:MOST_RUNS])
-    more = f" and {len(runs) - MOST_RUNS} more" if len(runs) > MOST_RUNS else ""
-    return f"; the runs in it are {shown}{more}" if runs else ""
+def _header_of(file: TensorFile) -> Header:
+    if METADATA_KEY not in file.metadata:
+        raise ModelFileError(
+            f"{file.source} is a safetensors file without a faster-rcnn model in it (no '{METADATA_KEY}' in its "
+            "metadata); for weights of other projects see faster-rcnn import --help",
+            code="E123",
+        )
+    return parse_header(file.source, file.metadata[METADATA_KEY])
+
+
+def _loaded(file: TensorFile) -> LoadedModel:
+    """The detector in a file, whose tensors have the shapes that its settings need before any memory is taken."""
+    header = _header_of(file)
+    model = _model_for(file, header)
+    tensors = stored_tensors(model)  # the model's own memory
+    _refuse_other_checksum(file, header, (file.fill(tensors[name]) for name in file.tensors))
+    refuse_unusable(file.source, tensors)
+    own = _without_counters(model)
+    # Tables of integers, which a file holds as float32, are not filled in place.
+    model.load_state_dict({name: each for name, each in tensors.items() if each.dtype != own[name].dtype}, strict=False)
+    backbone = header.config.backbone
+    try:
+        refuse_fixed_sizes(backbone.body, model.backbone.body, header.config.image.multiple_of)
+    except FasterRCNNError as error:
+        raise _unbuildable(file.source, error) from error
+    return LoadedModel(model.eval(), header.config, header.classes, header.ranges)
+
+
+def _model_for(file: TensorFile, header: Header) -> FasterRCNN:
+    """A detector whose tensors are as many, as large and of the type as those of the file, with any values."""
+    config, classes = header.config, header.classes
+    try:
+        model = build_without_values(config, len(classes), classes.holes)
+    except FasterRCNNError as error:
+        raise _unbuildable(file.source, error) from error
+    refuse_misfits(file.source, file.tensors, _without_counters(model))
+    for name, each in file.tensors.items():
+        if each.kind != torch.float32:
+            kind = str(each.kind).removeprefix("torch.")
+            raise ModelFileError(
+                f"{file.source}: tensor '{name}' holds {kind}, a model file holds float32; nothing was loaded. Save it "
+                "as float32",
+                code="E123",
+            )
+    if not holds_weights_alone(model):
+        return new_model(file.source, config, classes)
+    give_memory(model)
+    return model
+
+
+def _refuse_other_checksum(file: TensorFile, header: Header, pieces: Iterable[bytes | memoryview]) -> None:
+    """Read all ``pieces``, which follow on the header, and raise ``ModelFileError`` where the checksum differs."""
+    place = place_of_checksum(file.header)
+    start = file.header
+    if place is not None:
+        start = start[:place] + NO_CHECKSUM.encode() + start[place + len(NO_CHECKSUM) :]
+    found = zlib.crc32(start)
+    for piece in pieces:
+        found = zlib.crc32(piece, found)
+    if header.checksum not in (None, f"{found:08x}"):
+        raise ModelFileError(
+            f"{file.source} is damaged, or another program changed it: its checksum is {found:08x}, and "
+            f"{header.checksum!r:.20} was stored with it; nothing was loaded, copy it again",
+            code="E123",
+        )
+
+
+def refuse_unusable(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ``ModelFileError`` for float tensors that are not finite and for variances below 0 (E123)."""
+    ends = {
+        name: [float(end) for end in tensor.float().aminmax()] for name, tensor in tensors.items() if tensor.numel()
+    }
+    bad = [name for name, both in ends.items() if not all(map(isfinite, both))]
+    if bad:
+        raise ModelFileError(
+            f"{source}: {some_of(bad, 'tensor')} not finite (NaN, or infinite in float32), as training that diverged "
+            "leaves it; nothing was loaded. Take an earlier checkpoint",
+            code="E123",
+        )
+    negative = [name for name, (low, _) in ends.items() if low < 0 and name.endswith("running_var")]
+    if negative:
+        raise ModelFileError(
+            f"{source}: {some_of(negative, 'tensor')} below 0, and no variance is; nothing was loaded. Take an earlier "
+            "checkpoint",
+            code="E123",
+        )
+
+
+def _without_counters(model: FasterRCNN) -> dict[str, Tensor]:
+    return {name: each for name, each in model.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
 def stored_tensors(model: FasterRCNN) -> dict[str, Tensor]:
     """The tensors that a model file holds, by name: contiguous float32 on the CPU."""
     return {
-        name: tensor.detach().to("cpu", torch.float32).contiguous()
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in _without_counters(model).items()
     }
 
 
@@ -153,11 +211,18 @@ def new_model(source: Path | str, config: Config, classes: ClassMap) -> FasterRC
         with torch.random.fork_rng(devices=[]):
             return build_model(config, len(classes), classes.holes)
     except FasterRCNNError as error:
-        raise ModelFileError(f"{source}: no detector can be built from its settings: {error}", code="E123") from error
+        raise _unbuildable(source, error) from error
+
+
+def _unbuildable(source: Path | str, error: FasterRCNNError) -> ModelFileError:
+    return ModelFileError(f"{source}: no detector can be built from its settings: {error}", code="E123")
 
 
 def refuse_misfits(
-    source: Path | str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], hint: Callable[[], str] = str
+    source: Path | str,
+    found: Mapping[str, Tensor | Stored],
+    wanted: Mapping[str, Tensor],
+    hint: Callable[[], str] = str,
 ) -> None:
     """Raise ``ModelFileError`` unless both hold the same names with the same shapes; ``hint`` ends its message."""
     missing = [name for name in wanted if name not in found]
@@ -188,68 +253,11 @@ def some_of(names: Sequence[str], what: str) -> str:
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether ``torch.save`` wrote this file."""
-    with path.open("rb") as file:
-        start = file.read(9)
+    """Whether ``torch.save`` wrote this file; raises ``ModelFileError`` where it cannot be read."""
+    with opened(path) as stream:
+        return _starts_pickle(stream.read(9))
+
+
+def _starts_pickle(start: bytes) -> bool:
     # A safetensors file begins with eight bytes of any value, a length; its brace tells it from an old pickle.
     return start.startswith(PICKLE_STARTS) and not start.endswith(b"{")
-
-
-def read_safetensors(path: Path, *, with_tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of any safetensors file; raises ``ModelFileError`` where it is none or damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        damaged = "not fully covered" in str(error) or "IncompleteBuffer" in str(error)
-        fault = (
-            "is incomplete or damaged; was the copy interrupted?" if damaged else f"is not a safetensors file ({error})"
-        )
-        raise ModelFileError(f"{path} {fault}", code="E123") from error
-    return metadata, tensors
-
-
-def _read(path: Path, *, with_tensors: bool) -> tuple[_Header, dict[str, Tensor]]:
-    if is_pickle(path):
-        raise ModelFileError(
-            f"{path} is a pickle, which could run any code; it is not loaded. See faster-rcnn import --help",
-            code="E123",
-        )
-    metadata, tensors = read_safetensors(path, with_tensors=with_tensors)
-    if METADATA_KEY not in metadata:
-        raise ModelFileError(
-            f"{path} is a safetensors file without a faster-rcnn model in it (no '{METADATA_KEY}' in its metadata); "
-            "for weights of other projects see faster-rcnn import --help",
-            code="E123",
-        )
-    return _parse_header(path, metadata[METADATA_KEY]), tensors
-
-
-def _parse_header(path: Path, text: str) -> _Header:
-    try:
-        header: dict[str, Any] = json.loads(text)
-        version = header["format"]
-        if version <= FORMAT:
-            classes = ClassMap(tuple(header["classes"]["names"]), tuple(header["classes"]["ids"]))
-            ranges = {name: Range.around_0(*ends) for name, ends in header.get("ranges", {}).items()}
-            return _Header(Config.model_validate(header["config"]), classes, ranges or None)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ModelFileError(f"{path}: its setting {key} is not usable: {first['msg']}", code="E123") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"{path}: its metadata is damaged: {error!r}", code="E123") from error
-    raise ModelFileError(
-        f"{path} has format {version}, written by a newer faster-rcnn; this one reads up to {FORMAT}: "
-        "pip install --upgrade faster-rcnn",
-        code="E123",
-    )
-
-
-def _nearby(path: Path) -> str:
-    """A hint at a file or folder of a similar name."""
-    if not path.parent.is_dir():
-        return f" (the folder {path.parent} does not exist either)"
-    close = get_close_matches(path.name, [each.name for each in path.parent.iterdir()], n=1)
-    return f"; did you mean '{path.parent / close[0]}'?" if close else ""

@@ -13,8 +13,9 @@ from torchvision.models import get_model_weights
 
 from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.presets import PRESETS
+from faster_rcnn.weights.finding import find_model_file
 from faster_rcnn.weights.layouts import layout_named, model_from_layout
-from faster_rcnn.weights.model_file import LoadedModel, find_model_file, load_model
+from faster_rcnn.weights.model_file import LoadedModel, load_model
 from faster_rcnn.weights.network import FAILURES, reason, short_waits
 from faster_rcnn.weights.torchvision_layout import LAYOUTS
 

@@ -17,7 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.weights.model_file import is_pickle, read_safetensors, some_of
+from faster_rcnn.tensor_file import read_tensors
+from faster_rcnn.weights.model_file import is_pickle, some_of
 from faster_rcnn.weights.torch_file import StandIn, read_torch_file
 from faster_rcnn.weights.unpickling import PickledArray, is_plain_pickle, read_plain_pickle
 
@@ -181,5 +182,5 @@ def _kind(value: object) -> str:
 
 def _read(path: Path) -> Any:
     if not is_pickle(path):
-        return read_safetensors(path)[1]
+        return read_tensors(path)
     return read_plain_pickle(path) if is_plain_pickle(path) else read_torch_file(path)

@@ -1,0 +1,109 @@
+"""What a model file holds beside its tensors, as JSON in the metadata of the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from faster_rcnn.config import Config
+from faster_rcnn.errors import ModelFileError
+from faster_rcnn.limits import MAX_CLASSES
+from faster_rcnn.ops.eight_bit import Range
+from faster_rcnn.structures import ClassMap
+
+METADATA_KEY = "faster_rcnn"
+FORMAT = 1
+"""Version of the layout of model files; higher ones are refused."""
+
+NO_CHECKSUM = "0" * 8
+"""Stands in the place of the checksum while it is computed."""
+
+CHECKSUM_KEY = "checksum"
+"""The first key of the JSON in alphabetical order, so that its place in the bytes of a file is found for certain."""
+
+MAX_SETTINGS = 100_000
+"""Characters of all settings; a detector has some 4,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Settings, classes, and what makes the file checkable and quantized."""
+
+    config: Config
+    classes: ClassMap
+    ranges: Mapping[str, Range] | None
+    """Of the features of layers, by their name: a detector needs them to work in int8."""
+    checksum: str | None = None
+    """CRC-32 of the file in hexadecimal digits; files of version 0.1.0 have none."""
+
+
+def header_text(config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None) -> str:
+    """The JSON, with ``NO_CHECKSUM`` in it."""
+    header: dict[str, Any] = {
+        CHECKSUM_KEY: NO_CHECKSUM,
+        "format": FORMAT,
+        "config": config.model_dump(mode="json"),
+        "classes": {"names": list(classes.names), "ids": list(classes.ids)},
+    }
+    if ranges is not None:
+        header["ranges"] = {name: [each.low, each.high] for name, each in ranges.items()}
+    return json.dumps(header, sort_keys=True, separators=(",", ":"))
+
+
+def place_of_checksum(content: bytes) -> int | None:
+    """Where in the bytes of a file, of which ``content`` is the beginning, the checksum stands."""
+    key = rb"{\"checksum\":\""
+    found = content.find(key)
+    return None if found < 0 else found + len(key)
+
+
+def parse_header(source: Path | str, text: str) -> Header:
+    """Take the JSON apart; raises ``ModelFileError`` where it is damaged or asks for too much (E123)."""
+    try:
+        header: dict[str, Any] = json.loads(text)
+        version = header["format"]
+        if version <= FORMAT:
+            return Header(
+                _config(header["config"]), _classes(header["classes"]), _ranges(header), header.get(CHECKSUM_KEY)
+            )
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        fault = first["msg"].removeprefix("Value error, ")
+        raise ModelFileError(f"{source}: its setting {key} is not usable: {fault}", code="E123") from error
+    except RecursionError as error:
+        raise ModelFileError(f"{source}: its metadata is damaged: it is nested too deeply", code="E123") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ModelFileError(f"{source}: its metadata is damaged: {str(error)!r:.200}", code="E123") from error
+    raise ModelFileError(
+        f"{source} has format {version}, written by a newer faster-rcnn; this one reads up to {FORMAT}: "
+        "pip install --upgrade faster-rcnn",
+        code="E123",
+    )
+
+
+def _config(values: object) -> Config:
+    if (length := len(json.dumps(values))) > MAX_SETTINGS:
+        raise ValueError(f"its settings are {length} characters long, more than {MAX_SETTINGS}")
+    return Config.model_validate(values)
+
+
+def _classes(columns: Mapping[str, Any]) -> ClassMap:
+    names, ids = columns["names"], columns["ids"]
+    if len(names) > MAX_CLASSES:
+        raise ValueError(f"it has {len(names)} classes; a detector has {MAX_CLASSES} at most")
+    if not all(name is None or isinstance(name, str) for name in names):
+        raise ValueError("a class has a name that is not text")
+    if not all(type(number) is int and abs(number) < 2**63 for number in ids):
+        raise ValueError("a class has an id that is not an integer of 64 bits")
+    return ClassMap(tuple(names), tuple(ids))
+
+
+def _ranges(header: Mapping[str, Any]) -> Mapping[str, Range] | None:
+    ranges = {name: Range.around_0(float(low), float(high)) for name, (low, high) in header.get("ranges", {}).items()}
+    return ranges or None
