@@ -32,7 +32,9 @@ def test_every_type_is_read_as_the_package_reads_it(tmp_path: Path) -> None:
     tensors = {str(kind): numbers.to(kind) for kind in KINDS.values()}
     tensors |= {"none": torch.zeros(0, 3), "one": torch.tensor(7.0)}
     save_file(tensors, tmp_path / "a.safetensors", metadata={"a": "b"})
-    found, expected = read_tensors(tmp_path / "a.safetensors"), load_file(tmp_path / "a.safetensors")
+    metadata, found = read_tensors(tmp_path / "a.safetensors")
+    expected = load_file(tmp_path / "a.safetensors")
+    assert metadata == {"a": "b"}
     assert set(found) == set(expected)
     for name, each in expected.items():
         assert found[name].dtype == each.dtype

@@ -131,8 +131,8 @@ def size_of(stream: BufferedIOBase) -> int:
     return os.fstat(stream.fileno()).st_size
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of any safetensors file by name; raises ``ModelFileError`` where it is none or damaged."""
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of any safetensors file by name; raises ``ModelFileError`` where it is none or damaged."""
     with open_tensors(path) as file:
         found = {}
         for name, each in file.tensors.items():
@@ -141,7 +141,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             except RuntimeError as error:  # more numbers than memory has room for, or than 64 bits can count
                 raise _damaged(path, f"tensor '{name:.80}' has the shape {each.shape}") from error
             file.fill(found[name])
-    return found
+    return file.metadata, found
 
 
 def _read_header(stream: BufferedIOBase, source: Path | str, size: int) -> bytes:

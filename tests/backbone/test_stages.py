@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from faster_rcnn.backbone.stages import LastStage
+from faster_rcnn.backbone.stages import LastStage, timm_features
 from faster_rcnn.errors import OptionError
 
 
@@ -21,3 +21,14 @@ def test_stages_that_cannot_be_taken_apart_are_an_error(name: str, level: int) -
     # Both are there, below the wrapper that hands out features, and work on tokens instead of maps.
     with pytest.raises(OptionError, match=rf"'{name}' cannot be taken apart; .* --set roi\.head=layers needs no stage"):
         LastStage(name, level, frozen_norm=True, stride_in_1x1=False)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:owner/name", "local-dir:/tmp", "timm/resnet50", "torchvision:vgg16"])
+def test_a_name_that_leads_to_a_hub_or_a_folder_is_no_architecture(name: str) -> None:
+    with pytest.raises(OptionError, match=rf"^backbone\.body '{name}' is no architecture of timm; "):
+        timm_features(name, (1, 2))
+
+
+def test_a_slip_in_a_name_is_told() -> None:
+    with pytest.raises(OptionError, match=r"'resnet5O' is no architecture of timm; did you mean 'resnet50'\?"):
+        timm_features("resnet5O", (1, 2))

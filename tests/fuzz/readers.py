@@ -39,8 +39,8 @@ from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.loop import Progress, Run, restore_state
 from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.layouts import refuse_values
-from faster_rcnn.weights.model_file import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.state_dict import read_checkpoint
 from files import coco_folder, model_file, rgb
 from fuzz import binaries, mutations

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from faster_rcnn.atomic import atomic_write
-from faster_rcnn.errors import DatasetError
+from faster_rcnn.errors import DatasetError, ModelFileError
 from faster_rcnn.ops.boxes import inside
 from faster_rcnn.structures import ImageSize, Proposals
+from faster_rcnn.tensor_file import read_tensors
 
 METADATA_KEY = "faster_rcnn_proposals"
 FORMAT = 1
@@ -147,14 +147,14 @@ def save_proposals(
 def load_proposals(path: Path) -> ProposalFile:
     """Read a proposals file; raises ``DatasetError`` for anything else, and for boxes that cannot be used."""
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[METADATA_KEY])
-            boxes, scores, counts = (file.get_tensor(name) for name in ("boxes", "scores", "counts"))
+        metadata, tensors = read_tensors(path)
+        header = json.loads(metadata[METADATA_KEY])
+        boxes, scores, counts = (tensors[name] for name in ("boxes", "scores", "counts"))
         if header["format"] > FORMAT:
             raise DatasetError(f"{path} was written by a newer faster-rcnn: pip install --upgrade faster-rcnn")
         method, images = str(header["method"]), _images_of(header, boxes, scores, counts)
         unreadable = frozenset(map(str, header.get("unreadable", ())))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+    except (ModelFileError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         reason = "there is no such file" if not path.exists() else "it is no proposals file, or damaged"
         raise DatasetError(f"{path} cannot be used: {reason}; {_way_out()}", code="E136") from error
     _refuse_bad_boxes(path, images.items())

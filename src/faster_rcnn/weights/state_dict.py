@@ -182,5 +182,5 @@ def _kind(value: object) -> str:
 
 def _read(path: Path) -> Any:
     if not is_pickle(path):
-        return read_tensors(path)
+        return read_tensors(path)[1]
     return read_plain_pickle(path) if is_plain_pickle(path) else read_torch_file(path)
