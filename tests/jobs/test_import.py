@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -91,6 +92,17 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
 def test_names_in_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("cat\nchien é\n\n", encoding="utf-8-sig")
     assert read_classes(str(tmp_path / "names.txt"), 2, coco_classes()).names == ("cat", "chien é")
+
+
+def test_names_may_come_out_of_a_stream_and_of_no_named_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"cat\ndog\n")
+    os.close(writing)
+    assert read_classes(f"/dev/fd/{reading}", 2, coco_classes()).names == ("cat", "dog")
+    os.close(reading)
+    os.mkfifo(tmp_path / "names")
+    with pytest.raises(ModelFileError, match="E123 --classes: cannot read .*names: it is a named pipe, not a file"):
+        read_classes(str(tmp_path / "names"), 1, coco_classes())
 
 
 def test_settings_that_weights_do_not_hold_are_named_and_set(

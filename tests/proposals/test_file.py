@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,12 @@ HEADER = {"format": 1, "method": "by hand", "images": [["a.png", 80, 50]]}
         ({}, {"images": []}),
         ({}, {"fingerprints": []}),
         ({}, {"method": None}),
+        ({}, {"images": [["a.png", 10**400, 50]]}),
+        ({}, {"images": [["a.png", 80, -50]]}),
+        ({}, {"images": [["a.png", "1" * 5000, 50]]}),
+        ({}, {"images": 5}),
+        ({}, {"format": [1]}),
+        ({}, {"unreadable": 5}),
         ({}, {"images": [["a.png", float("inf"), 50]]}),
         ({}, {"images": [["a.png", 10**30, 50]]}),
         ({}, {"images": [["a.png", 80, 2**31 + 1]]}),
@@ -137,6 +144,21 @@ def test_a_damaged_part_is_told(tmp_path: Path, tensors: dict[str, torch.Tensor]
     assert load_proposals(written({}, {})).method == "by hand"
     with pytest.raises(DatasetError, match="it is no proposals file, or damaged"):
         load_proposals(written(tensors, header))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", "null", '{"format": 1, "images": ' + "1" * 5000 + "}"])
+def test_a_description_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    save_file(GOOD, tmp_path / "p.safetensors", metadata={METADATA_KEY: text})
+    with pytest.raises(DatasetError, match="it is no proposals file, or damaged"):
+        load_proposals(tmp_path / "p.safetensors")
+
+
+def test_a_named_pipe_and_a_folder_are_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(DatasetError, match=r"E136 .*cannot be used: it is no proposals file"):
+        load_proposals(tmp_path / "pipe.safetensors")
+    with pytest.raises(DatasetError, match=r"E136 .*cannot be used: it is no proposals file"):
+        load_proposals(tmp_path)
 
 
 def test_a_file_of_no_images_is_one(tmp_path: Path) -> None:

@@ -202,6 +202,6 @@ def _is_truth(path: Path) -> bool:
     """Whether a JSON file holds COCO's ground truth; results and metrics have no annotations."""
     try:
         content = json.loads(path.read_bytes()) if path.suffix.lower() == ".json" else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return True  # a broken file is nobody's result
     return isinstance(content, dict) and "annotations" in content

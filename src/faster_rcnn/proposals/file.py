@@ -24,6 +24,7 @@ from faster_rcnn.errors import DatasetError, ModelFileError
 from faster_rcnn.ops.boxes import inside
 from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.tensor_file import read_tensors
+from faster_rcnn.values import cut
 
 METADATA_KEY = "faster_rcnn_proposals"
 FORMAT = 1
@@ -193,7 +194,7 @@ def _refuse_bad_boxes(path: Path, images: Iterable[tuple[str, ImageProposals]]) 
         if not bool(sound.all()):
             number = int((~sound).nonzero()[0, 0])
             raise DatasetError(
-                f"{path}: proposal {number} of '{key}' is {boxes[number].tolist()}, no box inside the image of "
+                f"{path}: proposal {number} of '{cut(key)}' is {boxes[number].tolist()}, no box inside the image of "
                 f"{one.size.width} x {one.size.height} pixels; {_way_out()}",
                 code="E136",
             )

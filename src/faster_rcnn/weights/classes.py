@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
-from faster_rcnn.errors import ModelFileError
+from faster_rcnn.errors import DatasetError, ModelFileError
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.text import read_text_argument
+from faster_rcnn.values import cut
 
 UNUSED = "N/A"
 """How lists of COCO's names mark the ids that have no class."""
@@ -50,23 +53,23 @@ def read_classes(text: str | None, count: int, published: ClassMap) -> ClassMap:
     names = _names(text)
     if len(names) != count:
         raise ModelFileError(
-            f"--classes {text} names {_classes(len(names))}, the file has {count}, background not counted", code="E123"
+            f"--classes {cut(text)} names {_classes(len(names))}, the file has {count}, background not counted", code="E123"
         )
     twice = [name for name, times in Counter(names).items() if times > 1 and name != UNUSED]
     if twice:
-        raise ModelFileError(f"--classes {text} names '{twice[0]}' twice; each class needs its own name", code="E123")
+        raise ModelFileError(f"--classes {cut(text)} names '{cut(twice[0])}' twice; each class needs its own name", code="E123")
     return _numbered(names)
 
 
 def _names(text: str) -> list[str]:
-    if not Path(text).is_file():
+    if not os.path.exists(text) or os.path.isdir(text):
         if "," not in text and Path(text).suffix in {".txt", ".names"}:
             raise ModelFileError(f"there is no file '{text}' for --classes", code="E123")
         return [name.strip() for name in text.split(",") if name.strip()]
     try:
-        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"--classes {text} cannot be read as lines of text: {error}", code="E123") from error
+        lines = read_text_argument(Path(text)).split("\n")
+    except DatasetError as error:
+        raise ModelFileError(f"--classes: {str(error).removeprefix(f'{error.code} ')}", code="E123") from error
     return [line.strip() for line in lines if line.strip()]
 
 
