@@ -242,9 +242,9 @@ def test_e106_exif_is_explained(coco: Callable[..., Path]) -> None:
         ("E108", [90, 30, 15, 5], "(xywh = [90, 30, 15, 5]) sticks out by 5 pixels, the image is 100x80; clipped"),
         ("E118", [1, 2, 3], "needs four numbers but has [1, 2, 3]; dropped"),
         ("E118", [1, 2, "wide", 3], "needs four numbers but has [1, 2, wide, 3]; dropped"),
-        ("E118", [1, 2, float("nan"), 3], "needs four numbers but has [1, 2, nan, 3]; dropped"),
-        ("E118", [1, 2, None, 3], "needs four numbers but has [1, 2, None, 3]; dropped"),
-        ("E118", None, "needs four numbers but has [None]; dropped"),
+        ("E118", [1, 2, float("nan"), 3], "needs four numbers but has [1, 2, NaN, 3]; dropped"),
+        ("E118", [1, 2, None, 3], "needs four numbers but has [1, 2, null, 3]; dropped"),
+        ("E118", None, "needs four numbers but has [null]; dropped"),
     ],
 )
 def test_one_bad_box_is_listed_and_two_stop(coco: Callable[..., Path], code: str, written: Any, text: str) -> None:

@@ -47,6 +47,15 @@ def test_other_encodings_are_named_and_not_guessed(tmp_path: Path, raw: bytes, m
         read_text(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize(
+    "declared", ["punycode", "idna", "unicode_escape", "utf-7", "rot13", "hex", "zip", "undefined"]
+)
+def test_encodings_that_are_none_of_a_file_are_not_used(tmp_path: Path, declared: str) -> None:
+    (tmp_path / "a.xml").write_text(f'<?xml version="1.0" encoding="{declared}"?><a>\\ud800 +2AA- xn--{"a" * 20}</a>')
+    with pytest.raises(DatasetError, match=rf'E102 .* declares encoding="{declared}", .*it is UTF-8, so declare that'):
+        read_xml_text(tmp_path / "a.xml")
+
+
 def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"E102 cannot read .*: Is a directory"):
         read_text(tmp_path)

@@ -84,7 +84,7 @@ def finite_score(where: str, value: object) -> float:
 
 def unknown_values(values: Iterable[object], known: Container[object]) -> list[str]:
     """The different values that are not among the known ones, as they stand in JSON; lists and objects never are."""
-    counts = Counter(json.dumps(value) for value in values if isinstance(value, list | dict) or value not in known)
+    counts = Counter(shortened(value, 200) for value in values if isinstance(value, list | dict) or value not in known)
     return list(counts)
 
 
@@ -92,6 +92,13 @@ def first_of(names: Iterable[object], most: int = 5) -> str:
     """The first few, for a message."""
     listed = list(names)
     return ", ".join(cut(str(name)) for name in listed[:most]) + (", ..." if len(listed) > most else "")
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A text as it is, anything else as JSON; both cut to a length that fits a message."""
+    if type(value) is int:  # as nearly all ids are
+        return cut(str(value), most)
+    return cut(value, most) if isinstance(value, str) else shortened(value, most)
 
 
 def shortened(value: object, most: int = 80) -> str:

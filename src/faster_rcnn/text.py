@@ -24,6 +24,8 @@ _MARKS = (
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'<>]*)["']""")
 _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "big5": "cp950", "euc_kr": "cp949"}
 """Encodings that hold all characters of another; files that declare the smaller one often use the larger one."""
+_NO_XML = frozenset(("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"))
+"""Encodings of Python's own or of a few words; some take time with the square of a text's length."""
 _WIDE = ("utf-16", "utf-32")
 _WESTERN, _EASTERN = ("cp1252",), ("gb18030", "cp932", "cp950", "cp949", "cp1251")
 _ADVICE = "save it as UTF-8 in an editor"
@@ -94,11 +96,13 @@ def _as_declared(raw: bytes, path: Path, declared: str) -> str:
         else:
             why = "which it is not" if declared.lower().startswith(_WIDE) else "which is no encoding that is known"
         fits = "; it is UTF-8, so declare that" if _is_utf8(raw) else f"; {_ADVICE} and declare that"
-        raise DatasetError(f'{path} declares encoding="{declared}", {why}{fits}', code="E102") from error
+        raise DatasetError(
+            f'{path} declares encoding="{" ".join(declared.split())}", {why}{fits}', code="E102"
+        ) from error
 
 
 def _by_codec(raw: bytes, codec: str) -> str:
-    if codec.startswith(_WIDE):
+    if codec.startswith(_WIDE) or codec in _NO_XML:
         raise LookupError(codec)  # what declares in single bytes that its characters have several is mistaken
     try:
         return raw.decode(codec)

@@ -384,6 +384,39 @@ def test_numbers_beyond_all_bounds_are_faults_not_crashes(tmp_path: Path) -> Non
     assert "boxes clipped or dropped: 1 of 3" in notes(dataset)
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, nested(400), {"x" * 1000: [1] * 10_000}, 10**4000, [1] * 100_000])
+@pytest.mark.parametrize("key", ["id", "bbox", "iscrowd", "area", "segmentation"])
+def test_values_of_any_length_and_depth_are_shown_in_a_line(tmp_path: Path, key: str, value: Any) -> None:
+    dataset = changed(tmp_path, lambda content: content["annotations"][0].update({"bbox": [1], key: value}))
+    assert max(map(len, notes(dataset).split("\n"))) < 700
+
+
+@pytest.mark.parametrize("value", [nested(400), "x" * 100_000, 10**4000])
+@pytest.mark.parametrize(
+    ("part", "key", "code"),
+    [("annotations", "category_id", "E112"), ("annotations", "image_id", None), ("categories", "supercategory", None)],
+)
+def test_values_that_name_nothing_are_shown_in_a_line(
+    tmp_path: Path, part: str, key: str, code: str | None, value: Any
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content[part][0][key] = value
+
+    if code is None:
+        assert max(map(len, notes(changed(tmp_path, change)).split("\n"))) < 700
+        return
+    with pytest.raises(DatasetError, match=code) as caught:
+        changed(tmp_path, change)
+    assert len(str(caught.value)) < 700
+
+
 def test_the_same_key_twice_with_one_value_is_no_fault(tmp_path: Path) -> None:
     small_set(tmp_path)
     file = tmp_path / "annotations" / "train.json"

@@ -43,6 +43,23 @@ def test_what_is_read_is_not_called_unread() -> None:
     ]
 
 
+def test_a_file_that_an_absent_one_may_have_been_meant_to_be(tmp_path: Path) -> None:
+    for name in ("B.JPG", "a.png", "a.jpg", "c.txt"):
+        (tmp_path / name).touch()
+    folders = Folders()
+    assert folders.hint(tmp_path / "b.jpg") == " (a file 'B.JPG' exists: letter case?)"
+    assert folders.hint(tmp_path / "a.bmp") == " (a file 'a.jpg' exists: another ending)"
+    assert folders.hint(tmp_path / "c.jpg") == folders.hint(tmp_path / "none" / "c.jpg") == ""
+
+
+def test_many_absent_files_cost_one_look_at_their_folder(tmp_path: Path) -> None:
+    for number in range(500):
+        (tmp_path / f"{number}.png").touch()
+    folders = Folders()
+    # Names sorted and compared for each file anew would take some milliseconds each.
+    assert {folders.hint(tmp_path / f"{number}.jpg") for number in range(500, 4000)} == {""}
+
+
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
     for name in ("b/d.png", "a.jp2", "._a.jp2", ".cache/x.png", "b/.ipynb_checkpoints/y.png", "b/c/z.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -135,7 +135,21 @@ def test_the_longest_end_of_a_path_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "/", "sub", "sub/", "a\0.jpg", "s\0ub/a.jpg", "\ud800/é.jpg", "x" * 300 + "/é"]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "/",
+        "sub",
+        "sub/",
+        "a\0.jpg",
+        "s\0ub/a.jpg",
+        "\ud800/é.jpg",
+        "x" * 300 + "/é",
+        "a/" * 100_000,
+        "e\u0301\u0323" * 100_000,
+    ],
 )
 def test_what_is_no_file_name_is_not_found(tmp_path: Path, name: str) -> None:
     make(tmp_path, "sub/a.txt")

@@ -48,6 +48,10 @@ def test_boxes_by_hand(segmentation: Any, box: tuple[float, ...]) -> None:
         {"size": [4, 3], "counts": [3, -2, 7]},
         {"size": [4, 3], "counts": [3, None]},
         {"size": 4, "counts": [3, 2]},
+        {"size": [4, 3], "counts": "o" * 300_000},  # one number of a million bits
+        {"size": [4, 3], "counts": "\u00ff\u2028~"},
+        {"size": [4, 3], "counts": [10**400, 5]},
+        {"size": [10**400, 3], "counts": [0, 5]},
         [1],
         [{}],
     ],

@@ -61,6 +61,21 @@ def test_a_description_beside_the_folder_that_it_names(tmp_path: Path) -> None:
     assert counts(tmp_path / "datasets" / "tiny.yaml") == {"train": 2, "val": 1}
 
 
+@pytest.mark.parametrize("path", ["/", "\\", "//", "/usr/.."])
+def test_the_whole_disk_is_no_folder_of_images(tmp_path: Path, path: str) -> None:
+    usual(tmp_path, f"train: images/train\nval: {path}")
+    with pytest.raises(DatasetError, match=r"E101 .*data\.yaml says 'val: .*', which is the whole file system; name a"):
+        counts(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "images/**x/[", "/**/*.png", "'a\0b'", "**/" * 30 + "none", "[", "/*"])
+def test_paths_and_patterns_that_lead_nowhere(tmp_path: Path, path: str) -> None:
+    usual(tmp_path, f"train: images/train\nval: {path!r}" if "'" not in path else 'train: images/train\nval: "a\\0b"')
+    with pytest.raises(DatasetError, match=r"E101 .*does not exist \(from 'val: ") as caught:
+        counts(tmp_path)
+    assert len(str(caught.value)) < 800
+
+
 def test_foreign_paths_are_told(tmp_path: Path) -> None:
     usual(tmp_path, "train: /home/me/set/images/train\nval: images/val")
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes

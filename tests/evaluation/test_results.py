@@ -142,6 +142,33 @@ def test_the_only_list_of_an_object_is_taken(key: str, file: Any) -> None:
         assert f"the 1 records under '{key}' are its detections" in results.notes[0]
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [nested(400), "x" * 100_000, 10**4000, [1] * 1000, {"x" * 500: 1}, True, None])
+@pytest.mark.parametrize(
+    ("record", "key"),
+    [
+        *((RECORD, key) for key in ("image_id", "category_id", "bbox", "score")),
+        *((LINE, key) for key in ("image", "width", "detections")),
+        *((DETECTION, key) for key in ("box", "score", "label")),
+    ],
+)
+def test_a_value_of_any_length_and_depth_is_told_in_a_line(
+    record: dict[str, Any], key: str, value: Any, file: Any
+) -> None:
+    changed = {**record, key: value}
+    content = [changed] if record is RECORD else changed if record is LINE else {**LINE, "detections": [changed]}
+    with pytest.raises(DatasetError, match=r"^E1") as caught:
+        read_results(file(content), IMAGES, CELLS)
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
 def test_a_split_of_which_most_images_are_not_in_the_file_is_told(file: Any) -> None:
     images = [*IMAGES, NamedImage(4, Path("c.jpg"), SIZE)]
     results = read_results(file([RECORD]), images, CELLS)

@@ -101,7 +101,7 @@ def test_names_may_come_out_of_a_stream_and_of_no_named_pipe(tmp_path: Path) -> 
     assert read_classes(f"/dev/fd/{reading}", 2, coco_classes()).names == ("cat", "dog")
     os.close(reading)
     os.mkfifo(tmp_path / "names")
-    with pytest.raises(ModelFileError, match="E123 --classes: cannot read .*names: it is a named pipe, not a file"):
+    with pytest.raises(ModelFileError, match=r"E123 --classes: cannot read .*names: it is a named pipe, not a file"):
         read_classes(str(tmp_path / "names"), 1, coco_classes())
 
 

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.json_values import shown
 from faster_rcnn.structures import ImageSize
+from faster_rcnn.values import cut
 
 Corners = tuple[float, float, float, float]
 
@@ -23,6 +25,10 @@ _SMALLEST = 0.01
 
 _NO_NUMBERS = frozenset((bool, type(None)))
 """Types of values that are no numbers, although ``float`` takes some of them."""
+
+
+_SHOWN = 20
+"""So many values of a box are shown, which should have four."""
 
 
 class Fault(NamedTuple):
@@ -146,7 +152,7 @@ def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:
 
 
 def _shown(written: Sequence[object]) -> str:
-    return "[" + ", ".join(str(value) for value in written) + "]"
+    return "[" + cut(", ".join(shown(value) for value in written[:_SHOWN]), 200) + "]"
 
 
 def _written(box: ListedBox, notation: Notation) -> str:

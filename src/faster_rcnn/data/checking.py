@@ -27,6 +27,7 @@ from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
+from faster_rcnn.values import cut
 
 _SHOWN = 20
 """Faults of each kind that notes spell out; all of them are in ``Split.faults``."""
@@ -85,7 +86,7 @@ def _usable_images(
 def _look_at(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHeader | Fault:
     """The header of an image that can be used, or what is wrong with it."""
     if not folders.has(image.path):
-        return Fault("E104", f"{image.file_name} does not exist{folders.hint(image.path)}")
+        return Fault("E104", f"{cut(image.file_name, 300)} does not exist{folders.hint(image.path)}")
     if image.fault is not None:
         code, text = image.fault.split(" ", 1)
         return Fault(code, text)

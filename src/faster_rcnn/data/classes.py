@@ -12,6 +12,7 @@ from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.listing import Listing
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.values import cut
 
 
 def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
@@ -60,7 +61,7 @@ def _alike(classes: ClassMap) -> list[str]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[" ".join(name.split()).casefold()].append(name)
-    alike = [" and ".join(f"'{name}'" for name in group) for group in groups.values() if len(group) > 1]
+    alike = [" and ".join(f"'{cut(name)}'" for name in group) for group in groups.values() if len(group) > 1]
     spaced = [f"'{name}'" for name in names if name != name.strip()]
     notes = []
     if alike:
@@ -112,7 +113,7 @@ def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
         if number in kept:
             continue
         why = "background is built in" if _is_background(name) else "it is the parent of the other categories"
-        notes.append(f"category '{name}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
+        notes.append(f"category '{cut(name)}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
     return notes
 
 
@@ -141,7 +142,7 @@ def _refuse_repeated(listing: Listing, categories: Sequence[tuple[int, str]]) ->
             key = repeated[0]
             others = [entry[1 - position] for entry in categories if entry[position] == key]
             raise DatasetError(
-                f"{listing.source}: {len(others)} categories have the {what} {key!r} "
+                f"{listing.source}: {len(others)} categories have the {what} {cut(repr(key))} "
                 f"({'names' if what == 'id' else 'ids'} {first_of(others)}); give each its own {what} in the file",
                 code="E113",
             )

@@ -20,7 +20,7 @@ from faster_rcnn.data.image_folders import Source, find_images
 from faster_rcnn.data.listing import ListedBox, ListedImage, Listing
 from faster_rcnn.data.outline import box_around
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.json_values import shortened
+from faster_rcnn.json_values import shortened, shown
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.values import as_flag, as_id, as_integer, as_number, is_text
 
@@ -30,6 +30,7 @@ _CROWD, _AREA, _OUTLINE = (
     "annotations whose 'area' is no positive number, that of their box is taken",
     "annotations without a 'bbox', the box around their 'segmentation' is taken",
 )
+_NESTED = frozenset((list, dict))
 _OTHER_MARKS = frozenset(("ignore", "difficult"))
 _MARKED = "annotations with a true 'ignore' or 'difficult', which are learnt and measured: only 'iscrowd' is ignored"
 _WITHOUT_BOX = "annotations with neither 'bbox' nor 'segmentation'"
@@ -68,7 +69,9 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
         ),
         notation="xywh",
         categories=categories,
-        parents=frozenset(str(entry.get("supercategory")) for entry in payload["categories"]),
+        parents=frozenset(
+            name for entry in payload["categories"] if isinstance(name := entry.get("supercategory"), str)
+        ),
         notes=(*notes, *more, *found.located.notes, *_listed_twice(pictures, found.located.paths, folders)),
         advice=found.advice,
     )
@@ -150,7 +153,7 @@ def _boxes_by_image(
             )
         image_id = as_id(entry.get("image_id"))
         if image_id is None or image_id not in known:
-            homeless.append(f"annotation id {entry.get('id')} (image_id {entry.get('image_id')})")
+            homeless.append(f"annotation id {shown(entry.get('id'))} (image_id {shown(entry.get('image_id'))})")
             continue
         boxes[image_id].append(_box(entry, position, odd))
     _refuse_homeless(homeless, len(annotations), source)
@@ -163,7 +166,7 @@ def _boxes_by_image(
 
 def _box(entry: dict[str, Any], position: int, odd: dict[str, list[str]]) -> ListedBox:
     """One annotation; what is odd about it is noted in ``odd`` with its place."""
-    where = f"annotation id {entry['id']}" if "id" in entry else f"annotation number {position}"
+    where = f"annotation id {shown(entry['id'])}" if "id" in entry else f"annotation number {position}"
     written = entry.get("bbox")
     if written in (None, []) and (around := box_around(entry.get("segmentation"))) is not None:
         odd[_OUTLINE].append(where)
@@ -181,16 +184,23 @@ def _box(entry: dict[str, Any], position: int, odd: dict[str, list[str]]) -> Lis
     category = as_integer(entry.get("category_id"))
     return ListedBox(
         where=where,
-        written=tuple(written) if isinstance(written, list) else (_as_it_stands(written),),
-        category=category if category is not None else str(entry.get("category_id")),
+        written=_as_it_stands(written) if isinstance(written, list) else (_quoted(written),),
+        category=category if category is not None else shown(entry.get("category_id")),
         ignored=crowd is True,
         area=area if area and area > 0 else None,
     )
 
 
-def _as_it_stands(written: object) -> object:
+def _quoted(written: object) -> object:
     """A box that is no list: text in quotation marks, an object in braces."""
     return shortened(written) if isinstance(written, str | dict) else written
+
+
+def _as_it_stands(written: list[object]) -> tuple[object, ...]:
+    """The numbers of a box; a list or an object among them as text."""
+    if _NESTED.isdisjoint(map(type, written)):
+        return tuple(written)
+    return tuple(shortened(value) if isinstance(value, list | dict) else value for value in written)
 
 
 def _refuse_without_boxes(places: list[str], annotations: list[Any], source: Path) -> None:
@@ -214,7 +224,7 @@ def _refuse_homeless(homeless: list[str], annotations: int, source: Path) -> Non
 
 
 def _repeated_ids(ids: Iterable[object]) -> list[str]:
-    repeated = [name for name, count in Counter(map(str, ids)).items() if count > 1 and name != "None"]
+    repeated = [name for name, count in Counter(map(shown, ids)).items() if count > 1 and name != "null"]
     if not repeated:
         return []
     return [

@@ -53,7 +53,7 @@ class Folders:
     def __init__(self) -> None:
         """Start knowing nothing."""
         self._names: dict[str, frozenset[str]] = {}
-        self._alike: dict[Path, tuple[dict[str, str], dict[str, str]]] = {}
+        self._alike: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
 
     def names(self, folder: Path) -> frozenset[str]:
         """Names in a folder; empty where there is no such folder."""
@@ -87,14 +87,15 @@ class Folders:
 
     def hint(self, path: Path) -> str:
         """What an absent file may have been meant to be: `` (a file 'a.jpg' exists: ...)``, or nothing."""
-        if path.parent not in self._alike:
-            names = sorted(self.names(path.parent), reverse=True)  # so that the first of several is kept
+        folder, absent = os.path.split(path)
+        if folder not in self._alike:
+            names = sorted(self._listed(folder or "."), reverse=True)  # so that the first of several is kept
             stems = {os.path.splitext(name)[0]: name for name in names if is_picture(name)}
-            self._alike[path.parent] = {name.lower(): name for name in names}, stems
-        by_letters, by_stem = self._alike[path.parent]
-        if (name := by_letters.get(path.name.lower())) is not None:
+            self._alike[folder] = {name.lower(): name for name in names}, stems
+        by_letters, by_stem = self._alike[folder]
+        if (name := by_letters.get(absent.lower())) is not None:
             return f" (a file '{name}' exists: letter case?)"
-        if (name := by_stem.get(path.stem)) is not None:
+        if (name := by_stem.get(os.path.splitext(absent)[0])) is not None:
             return f" (a file '{name}' exists: another ending)"
         return ""
 

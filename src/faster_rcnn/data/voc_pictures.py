@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.data.folders import Folders, first_of, is_picture
+from faster_rcnn.values import cut
 
 
 class Picture(NamedTuple):
@@ -83,6 +84,6 @@ class Pictures:
             fitting = [file for file in found if file.rpartition("/")[2] == name]
             if len(fitting) == 1:
                 return Picture(self.root / fitting[0], fitting[0])
-        said = f"its <filename> '{names[-1]}' is none of them" if names else "it has no <filename>"
+        said = f"its <filename> '{cut(names[-1])}' is none of them" if names else "it has no <filename>"
         fault = f"E104 {stem}.xml may be for any of {first_of(found)}: {said}; correct it, or remove the other pictures"
         return Picture(self.root / found[0], found[0], fault)

@@ -12,7 +12,7 @@ from faster_rcnn.data.listing import ListedBox
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.text import read_xml_text
-from faster_rcnn.values import as_flag, as_number
+from faster_rcnn.values import as_flag, as_number, cut
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -57,7 +57,7 @@ def read_annotation(source: Path, name: str, offset: int) -> Annotation | str:
             _box(item, number, found, as_flag(flag) or False, offset)
             for number, (item, found, flag) in enumerate(zip(objects, boxes, flags, strict=True), start=1)
         ),
-        unclear=tuple(flag for flag in flags if as_flag(flag) is None),
+        unclear=tuple(cut(flag) for flag in flags if as_flag(flag) is None),
         rotated=sum(
             not found and item.find("robndbox") is not None for item, found in zip(objects, boxes, strict=True)
         ),
@@ -71,7 +71,7 @@ def _refuse_other_tools(
     labelme = not has_boxes and any(item.find("polygon") is not None for item in objects)
     if root.tag == "annotation" and not labelme:
         return
-    tool = "a LabelMe file with polygons" if labelme else f"XML of another kind (<{root.tag}>)"
+    tool = "a LabelMe file with polygons" if labelme else f"XML of another kind (<{cut(root.tag)}>)"
     tool = "a CVAT file" if root.tag == "annotations" else tool
     raise DatasetError(f"{source} is {tool}, not VOC; export it as VOC XML, COCO JSON or YOLO", code="E103")
 
@@ -90,7 +90,7 @@ def _box(
 ) -> ListedBox:
     """The box of an object; the ``<part>`` of a person has a box of its own, which is none of ours."""
     name = (item.findtext("name") or "").strip()
-    where = f"object {number} ('{name}')"
+    where = f"object {number} ('{cut(name)}')"
     if boxes:
         written: tuple[object, ...] = tuple((boxes[0].findtext(corner) or "").strip() for corner in _CORNERS)
         return ListedBox(where, written, name, ignored)

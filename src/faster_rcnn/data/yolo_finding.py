@@ -140,14 +140,18 @@ def _is_foreign(part: str) -> bool:
 
 def _existing(description: Description, part: str, split: str) -> Iterator[list[Path]]:
     """Places that exist and may be meant, best first; a pattern stands for all that fits it."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for text in dict.fromkeys((part, part.replace("\\", "/"))):
         for place, rest in _candidates(description, text, split):
             matches = [place / rest] if os.path.exists(place / rest) else _fitting(place, rest)
-            real = {match.resolve() for match in matches}
+            real = {os.path.realpath(match) for match in matches}
             if matches and seen.isdisjoint(real):
                 seen |= real
                 yield matches
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
 
 
 def _fitting(place: Path, pattern: str) -> list[Path]:
@@ -155,9 +159,7 @@ def _fitting(place: Path, pattern: str) -> list[Path]:
     if len(pattern) > _LONGEST_PATTERN:
         return []
     first, *_ = PurePosixPath(pattern).parts or ("",)
-    if not any(sign in pattern for sign in "*?[") or (
-        place.is_absolute() and place == Path(place.anchor) and "**" in first
-    ):
+    if not _is_pattern(pattern) or (_is_disk(place) and _is_pattern(first)):
         return []
     try:
         found = sorted(place.glob(_REPEATED.sub("**/", pattern)))
@@ -194,10 +196,26 @@ def _ends_alike(description: Description, name: str, split: str) -> bool:
     return any(PurePosixPath(part.replace("\\", "/")).name == name for part in others)
 
 
+def _is_disk(path: Path) -> bool:
+    """Whether a folder is the top of the file system, below which are all of the machine's pictures."""
+    real = os.path.realpath(path)
+    return os.path.dirname(real) == real
+
+
+def _refuse_whole_disk(description: Description, split: str, paths: tuple[Path, ...]) -> None:
+    if any(map(_is_disk, paths)):
+        raise DatasetError(
+            f"{description.file} says '{split}: {first_of(description.splits.get(split, ()))}', which is the whole "
+            f"file system; name a folder of images there, or give it: --set data.{split}=FOLDER",
+            code="E101",
+        )
+
+
 def refuse_absent(description: Description, split: str, paths: tuple[Path, ...]) -> None:
     """Stop where a folder, list or image of a split does not exist (E101)."""
     absent = next((path for path in paths if not os.path.exists(path)), None)
     if absent is None:
+        _refuse_whole_disk(description, split, paths)
         return
     parts = description.splits.get(split, ())
     part = next((part for part in parts if absent.as_posix().endswith(part)), first_of(parts))

@@ -17,7 +17,7 @@ from faster_rcnn.data.folders import first_of
 from faster_rcnn.data.listing import ListedBox
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.text import read_text
-from faster_rcnn.values import as_integer, as_number
+from faster_rcnn.values import as_integer, as_number, cut
 
 _ROUNDING = 0.002
 """Shares of the image by which written numbers may be rounded: two or three digits are usual."""
@@ -217,7 +217,7 @@ def _may_be_keypoints(values: Sequence[float]) -> bool:
 
 def shown_category(category: int | str) -> str:
     """A class as a message shows it: an id plainly, text in quotation marks and without control characters."""
-    return str(category) if isinstance(category, int) else _quoted(category)
+    return cut(str(category)) if isinstance(category, int) else _quoted(category)
 
 
 def refuse_unknown_classes(

@@ -27,11 +27,13 @@ from faster_rcnn.json_values import (
     parsed,
     parsed_lines,
     require_keys,
+    shortened,
+    shown,
     unknown_values,
 )
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.text import read_text
-from faster_rcnn.values import as_id
+from faster_rcnn.values import as_id, cut
 
 HIGH_FLOOR = 0.1
 """Files whose lowest score is above this were probably cut, as ``predict --conf`` does; that lowers AP."""
@@ -136,7 +138,7 @@ def _coco_entries(path: Path, records: list[Any], images: Sequence[NamedImage], 
         _require_sides(where, box, record["bbox"], "[x, y, width, height]")
         category = as_id(record["category_id"])
         score = finite_score(where, record["score"])
-        entries.append(_Entry(position, record["category_id"] if category is None else category, box, score))
+        entries.append(_Entry(position, shown(record["category_id"]) if category is None else category, box, score))
     return entries
 
 
@@ -148,15 +150,16 @@ def _positions_by_id(
     ids = [as_id(value) for value in written]
     if all(one in by_id for one in ids):
         return [by_id[one] for one in ids]
+    texts = [shown(value, 300) for value in written]
     for names in ([image.path.name for image in images], [image.path.stem for image in images]):
         by_name = {name: position for position, name in enumerate(names)}
-        if len(by_name) == len(images) and all(str(value) in by_name for value in written):
-            notes.append(f"{path}: its image ids are file names, such as {written[0]}, and are taken as these")
-            return [by_name[str(value)] for value in written]
+        if len(by_name) == len(images) and all(text in by_name for text in texts):
+            notes.append(f"{path}: its image ids are file names, such as {texts[0]}, and are taken as these")
+            return [by_name[text] for text in texts]
     unknown = unknown_values([value for value, one in zip(written, ids, strict=True) if one not in by_id], ())
     known = ", ".join(json.dumps(image.image_id) for image in images[:3])
     raise DatasetError(
-        f"{path}: {len(unknown)} of its {len(set(map(str, written)))} image ids are none of the {len(images)} images "
+        f"{path}: {len(unknown)} of its {len(set(texts))} image ids are none of the {len(images)} images "
         f"that are measured, e.g. {first_of(unknown)}; the data has the ids {known} and so on. Where the results are "
         "of another split, name it with --split",
         code="E134",
@@ -174,13 +177,18 @@ def _lines(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
         )
     for number, line in lines:
         require_keys(f"{path}: line {number}", line, ("image", "detections"), "a line of 'predict --json'")
+        if not isinstance(line["image"], str):
+            raise DatasetError(
+                f"{path}: line {number}: 'image' must be the name of an image, not {shortened(line['image'])}",
+                code="E103",
+            )
     return lines
 
 
 def _line_entries(
     path: Path, lines: list[tuple[int, dict[str, Any]]], images: Sequence[NamedImage]
 ) -> tuple[list[_Entry], list[str]]:
-    names = [str(line["image"]) for _, line in lines]
+    names: list[str] = [line["image"] for _, line in lines]
     positions = positions_of(names, images)
     others = [name for name, position in zip(names, positions, strict=True) if position is None]
     if lines and len(others) == len(lines):
@@ -203,8 +211,8 @@ def _entries_of_line(where: str, line: dict[str, Any], position: int, size: Imag
     written = (line.get("height", size.height), line.get("width", size.width))
     if written != size:
         raise DatasetError(
-            f"{where}: {line['image']} is {written[1]}x{written[0]} there but {size.width}x{size.height} in the data, "
-            "so its boxes do not fit; predict again on the images of the data",
+            f"{where}: {cut(line['image'], 300)} is {shown(written[1])}x{shown(written[0])} there but "
+            f"{size.width}x{size.height} in the data, so its boxes do not fit; predict again on the images of the data",
             code="E106",
         )
     if not isinstance(line["detections"], list):
@@ -227,7 +235,10 @@ def _require_sides(where: str, box: tuple[float, float, float, float], written: 
 def _require_new(path: Path, line_of: dict[int, int], number: int, position: int, line: dict[str, Any]) -> None:
     """Note that an image is on this line; two lines would count its detections twice."""
     if position in line_of:
-        raise DatasetError(f"{path}: lines {line_of[position]} and {number} are about the same image {line['image']}")
+        raise DatasetError(
+            f"{path}: lines {line_of[position]} and {number} are about the same image {cut(line['image'], 300)}",
+            code="E113",
+        )
     line_of[position] = number
 
 

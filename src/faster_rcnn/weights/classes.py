@@ -53,11 +53,14 @@ def read_classes(text: str | None, count: int, published: ClassMap) -> ClassMap:
     names = _names(text)
     if len(names) != count:
         raise ModelFileError(
-            f"--classes {cut(text)} names {_classes(len(names))}, the file has {count}, background not counted", code="E123"
+            f"--classes {cut(text)} names {_classes(len(names))}, the file has {count}, background not counted",
+            code="E123",
         )
     twice = [name for name, times in Counter(names).items() if times > 1 and name != UNUSED]
     if twice:
-        raise ModelFileError(f"--classes {cut(text)} names '{cut(twice[0])}' twice; each class needs its own name", code="E123")
+        raise ModelFileError(
+            f"--classes {cut(text)} names '{cut(twice[0])}' twice; each class needs its own name", code="E123"
+        )
     return _numbered(names)
 
 
