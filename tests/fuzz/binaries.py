@@ -25,18 +25,14 @@ def mutated_safetensors(key: str) -> Mutate:
 
     def mutated(random: Random, seeds: Sequence[bytes]) -> bytes:
         content = random.choice(seeds)
-        size = int.from_bytes(content[:8], "little")
-        header, data = content[8 : 8 + size].decode(), content[8 + size :]
+        header, data = _header_and_data(content)
         match random.randrange(6):
             case 0:
                 return mutated_bytes(random, seeds)
             case 1:
                 return _safetensors(changed_json(random, header), data)
             case 2 | 3:
-                parts = json.loads(header)
-                own = changed_json(random, parts["__metadata__"][key])
-                parts["__metadata__"][key] = own.encode("utf-8", "replace").decode()
-                return _safetensors(json.dumps(parts), data)
+                return with_metadata(content, key, lambda text: changed_json(random, text))
             case 4:
                 return _safetensors(_other_tensor(random, header), data)
             case _:
@@ -44,6 +40,19 @@ def mutated_safetensors(key: str) -> Mutate:
                 return _safetensors(header, data[:start] + struct.pack("<f", random.choice(FLOATS)) + data[start + 4 :])
 
     return mutated
+
+
+def with_metadata(content: bytes, key: str, change: Callable[[str], str]) -> bytes:
+    """A safetensors file of which the metadata under ``key`` are changed."""
+    header, data = _header_and_data(content)
+    parts = json.loads(header)
+    parts["__metadata__"][key] = change(parts["__metadata__"][key]).encode("utf-8", "replace").decode()
+    return _safetensors(json.dumps(parts), data)
+
+
+def _header_and_data(content: bytes) -> tuple[str, bytes]:
+    size = int.from_bytes(content[:8], "little")
+    return content[8 : 8 + size].decode(), content[8 + size :]
 
 
 def _safetensors(header: str, data: bytes) -> bytes:
