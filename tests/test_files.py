@@ -39,6 +39,12 @@ def test_a_folder_and_an_absent_file_stay_the_errors_of_the_system(tmp_path: Pat
         open_file(tmp_path / "none")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_a_name_that_no_file_can_have_is_an_error_of_the_system(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OSError, match="no file can have such a name"):
+        open_file(tmp_path / name)
+
+
 def test_a_stream_that_the_shell_hands_over_is_read_as_an_argument_alone() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"lr: 1")

@@ -19,7 +19,10 @@ def open_file(path: Path) -> BufferedReader:
     Raises:
         OSError: there is no such file, or it is none: to open a pipe waits for its writer, and a device never ends.
     """
-    mode = os.stat(path).st_mode
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # zero bytes, and surrogates that stand for no byte
+        raise OSError(errno.EINVAL, "no file can have such a name", str(path)) from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, f"it is {_kind(mode)}, not a file; save its content in a file", str(path))
     return path.open("rb")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_the_share_is_a_function_of_seed_and_names() -> None:
     assert chosen[0] == chosen[1] != chosen[2]
     # One more image: 20 of 101 are chosen, too, and it can take the place of one other at most.
     assert len(chosen[0] - set(names(share_out(listing(101), 0.2, 0)[1]))) <= 1
+
+
+def test_names_that_no_file_can_have_are_shared_out_and_are_no_other_files(tmp_path: Path) -> None:
+    whole = listing(4)
+    odd = replace(whole, images=(*whole.images, *(one._replace(file_name="a\ud800b") for one in whole.images[:1])))
+    assert len(share_out(odd, 0.4, 0)[1].images) == 2
+    train = [image_file(tmp_path / "a.png")]
+    assert shared_images({"train": train, "val": [tmp_path / "a\ud800b", tmp_path / "a\0b"]}) == []
 
 
 @pytest.mark.parametrize(("count", "share"), [(1, 0.5), (2, 0.2), (3, 0.9)])  # 0.5 rounds to 0, 0.4 to 0, 2.7 to 3

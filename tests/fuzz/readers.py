@@ -30,6 +30,7 @@ from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.results import is_results_file, read_results
 from faster_rcnn.inference.inputs import to_pixels
+from faster_rcnn.jobs.evaluate import settings_for
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.recall import recall_of
 from faster_rcnn.jobs.settings import resolve_config
@@ -70,10 +71,13 @@ class Door(NamedTuple):
 def _model(folder: Path) -> Door:
     path = model_file(folder / "model.safetensors")
     unchecked = binaries.with_metadata(path.read_bytes(), MODEL_KEY, _without_checksum)  # as 0.1.0 wrote them
-    return Door(
-        (Target(path, binaries.mutated_safetensors(MODEL_KEY), (unchecked,) * 4),),
-        lambda: Detector.load(path, "cpu", "float32").predict(rgb(), conf=0.0),
-    )
+
+    def read() -> None:
+        detector = Detector.load(path, "cpu", "float32")
+        detector.predict(rgb(), conf=0.0)
+        settings_for(folder, detector.config.data)
+
+    return Door((Target(path, binaries.mutated_safetensors(MODEL_KEY), (unchecked,) * 4),), read)
 
 
 def _without_checksum(text: str) -> str:

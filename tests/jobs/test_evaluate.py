@@ -267,3 +267,4 @@ def test_data_are_read_as_those_of_training_but_for_parts_that_lie_elsewhere(dat
         *(0, "annotations/test.json", None, None, "../data/images"),
     )
     assert evaluate.settings_for(data / "annotations" / "test.json", DataConfig()) == DataConfig()
+    assert evaluate.settings_for(data, DataConfig(train="a\0b", val="a\ud800b")) == DataConfig()  # no file has these

@@ -45,7 +45,12 @@ def share_out(train: Listing, share: float, seed: int) -> tuple[Listing, Listing
 
 
 def _digest(image: ListedImage, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed} {image.file_name}".encode(errors="surrogateescape"), digest_size=8).digest()
+    text = f"{seed} {image.file_name}"
+    try:
+        encoded = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a name that no file can have; the image is left out later, with its reason
+        encoded = text.encode(errors="surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=8).digest()
 
 
 def shared_images(splits: Mapping[str, Sequence[Path]]) -> list[str]:
@@ -78,7 +83,7 @@ def _also_in(images: Sequence[Path], others: Sequence[Path]) -> list[Path]:
 def _file_size(path: Path) -> object:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
 
 

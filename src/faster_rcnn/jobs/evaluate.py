@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -134,8 +135,8 @@ def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = Non
 
 
 def _is_below(root: Path, value: str) -> bool:
-    path = (root / value).resolve()
-    return path.exists() and path.is_relative_to(root)
+    path = root / value
+    return os.path.exists(path) and path.resolve().is_relative_to(root)  # no name that no file can have is resolved
 
 
 def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Split:
