@@ -94,6 +94,8 @@ def made_report(folder: Path) -> Path:
         "total_seconds": 5000.2,
         "device": "cpu",
         "precision": "bfloat16",
+        "threads": 2,
+        "changes": ["from step 11 on: threads 4 -> 2"],
         "versions": {"faster_rcnn": "0.1.0", "torch": "2.12.0+cpu", "python": "3.11.2"},
     }
     example = Example(f"images/{'y' * 80}.jpg", Image.new("RGB", (1000, 750), "grey"), 12, 13)

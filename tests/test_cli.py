@@ -165,7 +165,7 @@ def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixtur
     call = fake_job("train")
     line = (
         "train cells --model base --weights w --out o --epochs 3 --batch 2 --lr 1e-2 --image-size 320 --seed 1 "
-        "--workers 0 --device cpu --precision bfloat16 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 "
+        "--workers 0 --device cpu --precision bfloat16 --threads 3 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 "
         "--proposals p --resume"
     )
     assert cli.main(line.split()) == 0
@@ -174,7 +174,7 @@ def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixtur
         "settings": ["a.b=1", "c.d=[1,2]", "e.f=-3"], "proposals": Path("p"), "resume": True,
         "flags": {
             "epochs": 3, "batch": 2, "lr": 0.01, "image_size": 320, "seed": 1, "workers": 0, "device": "cpu",
-            "precision": "bfloat16", "val_share": None,
+            "precision": "bfloat16", "threads": 3, "val_share": None,
         },
     }  # fmt: skip
     out, err = capsys.readouterr()

@@ -266,7 +266,10 @@ class TrainingConfig(Section):
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is fast."""
+    """Of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is fast; a run
+    writes down here which it was, and goes on in it."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    """Threads of torch on a CPU, which decide last bits. ``auto`` is torch's own number; a run writes it down here."""
 
 
 class Config(Section):

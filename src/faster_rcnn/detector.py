@@ -107,6 +107,7 @@ class Detector:
         workers: int | None = None,
         device: str | torch.device | None = None,
         precision: TrainingPrecision | None = None,
+        threads: int | None = None,
         config: str | Path | None = None,
         settings: str | Sequence[str] = (),
         proposals: str | Path | None = None,
@@ -126,6 +127,7 @@ class Detector:
             "workers": workers,
             "device": None if device is None else str(device),
             "precision": precision,
+            "threads": threads,
             "val_share": val_share,
         }
         folder = train(

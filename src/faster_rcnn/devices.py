@@ -82,7 +82,7 @@ def precision_name(precision: torch.dtype) -> str:
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by the instructions of a CPU."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return computes_in(torch.bfloat16, device)
     return AUTO[widest_instructions()].floats == torch.bfloat16
 
 
@@ -117,6 +117,26 @@ def instruction_sets() -> list[str]:
     """The widest vectors that torch's own kernels use of the CPU, then what oneDNN uses of it for bfloat16."""
     for_bfloat16 = {"AVX512-BF16": ["AVX512-BF16"], "AMX": ["AVX512-BF16", "AMX"]}
     return [torch.backends.cpu.get_cpu_capability(), *for_bfloat16.get(widest_instructions(), [])]
+
+
+def computes_in(precision: torch.dtype, device: torch.device) -> bool:
+    """Whether a device computes in ``precision``; stand-ins for missing instructions take up to 30 times as long."""
+    if precision != torch.bfloat16:
+        return True
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return onednn_takes_bfloat16()
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """``count`` threads of torch compute on the CPU; afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -57,7 +57,8 @@ def test_json_on_standard_output_stands_there_alone(model: str, data: Path, caps
     assert evaluate.run(model, data, split=None, precision="float32", json="-") == 0
     found = json.loads(capsys.readouterr().out)
     twelve = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
-    assert list(found) == [*twelve, "per_class", "images", "split"]
+    assert list(found) == [*twelve, "per_class", "images", "split", "device", "precision", "threads"]
+    assert (found["device"], found["precision"], found["threads"]) == ("cpu", "float32", 1)
     assert (found["images"], found["split"]) == (3, "test")
     assert {name: one["truths"] for name, one in found["per_class"].items()} == {"cat": 1, "dog": 1, "cow": 1}
     assert found["APl"] is None  # no box is larger than 96 x 96
@@ -83,6 +84,7 @@ def test_what_predict_wrote_measures_as_the_model_itself(model: str, tmp_path: P
     results.write_text(json.dumps([row for number, one in enumerate(found, 1) for row in one.to_coco(10 * number)]))
     expected = numbers(model, data, tmp_path)
     assert 0 < expected["AP"] < 1
+    expected |= {"device": None, "precision": None, "threads": None}  # a file does not say how it was made
     assert numbers(str(lines), data, tmp_path, precision="auto") == expected
     assert numbers(str(results), data, tmp_path, precision="auto") == expected
 

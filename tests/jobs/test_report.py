@@ -65,6 +65,8 @@ def made_summary(
         "total_seconds": 75.2,
         "device": "cpu",
         "precision": "float32",
+        "threads": 2,
+        "changes": ["from step 11 on: threads 4 -> 2"],
         "versions": {"faster_rcnn": "0.1.0", "torch": "2.9.1", "python": "3.11.2"},
     }
 

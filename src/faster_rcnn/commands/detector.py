@@ -50,6 +50,7 @@ def train(
     workers: Integer | None = None,
     device: str | None = None,
     precision: TrainingPrecision | None = None,
+    threads: Integer | None = None,
     config: Path | None = None,
     settings: Settings = None,
     proposals: Path | None = None,
@@ -71,7 +72,9 @@ def train(
         seed: Seed of the random numbers for weights, order, augmentation and sampling.
         workers: Processes that decode images ahead.
         device: Device that computes: auto, cpu, cuda or cuda:N.
-        precision: Number format of convolutions and matrix products; auto is bfloat16 where that is fast.
+        precision: Number format of convolutions and matrix products; auto is bfloat16 where that is fast. A run that
+            goes on keeps its own, unless another one is given.
+        threads: CPU threads that compute; torch's own number where not given. A run that goes on keeps its own.
         config: YAML file of settings, as `faster-rcnn config` prints it.
         settings: Single settings, as section.key=value; several may follow.
         proposals: File of proposals; the second stage alone is trained on them (Fast R-CNN).
@@ -90,6 +93,7 @@ def train(
         "workers": workers,
         "device": device,
         "precision": precision,
+        "threads": threads,
         "val_share": val_share,
     }
     job.train(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from faster_rcnn.config import Config
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.records import Dataset
-from faster_rcnn.devices import choose_device, choose_precision
+from faster_rcnn.devices import PRECISIONS, choose_device
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outside import FILE, known_of_split
@@ -39,13 +39,23 @@ class _Plan:
     dataset: Dataset
     config: Config
     folder: Path
+    changes: tuple[str, ...]
+    """As of ``Task``."""
 
 
 def train_alternating(
-    data: Path, dataset: Dataset, config: Config, folder: Path, initialise: Callable[[FasterRCNN], str]
+    data: Path,
+    dataset: Dataset,
+    config: Config,
+    folder: Path,
+    initialise: Callable[[FasterRCNN], str],
+    changes: tuple[str, ...] = (),
 ) -> Path:
-    """Train in four steps and return the run folder; steps that a run finished before an interruption are kept."""
-    plan = _Plan(data, dataset, config, folder)
+    """Train in four steps and return the run folder; steps that a run finished before an interruption are kept.
+
+    ``changes`` are those of ``Task``.
+    """
+    plan = _Plan(data, dataset, config, folder, changes)
     run_folder.write_config(folder, config)
     first = _train_rpn(plan, 1, initialise, fixed=False)
     second = _train_detector(plan, 2, initialise, _propose(plan, 1, first), fixed=False)
@@ -93,7 +103,7 @@ def _task(
     dataset = without_classes(plan.dataset) if kind == "rpn" else plan.dataset
     folder = plan.folder / f"step-{number}"
     folder.mkdir(exist_ok=True)
-    return Task(plan.data, dataset, changed, folder, plan.folder, initialise, outside)
+    return Task(plan.data, dataset, changed, folder, plan.folder, initialise, outside, plan.changes)
 
 
 def _train_step(task: Task, number: int, what: str) -> LoadedModel:
@@ -116,7 +126,7 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
     folder, settings = plan.folder / f"step-{number}", plan.config.rpn
     outside = {}
     device = choose_device(plan.config.training.device)
-    precision = choose_precision(plan.config.training.precision, device)
+    precision = PRECISIONS[plan.config.training.precision]
     limits = {"train": settings.proposals_after_nms_training, "val": settings.proposals_after_nms}
     for name, most in limits.items():
         if name not in plan.dataset.splits:
@@ -159,8 +169,19 @@ def _unite(plan: _Plan, rpn: LoadedModel, detector: LoadedModel) -> Path:
     last = folder / "step-4"
     for name in (run_folder.METRICS, "report.html"):
         shutil.copyfile(last / name, folder / name)
-    summaries = [json.loads((folder / f"step-{step}" / run_folder.SUMMARY).read_text()) for step in (1, 2, 3, 4)]
+    older = {"threads": "?", "changes": []}  # what summaries of an earlier version lack
+    summaries = [
+        older | json.loads((folder / f"step-{step}" / run_folder.SUMMARY).read_text()) for step in (1, 2, 3, 4)
+    ]
     seconds = {name: sum(each[name] for each in summaries) for name in ("training_seconds", "total_seconds", "images")}
-    run_folder.write_summary(folder, summaries[-1] | seconds | {"ended": "all four steps are done"})
+    how = {"ended": "all four steps are done", "changes": _changes(summaries)}
+    run_folder.write_summary(folder, summaries[-1] | seconds | how)
     say(f"all four steps are done; their detector: {folder / run_folder.BEST}")
     return folder
+
+
+def _changes(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Changes of precision and threads, within a step and from one to the next."""
+    within = [f"step {number} of 4, {each}" for number, one in enumerate(summaries, 1) for each in one["changes"]]
+    used = [f"{each['precision']} on {each['threads']} threads" for each in summaries]
+    return within + [f"step {number} of 4 in {how}" for number, how in enumerate(used, 1) if len(set(used)) > 1]

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
+
 from faster_rcnn.config import DataConfig
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.devices import precision_name
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
@@ -46,7 +49,7 @@ def run(
     if is_results_file(Path(model)):
         _warn_of_idle_options(model, device, precision, proposals, tile)
         part = split_to_measure(data, DataConfig(), split)
-        metrics = _measure_results(Path(model), part)
+        metrics, computed = _measure_results(Path(model), part), computed_with(None)
     else:
         if proposals is not None and tiling is not None:
             raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
@@ -56,14 +59,22 @@ def run(
         part = tell_split(dataset, split)
         if proposals is not None:
             take_proposals(predictor, proposals, dataset.root, part, model)
-        metrics = measure_detector(predictor, part, model)
+        metrics, computed = measure_detector(predictor, part, model), computed_with(predictor)
     if json != STDOUT:
         show(metrics.table())
     if json is not None:
-        write_json(json, metrics.to_json(part.name))
+        write_json(json, metrics.to_json(part.name) | computed)
     if json is not None and json != STDOUT:
         say(f"numbers in {json}")
     return 0
+
+
+def computed_with(predictor: Predictor | None) -> dict[str, str | int | None]:
+    """How results were computed, which may decide their last digits; all null for detections of a file."""
+    if predictor is None:
+        return dict.fromkeys(("device", "precision", "threads"))
+    name = precision_name(predictor.precision)
+    return {"device": str(predictor.device), "precision": name, "threads": torch.get_num_threads()}
 
 
 def _warn_of_idle_options(results: str, device: str, precision: str, proposals: Path | None, tile: int | None) -> None:

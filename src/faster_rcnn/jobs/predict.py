@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
@@ -116,7 +118,8 @@ def load_predictor(model: str, precision: str, device: str = "auto") -> Predicto
     predictor = Predictor(loaded, place, chosen, exact=exact, compile="auto", tell=say)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = precision_name(predictor.precision)
-    say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {kind} on {place}")
+    where = f"{kind} on {place}, {_count(torch.get_num_threads(), 'CPU thread')}"
+    say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {where}")
     return predictor
 
 

@@ -13,9 +13,13 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.jobs.console import warn
+from faster_rcnn.jobs.machine_settings import refuse_missing_precision, with_training
 from faster_rcnn.jobs.settings import all_keys, resolve_config
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import load_model
+
+MAY_DIFFER = ("epochs", "precision", "threads")
+"""Settings of training that may be others when a run goes on; all of them may be ``auto``."""
 
 
 def folder_to_resume(out: Path | None, data: Path) -> Path:
@@ -124,7 +128,7 @@ def config_to_resume(
         OptionError: an option differs from the run's own.
     """
     stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
-    _refuse_differences(folder, model, stored, asked)
+    _refuse_differences(folder, model, stored, _auto_as_stored(asked, stored))
     return stored
 
 
@@ -136,9 +140,20 @@ def config_to_go_on(
     settings: Sequence[str],
     flags: Mapping[str, object],
 ) -> Config:
-    """As ``config_to_resume``; but ``training.epochs`` may be another number, which a run of one part is trained to."""
+    """As ``config_to_resume``; but three settings may be others.
+
+    A run of one part is trained to another number of epochs. Precision and threads may be given where a machine lacks
+    those of the run.
+
+    Raises:
+        OptionError: another option differs from the run's own.
+        MachineError: the run's precision is not there, and none is given.
+    """
     stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
-    extended = stored if stored.training.scheme == "alternating" else _with_epochs(stored, asked.training.epochs)
+    refuse_missing_precision(folder, stored.training, asked.training)
+    asked = _auto_as_stored(asked, stored)
+    free = ("precision", "threads") if stored.training.scheme == "alternating" else MAY_DIFFER
+    extended = with_training(stored, **{name: getattr(asked.training, name) for name in free})
     _refuse_differences(folder, model, extended, asked)
     return extended
 
@@ -151,14 +166,15 @@ def _stored_and_asked(
         raise OptionError(
             f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
         )
-    asked = resolve_config(None, config, settings, flags, stored)
-    if asked.training.epochs == "auto":  # as it began, too; their number is stored
-        asked = _with_epochs(asked, stored.training.epochs)
-    return stored, asked
+    start = with_training(stored, **dict.fromkeys(MAY_DIFFER, "auto"))
+    return stored, resolve_config(None, config, settings, flags, start)
 
 
-def _with_epochs(config: Config, epochs: object) -> Config:
-    return config.model_copy(update={"training": config.training.model_copy(update={"epochs": epochs})})
+def _auto_as_stored(asked: Config, stored: Config) -> Config:
+    """``auto`` is what it was when the run began, which is stored."""
+    chosen = {name: getattr(asked.training, name) for name in MAY_DIFFER}
+    kept = {name: getattr(stored.training, name) if value == "auto" else value for name, value in chosen.items()}
+    return with_training(asked, **kept)
 
 
 def _refuse_differences(folder: Path, model: str | None, stored: Config, asked: Config) -> None:

@@ -27,14 +27,8 @@ from faster_rcnn.text import read_text_argument
 from faster_rcnn.values import cut
 from faster_rcnn.yaml_values import composed, place_of, plain_value
 
-FLAGS = {
-    "epochs": "training.epochs",
-    "batch": "training.batch",
-    "lr": "training.lr",
-    "seed": "training.seed",
-    "workers": "training.workers",
-    "device": "training.device",
-    "precision": "training.precision",
+OF_TRAINING = ("epochs", "batch", "lr", "seed", "workers", "device", "precision", "threads")
+FLAGS = {name: f"training.{name}" for name in OF_TRAINING} | {
     "image_size": "image.short_side",
     "proposals": "data.proposals",
     "val_share": "data.val_share",

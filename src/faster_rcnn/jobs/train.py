@@ -11,10 +11,12 @@ from faster_rcnn.config import Config, TrainingConfig
 from faster_rcnn.data.batches import steps_of_epoch
 from faster_rcnn.data.fingerprint import fingerprint_of
 from faster_rcnn.data.records import Dataset
+from faster_rcnn.devices import on_threads
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.alternating import train_alternating
-from faster_rcnn.jobs.console import say
+from faster_rcnn.jobs.console import say, warn
 from faster_rcnn.jobs.labelled import load_for_training, with_val_seed
+from faster_rcnn.jobs.machine_settings import machine_changes, with_machine_settings, with_training
 from faster_rcnn.jobs.outside import outside_proposals
 from faster_rcnn.jobs.resuming import (
     config_to_go_on,
@@ -61,7 +63,7 @@ def train(
     folder = run_folder.new_run_folder(out, data)
     with run_folder.kept_if_used(folder):
         dataset = load_for_training(data, resolved)
-        resolved = _with_epochs(resolved, dataset)
+        resolved = with_machine_settings(_with_epochs(resolved, dataset))
         run_folder.write_data(folder, data, fingerprint_of(dataset))
         return _train(data, dataset, resolved, folder, start)
 
@@ -76,10 +78,14 @@ def _go_on(data: Path, folder: Path, config: Config) -> Path:
     refuse_other_data(folder, data, dataset)  # before the number of epochs, whose remedy names these data
     refuse_no_more_epochs(folder, data, epochs, done)
     before = stored_config(folder).training
+    config = _with_known_machine(folder, config)
+    changes = machine_changes(before, config.training)
+    if changes:
+        say(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
     if state and config.training.epochs != before.epochs:
         _say_extension(before, config.training, _steps(config, dataset), state["progress"]["step"])
         run_folder.reopen(folder)
-    return _train(data, dataset, config, folder, None, state)
+    return _train(data, dataset, config, folder, None, state, changes)
 
 
 def _train(
@@ -89,12 +95,28 @@ def _train(
     folder: Path,
     start: LoadedModel | None,
     state: Mapping[str, Any] | None = None,
+    changes: tuple[str, ...] = (),
 ) -> Path:
+    threads = config.training.threads
+    assert threads != "auto"  # a run begins with a number
     initialise = partial(_initialise, config=config, classes=dataset.classes, start=start)
-    if config.training.scheme == "alternating":
-        return train_alternating(data, dataset, config, folder, initialise)
-    outside = outside_proposals(dataset, config, folder)
-    return train_task(Task(data, dataset, config, folder, folder, initialise, outside), state)
+    with on_threads(threads):
+        if config.training.scheme == "alternating":
+            return train_alternating(data, dataset, config, folder, initialise, changes)
+        outside = outside_proposals(dataset, config, folder)
+        return train_task(Task(data, dataset, config, folder, folder, initialise, outside, changes), state)
+
+
+def _with_known_machine(folder: Path, config: Config) -> Config:
+    """The configuration of a run that goes on; one of a version that did not record them gets precision and threads."""
+    known = with_machine_settings(config)
+    if known != config:
+        training = known.training
+        warn(
+            f"{folder} does not say in which precision it began and on how many threads; it goes on in "
+            f"{training.precision} on {training.threads}"
+        )
+    return known
 
 
 def _say_extension(before: TrainingConfig, now: TrainingConfig, steps_of_epoch: int, step: int) -> None:
@@ -128,7 +150,7 @@ def _with_epochs(config: Config, dataset: Dataset) -> Config:
         f"epochs auto: {epochs} epochs of {steps} steps, {epochs * steps:,} steps in all (at least {MIN_EPOCHS} epochs "
         f"and {MIN_STEPS} steps, but at most {MAX_EPOCHS} epochs); --epochs N sets another number"
     )
-    return config.model_copy(update={"training": settings.model_copy(update={"epochs": epochs})})
+    return with_training(config, epochs=epochs)
 
 
 def _steps(config: Config, dataset: Dataset) -> int:

@@ -17,7 +17,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
-from faster_rcnn.devices import choose_device, choose_precision, precision_name
+from faster_rcnn.devices import PRECISIONS, choose_device, precision_name
 from faster_rcnn.errors import InputError, MachineError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.jobs.console import say, warn
@@ -30,7 +30,7 @@ from faster_rcnn.structures import Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import stop_signals
-from faster_rcnn.training.loop import Progress, Run, criterion, restore_state, run_training
+from faster_rcnn.training.loop import Progress, Run, criterion, restore_state, run_training, save_state
 from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
 from faster_rcnn.weights.model_file import load_model
 
@@ -50,6 +50,8 @@ class Task:
     """Gives the new detector the weights that it starts from; returns a line that says which."""
     outside: Mapping[str, Sequence[Proposals]] = field(default_factory=dict)
     """Proposals from outside by name of the split, in the order of its records; for Fast R-CNN."""
+    changes: tuple[str, ...] = ()
+    """How precision and threads differ from those that the run had before it went on."""
 
 
 def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
@@ -58,6 +60,9 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     run = _prepare(task, fresh=state is None)
     if state is not None:
         restore_state(run, state)
+        if task.changes:
+            run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
+            save_state(run)  # now, since the settings in the folder are the changed ones already
         say(f"going on in {run.folder} after step {run.progress.step}, epoch {run.progress.epoch + 1}")
     return _train(run, task, began)
 
@@ -67,7 +72,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
     config, dataset, folder = task.config, task.dataset, task.folder
     settings = config.training
     device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
+    precision = PRECISIONS[settings.precision]
     torch.manual_seed(settings.seed)
     model = build_model(config, len(dataset.classes))
     begins = task.initialise(model) if fresh else None
@@ -77,8 +82,8 @@ def _prepare(task: Task, fresh: bool) -> Run:
     train = _loader(task, dataset.splits["train"])
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     say(
-        f"{config.preset}: {trained:,} weights to train on {device} in {precision_name(precision)}; "
-        f"seed {settings.seed}"
+        f"{config.preset}: {trained:,} weights to train on {device} in {settings.precision} on {settings.threads} "
+        f"threads; seed {settings.seed}"
     )
     lr = learning_rate_of_batch(settings.lr, settings.batch)
     if begins is not None:
@@ -127,7 +132,7 @@ def _train(run: Run, task: Task, began: float) -> Path:
     measured: dict[int, Metrics] = {}
     validator = None
     if run.val is not None:
-        validator = Validator(run.val, run.config, run.classes, task.outside.get(run.val.name))
+        validator = Validator(run.val, run.config, run.classes, task.outside.get(run.val.name), run.precision)
 
     def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
         assert validator is not None
@@ -170,7 +175,8 @@ def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics |
     if run.val:
         best = load_model(run.folder / run_folder.BEST)
         device = next(run.model.parameters()).device
-        examples = find_examples(validating_predictor(best, device, run.val, task.outside.get(run.val.name)), run.val)
+        outside = task.outside.get(run.val.name)
+        examples = find_examples(validating_predictor(best, device, run.precision, run.val, outside), run.val)
     say(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
 
 
@@ -192,5 +198,7 @@ def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any
         "total_seconds": round(seconds, 3),
         "device": str(next(run.model.parameters()).device),
         "precision": precision_name(run.precision),
+        "threads": run.config.training.threads,
+        "changes": progress.changes,
         "versions": {"faster_rcnn": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

@@ -122,7 +122,9 @@ def _refuse_unlike(pair: Pair, first: Config, second: Config) -> None:
         raise OptionError(
             f"{pair.faster} and {pair.fast} differ in image size or backbone, so their times cannot be compared"
         )
-    budgets = [config.training.model_copy(update={"device": "", "workers": 0}) for config in (first, second)]
+    budgets = [
+        config.training.model_copy(update={"device": "", "workers": 0, "threads": 1}) for config in (first, second)
+    ]
     differing = [f"training.{key}" for key, value in budgets[0] if value != getattr(budgets[1], key)]
     if differing:
         warn(f"{pair.faster} and {pair.fast} were trained differently: {', '.join(differing)}")

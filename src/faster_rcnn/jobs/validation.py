@@ -46,9 +46,17 @@ class Validation:
 class Validator:
     """Measures a detector in training as ``evaluate`` measures its file: the numbers are equal to the last digit."""
 
-    def __init__(self, split: Split, config: Config, classes: ClassMap, outside: Sequence[Proposals] | None) -> None:
+    def __init__(
+        self,
+        split: Split,
+        config: Config,
+        classes: ClassMap,
+        outside: Sequence[Proposals] | None,
+        precision: torch.dtype,
+    ) -> None:
         """``outside`` are external proposals in the order of the records, for Fast R-CNN."""
-        self._split, self._config, self._classes, self._outside = split, config, classes, outside
+        self._split, self._config, self._classes = split, config, classes
+        self._outside, self._precision = outside, precision
         self._places = {record.path: index for index, record in enumerate(split.records)}
 
     def validate(self, model: FasterRCNN, image_done: Callable[[], None]) -> Validation:
@@ -59,7 +67,8 @@ class Validator:
         """
         loaded = LoadedModel(deepcopy(model), self._config, self._classes)
         device = next(model.parameters()).device
-        predictor = validating_predictor(loaded, device, self._split, self._outside).validating(self._truth_of)
+        predictor = validating_predictor(loaded, device, self._precision, self._split, self._outside)
+        predictor = predictor.validating(self._truth_of)
         found: dict[int, Detections] = {}
         sums: dict[str, float] = {}
         for place, one in found_in(predictor, self._split):
@@ -79,8 +88,15 @@ class Validator:
 
 
 def validating_predictor(
-    loaded: LoadedModel, device: torch.device, split: Split, outside: Sequence[Proposals] | None
+    loaded: LoadedModel,
+    device: torch.device,
+    precision: torch.dtype,
+    split: Split,
+    outside: Sequence[Proposals] | None,
 ) -> Predictor:
-    """A detector at work as ``evaluate`` has it by default, on the external proposals of a split if there are some."""
-    given = proposals_by_path(split, outside)
-    return Predictor(loaded, device, choose_precision("auto", device), exact=False, proposals=given)
+    """A detector as ``evaluate`` runs it in ``precision``, on the external proposals of a split if there are some.
+
+    ``evaluate`` gets a precision that is not this machine's ``auto`` by its name, by which float32 is exact.
+    """
+    given, exact = proposals_by_path(split, outside), precision != choose_precision("auto", device)
+    return Predictor(loaded, device, precision, exact=exact, proposals=given)

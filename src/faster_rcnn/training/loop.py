@@ -80,6 +80,8 @@ class Progress:
     """Trained on in all, counted each time."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     """Of ``metrics.csv``."""
+    changes: list[str] = field(default_factory=list)
+    """Of precision and threads, where the run went on with others: from which step on, and how."""
 
 
 @dataclass(slots=True, eq=False)
@@ -189,7 +191,7 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
                 max_loss=max_loss(progress.first_losses),
             )
         except DivergedError as error:
-            _save_state(run)
+            save_state(run)
             ids = [one.image_id for one in batch]
             raise explained(error, run.config, progress.step, ids, lr, run.folder / run_folder.STATE) from error
         if len(progress.first_losses) < FIRST_STEPS:
@@ -264,11 +266,11 @@ def _save_epoch(run: Run, best: bool) -> None:
 
 def _save_last(run: Run) -> None:
     save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
-    _save_state(run)
+    save_state(run)
     run.saved_at = time.monotonic()
 
 
-def _save_state(run: Run) -> None:
+def save_state(run: Run) -> None:
     """Weights, their average, momentum, random state and progress: what a run needs to go on bit for bit."""
     progress = run.progress
     run_folder.write_state(
