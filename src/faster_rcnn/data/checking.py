@@ -123,7 +123,7 @@ def _refuse_many_images(faults: list[Fault], listing: Listing, folders: Folders)
     advice = _advice(count == len(listing.images), listing, folders) if code == "E104" else "Mend or remove them"
     raise DatasetError(
         f"{len(faults)} of {len(listing.images)} images of {listing.split} cannot be used, more than the 5 % that are "
-        f"excluded and listed: {cases}. {advice}",
+        f"excluded and listed: {cases}. They are images of {listing.source}. {advice}",
         code=code,
     )
 
