@@ -130,6 +130,30 @@ def test_a_signal_while_the_report_is_written_leaves_a_run_that_can_go_on(
     assert (run / "summary.json").exists()
 
 
+def test_a_script_that_its_own_processes_load_again_is_told_what_it_needs(
+    squares: Path, config: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from faster_rcnn import Detector\n"
+        "multiprocessing.set_start_method('spawn', force=True)  # as on macOS and Windows\n"
+        f"Detector.train({str(squares)!r}, config={str(config)!r}, workers=1)\n"
+    )
+    paths = [str(Path(each)) for each in sys.path if each]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    told = [line for line in done.stderr.splitlines() if line.startswith("faster_rcnn.errors.")]
+    assert [line.split(":")[0] for line in told] == [
+        "faster_rcnn.errors.OptionError",
+        "faster_rcnn.errors.MachineError",
+    ]
+    assert all("below if __name__ == '__main__':" in line for line in told)
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["my data"]
+
+
 def _train_here(data: Path, config: Path, out: Path, answer: multiprocessing.queues.Queue[str]) -> None:
     answer.put(str(Detector.train(data, config=config, out=out, epochs=1)))
 

@@ -169,8 +169,34 @@ def test_where_there_is_nothing_to_resume_that_is_told(squares: Path, run: Path,
         with pytest.raises(OptionError, match=r"--resume: .* holds no run to go on with.*leave out --resume"):
             train_with(squares, out=out, resume=True)
     assert not (tmp_path / "typo").exists()
-    (run / "state.pt").unlink()
-    with pytest.raises(OptionError, match="holds no run to go on with"):
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "state.pt", "best.safetensors"])
+def test_a_run_that_lost_a_file_is_refused_with_what_is_left_of_it(squares: Path, run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(
+        OptionError, match=rf"{name} is gone, so .*; begin a new run with --weights .*/last\.safetensors$"
+    ):
+        train_with(squares, out=run, resume=True)
+    (run / "last.safetensors").unlink()
+    with pytest.raises(OptionError, match=rf"{name} is gone, so "):
+        train_with(squares, out=run, resume=True)
+
+
+def test_settings_that_the_file_of_a_run_does_not_hold_are_told(
+    squares: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "config.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "  patience:" not in line))
+    train_with(squares, out=run, resume=True)
+    told = capsys.readouterr().err
+    assert f"{path} does not hold all settings, as in a run of another version: training.patience=0 assumed" in told
+    assert "going on in " in told
+    assert "after step 2, of the last epoch\n" in told
+    path.write_text("")
+    with pytest.raises(
+        OptionError, match=r"config\.yaml holds no number of training\.epochs, .*; begin a new run with --w"
+    ):
         train_with(squares, out=run, resume=True)
 
 
@@ -188,9 +214,9 @@ def test_a_finished_run_is_trained_longer(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    with pytest.raises(OptionError, match=r"is finished after 1 epochs; train it longer with: .*--resume --epochs 2$"):
+    with pytest.raises(OptionError, match=r"is finished after 1 epoch; train it longer with: .*--resume --epochs 2$"):
         train_with(squares, out=run, resume=True)
-    with pytest.raises(OptionError, match=r"is finished after 1 epochs"):
+    with pytest.raises(OptionError, match=r"is finished after 1 epoch;"):
         train_with(squares, out=run, resume=True, epochs=1)
     train_with(squares, out=run, resume=True, epochs=3)
     # Two steps are done. Of 6 steps the third one has 0.02 * (1 + cos(pi * 2 / 6)) / 2 = 0.015; of 2, it is over.

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from torch._C import _error_if_any_worker_fails
 
-from faster_rcnn.errors import MachineError
+from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.signals import STOPPING
 
 Batch = TypeVar("Batch")
@@ -25,6 +25,8 @@ SECONDS_BETWEEN_LOOKS = 1.0
 _LOG = logging.getLogger(__name__)
 _OF_TORCH = "DataLoader worker"
 """How torch's RuntimeError about a process that ended begins."""
+_GUARD = "put the lines that train below if __name__ == '__main__':, or train with workers=0"
+"""What a script needs whose processes are not forked."""
 
 
 def workers_here(asked: int) -> int:
@@ -36,6 +38,18 @@ def workers_here(asked: int) -> int:
         _LOG.info("training.workers=%d: a daemonic process has no children, so it reads the images itself", asked)
         return 0
     return asked
+
+
+def refuse_in_starting_process() -> None:
+    """Raise where this process is only being started to read images, and for that runs the user's script again.
+
+    Systems that do not fork load the script into each new process: one that trains there, too, would never end.
+
+    Raises:
+        OptionError: with what to write into the script.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise OptionError(f"the script that trains was loaded again by a process that reads images: {_GUARD}")
 
 
 @contextmanager
@@ -131,9 +145,11 @@ def deaths_told() -> Iterator[None]:
         if not str(error).startswith(_OF_TORCH):
             raise
         reason = " ".join(str(error).split()).rstrip(". ")
+        # A forked process has not loaded the script.
+        guard = "" if multiprocessing.get_start_method() == "fork" else f"; in a script of your own {_GUARD}"
         raise MachineError(
             f"a process that reads images ended ({reason}); if memory is short, read them with fewer processes "
-            "(--workers 0 needs none)"
+            f"(--workers 0 needs none){guard}"
         ) from error
 
 

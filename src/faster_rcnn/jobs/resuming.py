@@ -5,6 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from faster_rcnn.config import Config
 from faster_rcnn.data.fingerprint import differences, fingerprint_of
@@ -17,6 +20,7 @@ from faster_rcnn.jobs.machine_settings import refuse_missing_precision, with_tra
 from faster_rcnn.jobs.settings import all_keys, resolve_config
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.model_file import load_model
+from faster_rcnn.yaml_values import composed
 
 MAY_DIFFER = ("epochs", "precision", "threads")
 """Settings of training that may be others when a run goes on; all of them may be ``auto``."""
@@ -28,13 +32,10 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     Of several the newest unfinished one is taken, then the newest finished one.
 
     Raises:
-        OptionError: there is no such run.
+        OptionError: there is no such run, or a file that it needs is gone.
     """
     if out is not None:
-        if not run_folder.holds_begun_run(out):
-            raise OptionError(
-                f"--resume: {out} holds no run to go on with{_unfinished()}; leave out --resume to begin one"
-            )
+        _refuse_no_run(out)
         return out
     name = run_folder.run_name(data)
     runs = sorted(run_folder.runs_named(name), key=run_folder.is_finished)  # a stable order
@@ -46,6 +47,15 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
             "--resume to begin one, or name the run with --out"
         )
     return found
+
+
+def _refuse_no_run(out: Path) -> None:
+    if run_folder.holds_begun_run(out):
+        return
+    if run_folder.holds_run(out):
+        gone = next(name for name in (run_folder.CONFIG, run_folder.STATE) if not (out / name).exists())
+        raise OptionError(f"--resume: {out / gone} is gone, so this run cannot go on; {_fresh_start(out)}")
+    raise OptionError(f"--resume: {out} holds no run to go on with{_unfinished()}; leave out --resume to begin one")
 
 
 def _unfinished() -> str:
@@ -108,8 +118,16 @@ def _listed(names: Sequence[str | None]) -> str:
 
 
 def stored_config(folder: Path) -> Config:
-    """The settings of the run in ``folder``."""
-    return resolve_config(None, folder / run_folder.CONFIG, (), {})
+    """The settings of the run in ``folder``.
+
+    Raises:
+        OptionError: the file does not fit, or holds no number of epochs, as the file of every run does.
+    """
+    path = folder / run_folder.CONFIG
+    config = resolve_config(None, path, (), {})
+    if config.training.epochs == "auto":
+        raise OptionError(f"{path} holds no number of training.epochs, as a run does; {_fresh_start(folder)}")
+    return config
 
 
 def config_to_resume(
@@ -162,6 +180,11 @@ def _stored_and_asked(
     folder: Path, weights: str | None, config: Path | None, settings: Sequence[str], flags: Mapping[str, object]
 ) -> tuple[Config, Config]:
     stored = stored_config(folder)
+    if absent := _absent_keys(folder / run_folder.CONFIG):
+        values = ", ".join(f"{key}={_value(stored, key)}" for key in absent)
+        warn(
+            f"{folder / run_folder.CONFIG} does not hold all settings, as in a run of another version: {values} assumed"
+        )
     if weights is not None:
         raise OptionError(
             f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
@@ -175,6 +198,19 @@ def _auto_as_stored(asked: Config, stored: Config) -> Config:
     chosen = {name: getattr(asked.training, name) for name in MAY_DIFFER}
     kept = {name: getattr(stored.training, name) if value == "auto" else value for name, value in chosen.items()}
     return with_training(asked, **kept)
+
+
+def _absent_keys(path: Path) -> list[str]:
+    """The settings, as ``section.key``, that the file of a configuration does not hold."""
+    root = composed(path.read_text(encoding="utf-8"))
+    sections = root.value if isinstance(root, yaml.MappingNode) else []
+    held = {
+        f"{name.value}.{key.value}"
+        for name, section in sections
+        if isinstance(section, yaml.MappingNode)
+        for key, _ in section.value
+    }
+    return [key for key in all_keys() if key not in held]
 
 
 def _refuse_differences(folder: Path, model: str | None, stored: Config, asked: Config) -> None:
@@ -201,13 +237,22 @@ def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> N
         more = shlex.join(
             ["faster-rcnn", "train", str(data), "--out", str(folder), "--resume", "--epochs", str(2 * epochs)]
         )
-        raise OptionError(f"the run in {folder} is finished after {done} epochs; train it longer with: {more}")
+        counted = "1 epoch" if done == 1 else f"{done} epochs"
+        raise OptionError(f"the run in {folder} is finished after {counted}; train it longer with: {more}")
     if epochs < done or (epochs == done and run_folder.is_finished(folder)):
         raise OptionError(f"--epochs {epochs}: the run in {folder} has done {done} epochs; give more than {done}")
 
 
+def refuse_lost_best(folder: Path, state: Mapping[str, Any]) -> None:
+    """Raise ``OptionError`` where the model of the best epoch so far is gone, so that the run cannot end with it."""
+    best = folder / run_folder.BEST
+    if state["progress"]["rows"] and not best.exists():
+        raise OptionError(f"--resume: {best} is gone, so this run cannot go on; {_fresh_start(folder)}")
+
+
 def _fresh_start(folder: Path) -> str:
-    return f"begin a new run with --weights {folder / run_folder.LAST}"
+    left = [folder / name for name in (run_folder.LAST, run_folder.BEST) if (folder / name).exists()]
+    return f"begin a new run with --weights {left[0]}" if left else "begin a new run with another --out"
 
 
 def _value(config: Config, key: str) -> object:

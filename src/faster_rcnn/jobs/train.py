@@ -11,6 +11,7 @@ from faster_rcnn.config import Config, TrainingConfig
 from faster_rcnn.data.batches import steps_of_epoch
 from faster_rcnn.data.fingerprint import fingerprint_of
 from faster_rcnn.data.records import Dataset
+from faster_rcnn.data.workers import refuse_in_starting_process
 from faster_rcnn.devices import on_threads
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs.alternating import train_alternating
@@ -21,6 +22,7 @@ from faster_rcnn.jobs.outside import outside_proposals
 from faster_rcnn.jobs.resuming import (
     config_to_go_on,
     folder_to_resume,
+    refuse_lost_best,
     refuse_no_more_epochs,
     refuse_other_data,
     stored_config,
@@ -52,6 +54,7 @@ def train(
     flags: Mapping[str, object] | None = None,
 ) -> Path:
     """Train a detector on the images of ``data`` and return the run folder; see the command for the options."""
+    refuse_in_starting_process()
     given = {**(flags or {}), "proposals": None if proposals is None else str(proposals)}
     if resume:
         folder = folder_to_resume(out, data)
@@ -71,6 +74,8 @@ def train(
 def _go_on(data: Path, folder: Path, config: Config) -> Path:
     """Train on from the state in ``folder``."""
     state = run_folder.read_state(folder)
+    if state:
+        refuse_lost_best(folder, state)
     done = state["progress"]["epoch"] if state else 0
     epochs = config.training.epochs
     assert epochs != "auto"  # the run has stored a number

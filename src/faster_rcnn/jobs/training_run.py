@@ -63,7 +63,8 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
         if task.changes:
             run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
             save_state(run)  # now, since the settings in the folder are the changed ones already
-        say(f"going on in {run.folder} after step {run.progress.step}, epoch {run.progress.epoch + 1}")
+        where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
+        say(f"going on in {run.folder} after step {run.progress.step}, {where}")
     return _train(run, task, began)
 
 

@@ -138,4 +138,4 @@ def _settings(config: Config) -> dict[str, Any]:
 def _some(misfits: dict[str, tuple[object, object]], most: int = 3) -> str:
     named: Sequence[str] = [f"{key} is {ours}, there {theirs}" for key, (ours, theirs) in misfits.items()]
     more = len(named) - most
-    return "; ".join(named[:most]) + (f"; and {more} more settings differ" if more > 0 else "")
+    return "; ".join(named[:most]) + (f"; settings that differ beside these: {more}" if more > 0 else "")
