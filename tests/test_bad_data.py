@@ -150,6 +150,10 @@ def test_e102_broken_json(coco: Callable[..., Path]) -> None:
             "1 records with 'score': a COCO results",
         ),
         ([], "is a list"),
+        (
+            [{"image": "a.jpg", "annotations": []}],
+            "is a CreateML file (it lists 'image' and 'annotations')",
+        ),
         ({"images": [], "annotations": []}, "lacks 'categories'"),
         ({"shapes": [], "imagePath": "a.png"}, "LabelMe"),
         ({"_via_img_metadata": {}}, "VGG Image Annotator"),
@@ -163,6 +167,17 @@ def test_e102_broken_json(coco: Callable[..., Path]) -> None:
 def test_e103_json_of_another_kind(tmp_path: Path, content: object, fragment: str) -> None:
     (tmp_path / "train.json").write_text(json.dumps(content))
     refused(tmp_path, "E103", fragment)
+
+
+def test_e101_json_of_another_kind_in_the_folder_of_a_split(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    file = tmp_path / "train" / "_annotations.createml.json"
+    file.write_text(json.dumps([{"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": {"x": 1}}]}]))
+    refused(
+        tmp_path, "E101", "train/_annotations.createml.json is a CreateML file", "export it as COCO JSON, VOC or YOLO"
+    )
+    file.write_text("{")
+    refused(tmp_path, "E101", "no annotations that are known")
 
 
 def test_e103_annotations_of_other_images(coco: Callable[..., Path]) -> None:

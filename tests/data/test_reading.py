@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,3 +294,40 @@ def test_the_garbage_collector_runs_again_after_reading(tmp_path: Path) -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("train.json",),
+        ("annotations/train.json",),
+        ("train.csv",),
+        ("data.yaml",),
+        ("obj.data",),
+        ("Annotations/a.xml", "JPEGImages/a.png"),
+        ("ImageSets/Main/train.txt", "Annotations/a.xml", "JPEGImages/a.png"),
+    ],
+)
+@pytest.mark.parametrize("pipe", [True, False])
+def test_what_is_no_file_in_the_place_of_one_is_refused_and_not_waited_for(
+    tmp_path: Path, files: tuple[str, ...], pipe: bool
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    for name in files[1:]:
+        _picture(tmp_path / name) if name.endswith(".png") else _write(tmp_path / name, _xml())
+    os.mkfifo(tmp_path / files[0]) if pipe else (tmp_path / files[0]).symlink_to("/dev/zero")
+
+    def awaited(*_: object) -> None:
+        raise AssertionError(f"{files[0]} is waited for")
+
+    before = signal.signal(signal.SIGALRM, awaited)
+    signal.alarm(30)  # seconds; the refusal takes milliseconds
+    try:
+        with pytest.raises(
+            DatasetError, match=rf"E102 .*cannot read .*it is a {'named pipe' if pipe else 'device'}, not"
+        ):
+            load_dataset(tmp_path, DataConfig())
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

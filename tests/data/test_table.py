@@ -173,6 +173,12 @@ def test_excels_line_that_states_the_delimiter(tmp_path: Path) -> None:
     assert load(tmp_path, text).splits["train"].records[0].truth.boxes.tolist() == [[1, 2, 3, 4]]
 
 
+@pytest.mark.parametrize("stated", ['"', "a", "'", ".", " ", ""])
+def test_what_cannot_be_a_delimiter_is_none_although_it_is_stated(tmp_path: Path, stated: str) -> None:
+    with pytest.raises(DatasetError, match=r"E103 .*lacks the columns"):
+        load(tmp_path, f"sep={stated}\n{HEADER}a.png,1,2,3,4,cat\n")
+
+
 def test_a_comma_that_may_part_thousands_is_not_guessed(tmp_path: Path) -> None:
     text = HEADER.replace(",", ";") + "a.png;1;2;1,234;4;cat\nb.png;1;2;3;4;cat\n"
     assert "needs four numbers but has [1, 2, 1,234, 4]; dropped" in notes(load(tmp_path, text))
@@ -197,7 +203,7 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
     [
         ('a.png,1,2,3,4,"cat\nb.png,1,2,3,4,dog\n', "line 2 on: a quotation mark is not closed"),
         ('b.png,1,2,3,4,dog\na.png,1,2,3,4,"c"at\n', "line 3 on: "),
-        ("a.png,1,2,3,4," + "c" * 200_000 + "\n", "line 2 on: field larger than field limit"),
+        ("a.png,1,2,3,4," + "c" * 200_000 + "\n", "line 2 on: a cell has over 131,072 characters, as if a quotation"),
     ],
 )
 def test_rows_that_cannot_be_parted_are_refused(tmp_path: Path, rows: str, message: str) -> None:
@@ -316,3 +322,15 @@ def test_rows_of_several_splits_are_not_read_as_one(tmp_path: Path, column: str,
     folder(one, train=header + rows[0])
     notes = load_dataset(one, DataConfig()).splits["train"].notes
     assert f"train.csv: columns that are not used: {column}" in notes
+
+
+def test_rows_without_a_header_in_the_folder_of_a_split_are_told_as_at_the_top(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (100, 80)).save(tmp_path / "train" / "a.png")
+    for rows in ("a.png,1,2,3,4,cat\n", "b.png,,,,,\na.png,1,2,3,4,cat\n"):
+        (tmp_path / "train" / "_annotations.csv").write_text(rows)
+        with pytest.raises(DatasetError, match=r"E103 .*train/_annotations\.csv lacks the columns image, "):
+            load_dataset(tmp_path, DataConfig())
+    (tmp_path / "train" / "_annotations.csv").write_text("a.png,1,2,much,4,cat\n")  # a table of something else
+    with pytest.raises(DatasetError, match=r"E101 .*no annotations that are known"):
+        load_dataset(tmp_path, DataConfig())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from faster_rcnn.data.folders import Folders
 from faster_rcnn.data.listing import ListedImage, Listing
-from faster_rcnn.data.unused import unused_pictures
+from faster_rcnn.data.unused import outside_pictures, unused_pictures
 
 
 def listing(paths: list[Path]) -> Listing:
@@ -45,3 +45,16 @@ def test_paths_of_other_spellings_are_the_same(tmp_path: Path) -> None:
     touch(tmp_path, "data/images/a.jpg", "data/images/b.jpg")
     used = [tmp_path / "data" / ".." / "data" / "images" / "a.jpg", tmp_path / "data" / "images" / "b.jpg"]
     assert unused_pictures(tmp_path / "data", True, [listing([path]) for path in used], Folders()) == []
+
+
+def test_pictures_outside_of_the_data_are_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "data/images/a.jpg", "data/Annotations/x.xml", "else/b.jpg", "data2/c.jpg")
+    data = tmp_path / "data"
+    paths = [data / "images" / "a.jpg", data / ".." / "else" / "b.jpg", tmp_path / "data2" / "c.jpg", data / "../d.jpg"]
+    assert outside_pictures(data, listing(paths), Folders()) == [
+        f"pictures of train that lie outside of {data}: 2 ({tmp_path}/else/b.jpg, {tmp_path}/data2/c.jpg)"
+    ]
+    assert outside_pictures(data, listing(paths[:1]), Folders()) == []
+    # Around a folder of annotations is the data set.
+    assert outside_pictures(data / "Annotations", listing(paths[:1]), Folders()) == []
+    assert outside_pictures(Path("/"), listing(paths), Folders()) == []

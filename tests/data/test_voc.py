@@ -272,3 +272,19 @@ def test_genuine_set_with_images_elsewhere(data_folder: Callable[[str], Path]) -
         assert sum(len(record.truth.labels) for record in ours.values()) == boxes
         for name, record in ours.items():
             assert sorted(record.truth.boxes.tolist()) == sorted(theirs[name].truth.boxes.tolist())
+
+
+def test_decimal_commas_are_read_and_told_as_in_csv(tmp_path: Path) -> None:
+    data = devkit(tmp_path)
+    write(data / "Annotations", "a", CAT, item("dog", 1, 1, 100, 80).replace("<xmax>100<", "<xmax>99,5<"))
+    train = load_dataset(data, DataConfig()).splits["train"]
+    assert train.records[0].truth.boxes.tolist() == [[10.5, 20, 30, 40], [0, 0, 99.5, 80]]
+    assert "numbers with a decimal comma: 1, e.g. 99,5 is 99.5" in train.notes
+    write(
+        data / "Annotations",
+        "a",
+        CAT,
+        item("dog", 1, 1, 100, 80).replace("<xmax>100<", "<xmax>1,000<") + item("dog", 1, 1, 9, 9),
+    )
+    notes = load_dataset(data, DataConfig()).splits["train"].notes
+    assert any("needs four numbers but has [1, 1, 1,000, 80]; dropped" in note for note in notes)

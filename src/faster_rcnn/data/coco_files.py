@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from faster_rcnn.data.folders import child, entries_of, files_of, first_of
+from faster_rcnn.data.folders import child, entries_of, files_of, first_of, folders_of
 from faster_rcnn.data.listing import split_of
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.files import open_file
@@ -106,8 +106,21 @@ def read_json(source: Path) -> dict[str, Any]:
     return payload
 
 
+def of_other_tool(root: Path) -> str | None:
+    """A sentence about the first JSON file in the folder of a split, where it is a known tool's and not COCO's."""
+    folders = [entry for entry in folders_of(root) if split_of(entry.name)]
+    file = next((file for folder in folders for file in files_of(folder, ".json")), None)
+    try:
+        tool = None if file is None else _other_tool(parsed(str(file), read_text(file)))
+    except DatasetError:
+        return None
+    return None if tool is None else f"{file} {tool}"
+
+
 def _what_it_is(payload: object) -> str:
     """Why a JSON is not COCO ground truth, naming the format it has where that is known."""
+    if (tool := _other_tool(payload)) is not None:
+        return tool
     if isinstance(payload, list):
         if payload and isinstance(payload[0], dict) and "score" in payload[0]:
             return (
@@ -116,12 +129,20 @@ def _what_it_is(payload: object) -> str:
             )
         return "is a list; COCO ground truth is an object with the lists 'images', 'annotations' and 'categories'"
     keys = set(payload) if isinstance(payload, dict) else set()
-    known = {"shapes": "LabelMe", "_via_img_metadata": "VGG Image Annotator", "asset": "VoTT", "features": "GeoJSON"}
-    for key, tool in known.items():
-        if key in keys:
-            return f"is a {tool} file (it has '{key}'), which is not read; export it as COCO JSON, VOC or YOLO"
     missing = first_of(repr(key) for key in _KEYS if key not in keys) or "lists under its three keys"
     return f"is not COCO ground truth: it lacks {missing} (it has: {first_of(sorted(keys)) or 'nothing'})"
+
+
+def _other_tool(payload: object) -> str | None:
+    """What to say about a file of a tool that is known, by a key that no other has."""
+    advice = "which is not read; export it as COCO JSON, VOC or YOLO"
+    if isinstance(payload, list):
+        first = payload[0] if payload and isinstance(payload[0], dict) else {}
+        is_createml = {"image", "annotations"} <= first.keys()
+        return f"is a CreateML file (it lists 'image' and 'annotations'), {advice}" if is_createml else None
+    known = {"shapes": "LabelMe", "_via_img_metadata": "VGG Image Annotator", "asset": "VoTT", "features": "GeoJSON"}
+    found = [(key, tool) for key, tool in known.items() if isinstance(payload, dict) and key in payload]
+    return f"is a {found[0][1]} file (it has '{found[0][0]}'), {advice}" if found else None
 
 
 def _by_split(files: list[Path], of_folder: bool = False) -> dict[str, list[Path]]:

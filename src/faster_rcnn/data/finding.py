@@ -182,12 +182,13 @@ def _yolo_parts(description: Path) -> dict[str, Part]:
 def _unknown(root: Path) -> DatasetError:
     """Says what the folder holds instead of annotations."""
     entries = entries_of(root)
-    advice = yolo_finding.advice(root)
+    advice, other_tool = yolo_finding.advice(root), coco_files.of_other_tool(root)
     inner = _data_sets_in(root)
     tables = [entry.name for entry in entries if entry.suffix.lower() in _OTHER_TABLES]
     files = [name for place in (root, *folders_of(root)) for name in sorted(_endings(place))]
     others = sorted(set(files) - IMAGE_SUFFIXES - UNREAD_SUFFIXES)
     reasons = {
+        other_tool or "": other_tool is not None,
         f"a data set is in {first_of(inner)}, which can be the DATA": bool(inner),
         advice or "": advice is not None,
         "it holds TFRecord files, which are not read": ".tfrecord" in files,

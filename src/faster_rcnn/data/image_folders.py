@@ -18,7 +18,8 @@ from faster_rcnn.data.names import Located, holders, locate
 from faster_rcnn.errors import DatasetError
 
 _GALLERIES = ("images", "image", "imgs", "img", "data", "JPEGImages")
-_OF_ANNOTATIONS = frozenset(("annotations", "annotation", "anns", "ann", "labels", "label", "json", "csv"))
+OF_ANNOTATIONS = frozenset(("annotations", "annotation", "anns", "ann", "labels", "label", "json", "csv"))
+"""Names of folders that lie in a data set and hold no pictures."""
 _DEFAULT_SUBSET = "default"
 """CVAT's name for the images that belong to no subset."""
 _MOST_FOLDERS = 2000
@@ -81,7 +82,7 @@ def _data_set(source: Source) -> Path:
     here = source.file.parent
     if here != source.root and here.is_relative_to(source.root):
         return source.root
-    return here.parent if here.name.lower() in _OF_ANNOTATIONS else here
+    return here.parent if here.name.lower() in OF_ANNOTATIONS else here
 
 
 def _above(source: Source) -> list[Path]:

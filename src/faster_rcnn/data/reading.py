@@ -19,7 +19,7 @@ from faster_rcnn.data.folders import Folders, first_of, nearby
 from faster_rcnn.data.listing import Listing
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.data.sharing import share_out, shared_images
-from faster_rcnn.data.unused import unused_pictures
+from faster_rcnn.data.unused import outside_pictures, unused_pictures
 from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.structures import ClassMap
 
@@ -155,11 +155,7 @@ def _without_cycle_collection() -> Iterator[None]:
 def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     read = _read_splits(source, splits)
     classes, notes, warnings = _agreed(read)
-    max_pixels = source.settings.max_pixels
-    loaded = {
-        split: check(listing, classes, labels_of(classes, listing), source.folders, max_pixels)
-        for split, listing in _ordered(read.wanted)
-    }
+    loaded = {split: _checked(source, listing, classes) for split, listing in _ordered(read.wanted)}
     _refuse_nothing_to_train_on(loaded.get("train"))
     if loaded:
         first = next(iter(loaded.values()))
@@ -168,6 +164,13 @@ def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     found = tuple(split for split in ORDER if split in {*source.parts, *loaded})
     part = next(iter(source.parts.values()))
     return Dataset(source.root, part.format, classes, loaded, found, (*read.warnings, *warnings, *_shared(read)))
+
+
+def _checked(source: _Source, listing: Listing, classes: ClassMap) -> Split:
+    """A split, with a note on its images that are not in the data set, unless a setting names their folder."""
+    split = check(listing, classes, labels_of(classes, listing), source.folders, source.settings.max_pixels)
+    outside = outside_pictures(source.root, listing, source.folders) if source.images is None else []
+    return replace(split, notes=(*split.notes, *outside))
 
 
 def _unused(source: _Source, read: _Read) -> list[str]:

@@ -7,23 +7,22 @@ objects.
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from faster_rcnn.data.decimal_commas import commas_note, decimal_commas, with_point
 from faster_rcnn.data.folders import Folders, entries_of, files_of, first_of
 from faster_rcnn.data.image_folders import Source, find_images
 from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, split_of
 from faster_rcnn.data.names import Located
-from faster_rcnn.data.table_text import Row, has_known_header, read_table
+from faster_rcnn.data.table_text import Row, has_known_header, is_without_header, read_table
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.values import as_number
 
 FORMAT = "CSV"
-_WITH_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 
 def find_splits(root: Path) -> dict[str, Path]:
@@ -72,7 +71,9 @@ def unused(root: Path, used: Iterable[Path]) -> list[str]:
 
 
 def _in(folder: Path) -> list[Path]:
-    return [file for file in files_of(folder, ".csv") if has_known_header(file)]
+    """Tables of boxes; else those of rows without a header, so that what they lack is told as it is at the top."""
+    files = files_of(folder, ".csv")
+    return [file for file in files if has_known_header(file)] or [file for file in files if is_without_header(file)]
 
 
 def _by_split(named: Iterable[tuple[str | None, Path]]) -> dict[str, list[Path]]:
@@ -174,16 +175,8 @@ def _refuse_rows_without_image(rows: Sequence[Row], source: Path) -> None:
 
 
 def _with_decimal_points(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
-    """The rows, ``10,5`` read as 10.5, and a note about that.
-
-    Where all such numbers have three digits after the comma, it may part thousands, so they are left as they are.
-    """
-    cells = [cell for row in rows for cell in row.corners if "," in cell and _WITH_COMMA.fullmatch(cell)]
-    if all(len(cell.partition(",")[2]) == 3 for cell in cells):
+    """The rows, ``10,5`` read as 10.5, and a note about that."""
+    commas = decimal_commas(cell for row in rows for cell in row.corners)
+    if not commas:
         return rows, []
-    changed = [row._replace(corners=tuple(map(_with_point, row.corners))) for row in rows]
-    return changed, [f"numbers with a decimal comma: {len(cells)}, e.g. {cells[0]} is {_with_point(cells[0])}"]
-
-
-def _with_point(cell: str) -> str:
-    return cell.replace(",", ".") if _WITH_COMMA.fullmatch(cell) else cell
+    return [row._replace(corners=tuple(map(with_point, row.corners))) for row in rows], [commas_note(commas)]

@@ -17,6 +17,7 @@ from faster_rcnn.data.listing import SPLITS
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.files import open_file
 from faster_rcnn.text import read_text
+from faster_rcnn.values import as_number
 
 COLUMNS = {
     "image": ("image", "filename", "file_name", "file", "path", "file_path", "image_path", "image_name", "img"),
@@ -86,16 +87,27 @@ def _of_columns(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int]) 
 
 def has_known_header(source: Path) -> bool:
     """Whether the first line of a file names the columns of boxes; the rest of it is not read."""
+    return not _lacking(_places(_first_cells(source)))
+
+
+def is_without_header(source: Path) -> bool:
+    """Whether the first line of a file is a row of boxes as Keras RetinaNet has it: image, four numbers, class."""
+    cells = _first_cells(source)
+    return len(cells) == 6 and (not any(cells[1:5]) or all(as_number(cell) is not None for cell in cells[1:5]))
+
+
+def _first_cells(source: Path) -> list[str]:
+    """The cells of the first line that is not empty and states no delimiter; none where a file cannot be read."""
     try:
         with open_file(source) as file:
             head = file.read(_HEAD)
     except OSError:
-        return False
+        return []
     wide = head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     text = head.decode("utf-16" if wide else "utf-8-sig", errors="replace")
     delimiter, skipped = _delimiter(text)
     lines = [line for line in text.splitlines()[skipped:] if line.strip()][:1]
-    return not _lacking(_places(next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), [])))
+    return next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), [])
 
 
 def _delimiter(text: str) -> tuple[str, int]:
@@ -104,7 +116,9 @@ def _delimiter(text: str) -> tuple[str, int]:
     The number of delimiters decides nothing: names and decimal numbers hold commas, too.
     """
     lines = [line for line in text[:_HEAD].splitlines() if line.strip()][:2]
-    if lines and (stated := re.fullmatch(r"sep=(.)", lines[0].strip())):  # Excel writes it, and reads it by that
+    if lines and (
+        stated := re.fullmatch(r"sep=([^\w\"'.])", lines[0].strip(" "))
+    ):  # Excel writes it, and reads it by that
         return stated[1], 1
     header = lines[:1]
     known = {name for names in (*COLUMNS.values(), *_SIZE.values()) for name in names}
@@ -124,7 +138,11 @@ def _rows(text: str, delimiter: str, source: Path) -> Iterator[tuple[int, list[s
             yield start, [cell.strip() for cell in row]
             start = reader.line_num + 1
     except csv.Error as error:
-        why = "a quotation mark is not closed" if "end of data" in str(error) else str(error)
+        known = {
+            "end of data": "a quotation mark is not closed",
+            "field limit": f"a cell has over {csv.field_size_limit():,} characters, as if a quotation mark were open",
+        }
+        why = next((meaning for words, meaning in known.items() if words in str(error)), str(error))
         raise DatasetError(f"{source} is not read from line {start} on: {why}; correct it", code="E102") from error
 
 

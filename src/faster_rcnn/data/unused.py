@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, unread_pictures
+from faster_rcnn.data.image_folders import OF_ANNOTATIONS
 from faster_rcnn.data.listing import Listing
 
 _MAX_FOLDERS = 10_000
@@ -32,6 +33,20 @@ def unused_pictures(root: Path, whole: bool, listings: Iterable[Listing], folder
         unmentioned += [f"{prefix}{name}" for name in sorted(inside - mentioned) if is_picture(name)]
         unread += [f"{prefix}{name}" for name in unread_pictures(inside - mentioned)]
     return _lines(unmentioned, unread)
+
+
+def outside_pictures(root: Path, listing: Listing, folders: Folders) -> list[str]:
+    """A line about pictures that lie outside of the data set, where absolute paths or ``..`` lead."""
+    home = os.path.abspath(root.parent if root.name.lower() in OF_ANNOTATIONS else root)
+    outside = [
+        os.path.join(folder, name)
+        for folder, used in _used_names([listing]).items()
+        if os.path.commonpath([folder, home]) != home
+        for name in sorted(used & folders.names(Path(folder)))
+    ]
+    if not outside:
+        return []
+    return [f"pictures of {listing.split} that lie outside of {home}: {len(outside)} ({first_of(outside, 3)})"]
 
 
 def _lines(unmentioned: list[str], unread: list[str]) -> list[str]:

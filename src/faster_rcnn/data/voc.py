@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from faster_rcnn.data.decimal_commas import commas_note, decimal_commas, with_point
 from faster_rcnn.data.folders import Folders, child, first_of, folders_of, names_of
 from faster_rcnn.data.listing import ListedImage, Listing, split_of
 from faster_rcnn.data.voc_lists import Entry, find_annotations, has_xml, read_list, unused_lists
@@ -72,10 +73,13 @@ def read(sources: Sequence[Path], split: str, images: Path | None, folders: Fold
     roots = [images] if images is not None else _image_folders(annotations)
     pictures = Pictures(roots, [item.stem for item in items], folders)
     read_ones = _refuse_shared([_read(item, annotations.name, pictures, offset) for item in items])
-    listed = tuple(_image(one, annotations.name, number) for number, one in enumerate(read_ones, start=1))
+    listed, commas = _with_decimal_points(
+        tuple(_image(one, annotations.name, number) for number, one in enumerate(read_ones, start=1))
+    )
     notes = [
         f"voc_offset {offset}: {_offset_text(offset)}",
         *_from_zero(listed, offset),
+        *commas,
         *_about_lists(sources, split, annotations),
         *_about_names(read_ones),
         *_about_objects([one for one in read_ones if one.annotation is not None]),
@@ -174,6 +178,23 @@ def _image(one: _Read, folder: str, number: int) -> ListedImage:
     return ListedImage(
         one.picture.name, one.picture.path, number, size, boxes, f"{folder}/{one.item.stem}.xml", one.fault
     )
+
+
+def _with_decimal_points(images: tuple[ListedImage, ...]) -> tuple[tuple[ListedImage, ...], list[str]]:
+    """The images, ``10,5`` in their boxes read as 10.5, and a note about that."""
+    written = (value for image in images for box in image.boxes for value in box.written if isinstance(value, str))
+    commas = decimal_commas(written)
+    if not commas:
+        return images, []
+    return tuple(map(_with_points, images)), [commas_note(commas)]
+
+
+def _with_points(image: ListedImage) -> ListedImage:
+    boxes = (
+        box._replace(written=tuple(with_point(value) if isinstance(value, str) else value for value in box.written))
+        for box in image.boxes
+    )
+    return image._replace(boxes=tuple(boxes))
 
 
 def _about_lists(sources: Sequence[Path], split: str, annotations: Path) -> list[str]:

@@ -1,0 +1,27 @@
+"""Numbers with a decimal comma, as programs write them in half of the world's languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_WITH_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
+
+
+def decimal_commas(texts: Iterable[str]) -> list[str]:
+    """The numbers with a decimal comma among texts.
+
+    None where all of them have three digits after the comma, which may part thousands, so that they stay as they are.
+    """
+    found = [text for text in texts if "," in text and _WITH_COMMA.fullmatch(text)]
+    return [] if all(len(text.partition(",")[2]) == 3 for text in found) else found
+
+
+def with_point(text: str) -> str:
+    """``10,5`` as ``10.5``; anything else as it is."""
+    return text.replace(",", ".") if _WITH_COMMA.fullmatch(text) else text
+
+
+def commas_note(found: list[str]) -> str:
+    """A line about numbers that were read so."""
+    return f"numbers with a decimal comma: {len(found)}, e.g. {found[0]} is {with_point(found[0])}"
