@@ -43,8 +43,9 @@ from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.weights.header import CHECKSUM_KEY
 from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.layouts import refuse_values
+from faster_rcnn.weights.model_file import packed_model
 from faster_rcnn.weights.state_dict import read_checkpoint
-from files import coco_folder, model_file, rgb
+from files import coco_folder, loaded_model, model_file, quantised, rgb
 from fuzz import binaries, mutations
 from fuzz.mutations import Mutate
 from made_data import training_config
@@ -70,14 +71,16 @@ class Door(NamedTuple):
 
 def _model(folder: Path) -> Door:
     path = model_file(folder / "model.safetensors")
-    unchecked = binaries.with_metadata(path.read_bytes(), MODEL_KEY, _without_checksum)  # as 0.1.0 wrote them
+    contents = (path.read_bytes(), packed_model(quantised(loaded_model())))
+    # As 0.1.0 wrote them: a checksum ends most readings early.
+    unchecked = tuple(binaries.with_metadata(each, MODEL_KEY, _without_checksum) for each in contents)
 
     def read() -> None:
         detector = Detector.load(path, "cpu", "float32")
         detector.predict(rgb(), conf=0.0)
         settings_for(folder, detector.config.data)
 
-    return Door((Target(path, binaries.mutated_safetensors(MODEL_KEY), (unchecked,) * 4),), read)
+    return Door((Target(path, binaries.mutated_safetensors(MODEL_KEY), (*unchecked, *unchecked)),), read)
 
 
 def _without_checksum(text: str) -> str:
@@ -292,17 +295,16 @@ def _pth(folder: Path) -> Door:
     return Door((Target(file, binaries.mutated_archive, others),), read)
 
 
-def _of_images(kind: str, mutate: Mutate, *options: tuple[str, dict[str, Any]]) -> Callable[[Path], Door]:
-    """Image files of one format, each of these ways to write them."""
+def _of_images(mutate: Mutate, *kinds: tuple[str, str, dict[str, Any]]) -> Callable[[Path], Door]:
+    """Images of these formats and modes, written with these options; the name of the file is that of the first."""
 
     def prepare(folder: Path) -> Door:
-        noise = Image.fromarray(rgb(48, 64))
-        seeds = []
-        for mode, option in options:
+        noise, seeds = Image.fromarray(rgb(48, 64)), []
+        for kind, mode, options in kinds:
             stream = io.BytesIO()
-            noise.convert(mode).save(stream, kind, **option)
+            noise.convert(mode).save(stream, kind, **options)
             seeds.append(stream.getvalue())
-        path = folder / f"image.{kind.lower()}"
+        path = folder / f"image.{kinds[0][0].lower()}"
         path.write_bytes(seeds[0])
 
         def read() -> None:
@@ -314,6 +316,9 @@ def _of_images(kind: str, mutate: Mutate, *options: tuple[str, dict[str, Any]]) 
 
     return prepare
 
+
+_TURNED = bytes.fromhex("45786966000049492a0008000000010012010300010000000600000000000000")
+"""EXIF of an image that is stored turned: orientation 6."""
 
 READERS: dict[str, Callable[[Path], Door]] = {
     "model": _model,
@@ -328,28 +333,40 @@ READERS: dict[str, Callable[[Path], Door]] = {
     "state": _state,
     "pth": _pth,
     "jpeg": _of_images(
-        "JPEG",
         binaries.with_numbers_of(binaries.jpeg_numbers),
-        ("RGB", {}),
-        ("L", {"progressive": True}),
-        ("CMYK", {"exif": bytes.fromhex("45786966000049492a0008000000010012010300010000000600000000000000")}),
+        ("JPEG", "RGB", {}),
+        ("JPEG", "L", {"progressive": True}),
+        ("JPEG", "CMYK", {"exif": _TURNED}),
     ),
-    "png": _of_images("PNG", binaries.mutated_png, ("RGB", {}), ("P", {"transparency": 0}), ("I;16", {}), ("LA", {})),
+    "png": _of_images(
+        binaries.mutated_png,
+        ("PNG", "RGB", {}),
+        ("PNG", "P", {"transparency": 0}),
+        ("PNG", "I;16", {}),
+        ("PNG", "LA", {"exif": _TURNED}),
+    ),
     "webp": _of_images(
-        "WEBP",
         binaries.with_numbers_of(binaries.box_numbers),
-        ("RGB", {}),
-        ("RGBA", {"lossless": True, "exif": b"Exif"}),
+        ("WEBP", "RGB", {}),
+        ("WEBP", "RGBA", {"lossless": True, "exif": _TURNED}),
     ),
     "tiff": _of_images(
-        "TIFF",
         binaries.with_numbers_of(binaries.tiff_numbers),
-        ("RGB", {}),
-        ("L", {"compression": "tiff_lzw"}),
-        ("RGB", {"compression": "jpeg"}),
-        ("1", {"compression": "group4"}),
-        ("I;16", {}),
+        ("TIFF", "RGB", {}),
+        ("TIFF", "L", {"compression": "tiff_lzw"}),
+        ("TIFF", "RGB", {"compression": "jpeg"}),
+        ("TIFF", "1", {"compression": "group4"}),
+        ("TIFF", "I;16", {}),
     ),
-    "avif": _of_images("AVIF", binaries.with_numbers_of(binaries.box_numbers), ("RGB", {"speed": 10})),
+    "avif": _of_images(binaries.with_numbers_of(binaries.box_numbers), ("AVIF", "RGB", {"speed": 10})),
+    "other images": _of_images(
+        binaries.with_numbers_of(binaries.box_numbers),
+        ("GIF", "P", {}),
+        ("BMP", "RGB", {}),
+        ("PPM", "RGB", {}),
+        ("ICO", "RGBA", {"sizes": [(16, 16), (32, 32)]}),
+        ("TGA", "RGB", {}),
+        ("JPEG2000", "RGB", {}),
+    ),
 }
 """What makes the valid files in an empty folder, by the name of the reader."""

@@ -1,8 +1,4 @@
-"""Gives a reader its mutations one by one and says what became of each: time, memory, and any fault.
-
-``PYTHONPATH=src:tests python -m fuzz READER FIRST COUNT`` does so for some mutations of a reader and prints a line of
-JSON for each fault, and one for all of them.
-"""
+"""Gives a reader its mutations one by one and says what became of each: time, memory, and any fault."""
 
 from __future__ import annotations
 
