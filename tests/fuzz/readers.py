@@ -38,8 +38,9 @@ from faster_rcnn.proposals.file import METADATA_KEY as PROPOSALS_KEY
 from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
 from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.training import run_folder
-from faster_rcnn.training.loop import Progress, Run, restore_state
+from faster_rcnn.training.loop import Run, restore_state
 from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.state import Progress
 from faster_rcnn.weights.header import CHECKSUM_KEY
 from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.layouts import refuse_values
@@ -263,7 +264,7 @@ def _state(folder: Path) -> Door:
         "average": None,
         "optimizer": run.optimizer.state_dict(),
         "random": torch.get_rng_state(),
-        "progress": {name: getattr(run.progress, name) for name in Progress.__slots__},
+        "progress": run.progress.to_plain(),
     }
     run_folder.write_state(folder, state)
 

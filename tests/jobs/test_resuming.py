@@ -237,9 +237,14 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
+
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-        patched.setattr("faster_rcnn.jobs.train.train_task", lambda task, state: task.folder)
-        train_with(squares, out=run, resume=True, epochs=2)
+        patched.setattr("faster_rcnn.jobs.training_run.run_training", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_with(squares, out=run, resume=True, epochs=2)
     assert not run_folder.is_finished(run)
 
 

@@ -18,8 +18,9 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import Losses
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel
-from faster_rcnn.training.loop import Interrupted, Progress, Run, Validate, restore_state, run_training
+from faster_rcnn.training.loop import Interrupted, Run, Validate, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.state import Progress
 from made_data import make_squares, training_config
 
 
@@ -202,7 +203,7 @@ def test_the_state_holds_plain_values_only(squares: Path, tmp_path: Path) -> Non
     go(run, 0.1)
     state = torch.load(tmp_path / "run/state.pt", weights_only=True)
     json.dumps(state["progress"])
-    assert sorted(state) == ["average", "model", "optimizer", "progress", "random"]
+    assert sorted(state) == ["average", "model", "optimizer", "progress", "random", "run"]
 
 
 def test_last_model_and_state_are_written_every_so_often_and_at_the_end(squares: Path, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_last_model_and_state_are_written_every_so_often_and_at_the_end(squares:
         def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
             state = run_folder.read_state(tmp_path / "run")
             assert state is not None
-            steps.append(state["progress"]["step"])
+            steps.append(state["progress"].step)
 
     run_training(run, scripted(0.1, 0.2, 0.3), Looks(), lambda: 0)
     # Five steps an epoch: the first state is written, the second epoch ends within seconds, the third is the last.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.training import run_folder
+from faster_rcnn.training.state import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -96,34 +98,51 @@ def test_a_folder_stays_where_a_run_began_in_it() -> None:
 
 def test_a_damaged_record_of_the_data_is_told() -> None:
     assert run_folder.read_data(Path()) is None
-    for text in ("{", "[]", '{"version": 99}', '{"version": 1, "classes": 3}'):
-        Path("data.json").write_text(text)
+    for text in (
+        "{",
+        "[]",
+        '{"version": 99}',
+        '{"version": 1, "classes": 3}',
+        "[" * 100_000,
+        "1" * 5_000,
+        "\0",
+        "\xff",
+    ):
+        Path("data.json").write_bytes(text.encode("latin1"))
         with pytest.raises(ModelFileError, match=r"data\.json cannot be read .* --weights last\.safetensors"):
             run_folder.read_data(Path())
 
 
+def state_of(epoch: int) -> dict[str, Any]:
+    progress = Progress(epoch=epoch, best_epoch=0, rows=[{"epoch": 1, "step": 1, "lr": 0.1}] * epoch)
+    parts: dict[str, Any] = {"model": {"w": torch.ones(2)}, "average": None, "optimizer": {}}
+    return {**parts, "random": torch.get_rng_state(), "progress": progress.to_plain()}
+
+
 def test_state_comes_back_and_a_broken_one_is_told(tmp_path: Path) -> None:
     assert run_folder.read_state(tmp_path) is None
-    run_folder.write_state(tmp_path, {"model": {"w": torch.ones(2)}, "progress": {"epoch": 3}})
+    run_folder.write_state(tmp_path, state_of(3))
     state = run_folder.read_state(tmp_path)
     assert state is not None
-    assert state["progress"] == {"epoch": 3}
+    assert state["progress"].epoch == 3
     (tmp_path / "state.pt").write_bytes((tmp_path / "state.pt").read_bytes()[:100])
-    with pytest.raises(ModelFileError, match=r"state\.pt cannot be read .* --weights .*last\.safetensors"):
+    with pytest.raises(ModelFileError, match=r"state\.pt is incomplete or damaged .* --weights .*last\.safetensors"):
         run_folder.read_state(tmp_path)
 
 
 def test_a_full_disk_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_folder.write_state(tmp_path, {"step": 1})
+    run_folder.write_state(tmp_path, state_of(1))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(MachineError, match="no space left") as raised:
-        run_folder.write_state(tmp_path, {"step": 2})
+        run_folder.write_state(tmp_path, state_of(2))
     assert raised.value.exit_code == 5
-    assert run_folder.read_state(tmp_path) == {"step": 1}
+    state = run_folder.read_state(tmp_path)
+    assert state is not None
+    assert state["progress"].epoch == 1
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
 

@@ -6,6 +6,7 @@ A fingerprint does not depend on where the data lies, on the order of boxes with
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,10 @@ class Fingerprint:
         """The record as plain values, with the version of its format."""
         splits = {name: [list(image) for image in images] for name, images in self.splits.items()}
         return {"version": VERSION, "classes": [list(each) for each in self.classes], "splits": splits}
+
+    def digest(self) -> str:
+        """128 bits for the whole record, as hexadecimal digits."""
+        return hashlib.blake2b(json.dumps(self.to_json()).encode(), digest_size=16).hexdigest()
 
     @staticmethod
     def from_json(content: object) -> Fingerprint:

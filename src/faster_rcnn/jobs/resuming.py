@@ -246,7 +246,7 @@ def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> N
 def refuse_lost_best(folder: Path, state: Mapping[str, Any]) -> None:
     """Raise ``OptionError`` where the model of the best epoch so far is gone, so that the run cannot end with it."""
     best = folder / run_folder.BEST
-    if state["progress"]["rows"] and not best.exists():
+    if state["progress"].rows and not best.exists():
         raise OptionError(f"--resume: {best} is gone, so this run cannot go on; {_fresh_start(folder)}")
 
 

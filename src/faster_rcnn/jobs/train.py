@@ -76,7 +76,7 @@ def _go_on(data: Path, folder: Path, config: Config) -> Path:
     state = run_folder.read_state(folder)
     if state:
         refuse_lost_best(folder, state)
-    done = state["progress"]["epoch"] if state else 0
+    done = state["progress"].epoch if state else 0
     epochs = config.training.epochs
     assert epochs != "auto"  # the run has stored a number
     dataset = load_for_training(data, config)
@@ -88,8 +88,7 @@ def _go_on(data: Path, folder: Path, config: Config) -> Path:
     if changes:
         say(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
     if state and config.training.epochs != before.epochs:
-        _say_extension(before, config.training, _steps(config, dataset), state["progress"]["step"])
-        run_folder.reopen(folder)
+        _say_extension(before, config.training, _steps(config, dataset), state["progress"].step)
     return _train(data, dataset, config, folder, None, state, changes)
 
 

@@ -30,8 +30,9 @@ from faster_rcnn.structures import Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.interruption import stop_signals
-from faster_rcnn.training.loop import Progress, Run, criterion, restore_state, run_training, save_state
+from faster_rcnn.training.loop import Run, criterion, restore_state, run_training, save_state
 from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
+from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.weights.model_file import load_model
 
 
@@ -60,6 +61,9 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     run = _prepare(task, fresh=state is None)
     if state is not None:
         restore_state(run, state)
+        run_folder.reopen(run.folder)
+    run_folder.write_config(run.folder, task.config)
+    if state is not None:
         if task.changes:
             run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
             save_state(run)  # now, since the settings in the folder are the changed ones already
@@ -90,7 +94,6 @@ def _prepare(task: Task, fresh: bool) -> Run:
     if begins is not None:
         say(begins)
     say(f"run folder: {folder}")
-    run_folder.write_config(folder, config)
     run = Run(
         folder=folder,
         config=config,
@@ -102,6 +105,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
         val=dataset.splits.get("val"),
         precision=precision,
         progress=Progress(),
+        identity=run_identity(config, run_folder.read_data(task.named)),
     )
     _say_schedule(run, len(dataset.splits["train"].records))
     return run

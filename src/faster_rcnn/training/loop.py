@@ -27,6 +27,14 @@ from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
 from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
+from faster_rcnn.training.state import (
+    Progress,
+    load_momentum,
+    load_random,
+    load_tensors,
+    refuse_other_progress,
+    refuse_state_of_another_run,
+)
 from faster_rcnn.training.step import proposals_of, training_step
 from faster_rcnn.weights.model_file import save_model
 
@@ -58,32 +66,6 @@ It is handed in, for inference and evaluation are not training's business.
 """
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far a run is: all that changes besides weights and optimizer, in plain values."""
-
-    epoch: int = 0
-    steps_of_epoch: int = 0
-    """Steps made in this epoch so far."""
-    step: int = 0
-    """Steps made in all."""
-    best_value: float = -1.0
-    """Of the criterion, at the best epoch."""
-    best_epoch: int = -1
-    sums: dict[str, float] = field(default_factory=dict)
-    """Of the losses of this epoch."""
-    first_losses: list[float] = field(default_factory=list)
-    """Sums of the losses of the first steps of the run."""
-    training_seconds: float = 0.0
-    validation_seconds: float = 0.0
-    images: int = 0
-    """Trained on in all, counted each time."""
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    """Of ``metrics.csv``."""
-    changes: list[str] = field(default_factory=list)
-    """Of precision and threads, where the run went on with others: from which step on, and how."""
-
-
 @dataclass(slots=True, eq=False)
 class Run:
     """One training run: its parts, and how far it is."""
@@ -102,6 +84,8 @@ class Run:
     """Number of steps in the state on the disk; ``None`` where there is none."""
     saved_at: float = -math.inf
     """When the last model and the state were written, by the clock of ``time.monotonic``."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """As ``run_identity`` makes it."""
 
     @property
     def epochs(self) -> int:
@@ -280,18 +264,26 @@ def save_state(run: Run) -> None:
             "average": run.average.model.state_dict() if run.average else None,
             "optimizer": run.optimizer.state_dict(),
             "random": torch.get_rng_state(),
-            "progress": {name: getattr(progress, name) for name in Progress.__slots__},
+            "progress": progress.to_plain(),
+            "run": dict(run.identity),
         },
     )
     run.saved_step = progress.step
 
 
 def restore_state(run: Run, state: Mapping[str, Any]) -> None:
-    """Take up where ``state`` was saved."""
-    run.model.load_state_dict(state["model"])
-    if run.average:
-        run.average.model.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    run.progress = Progress(**state["progress"])
+    """Take up where ``state`` was saved, which ``run_folder.read_state`` returned.
+
+    Raises:
+        ModelFileError: it is not of this run.
+    """
+    run.progress = state["progress"]
+    with run_folder.unusable_told(run.folder):
+        refuse_state_of_another_run(state.get("run"), run.identity)
+        refuse_other_progress(run.progress, run.train.steps(), run.epochs)
+        load_tensors("model", run.model, state["model"])
+        if run.average:
+            load_tensors("average", run.average.model, state["average"])
+        load_momentum(run.optimizer, state["optimizer"])
+        load_random(state["random"])
     run.saved_step = run.progress.step

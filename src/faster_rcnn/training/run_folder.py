@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import pickle
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +21,12 @@ import yaml
 from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.data.fingerprint import Fingerprint
-from faster_rcnn.errors import ModelFileError, OptionError
+from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
+from faster_rcnn.files import open_file, read_bytes
+from faster_rcnn.json_values import parsed
 from faster_rcnn.locking import is_held, only_writer, remove_empty
+from faster_rcnn.training.state import UnusableStateError, checked_state
+from faster_rcnn.weights.torch_file import read_torch_file
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
@@ -149,12 +153,23 @@ def read_data(folder: Path) -> Fingerprint | None:
     if not path.exists():
         return None
     try:
-        return Fingerprint.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return Fingerprint.from_json(_json_in(path))
+    except ValueError as error:
         raise ModelFileError(
             f"{path} cannot be read ({error}), so what this run was trained on is not known; start a new one from its "
-            f"weights with --weights {folder / LAST}"
+            f"weights with --weights {folder / LAST}",
+            code="E123",
         ) from error
+
+
+def _json_in(path: Path) -> Any:
+    """The value in a JSON file; raises ``ValueError`` for anything else."""
+    try:
+        return parsed("it", read_bytes(path).decode())
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+    except DatasetError as error:
+        raise ValueError(str(error).removeprefix(f"{error.code} ")) from error
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -178,18 +193,38 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What ``write_state`` wrote, or ``None`` where there is nothing; no code in it is ever run."""
+    """What ``write_state`` wrote, its progress as ``Progress``; ``None`` where there is nothing.
+
+    No code in it is ever run.
+
+    Raises:
+        ModelFileError: it is damaged, or no state of a training run.
+    """
     path = folder / STATE
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
+    with unusable_told(folder):
+        try:
+            open_file(path).close()  # no pipe is waited for
+            return checked_state(read_torch_file(path))
+        except OSError as error:
+            raise UnusableStateError(f"cannot be read: {error.strerror}") from error
+        except ModelFileError as error:
+            reason = str(error).removeprefix(f"{error.code} {path} ")
+            raise UnusableStateError(reason.partition(". Save")[0]) from error  # which is the remedy for weights
+
+
+@contextmanager
+def unusable_told(folder: Path) -> Iterator[None]:
+    """What is wrong with a state becomes a ``ModelFileError`` that names its file."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        yield
+    except UnusableStateError as error:
         raise ModelFileError(
-            f"{path} cannot be read ({error}), so this run cannot go on; start a new one from its weights with "
-            f"--weights {folder / LAST}"
+            f"{folder / STATE} {error}. This run cannot go on; begin a new one from its weights with --weights "
+            f"{folder / LAST} and another --out",
+            code="E123",
         ) from error
-    return state
 
 
 def holds_run(folder: Path) -> bool:

@@ -1,0 +1,192 @@
+"""What ``state.pt`` holds: all that a run needs to go on bit for bit, and which run that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from faster_rcnn.config import Config
+from faster_rcnn.data.fingerprint import Fingerprint
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is: all that changes besides weights and optimizer, in plain values."""
+
+    epoch: NonNegativeInt = 0
+    steps_of_epoch: NonNegativeInt = 0
+    """Steps made in this epoch so far."""
+    step: NonNegativeInt = 0
+    """Steps made in all."""
+    best_value: float = -1.0
+    """Of the criterion, at the best epoch."""
+    best_epoch: int = -1
+    sums: dict[str, float] = field(default_factory=dict)
+    """Of the losses of this epoch."""
+    first_losses: list[float] = field(default_factory=list)
+    """Sums of the losses of the first steps of the run."""
+    training_seconds: NonNegativeFloat = 0.0
+    validation_seconds: NonNegativeFloat = 0.0
+    images: NonNegativeInt = 0
+    """Trained on in all, counted each time."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Of ``metrics.csv``."""
+    changes: list[str] = field(default_factory=list)
+    """Of precision and threads, where the run went on with others: from which step on, and how."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """The same as a dict of plain values."""
+        return {name: getattr(self, name) for name in Progress.__slots__}
+
+
+class UnusableStateError(ValueError):
+    """A state that cannot be gone on with; the message follows on the name of its file."""
+
+
+def run_identity(config: Config, data: Fingerprint | None) -> dict[str, Any]:
+    """What a state is compared by with the run in whose folder it lies: the settings, and the data where known."""
+    return {"config": config.model_dump(mode="json"), "data": None if data is None else data.digest()}
+
+
+MAY_CHANGE = ("epochs", "precision", "threads")
+"""Settings of training that a run may go on with otherwise."""
+
+
+def checked_state(content: object) -> dict[str, Any]:
+    """The content of a state file, whose parts are of the right kinds; ``progress`` becomes a ``Progress``.
+
+    Raises:
+        UnusableStateError: they are not.
+    """
+    if not isinstance(content, dict) or not {"model", "average", "optimizer", "random", "progress"} <= content.keys():
+        raise UnusableStateError("is no state of a training run")
+    for name in ("model", "average"):
+        if not _holds_tensors(content[name]) and not (name == "average" and content[name] is None):
+            raise UnusableStateError(f"is damaged: its '{name}' is anything but tensors")
+    found = content["progress"]
+    if not isinstance(found, dict) or not {"epoch", "steps_of_epoch", "step", "best_epoch", "rows"} <= found.keys():
+        raise UnusableStateError("is damaged: its 'progress' is incomplete")
+    try:
+        progress = TypeAdapter(Progress).validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in ("progress", *first["loc"]))
+        raise UnusableStateError(f"is damaged: {place}: {first['msg']}") from error
+    if not _is_consistent(progress):
+        raise UnusableStateError("is damaged: its 'progress' contradicts itself")
+    return {**content, "progress": progress}
+
+
+def _is_consistent(progress: Progress) -> bool:
+    """Whether there is a line for each epoch that is done, one of which is the best."""
+    return (
+        len(progress.rows) == progress.epoch
+        and (progress.best_epoch in range(progress.epoch) if progress.epoch else progress.best_epoch == -1)
+        and all(_is_line(row) for row in progress.rows)
+    )
+
+
+def _is_line(row: Mapping[str, object]) -> bool:
+    """Whether this can be a line of ``metrics.csv``."""
+    return {"epoch", "step", "lr"} <= row.keys() and all(isinstance(each, int | float | None) for each in row.values())
+
+
+def _holds_tensors(content: object) -> bool:
+    return isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in content.items()
+    )
+
+
+def refuse_state_of_another_run(found: object, own: Mapping[str, Any]) -> None:
+    """Compare ``run_identity`` in a state with that of the run; what one of them lacks is not compared.
+
+    Raises:
+        UnusableStateError: they differ.
+    """
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        return  # of a version that did not note it
+    there, here = _settings(found["config"]), _settings(own.get("config", {}))
+    differing = [
+        f"{key} {there[key]} there and {value} here" for key, value in here.items() if there.get(key, value) != value
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise UnusableStateError(f"is of a run with other settings: {', '.join(differing[:3])}{more}")
+    if None not in (found.get("data"), own.get("data")) and found["data"] != own["data"]:
+        raise UnusableStateError("is of a run on other data")
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by ``section.key``."""
+    return {
+        f"{section}.{key}": value
+        for section, values in config.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if section != "training" or key not in MAY_CHANGE
+    }
+
+
+def load_tensors(what: str, model: nn.Module, found: Mapping[str, Tensor] | None) -> None:
+    """Load weights and buffers; raises ``UnusableStateError`` for other names, shapes or types than the model has."""
+    if found is None:
+        raise UnusableStateError(f"does not fit the run: it lacks the {what}")
+    own = model.state_dict()
+    for name, wanted in own.items():
+        if name not in found:
+            raise UnusableStateError(f"does not fit the run: its {what} lacks '{name}'")
+        each = found[name]
+        if (each.shape, each.dtype) != (wanted.shape, wanted.dtype):
+            raise UnusableStateError(
+                f"does not fit the run: '{name}' of its {what} is {tuple(each.shape)} in {each.dtype}, not "
+                f"{tuple(wanted.shape)} in {wanted.dtype}"
+            )
+    if more := sorted(found.keys() - own.keys()):
+        raise UnusableStateError(f"does not fit the run: its {what} has '{more[0]}', which the run has not")
+    model.load_state_dict(found)
+
+
+def refuse_other_progress(progress: Progress, steps_of_epoch: int, epochs: int) -> None:
+    """Raise ``UnusableStateError`` where a run of so many epochs of so many steps cannot be so far."""
+    done = progress.epoch * steps_of_epoch + progress.steps_of_epoch  # or fewer, where whole batches cannot be read
+    if progress.epoch > epochs or progress.steps_of_epoch > steps_of_epoch or progress.step > done:
+        raise UnusableStateError(
+            f"does not fit the run, which has {epochs} epochs of {steps_of_epoch} steps: step {progress.step}, "
+            f"{progress.steps_of_epoch} of epoch {progress.epoch + 1}"
+        )
+
+
+def load_momentum(optimizer: SGD, found: object) -> None:
+    """Take over the momentum of each parameter; rates and decays stay those of the run's settings.
+
+    Raises:
+        UnusableStateError: it is not that of these parameters.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    buffers = found.get("state") if isinstance(found, dict) else None
+    if not isinstance(buffers, dict) or not all(_is_momentum(key, each, parameters) for key, each in buffers.items()):
+        raise UnusableStateError("does not fit the run: its momentum is not that of the run's weights")
+    optimizer.load_state_dict({"state": buffers, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _is_momentum(key: object, found: object, parameters: list[Tensor]) -> bool:
+    if not isinstance(key, int) or not 0 <= key < len(parameters) or not isinstance(found, dict):
+        return False
+    own, buffer = parameters[key], found.get("momentum_buffer")
+    return found.keys() == {"momentum_buffer"} and (
+        buffer is None or (isinstance(buffer, Tensor) and (buffer.shape, buffer.dtype) == (own.shape, own.dtype))
+    )
+
+
+def load_random(found: object) -> None:
+    """Let torch's random numbers go on; raises ``UnusableStateError`` for anything but a state of them."""
+    try:
+        torch.set_rng_state(found)  # type: ignore[arg-type]
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UnusableStateError("is damaged: its 'random' is no state of torch's random numbers") from error
