@@ -62,13 +62,12 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     if state is not None:
         restore_state(run, state)
         run_folder.reopen(run.folder)
-    run_folder.write_config(run.folder, task.config)
-    if state is not None:
-        if task.changes:
-            run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
-            save_state(run)  # now, since the settings in the folder are the changed ones already
+        run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
         where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
         say(f"going on in {run.folder} after step {run.progress.step}, {where}")
+    run_folder.write_config(run.folder, task.config)
+    if state is not None and task.changes:
+        save_state(run)  # now, since the settings in the folder are the changed ones already
     return _train(run, task, began)
 
 
