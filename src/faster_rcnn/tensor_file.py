@@ -144,8 +144,17 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return file.metadata, found
 
 
+def is_pointer(start: bytes) -> bool:
+    """Whether a file that begins with these 9 bytes is what Git LFS has in the place of one that was not fetched."""
+    return start == b"version h"
+
+
 def _read_header(stream: BufferedIOBase, source: Path | str, size: int) -> bytes:
     start = stream.read(9)
+    if is_pointer(start):
+        raise ModelFileError(
+            f"{source} is a pointer of Git LFS, not the file itself; fetch it: git lfs pull", code="E123"
+        )
     length = int.from_bytes(start[:8], "little")
     if len(start) < 9 or not start.endswith(b"{") or length > MAX_HEADER:
         raise ModelFileError(f"{source} is not a safetensors file (it begins with {start!r})", code="E123")

@@ -17,9 +17,10 @@ from typing import Any
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.tensor_file import read_tensors
+from faster_rcnn.tensor_file import is_pointer, opened, read_tensors
 from faster_rcnn.weights.model_file import is_pickle, some_of
-from faster_rcnn.weights.torch_file import StandIn, read_torch_file
+from faster_rcnn.weights.pickle_program import StandIn
+from faster_rcnn.weights.torch_file import read_torch_file
 from faster_rcnn.weights.unpickling import PickledArray, is_plain_pickle, read_plain_pickle
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
@@ -36,6 +37,9 @@ MOST_DEPTH = 4
 
 _WRAPPED = re.compile(r"(?<=\.)(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch puts into the names of a part that was compiled, distributed or checkpointed by itself."""
+
+MOST_SETS = 100
+"""Sets of weights in one file."""
 
 _BACKBONE = re.compile(r"(?:^|\.)(?=backbone\.)")
 
@@ -73,7 +77,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     The content decides which of them a file is, not its name. ``key`` chooses between several sets of weights, such as
     ``model_ema``. Raises ``ModelFileError`` for a file that is none of them or holds no such set (E123).
     """
-    if not path.is_file():
+    if not path.exists():
         raise ModelFileError(f"there is no file {path} to import", code="E123")
     content = _read(path)
     places = sorted(_places(content), key=lambda place: AVERAGED.search(place.key) is not None)
@@ -85,6 +89,12 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         places = [*chosen, *(place for place in places if place not in chosen)]
     if not places:
         raise ModelFileError(f"{path} {_instead(content)}", code="E123")
+    if len(places) > MOST_SETS:
+        raise ModelFileError(
+            f"{path} holds {len(places)} sets of weights, more than {MOST_SETS}; save model.state_dict() alone and "
+            "import that",
+            code="E123",
+        )
     return _checkpoint(places[0], places[1:])
 
 
@@ -142,15 +152,19 @@ def _places(content: object) -> Iterator[_Place]:
     )
 
 
-def _mappings(content: object, keys: str, depth: int = 0) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Mappings with tensors in them, and the keys that lead there."""
-    if not isinstance(content, Mapping) or depth > MOST_DEPTH:
+def _mappings(
+    content: object, keys: str, depth: int = 0, met: set[int] | None = None
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Mappings with tensors in them, and the keys that lead there; each once, wherever else it is."""
+    met = set() if met is None else met
+    if not isinstance(content, Mapping) or depth > MOST_DEPTH or id(content) in met:
         return
+    met.add(id(content))
     named = {name: each for name, each in content.items() if isinstance(name, str)}
     if any(_is_tensor(each) for each in named.values()):
         yield keys, named
     for name, each in named.items():
-        yield from _mappings(each, f"{keys}.{name}" if keys else name, depth + 1)
+        yield from _mappings(each, f"{keys}.{name}" if keys else name, depth + 1, met)
 
 
 def _prefixes(mapping: Mapping[str, object]) -> list[str]:
@@ -166,11 +180,11 @@ def _is_tensor(value: object) -> bool:
 def _instead(content: object) -> str:
     """What a file holds that has no state dict."""
     remedy = "save model.state_dict() and import that"
-    if isinstance(content, StandIn):
+    if isinstance(content, StandIn) and not content:
         return f"is a pickled object of '{content.name}', which is not unpickled, for that runs its code; {remedy}"
     if not isinstance(content, Mapping):
         return f"holds no state dict (tensors by name) but a {type(content).__name__}, and is not imported; {remedy}"
-    keys = [f"'{name}' ({_kind(each)})" for name, each in list(content.items())[:5]]
+    keys = [f"'{name!s:.80}' ({_kind(each)})" for name, each in list(content.items())[:5]]
     more = ", ..." if len(content) > 5 else ""
     held = f"its keys are {', '.join(keys)}{more}" if keys else "it is empty"
     return f"holds no state dict (tensors by name) and is not imported: {held}; {remedy}"
@@ -182,5 +196,13 @@ def _kind(value: object) -> str:
 
 def _read(path: Path) -> Any:
     if not is_pickle(path):
-        return read_tensors(path)[1]
+        with opened(path) as stream:
+            start = stream.read(9)
+        if start.endswith(b"{") or is_pointer(start):
+            return read_tensors(path)[1]
+        raise ModelFileError(
+            f"{path} is neither a safetensors file nor one that torch.save or pickle wrote (it begins with {start!r}); "
+            "nothing was imported. Copy it again, in case it is damaged",
+            code="E123",
+        )
     return read_plain_pickle(path) if is_plain_pickle(path) else read_torch_file(path)

@@ -8,17 +8,18 @@ called, because they trust the sizes and types that a file claims.
 from __future__ import annotations
 
 import math
-import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
+from faster_rcnn.tensor_file import opened, size_of
+from faster_rcnn.weights.pickle_program import Closed, Function, Refused, no_object, run_pickle, shown
 
 NUMBERS = ("i1", "i2", "i4", "i8", "u1", "f2", "f4", "f8")
 """Types of numbers that arrays may have, as numpy writes them: kind and bytes; those that torch has, too."""
@@ -29,8 +30,8 @@ MAGIC_OF_TORCH = bytes.fromhex("6cfc9c46f9206aa85019")
 
 def is_plain_pickle(path: Path) -> bool:
     """Whether a file is a pickle that torch did not write; decided by its content."""
-    with path.open("rb") as file:
-        start = file.read(64)
+    with opened(path) as stream:
+        start = stream.read(64)
     return start.startswith(b"\x80") and MAGIC_OF_TORCH not in start
 
 
@@ -40,9 +41,11 @@ def read_plain_pickle(path: Path) -> object:
     Raises ``ModelFileError`` where it names anything but what arrays are made of, and where it is damaged.
     """
     try:
-        with path.open("rb") as file:
-            content: object = _ArraysOnly(file, encoding="latin1").load()  # latin1: strings of Python 2 are bytes
-    except _Refused as error:
+        with opened(path) as stream:
+            return run_pickle(stream, size_of(stream), _find, no_object)
+    except ModelFileError:
+        raise
+    except Refused as error:
         raise ModelFileError(
             f"{path} is a pickle that {error}; nothing of it was run or loaded. Save the tensors alone, with "
             "torch.save(model.state_dict(), FILE), and import that",
@@ -53,23 +56,9 @@ def read_plain_pickle(path: Path) -> object:
         raise ModelFileError(
             f"{path} is incomplete or damaged ({reason}); was the copy interrupted?", code="E123"
         ) from error
-    return content
 
 
-class _Refused(pickle.UnpicklingError):
-    """The file asks for what no array needs; the message follows on "is a pickle that"."""
-
-
-class _Closed:
-    """The base of all stand-ins: a pickle can't set attributes of them, for that is how it would change them."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: object) -> None:
-        raise _Refused("changes something that is not its own")
-
-
-class _Numbers(_Closed):
+class _Numbers(Closed):
     """Stands in for ``numpy.dtype``: a type of numbers and its order of bytes."""
 
     __slots__ = ("code", "order")
@@ -80,7 +69,7 @@ class _Numbers(_Closed):
         if isinstance(text, str) and text[:1] in ("<", ">", "|", "="):
             self.order, text = text[0], text[1:]
         if text not in NUMBERS:
-            raise _Refused(f"holds an array of the type {code!r:.40}, which is not a number")
+            raise Refused(f"holds an array of the type {shown(code)}, which is not a number")
         self.code = str(text)
 
     def __setstate__(self, state: object) -> None:
@@ -88,17 +77,17 @@ class _Numbers(_Closed):
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         order = order.decode("latin1") if isinstance(order, bytes) else order
         if order not in ("<", ">", "|", "="):
-            raise _Refused(f"holds an array with the order of bytes {order!r:.40}")
+            raise Refused(f"holds an array with the order of bytes {shown(order)}")
         self.order = order
 
     def read(self, shape: object, raw: object, order: object) -> Tensor:
         """The array of these bytes; refuses bytes that are not as many as the shape says."""
         if not isinstance(shape, tuple) or not all(isinstance(side, int) and side >= 0 for side in shape):
-            raise _Refused("holds an array of no usable shape")
+            raise Refused("holds an array of no usable shape")
         raw = raw.encode("latin1") if isinstance(raw, str) else raw
         kind = np.dtype(f"{self.order}{self.code}")
         if not isinstance(raw, bytes | bytearray) or len(raw) != math.prod(shape) * kind.itemsize:
-            raise _Refused("holds an array whose shape and number of bytes do not fit")
+            raise Refused("holds an array whose shape and number of bytes do not fit")
         array = np.frombuffer(raw, kind).reshape(shape, order="F" if order in (True, "F") else "C")
         if not kind.isnative:
             array = array.astype(kind.newbyteorder("="))
@@ -108,7 +97,7 @@ class _Numbers(_Closed):
             return torch.from_numpy(array)
 
 
-class PickledArray(_Closed):
+class PickledArray(Closed):
     """Stands in for ``numpy.ndarray``: an array that has been read."""
 
     __slots__ = ("tensor",)
@@ -119,21 +108,9 @@ class PickledArray(_Closed):
     def __setstate__(self, state: object) -> None:
         """Of numpy's (version, shape, type, order, bytes)."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Numbers):
-            raise _Refused("holds an array of anything but numbers")
+            raise Refused("holds an array of anything but numbers")
         _, shape, numbers, order, raw = state
         self.tensor = numbers.read(shape, raw, order)
-
-
-class _Function(_Closed):
-    """Stands in for a function or a class: can be called, and nothing else."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[..., object]) -> None:
-        self._call = call
-
-    def __call__(self, *arguments: object) -> object:
-        return self._call(*arguments)
 
 
 def _new_array(*_: object) -> PickledArray:
@@ -143,26 +120,26 @@ def _new_array(*_: object) -> PickledArray:
 
 def _scalar(numbers: object, raw: object) -> PickledArray:
     if not isinstance(numbers, _Numbers):
-        raise _Refused("holds a value of anything but numbers")
+        raise Refused("holds a value of anything but numbers")
     return PickledArray(numbers.read((), raw, "C"))
 
 
 def _from_buffer(raw: object, numbers: object, shape: object, order: object) -> PickledArray:
     """How arrays are written since pickle's protocol 5."""
     if not isinstance(numbers, _Numbers):
-        raise _Refused("holds an array of anything but numbers")
+        raise Refused("holds an array of anything but numbers")
     return PickledArray(numbers.read(shape, raw, order))
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
     """How bytes are written up to pickle's protocol 2."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise _Refused(f"encodes text as {encoding!r:.40}")
+        raise Refused(f"encodes text as {shown(encoding)}")
     return text.encode("latin1")
 
 
 def _no_call(*_: object) -> NoReturn:
-    raise _Refused("makes an array by calling numpy.ndarray")
+    raise Refused("makes an array by calling numpy.ndarray")
 
 
 _STAND_INS: dict[tuple[str, str], Callable[..., object]] = {  # numpy._core: since numpy 2
@@ -179,14 +156,9 @@ _STAND_INS: dict[tuple[str, str], Callable[..., object]] = {  # numpy._core: sin
 }
 
 
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str, /) -> Any:
-        """A stand-in for what arrays are made of; anything else is refused by its name."""
-        if (module, name) not in _STAND_INS:
-            asked = f"{module}.{name}"
-            raise _Refused(f"asks for {asked!r:.80}, which is no part of an array and could run any code")
-        return _Function(_STAND_INS[module, name])
-
-    def persistent_load(self, pid: Any, /) -> NoReturn:
-        """Refused: it would come from outside of the file."""
-        raise _Refused("asks for an object that is not in it")
+def _find(module: str, name: str) -> Function:
+    """A stand-in for what arrays are made of; anything else is refused by its name."""
+    if (module, name) not in _STAND_INS:
+        asked = f"{module}.{name}"
+        raise Refused(f"asks for {asked!r:.80}, which is no part of an array and could run any code")
+    return Function(_STAND_INS[module, name])
