@@ -9,7 +9,6 @@ records of any size, and trusts the sizes that a pickle claims. Checkpoints hold
 from __future__ import annotations
 
 import math
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,6 +25,9 @@ from faster_rcnn.weights.pickle_program import Closed, Function, Refused, StandI
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """What the first two pickles of the older layout hold."""
+
+NUMBERS = "data"
+"""The folder of an archive that holds the storages, and the name of the pickle."""
 
 RUNS_CODE = ("os", "posix", "nt", "sys", "subprocess")
 """Modules that no checkpoint names with good intent; a file that does is refused whole."""
@@ -84,11 +86,12 @@ class _Kind(Closed):
 
 
 class _Storage(Closed):
-    """The numbers of one or more tensors, in the memory of their record."""
+    """The numbers of one or more tensors."""
 
     __slots__ = ("content", "kind")
 
-    def __init__(self, content: bytes | bytearray | memoryview, kind: torch.dtype) -> None:
+    def __init__(self, content: Tensor, kind: torch.dtype) -> None:
+        """``content`` is the bytes."""
         self.content, self.kind = content, kind
 
     def tensor(self, kind: torch.dtype, offset: int, size: Sequence[int], stride: Sequence[int]) -> Tensor:
@@ -103,11 +106,7 @@ class _Storage(Closed):
             raise ValueError("a tensor has more numbers than its record")
         if not count:
             return torch.empty(tuple(size), dtype=kind)
-        with warnings.catch_warnings():
-            # These bytes can't be written to, and nobody does: what is imported is copied into a model.
-            warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            numbers = torch.frombuffer(self.content, dtype=kind)
-        return numbers.as_strided(tuple(size), tuple(stride), offset)
+        return self.content.view(kind).as_strided(tuple(size), tuple(stride), offset)
 
 
 def _read_archive(stream: BufferedReader, path: Path) -> object:
@@ -118,17 +117,17 @@ def _read_archive(stream: BufferedReader, path: Path) -> object:
             raise ValueError("its records are longer than the file")
         if "byteorder" in names and archive.read(names["byteorder"]) != b"little":
             raise ValueError("it was written on a machine of another byte order")
-        contents: dict[str, bytes] = {}
+        contents: dict[str, Tensor] = {}
 
         def storage(identifier: object) -> _Storage:
             kind, key, count = _identified(identifier)
             if key not in contents:
-                contents[key] = archive.read(names[f"data/{key}"])
+                contents[key] = _bytes_of(archive, names[f"{NUMBERS}/{key}"])
             if len(contents[key]) != count * kind.itemsize:
                 raise ValueError(f"record '{key:.80}' is not as long as the numbers in it")
             return _Storage(contents[key], kind)
 
-        program = archive.read(names["data.pkl"])
+        program = archive.read(names[f"{NUMBERS}.pkl"])
         return run_pickle(BytesIO(program), len(program), _find, storage)
 
 
@@ -152,7 +151,7 @@ def _read_older(stream: BufferedReader) -> object:
     magic, protocol, system = (run_pickle(stream, size, _find, no_object) for _ in range(3))
     if (magic, protocol) != (MAGIC, PROTOCOL) or not isinstance(system, dict) or not system.get("little_endian"):
         raise ValueError("it does not begin as torch.save begins files")
-    contents: dict[str, bytearray] = {}
+    contents: dict[str, Tensor] = {}
 
     def storage(identifier: object) -> object:
         if isinstance(identifier, tuple) and identifier[0] == "module":  # a class with its source code
@@ -161,7 +160,7 @@ def _read_older(stream: BufferedReader) -> object:
         length = count * kind.itemsize
         if key not in contents and length + sum(map(len, contents.values())) > size:
             raise ValueError("its tensors are longer than the file")
-        content = contents.setdefault(key, bytearray(length))
+        content = contents.setdefault(key, torch.zeros(length, dtype=torch.uint8))
         if len(content) != length:
             raise ValueError(f"storage '{key:.80}' has two lengths")
         return _Storage(content, kind)
@@ -172,9 +171,20 @@ def _read_older(stream: BufferedReader) -> object:
         raise ValueError("its storages are not those of its tensors")
     for key in keys:
         stream.read(8)  # how many numbers follow
-        if stream.readinto(contents[key]) != len(contents[key]):
-            raise EOFError("a storage is cut")
+        _fill(contents[key], stream)
     return content
+
+
+def _bytes_of(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Tensor:
+    content = torch.empty(record.file_size, dtype=torch.uint8)
+    with archive.open(record) as stream:
+        _fill(content, stream)
+    return content
+
+
+def _fill(content: Tensor, stream: Any) -> None:
+    if stream.readinto(content.numpy().data) != len(content):
+        raise EOFError("a record is cut")
 
 
 def _identified(identifier: object) -> tuple[torch.dtype, str, int]:
