@@ -55,7 +55,7 @@ def test_table_gives_reasons_instead_of_numbers() -> None:
     table = metrics().table()
     assert "APs    n/a    no small boxes" in table
     assert "APl    n/a    no large boxes" in table
-    assert "white  n/a    n/a        0  no boxes of this class" in table
+    assert "n/a    n/a        0  white (no boxes of this class)" in table
     assert "1 image, 3 boxes to find, 2 ignored (crowd or difficult); hotcoco 1.3.0" in table
     assert table.endswith("a note")
     assert "-1" not in table
@@ -76,11 +76,11 @@ def test_table_of_nothing_at_all() -> None:
 
 
 def test_class_names_keep_the_table_in_columns_and_lines() -> None:
-    named = replace(metrics(), per_class=(ClassMetrics("re\nd\x1b[2J", 0.5, 0.75, 3), ClassMetrics("b", 0.5, 0.75, 3)))
-    lines = named.table().split("\n")
-    place = lines.index("re\\nd\\x1b[2J  0.500  0.750      3")
-    assert lines[place - 1 : place + 2] == [
-        "class         AP     AP50   boxes",
-        "re\\nd\\x1b[2J  0.500  0.750      3",
-        "b             0.500  0.750      3",
+    names = ("re\nd\x1b[2J", "箱", "b" * 100)
+    lines = replace(metrics(), per_class=tuple(ClassMetrics(each, 0.5, 0.75, 3) for each in names)).table().split("\n")
+    place = lines.index("AP     AP50   boxes  class")
+    assert lines[place + 1 : place + 4] == [
+        "0.500  0.750      3  re\\nd\\x1b[2J",
+        "0.500  0.750      3  箱",
+        f"0.500  0.750      3  {'b' * 100}",
     ]

@@ -85,12 +85,11 @@ class Metrics:
         return f"{key:<6} {_number(value)}  {meaning if value is not None else reason}"
 
     def _class_lines(self) -> list[str]:
-        names = [printable(c.name) for c in self.per_class]
-        width = max([len("class"), *map(len, names)])
-        lines = [f"{'class':<{width}}  {'AP':<5}  {'AP50':<5}  boxes"]
-        for name, c in zip(names, self.per_class, strict=True):
-            reason = "" if c.truths else "  no boxes of this class"
-            lines.append(f"{name:<{width}}  {_number(c.ap)}  {_number(c.ap50)}  {c.truths:>5}{reason}")
+        """The names stand last: they have any length, and some scripts letters of two columns."""
+        lines = [f"{'AP':<5}  {'AP50':<5}  boxes  class"]
+        for c in self.per_class:
+            reason = "" if c.truths else " (no boxes of this class)"
+            lines.append(f"{_number(c.ap)}  {_number(c.ap50)}  {c.truths:>5}  {printable(c.name)}{reason}")
         return lines
 
 
