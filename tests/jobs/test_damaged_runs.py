@@ -146,9 +146,9 @@ def test_a_pipe_for_a_state_is_not_waited_for(squares: Path, run: Path) -> None:
     refused(squares, run, r"state\.pt cannot be read: it is a named pipe")
 
 
-def test_a_state_that_is_a_link_to_nothing_is_none(squares: Path, run: Path) -> None:
+def test_a_state_that_is_a_link_to_nothing_is_gone(squares: Path, run: Path) -> None:
     a_link_to_nothing(run / "state.pt")
-    with pytest.raises(InputError, match="holds no run to go on with"):
+    with pytest.raises(InputError, match=r"state\.pt is gone, so this run cannot go on"):
         train_with(squares, out=run, resume=True)
 
 
