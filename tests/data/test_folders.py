@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from faster_rcnn.data.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Folders, is_picture, unread_pictures
+from faster_rcnn.config import DataConfig
+from faster_rcnn.data.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Folders, is_picture, unread_pictures, walk
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.inference.sources import find_images
 
 NO_PICTURES = {
     "MPEG": "a film",
@@ -68,3 +75,32 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
     assert folders.images(tmp_path) == ["a.jp2"]
     assert folders.below(tmp_path) == [tmp_path / "b", tmp_path / "b" / "c"]
     assert folders.below(tmp_path / "absent") == []
+
+
+@pytest.fixture
+def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with 1,200 folders one in the other, more levels than Python's stack has."""
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    yield tmp_path / "deep"
+    for _ in range(1200):  # what removes the folders of tests calls itself for each level
+        os.chdir("..")
+        os.rmdir("d")
+
+
+def test_folders_of_any_depth_are_gone_through(deep: Path) -> None:
+    (deep / "a.png").touch()
+    (deep / "link").symlink_to(deep)
+    assert len(Folders().below(deep)) == 1201
+    names = {place: (folders, files) for place, folders, files in walk(deep)}
+    assert (sorted(names[str(deep)][0]), names[str(deep)][1]) == (["d", "link"], ["a.png"])
+    assert find_images([str(deep)]).names == (str(deep / "a.png"),)
+    with pytest.raises(DatasetError, match="it holds images, but nothing that says where the objects are"):
+        load_dataset(deep, DataConfig())
+    (deep / "a.png").unlink()
+    (deep / "link").unlink()
+    with pytest.raises(DatasetError, match="no annotations that are known: it holds d"):
+        load_dataset(deep, DataConfig())

@@ -95,3 +95,9 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_bytes("names: [piña]\n".encode("cp1252"))
     with pytest.raises(DatasetError, match=r"E102 .*data\.yaml is not text in UTF-8: byte 10 .*cp1252 gives '.piña.'"):
         describe(tmp_path / "data.yaml")
+
+
+def test_a_key_of_darknet_with_two_values_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "obj.data").write_text("classes=1\nnames = a.names\nnames=a.names\nTrain = a.txt\ntrain = b.txt\n")
+    with pytest.raises(DatasetError, match=r"E103 .*obj\.data line 5: 'train' has another value above; remove one"):
+        describe(tmp_path / "obj.data")

@@ -30,6 +30,8 @@ _EXPECTED = (
 )
 
 
+_MAX_LEVELS = 8
+"""So many folders, each alone in the one above, are entered for the data set in the last of them."""
 _OTHER_TABLES = (".tsv", ".tab", ".xlsx", ".xls", ".ods", ".parquet")
 
 
@@ -100,12 +102,20 @@ def _look_at_file(data: Path) -> dict[str, Part]:
         return {split: Part(table.FORMAT, (data,))}
     if ending in (".yaml", ".yml", ".data"):
         return _yolo_parts(data)
-    kind = "an image" if is_picture(data.name) else "one XML" if ending == ".xml" else f"a '{ending}' file"
+    known = "an image" if is_picture(data.name) else "one XML" if ending == ".xml" else f"a '{ending}' file"
+    kind = known if os.path.isfile(data) else "no regular file"
     raise DatasetError(f"{data} is {kind}; labelled images are a folder or file of {_EXPECTED}", code="E101")
 
 
 def _look_at_folder(root: Path) -> dict[str, Part]:
-    """The first format that fits; the ones that say their splits go before those that do not."""
+    """The parts of a folder; raises for one that holds none."""
+    if not (parts := _parts_in(root)):
+        raise _unknown(root)
+    return parts
+
+
+def _parts_in(root: Path) -> dict[str, Part]:
+    """The first format that fits, nothing if none does; the ones that say their splits go before those that do not."""
     splits = coco_files.find_splits(root)
     if splits and ("train" in splits or not _yolo_beside(root)):
         return _parts(coco.FORMAT, splits)
@@ -121,7 +131,7 @@ def _look_at_folder(root: Path) -> dict[str, Part]:
         return _parts(coco.FORMAT, coco_files.find_files(files))
     if files := files_of(root, ".csv"):
         return _parts(table.FORMAT, table.find_files(files))
-    raise _unknown(root)
+    return {}
 
 
 def _yolo_beside(root: Path) -> dict[str, Part]:
@@ -208,13 +218,17 @@ def _endings(folder: Path) -> set[str]:
 
 def _data_sets_in(root: Path) -> list[Path]:
     """Folders of a folder, or of the only one in it, that are data sets: archives are often unpacked one too deep."""
-    inner = folders_of(root)
-    found = [folder for folder in inner if _is_data_set(folder)]
-    return found if found or len(inner) != 1 else _data_sets_in(inner[0])
+    for _ in range(_MAX_LEVELS):
+        inner = folders_of(root)
+        found = [folder for folder in inner if _is_data_set(folder)]
+        if found or len(inner) != 1:
+            return found
+        root = inner[0]
+    return []
 
 
 def _is_data_set(folder: Path) -> bool:
     try:
-        return bool(_look_at_folder(folder))
+        return bool(_parts_in(folder))
     except DatasetError:
         return False

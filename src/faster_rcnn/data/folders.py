@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from faster_rcnn.values import cut
@@ -79,11 +79,7 @@ class Folders:
 
     def below(self, folder: Path) -> list[Path]:
         """The folders in a folder, at any depth, sorted; hidden ones and links to folders are not entered."""
-        found = []
-        for place, inside, _ in os.walk(folder):
-            inside[:] = [name for name in inside if not is_hidden(name)]  # os.walk enters those that are left
-            found += [Path(place) / name for name in inside]
-        return sorted(found)
+        return sorted(Path(place) / name for place, inside, _ in walk(folder) for name in inside)
 
     def hint(self, path: Path) -> str:
         """What an absent file may have been meant to be: `` (a file 'a.jpg' exists: ...)``, or nothing."""
@@ -98,6 +94,30 @@ class Folders:
         if (name := by_stem.get(os.path.splitext(absent)[0])) is not None:
             return f" (a file '{name}' exists: another ending)"
         return ""
+
+
+def walk(root: str | Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each folder from a root on, with the names of its folders and its files; hidden folders are passed over.
+
+    Links to folders are named and not entered. ``os.walk`` calls itself for each level, so that Python's stack ends in
+    folders of a thousand levels.
+    """
+    waiting = [str(root)]
+    while waiting:
+        place = waiting.pop()
+        entries = _entries(place)
+        folders = [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+        yield place, [entry.name for entry in folders], [entry.name for entry in entries if not entry.is_dir()]
+        waiting += [entry.path for entry in folders if not entry.is_symlink()]
+
+
+def _entries(place: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it may not be read, or its path is longer than any that the system takes."""
+    try:
+        with os.scandir(place) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def child(folder: Path, *names: str) -> Path | None:

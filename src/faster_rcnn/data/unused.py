@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, unread_pictures
+from faster_rcnn.data.folders import Folders, first_of, is_picture, unread_pictures, walk
 from faster_rcnn.data.image_folders import OF_ANNOTATIONS
 from faster_rcnn.data.listing import Listing
 
@@ -77,6 +77,4 @@ def _used_names(listings: Iterable[Listing]) -> dict[str, set[str]]:
 
 def _below(root: str) -> Iterator[tuple[str, frozenset[str]]]:
     """Each folder with the names of the files in it; hidden folders are not entered."""
-    for place, inside, files in os.walk(root):
-        inside[:] = [name for name in inside if not is_hidden(name)]
-        yield place, frozenset(files)
+    return ((place, frozenset(files)) for place, _, files in walk(root))

@@ -79,8 +79,14 @@ def load_yaml(description: Path) -> dict[str, Any]:
 
 def load_darknet(file: Path) -> dict[str, Any]:
     """``key = value`` lines, as darknet writes ``obj.data``."""
-    lines = (line.partition("=") for line in read_text(file).split("\n") if not line.lstrip().startswith("#"))
-    return {key.strip().lower(): value.strip() for key, separator, value in lines if separator}
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
+        key, separator, value = (part.strip() for part in line.partition("="))
+        if not separator or key.startswith("#"):
+            continue
+        if found.setdefault(key.lower(), value) != value:
+            raise DatasetError(f"{file} line {number}: '{cut(key)}' has another value above; remove one", code="E103")
+    return found
 
 
 def _text(value: object) -> str:

@@ -163,7 +163,7 @@ def _fitting(place: Path, pattern: str) -> list[Path]:
         return []
     try:
         found = sorted(place.glob(_REPEATED.sub("**/", pattern)))
-    except (OSError, ValueError):  # ValueError: two stars beside letters, or a zero byte
+    except (OSError, ValueError, RecursionError):  # ValueError: two stars beside letters, or a zero byte
         return []
     return [match for match in found if not match.name.startswith(".")]
 

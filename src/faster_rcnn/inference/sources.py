@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures
+from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures, walk
 
 STDIN = "-"
 STDIN_NAMES = (STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -124,11 +124,7 @@ def _held_by_folder(folder: str) -> _Held:
 
 def _has_images(folder: str) -> bool:
     """Whether there is an image at any depth that is not hidden."""
-    for _, inside, files in os.walk(folder):
-        inside[:] = [name for name in inside if not is_hidden(name)]
-        if any(is_picture(name) for name in files) or unread_pictures(files):
-            return True
-    return False
+    return any(any(map(is_picture, files)) or unread_pictures(files) for _, _, files in walk(folder))
 
 
 def _unused(source: str, held: _Held) -> Iterator[str]:
