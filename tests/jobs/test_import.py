@@ -167,9 +167,15 @@ def test_published_weights_without_a_network_are_one_clear_line(monkeypatch: pyt
     assert "\n" not in str(raised.value)
 
 
-def test_published_weights_are_converted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: checkpoint(91))
+def test_published_weights_are_converted_and_their_download_is_told_on_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, *_, **__: torch.save(checkpoint(91), path))
     loaded = published.resolve_model(LAYOUT)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith('Downloading: "https://')
     assert len(loaded.classes) == 90
     assert loaded.config == preset("mobile-320")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from urllib.error import HTTPError
 
 SECONDS = 10.0
@@ -18,12 +19,16 @@ FAILURES = (OSError, RuntimeError, http.client.HTTPException)
 
 
 @contextmanager
-def short_waits() -> Iterator[None]:
-    """While this lasts, connections that are silent for ``SECONDS`` fail; torch.hub has no such option."""
+def downloading() -> Iterator[None]:
+    """While this lasts, connections that are silent for ``SECONDS`` fail, and what is printed goes to stderr.
+
+    torch.hub has no option for either: it prints the address to standard output, where results belong.
+    """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         socket.setdefaulttimeout(before)
 

@@ -17,7 +17,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.weights import efficientnet_lite0
 from faster_rcnn.weights.model_file import refuse_misfits
-from faster_rcnn.weights.network import FAILURES, hub_answers, reason, short_waits
+from faster_rcnn.weights.network import FAILURES, downloading, hub_answers, reason
 
 WAY_OUT = (
     f"the weights of {efficientnet_lite0.BODY} (--model small) are installed, and --set backbone.weights=none trains "
@@ -81,7 +81,7 @@ def _load_fully_connected(head: RegionHead, convs: Sequence[nn.Module]) -> str:
 def _mobilenet_weights() -> dict[str, Any]:
     weights = MobileNet_V3_Large_Weights.IMAGENET1K_V1
     try:
-        with short_waits():
+        with downloading():
             tensors = weights.get_state_dict(progress=False, check_hash=True)
     except FAILURES as error:
         raise MachineError(f"{_needs_network(MOBILENET)} ({weights.url}: {reason(error)}); {WAY_OUT}") from error
@@ -106,7 +106,7 @@ def _fetched(body: str, fetch: Callable[[], Any]) -> Any:
     if not hub_answers():
         raise MachineError(f"{_needs_network(body)}; {WAY_OUT}")
     try:
-        with short_waits():
+        with downloading():
             return fetch()
     except FAILURES as error:
         raise MachineError(f"{_needs_network(body)} ({reason(error)}); {WAY_OUT}") from error

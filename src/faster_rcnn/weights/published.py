@@ -16,7 +16,7 @@ from faster_rcnn.presets import PRESETS
 from faster_rcnn.weights.finding import find_model_file
 from faster_rcnn.weights.layouts import layout_named, model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel, load_model
-from faster_rcnn.weights.network import FAILURES, reason, short_waits
+from faster_rcnn.weights.network import FAILURES, downloading, reason
 from faster_rcnn.weights.torchvision_layout import LAYOUTS
 
 EPSILON_OF = {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
@@ -64,7 +64,7 @@ def published_model(name: str) -> LoadedModel:
 
 def _fetch(name: str, weights: Any) -> Mapping[str, Tensor]:
     try:
-        with short_waits():
+        with downloading():
             tensors: Mapping[str, Tensor] = weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except FAILURES as error:
         raise MachineError(
