@@ -24,7 +24,7 @@ from timing import machine, seconds
 from faster_rcnn import Detector
 from faster_rcnn.devices import precision_name
 from faster_rcnn.inference.compiling import found_compiler
-from faster_rcnn.inference.predictor import precision_for
+from faster_rcnn.inference.forms import precision_for
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.jobs.speed import Spread
 from faster_rcnn.weights.published import resolve_model

@@ -16,7 +16,8 @@ from pictures import parser_for, paths_of
 from timing import compare, machine
 
 from faster_rcnn.devices import precision_name
-from faster_rcnn.inference.predictor import Predictor, precision_for
+from faster_rcnn.inference.forms import precision_for
+from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.weights.published import resolve_model
 
 

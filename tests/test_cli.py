@@ -426,6 +426,16 @@ def test_sigterm_unwinds_the_job(fake_job: Fake) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_full_standard_output_is_told_once() -> None:
+    command = f"{sys.executable} -m faster_rcnn config > /dev/full"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr) == (
+        5,
+        "faster-rcnn: error: standard output: No space left on device, so results are lost; send them to a file where "
+        "there is room\n",
+    )
+
+
 def test_a_closed_pipe_is_quiet() -> None:
     command = f"set -o pipefail; {sys.executable} -m faster_rcnn config | true; echo $?"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 
 from faster_rcnn.commands import app
 from faster_rcnn.commands.mistakes import explained
-from faster_rcnn.errors import FasterRCNNError
+from faster_rcnn.errors import FasterRCNNError, is_out_of_memory
 from faster_rcnn.jobs.console import fail, quiet, show_traceback, warn
-from faster_rcnn.jobs.streams import open_standard_streams, outlive_terminal
+from faster_rcnn.jobs.streams import discard_stdout, open_standard_streams, outlive_terminal, writing_results
 from faster_rcnn.training.interruption import interrupting
 
 QUIET = ("--quiet", "-q")
@@ -80,7 +79,8 @@ def _run(line: CommandLine) -> int:
     try:
         with _log_shown(), quiet() if line.quiet else nullcontext():
             code: int | None = app(line.command, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
+        with writing_results():
+            sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
         if line.debug:
             show_traceback(error)
@@ -103,12 +103,10 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
         case KeyboardInterrupt():
             return "interrupted", 128 + getattr(error, "signal", signal.SIGINT)
         case BrokenPipeError():
-            _discard_stdout()
+            discard_stdout()
             return None, 141  # as a shell reports a writer that SIGPIPE ended
-        case MemoryError():
-            return "error: out of memory", 5
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:  # torch's, not imported here
-        return f"error: out of memory: {text}", 5
+    if is_out_of_memory(error):
+        return "error: out of memory" + (f": {text}" if text else ""), 5
     if isinstance(error, OSError) and error.errno is not None:
         return f"error: {error.strerror}: {error.filename}" if error.filename else f"error: {error.strerror}", 5
     return f"internal fault: {type(error).__name__}: {text} (run again with --debug for the traceback)", 1
@@ -119,11 +117,6 @@ def _print_in_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _discard_stdout() -> None:
-    """Let the interpreter's last flush go nowhere, instead of failing with a message of its own."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.choice import choice_of
 from faster_rcnn.inference.compiling import Compile
+from faster_rcnn.inference.forms import precision_for
 from faster_rcnn.inference.given import GivenImage, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
-from faster_rcnn.inference.predictor import Predictor, precision_for
+from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import say

@@ -5,6 +5,7 @@ FasterRCNNError                 the message is one line for the user; ``exit_cod
 │   ├── OptionError             an option, a configuration key, a device that does not exist
 │   ├── DatasetError            labelled images: formats, boxes, classes, missing files
 │   ├── ImageError              one image that cannot be decoded or has an unusable shape
+│   │   └── ImageMemoryError 5  one image for which the memory does not suffice
 │   └── ModelFileError          a model file, a checkpoint or foreign weights that do not fit
 ├── DivergedError          3    a loss or a gradient stopped being finite
 ├── VerificationError      4    an output failed its own check
@@ -50,6 +51,12 @@ class ModelFileError(InputError):
     """A model file, run folder or foreign checkpoint that does not fit."""
 
 
+class ImageMemoryError(ImageError):
+    """One image for which the memory does not suffice; it may for others."""
+
+    exit_code = 5
+
+
 class DivergedError(FasterRCNNError):
     """A loss or a gradient stopped being finite."""
 
@@ -74,3 +81,12 @@ class MissingExtraError(MachineError):
     def __init__(self, package: str, extra: str) -> None:
         """Name the package and the extra that brings it."""
         super().__init__(f"this needs the package '{package}': pip install 'faster-rcnn[{extra}]'")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch or a GPU lacked memory; torch, which has exceptions of its own for it, is not imported."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

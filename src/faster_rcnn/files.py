@@ -6,11 +6,17 @@ import errno
 import os
 import re
 import stat
+import time
 from io import BufferedReader
 from pathlib import Path
 
 _HANDED_OVER = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/[0-9]+")
 """Streams that whoever started this process opened for it: ``-`` of a shell's ``<``, and its ``<(command)``."""
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+"""Such a file begins so; it stands for one whose content was not fetched."""
+ABOUT_LFS = "it is a pointer of Git LFS, not the file itself; fetch that where it was cloned: git lfs pull"
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -29,9 +35,16 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a regular file; raises ``OSError`` as ``open_file`` does."""
+    """The content of a regular file.
+
+    Raises:
+        OSError: as ``open_file`` does, and where it is a pointer of Git LFS.
+    """
     with open_file(path) as file:
-        return file.read()
+        content = file.read()
+    if content.startswith(LFS_POINTER):
+        raise OSError(errno.ENODATA, ABOUT_LFS, str(path))
+    return content
 
 
 def read_argument(path: Path) -> bytes:
@@ -41,6 +54,31 @@ def read_argument(path: Path) -> bytes:
         OSError: as ``open_file`` does, also for named pipes that lie in a folder.
     """
     return path.read_bytes() if _HANDED_OVER.fullmatch(str(path)) else read_bytes(path)
+
+
+def is_special(path: str) -> bool:
+    """Whether there is something that is neither a file nor a folder: a named pipe, a socket, a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def read_pipe(path: Path, seconds: float = 5.0) -> bytes | None:
+    """What is written to a pipe until its writers have closed it; none where nobody opens it for so many seconds."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    end = time.monotonic() + seconds
+    with open(descriptor, "rb", buffering=0) as pipe:
+        while (first := pipe.read(1)) == b"":  # nobody has it open; None is a writer who has not written yet
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.02)
+        os.set_blocking(descriptor, True)
+        return (first or b"") + pipe.readall()
 
 
 def _kind(mode: int) -> str:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from faster_rcnn.errors import ImageError
 from faster_rcnn.ops.boxes import clip
 from faster_rcnn.structures import GroundTruth, ImageBatch, ImageSize, Proposals
 
@@ -27,8 +28,8 @@ LARGE = 2**24
 
 Of an image of 20,000 x 20,000 one copy of floats is 4.8 GB, and the usual way of ``plain`` makes three.
 """
-ROWS = 256
-"""Of a band of a large image."""
+BAND = 2**22
+"""Pixels of a band of a large image, or of one row where that has more."""
 
 
 def size_of(pixels: Tensor) -> ImageSize:
@@ -53,6 +54,25 @@ def target_size(size: ImageSize, short_side: float, long_side: float, rounding: 
         factor = min(1.0, long_side / max(enlarged))
         height, width = (math.floor(side * factor + 0.5) for side in enlarged)
     return ImageSize(max(1, height), max(1, width))
+
+
+def vanishes(size: ImageSize, short_side: float, long_side: float) -> bool:
+    """Whether an image is so long that resizing leaves less than half a pixel of its short side.
+
+    >>> vanishes(ImageSize(1, 1280), 416, 640), vanishes(ImageSize(1, 1281), 416, 640)
+    (False, True)
+    """
+    return min(size) * min(short_side / min(size), long_side / max(size)) < 0.5
+
+
+def refuse_vanishing(name: str, size: ImageSize, short_side: float, long_side: float) -> None:
+    """Raise ``ImageError`` (E120) for an image that ``vanishes``; ``name`` is what the message calls it."""
+    if vanishes(size, short_side, long_side):
+        raise ImageError(
+            f"{name}: of {size.width}x{size.height} pixels less than half a pixel of the short side is left, where the "
+            f"long side may have {long_side:g}; cut it into parts",
+            code="E120",
+        )
 
 
 def resize(
@@ -96,7 +116,8 @@ def _averaged_in_bands(pixels: UInt8[Tensor, "3 height width"], target: ImageSiz
 
     Of an image that is stored channel by channel torch makes a copy of four bytes a pixel, here of a band.
     """
-    bands = (_interpolated(band, ImageSize(band.shape[1], target.width), True) for band in pixels.split(ROWS, dim=1))
+    rows = max(1, BAND // pixels.shape[2])
+    bands = (_interpolated(band, ImageSize(band.shape[1], target.width), True) for band in pixels.split(rows, dim=1))
     return _interpolated(torch.cat(list(bands), dim=1), target, antialias=True)
 
 

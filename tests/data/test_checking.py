@@ -60,3 +60,11 @@ def test_notes_have_no_error_codes(tmp_path: Path) -> None:
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
     assert "images converted to upright 8-bit RGB: 1 grey" in notes
     assert "boxes that stuck out by at most 1 pixel, clipped: 1" in notes
+
+
+def test_an_image_that_is_listed_twice_is_told(tmp_path: Path) -> None:
+    coco(tmp_path, "train", [BOX, BOX, BOX])
+    path = tmp_path / "annotations" / "train.json"
+    path.write_text(path.read_text().replace("train1.png", "train0.png"))
+    notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
+    assert f"images listed more than once, kept so: 1 ({tmp_path / 'images' / 'train0.png'})" in notes

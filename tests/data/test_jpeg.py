@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.data import jpeg
+from faster_rcnn.data import decoder_warnings, jpeg
 from faster_rcnn.data.decode import decode_image, read_image
+from faster_rcnn.errors import ImageError
 
 LIMIT = 10**8
 
@@ -99,7 +100,7 @@ def test_damage_belongs_to_the_thread_that_decodes() -> None:
 
 def test_where_nothing_can_be_caught_pixels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = jpeg.decode(encoded())
-    monkeypatch.setattr(jpeg, "_memory_stream", lambda: None)
+    monkeypatch.setattr(decoder_warnings, "_memory_stream", lambda: None)
     found = jpeg.decode(encoded())
     assert expected is not None
     assert found is not None
@@ -130,3 +131,14 @@ def test_damage_of_turned_and_grey_files_is_found(tmp_path: Path) -> None:
 def test_photographs_are_sound(data_folder: Callable[[str], Path]) -> None:
     for path in sorted((data_folder("raccoon") / "images").glob("*.jpg"))[::10]:
         assert decode_image(path, LIMIT).damage is None
+
+
+def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
+    content = encoded(progressive=True)
+    count = jpeg.count_scans(content)
+    assert 5 < count < 20
+    last = content[content.rindex(b"\xff\xda") : -2]
+    more = content[:-2] + last * jpeg.MOST_SCANS + content[-2:]
+    with pytest.raises(ImageError, match=rf"^E105 cannot decode image: it is a JPEG of {count + 100} scans, more than"):
+        decode_image(more, LIMIT)
+    assert jpeg.count_scans(content + last * jpeg.MOST_SCANS) == count  # as a film behind the picture of a telephone

@@ -166,6 +166,18 @@ def test_damage_that_the_decoder_goes_over_is_told_once(
     assert capfd.readouterr().err == ""
 
 
+def test_an_image_of_which_resizing_leaves_nothing_is_left_out_and_told(tmp_path: Path) -> None:
+    split = a_split(tmp_path)
+    Image.new("RGB", (130, 1)).save(tmp_path / "3.png")
+    told: list[str] = []
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=3), DATA, tell=told.append)
+    assert sorted(image.index for batch in loader.epoch(0) for image in batch) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert told == [
+        f"E120 {tmp_path / '3.png'}: of 130x1 pixels less than half a pixel of the short side is left, where the long "
+        "side may have 64; cut it into parts; it is left out of training"
+    ]
+
+
 def test_no_image_left_is_an_error(tmp_path: Path) -> None:
     split = a_split(tmp_path, 1)
     split.records[0].path.write_bytes(b"")

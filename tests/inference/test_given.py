@@ -169,6 +169,8 @@ CLOSED.close()
         (Path, "E121 image is of type "),
         (list, "E121 image is of type type"),
         (object(), "E121 image is of type object"),
+        (os, r"E121 image is of type module \(<module 'os'.*; an image is a path, bytes, a binary file object"),
+        (io.BytesIO, r"E121 image is of type type \(<class '_io\.BytesIO'>\)"),
         ({"a": 1}, r"E121 image is a dict; give its images in a list: list\(images\.values\(\)\)"),
         ("", "E121 image is an empty text"),
         ("https://example.org/a.jpg", "E104 image: addresses such as https://example.org/a.jpg are not downloaded"),

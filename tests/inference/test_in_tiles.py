@@ -21,7 +21,8 @@ from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.merging import merge
-from faster_rcnn.inference.predictor import Predictor, Seen
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.tiles import Tile, Tiling
 from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.weights.model_file import LoadedModel
@@ -45,6 +46,15 @@ def one_by_one(predictor: Predictor, image: Tensor, tiling: Tiling, conf: float)
         found = predictor.predict_one(tile.of(image), conf)
         parts.append((tile, Detections(found.boxes + torch.tensor([*tile[:2]] * 2), found.scores, found.labels)))
     return merge(parts, size, 0.5)
+
+
+def test_of_a_strip_only_the_tiles_are_seen(predictor: Predictor) -> None:
+    image = random_image(20, 6000)  # of which 128 x 0.4 pixels are left
+    found = predictor.in_tiles(TILING).predict_one(image, conf=0.0)
+    assert len(found) > 5
+    assert (found.boxes[:, 2] - found.boxes[:, 0]).max() <= TILING.side
+    with pytest.raises(ImageError, match="E120 image: of 1000x1 pixels less than half"):
+        predictor.in_tiles(Tiling(1000, 0.25)).predict_one(random_image(1, 20_000), conf=0.0)
 
 
 @pytest.mark.parametrize("conf", [0.0, 0.3])

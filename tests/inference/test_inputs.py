@@ -129,6 +129,11 @@ def test_overshoot_of_resampling_is_clipped() -> None:
         (torch.zeros(3, 4, 4, dtype=torch.bool), "image 3 holds bool"),
         (np.zeros((0, 4, 3), np.uint8), "0x4x3 has no pixels"),
         (torch.zeros(3, 4, 0), "3x4x0 has no pixels"),
+        (torch.zeros(3, 4, 4, device="meta"), "image 3 is a tensor of torch's device meta, which has a shape and no"),
+        (
+            torch.zeros(3, 4, 4).to_sparse(),
+            r"is a sparse tensor \(torch.sparse_coo\); give a dense one: \.to_dense\(\)$",
+        ),
     ],
 )
 def test_what_is_no_image_is_refused(image: Any, message: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from faster_rcnn.errors import ImageError, MachineError, ModelFileError, OptionError
+from faster_rcnn.errors import ImageError, ImageMemoryError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference import ahead
-from faster_rcnn.inference import predictor as module
+from faster_rcnn.inference.forms import precision_for
 from faster_rcnn.inference.inputs import to_pixels
-from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
-from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Result, Seen
 from faster_rcnn.ops.eight_bit import EightBitConv2d, weight_limit
+from faster_rcnn.structures import Detections
 from files import image_file, loaded_model, quantised, rgb
 from tiny import truth_of
 
@@ -190,8 +192,44 @@ def test_nothing_to_look_at(predictor: Predictor) -> None:
 
 
 def test_a_tiny_and_a_long_image_work(predictor: Predictor) -> None:
-    for height, width in ((1, 1), (2, 3), (1, 400)):
+    for height, width in ((1, 1), (2, 3), (1, 256)):
         assert predictor.predict_one(rgb(height, width), conf=0.0).size == (height, width)
+
+
+def test_an_image_of_which_resizing_leaves_nothing_is_told_and_the_rest_is_done(predictor: Predictor) -> None:
+    # At most 128 pixels are left of the long side, so 0.498 of a side of 1.
+    first, long, last = predictor.outcomes([rgb(), rgb(1, 257), rgb()], conf=0.0)
+    assert isinstance(first, Seen)
+    assert isinstance(last, Seen)
+    assert str(long) == (
+        "E120 image 1 (counted from 0): of 257x1 pixels less than half a pixel of the short side is left, where the "
+        "long side may have 128; cut it into parts"
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_image_that_memory_does_not_suffice_for_is_told_and_the_rest_is_done(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(loaded_model(), CPU, torch.float32, batch=batch)
+    expected = predictor.predict_one(rgb(), conf=0.0)
+    detect = predictor._detect
+
+    def greedy(images: Sequence[Tensor], *rest: Any) -> list[Detections]:
+        if len(images) > 1 or images[0].shape[1] == 50:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 10 bytes")
+        return detect(images, *rest)
+
+    monkeypatch.setattr(predictor, "_detect", greedy)
+    first, large, last = predictor.outcomes([rgb(), rgb(50, 60), rgb()], conf=0.0)
+    line = "E120 image 1 (counted from 0) needs more memory than there is; make it smaller, or free memory"
+    assert isinstance(large, ImageMemoryError)
+    assert (str(large), large.exit_code) == (line, 5)
+    for one in (first, last):
+        assert isinstance(one, Seen)
+        assert_same(one.result, expected)
+    with pytest.raises(ImageMemoryError):
+        predictor.predict_one(rgb(50, 60), conf=0.0)
 
 
 def test_the_model_can_be_trained_after_it_was_used() -> None:
@@ -255,7 +293,7 @@ def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatc
 def test_auto_takes_8_bits_for_a_quantised_detector_where_a_cpu_is_fast(
     fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "eight_bits_are_fast", lambda: fast)
+    monkeypatch.setattr("faster_rcnn.inference.forms.eight_bits_are_fast", lambda: fast)
     monkeypatch.setattr("faster_rcnn.devices.bfloat16_is_fast", lambda device: device == GPU)
     plain, whole = loaded_model(), quantised(loaded_model())
     assert precision_for(whole, "auto", CPU) == (torch.int8 if fast else torch.float32)

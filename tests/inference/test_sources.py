@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from faster_rcnn.files import read_pipe
+from faster_rcnn.inference import sources
 from faster_rcnn.inference.sources import find_images, is_pipe
 
 
@@ -65,8 +68,8 @@ def test_pictures_without_a_reader_are_told(photos: Path) -> None:
     for name in ("1.heic", "2.HEIC", "3.cr2", ".hidden.heic"):
         (photos / name).touch()
     message = "photos: 1 .heic file, 1 .HEIC file, 1 .cr2 file cannot be read, such as 1.heic, 2.HEIC, 3.cr2; save as"
-    for sources in (["photos"], ["photos", "photos"]):
-        assert [line.startswith(message) for line in find_images(sources).unused] == [True]
+    for given in (["photos"], ["photos", "photos"]):
+        assert [line.startswith(message) for line in find_images(given).unused] == [True]
     [line] = find_images(["photos/*.[jJhH]*"]).unused
     assert line.startswith("photos/*.[jJhH]*: 1 .heic file, 1 .HEIC file cannot be read")
 
@@ -110,6 +113,30 @@ def test_pipes_give_bytes(photos: Path) -> None:
         writer = pool.submit((photos / "pipe").write_bytes, b"image")
         assert next(found.images()) == b"image"
         assert writer.result(timeout=30) == 5
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_awaited(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(photos / "pipe.png")
+    monkeypatch.setattr(sources, "read_pipe", lambda path: read_pipe(path, seconds=0.05))
+    assert list(find_images(["photos/pipe.png"]).images()) == [Path("photos/pipe.png")]
+
+
+def test_pipes_that_lie_among_the_images_are_told_and_never_opened(photos: Path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    for source in ("photos", "photos/*"):
+        found = find_images([source])
+        assert not [name for name in found.names if "pipe" in name]
+        line = f"{source}: pipes, sockets and devices are no files: photos/pipe.png; save their content"
+        assert line in found.unused
+
+
+def test_a_folder_that_cannot_be_read_is_told(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    [line] = find_images(["photos", "photos/b.jpg"]).unused
+    assert line == "no images match 'photos' (the folder cannot be read: Permission denied)"
 
 
 @pytest.mark.parametrize(

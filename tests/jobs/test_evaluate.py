@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from faster_rcnn.config import DataConfig
-from faster_rcnn.errors import DatasetError, ImageError, ModelFileError, OptionError
+from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
@@ -197,6 +197,17 @@ def test_an_image_that_cannot_be_decoded_is_left_out_with_its_truth(
     assert found["images"] == 2
     assert {name: one["truths"] for name, one in found["per_class"].items()} == {"cat": 0, "dog": 0, "cow": 1}
     assert "warning: E105 cannot decode" in capsys.readouterr().err
+
+
+def test_memory_that_others_take_never_changes_a_number(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(image: Path, *_: Any) -> torch.Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", short)
+    with pytest.raises(ImageMemoryError, match=r"E120 .*\.png needs more memory than there is"):
+        numbers(model, data, tmp_path)
 
 
 def test_many_images_that_cannot_be_decoded_stop(model: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,33 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_done(
     assert len(Path("found.jsonl").read_text().splitlines()) == 3
 
 
+def test_images_that_are_no_files_too_long_or_pointers_are_told_and_the_rest_is_done(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("photos/pipe.png")
+    Path("photos/pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    Path("photos/link.jpg").symlink_to("nothing.jpg")
+    Image.new("L", (70_000, 300)).save("photos/wide.bmp")
+    Image.new("L", (3000, 1)).save("photos/vanishing.png")
+    assert run(model, "photos", out=Path("found"), json="found.jsonl") == 2
+    assert files_below("found") == ["a.png", "b.jpg", "c.png"]
+    lines = [json.loads(line) for line in Path("found.jsonl").read_text().splitlines()]
+    assert [line["image"] for line in lines] == [f"photos/{name}" for name in ("a.png", "b.jpg", "c.png", "wide.bmp")]
+    err = capsys.readouterr().err
+    for line in (
+        "E122 photos: pipes, sockets and devices are no files: photos/pipe.png; save their content; the others",
+        "E105 cannot decode photos/pointer.jpg: it is a pointer of Git LFS, not the file itself; fetch that",
+        "E104 photos/link.jpg is a link to a file that does not exist; it is left out",
+        "E120 found/wide.jpg is not drawn: with 70000x300 pixels it is longer than the 65,500 of a JPEG; its",
+        "E120 photos/vanishing.png: of 3000x1 pixels less than half a pixel of the short side is left",
+    ):
+        assert f"warning: {line}" in err
+    assert "4 images, " in err
+    assert (
+        "3 files could not be read, see above; 1 picture could not be drawn, see above; pictures with boxes in" in err
+    )
+
+
 def test_files_in_a_folder_that_are_not_called_as_images_are_skipped(model: str, photos: Path) -> None:
     Path("photos/notes.txt").write_text("no image")
     assert run(model, "photos") == 0

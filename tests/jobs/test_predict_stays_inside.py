@@ -22,8 +22,8 @@ from faster_rcnn.errors import FasterRCNNError, ImageError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
-from faster_rcnn.inference.predictor import Predictor, Seen
-from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Result, Seen
 from faster_rcnn.inference.sources import find_images
 from faster_rcnn.jobs import predict
 from faster_rcnn.jobs.pictures import MARK

@@ -218,6 +218,10 @@ def _small_matters(
     if converted:
         kinds = ", ".join(f"{count} {kind}" for kind, count in converted.most_common())
         lines.append(f"images converted to upright 8-bit RGB: {kinds}")
+    paths = Counter(str(image.path) for image, _ in usable)
+    repeated = [path for path, count in paths.items() if count > 1]
+    if repeated:
+        lines.append(f"images listed more than once, kept so: {len(repeated)} ({first_of(repeated, 3)})")
     trimmed = sum(one.trimmed for boxes in judged for one in boxes)
     if trimmed:
         lines.append(f"boxes that stuck out by at most 1 pixel, clipped: {trimmed}")

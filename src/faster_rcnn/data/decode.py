@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from faster_rcnn.data import jpeg
+from faster_rcnn.data.decoder_warnings import decoder_warnings
+from faster_rcnn.data.folders import first_of
+from faster_rcnn.data.opening import DAMAGE, opened
 from faster_rcnn.errors import ImageError
 from faster_rcnn.structures import ImageSize
 
@@ -40,9 +38,8 @@ _UPRIGHT = {
 _FLIPPED = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
 """Axes (1 is down, 2 is right) that are turned round by orientation, from 5 on after rows and columns have changed."""
 _TAIL = 4096
-_ROWS = 256
-# What Pillow's plugins raise on damaged files; a blind `except Exception` would also hide faults of ours.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+_PIXELS = 2**20
+"""Of a band of an image, or of one row where that has more."""
 
 
 class ImageHeader(NamedTuple):
@@ -62,7 +59,7 @@ def image_header(source: Path | bytes, max_pixels: int) -> ImageHeader:
     Raises:
         ImageError: it is no image (E105), has too many pixels (E120) or values without a fixed range (E119).
     """
-    with _opened(source, max_pixels) as (image, _):
+    with opened(source, max_pixels) as (image, _):
         return _header(image)
 
 
@@ -98,21 +95,33 @@ def read_image(source: Path | bytes, max_pixels: int) -> tuple[UInt8[Tensor, "3 
 
 def decode_image(source: Path | bytes, max_pixels: int) -> Decoded:
     """Decode an image file, or its bytes; raises as ``read_image`` does."""
-    with _opened(source, max_pixels) as (image, stream):
+    with opened(source, max_pixels) as (image, stream):
         header = _header(image)
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             stream.seek(0)
-            found = jpeg.decode(stream.read())
+            encoded = stream.read()
+            _refuse_scans(source, jpeg.count_scans(encoded))
+            found = jpeg.decode(encoded)
             if found is not None:
                 return Decoded(
                     _turned(found.pixels, header.orientation), header.conversion, _told(source, found.damage)
                 )
         # Pillow turns TIFFs upright by itself while loading and then removes the tag, so the tag is read again.
-        image.load()
+        with decoder_warnings() as warned:
+            image.load()
         upright = _UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image)
-        rgb = rgb if upright is None else rgb.transpose(upright)
-        return Decoded(_channels_first(rgb), header.conversion, None)
+        pixels = _in_rgb(image if upright is None else image.transpose(upright))
+        return Decoded(pixels, header.conversion, _told(source, first_of(dict.fromkeys(warned), 3) or None))
+
+
+def _refuse_scans(source: Path | bytes, scans: int) -> None:
+    if scans > jpeg.MOST_SCANS:
+        name = "image" if isinstance(source, bytes) else str(source)
+        raise ImageError(
+            f"cannot decode {name}: it is a JPEG of {scans:,} scans, more than the {jpeg.MOST_SCANS} that are read; "
+            "save it again",
+            code="E105",
+        )
 
 
 def _told(source: Path | bytes, damage: str | None) -> str | None:
@@ -146,55 +155,6 @@ def is_whole(path: Path, max_pixels: int) -> bool:
     return True
 
 
-@contextmanager
-def _opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image, io.BufferedIOBase]]:
-    """The image and the stream it is read from; Pillow's own size check and warnings make way for ours."""
-    name = "image" if isinstance(source, bytes) else str(source)
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            _without_size_limit(),
-            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream,
-            Image.open(stream) as image,
-        ):
-            _refuse_unusable(image, name, max_pixels)
-            yield image, stream
-    except FileNotFoundError as error:
-        raise ImageError(f"{name} does not exist", code="E104") from error
-    except _DAMAGE as error:
-        raise ImageError(f"cannot decode {name}: {_cause(error)}", code="E105") from error
-
-
-@contextmanager
-def _without_size_limit() -> Iterator[None]:
-    """Pillow refuses images by a limit of its own, which is a global; ours is a setting."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def _refuse_unusable(image: Image.Image, name: str, max_pixels: int) -> None:
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        raise ImageError(
-            f"{name} has {image.width}x{image.height} = {pixels:,} pixels, more than the limit of {max_pixels:,}; "
-            f"if it is genuine, raise it: --set data.max_pixels={pixels}",
-            code="E120",
-        )
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-        kind = "floats" if image.mode == "F" else "32-bit numbers"
-        raise ImageError(f"{name} holds {kind}, whose range is not known; save it with 8 or 16 bits", code="E119")
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of a known format"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 def _header(image: Image.Image) -> ImageHeader:
     orientation = _orientation(image)
     width, height = image.size
@@ -209,7 +169,7 @@ def _orientation(image: Image.Image) -> int:
     # The base class's method: PNG's own decodes all pixels in search of a tag behind them.
     try:
         value = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except _DAMAGE:
+    except DAMAGE:
         return 1
     return value if value in _UPRIGHT else 1
 
@@ -238,11 +198,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _channels_first(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
-    """Band by band: Pillow and numpy would copy all pixels three times more, 4 GB of a large image."""
+def _in_rgb(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
+    """Band by band: Pillow and numpy would copy all pixels several times more, 4 GB of a large image."""
     rows = torch.empty(image.height, image.width, 3, dtype=torch.uint8)
-    for top in range(0, image.height, _ROWS):
-        bottom = min(top + _ROWS, image.height)
-        band = np.array(image.crop((0, top, image.width, bottom)))
+    step = max(1, _PIXELS // image.width)
+    for top in range(0, image.height, step):
+        bottom = min(top + step, image.height)
+        band = np.array(_to_rgb(image.crop((0, top, image.width, bottom))))
         rows[top:bottom] = torch.from_numpy(band)
     return rows.permute(2, 0, 1)

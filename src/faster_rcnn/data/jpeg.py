@@ -1,17 +1,9 @@
-"""JPEG files to pixels by torchvision's decoder, with what libjpeg has to say about damage.
-
-The decoder goes on over damaged data. libjpeg writes a warning to the C library's ``stderr``, without the file's name;
-here that stream, not the file descriptor that Python writes to, is another one while an image is decoded.
-"""
+"""JPEG files to pixels by torchvision's decoder, which goes on over damaged data, with a line about such damage."""
 
 from __future__ import annotations
 
-import ctypes
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -19,12 +11,15 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
+from faster_rcnn.data.decoder_warnings import decoder_warnings
+
 _ZEROS = bytes(64)
 """As many zero bytes stand for two or three blocks in which every coefficient is -1, which no picture has."""
 _END_OF_BLOCK, _SIXTEEN_ZEROS = 0x00, 0xF0
 """Huffman symbols after which blocks may well be flat."""
+MOST_SCANS = 100
+"""Of a progressive JPEG; encoders make about ten. Each one takes time for the whole picture, and may have few bytes."""
 _BASELINE = (0xC0, 0xC1)
-_ONE_AT_A_TIME = threading.Lock()
 
 
 class DecodedJpeg(NamedTuple):
@@ -38,7 +33,7 @@ def decode(encoded: bytes) -> DecodedJpeg | None:
     """RGB pixels of a JPEG file, the same bits as Pillow's in half the time; none where the decoder gives up."""
     buffer = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
     try:
-        with _decoder_warnings() as warnings:
+        with decoder_warnings() as warnings:
             pixels = decode_jpeg(buffer, mode=ImageReadMode.RGB)
     except RuntimeError:
         return None
@@ -46,55 +41,11 @@ def decode(encoded: bytes) -> DecodedJpeg | None:
     return DecodedJpeg(pixels, "; ".join(damage) or None)
 
 
-class _Stream(NamedTuple):
-    """A stream of the C library that writes to memory."""
-
-    libc: ctypes.CDLL
-    stderr: ctypes.c_void_p
-    """The C library's variable."""
-    file: int
-    text: ctypes.c_void_p
-    length: ctypes.c_size_t
-
-
-@cache
-def _memory_stream() -> _Stream | None:
-    """The stream that takes the place of ``stderr``; none on systems whose C library has no such thing.
-
-    It is never closed, since another thread may be writing to it; warnings of damaged files are all that it keeps.
-    """
-    try:
-        libc = ctypes.CDLL(None)
-        stderr = ctypes.c_void_p.in_dll(libc, "stderr")
-        libc.open_memstream.restype = ctypes.c_void_p
-    except (AttributeError, OSError, TypeError, ValueError):
-        return None
-    libc.fflush.argtypes = (ctypes.c_void_p,)
-    text, length = ctypes.c_void_p(), ctypes.c_size_t()
-    file = libc.open_memstream(ctypes.byref(text), ctypes.byref(length))
-    return _Stream(libc, stderr, file, text, length) if file else None
-
-
-@contextmanager
-def _decoder_warnings() -> Iterator[list[str]]:
-    """Lines that the C library's ``stderr`` would have shown, in the list after the block."""
-    lines: list[str] = []
-    stream = _memory_stream()
-    if stream is None:
-        yield lines
-        return
-    with _ONE_AT_A_TIME:
-        before, own = stream.length.value, stream.stderr.value
-        stream.stderr.value = stream.file
-        try:
-            yield lines
-        finally:
-            stream.stderr.value = own
-            stream.libc.fflush(stream.file)
-            written = stream.length.value - before
-            if written and stream.text.value is not None:
-                text = ctypes.string_at(stream.text.value + before, written)
-                lines += text.decode(errors="replace").splitlines()
+def count_scans(encoded: bytes) -> int:
+    """How often the data of a JPEG file go over the picture; what cameras append behind it is not counted."""
+    start = _scan(encoded)
+    end = encoded.find(b"\xff\xd9", start)
+    return 1 + encoded.count(b"\xff\xda", start, len(encoded) if end < 0 else end)
 
 
 def zeroed(encoded: bytes) -> list[str]:

@@ -23,7 +23,7 @@ from faster_rcnn.data.decode import decode_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.workers import begin_reading, deaths_told, received, sheltered, workers_here
 from faster_rcnn.errors import DatasetError, ImageError
-from faster_rcnn.images import rescale_proposals, rescale_truth, resize, size_of, target_size
+from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.structures import GroundTruth, Proposals
 
 _LOG = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ def _resized(
 ) -> tuple[Labelled, str | None]:
     """The resized image, and what its decoder found to be damaged."""
     pixels, _, damage = decode_image(record.path, data.max_pixels)
+    refuse_vanishing(str(record.path), size_of(pixels), image.short_side, image.long_side)
     sides = image.short_side * factor, image.long_side * factor
     small = resize(pixels, *sides, image.resize, image.size_rounding)
     before, after = size_of(pixels), size_of(small)

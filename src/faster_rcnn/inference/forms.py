@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from faster_rcnn.devices import choose_precision, eight_bits_are_fast
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.inference.compiling import Compile
 from faster_rcnn.inference.eight_bit import eight_bit_form
@@ -11,6 +12,12 @@ from faster_rcnn.inference.fusing import fused_form
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.weights.model_file import LoadedModel
+
+
+def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:
+    """As ``choose_precision``; ``auto`` is 8 bits for a quantised detector where a CPU is faster in them."""
+    quantised = loaded.ranges is not None and device.type == "cpu"
+    return torch.int8 if name == "auto" and quantised and eight_bits_are_fast() else choose_precision(name, device)
 
 
 def fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:

@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from types import ModuleType
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -72,7 +73,7 @@ def image_given(given: object, name: str) -> AnyImage:
         return bytes(given)
     if isinstance(given, os.PathLike) and not isinstance(given, Path):
         return Path(os.fsdecode(given))
-    if isinstance(given, Readable) and not isinstance(given, KINDS):
+    if _is_readable(given) and not isinstance(given, KINDS):
         return _content(given, name)
     array = _as_array(given)
     if array is not None and array.dtype.kind not in "OSTU" and array.ndim:
@@ -94,7 +95,12 @@ def path_given(name: str, given: object) -> Path:
 
 def _is_one(given: object) -> bool:
     """Whether an object that may be iterable is one image."""
-    return isinstance(given, (*KINDS, os.PathLike, bytearray, memoryview, Readable))
+    return isinstance(given, (*KINDS, os.PathLike, bytearray, memoryview)) or _is_readable(given)
+
+
+def _is_readable(given: object) -> TypeGuard[Readable]:
+    """Whether an object is an open file; a module or a class may have a function ``read``, too."""
+    return isinstance(given, Readable) and not isinstance(given, type | ModuleType)
 
 
 def _taken_one_by_one(items: Iterator[object]) -> Iterator[AnyImage]:

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from faster_rcnn.data.decode import read_image
-from faster_rcnn.errors import ImageError
+from faster_rcnn.errors import ImageError, ImageMemoryError, is_out_of_memory
 from faster_rcnn.inference.tiles import MOST_PIXELS
 
 AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor
@@ -65,6 +65,13 @@ def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 h
         "width, 3) or an RGB tensor (3, height, width)",
         code="E121",
     )
+
+
+def memory_told(error: Exception, name: str) -> ImageMemoryError:
+    """The error of one image for which memory does not suffice; any other error is raised again."""
+    if not is_out_of_memory(error):
+        raise error
+    return ImageMemoryError(f"{name} needs more memory than there is; make it smaller, or free memory", code="E120")
 
 
 def _decoded(source: Path | bytes, max_pixels: int) -> Tensor:
@@ -129,6 +136,7 @@ def _of_tensor(image: Tensor, name: str) -> Tensor:
             "give an array",
             code="E121",
         )
+    _refuse_without_values(image, name)
     grey = image[None] if image.ndim == 2 else image
     _refuse_shape(name, f"a tensor of {shape}", grey.ndim, tuple(grey.shape[:1]), "(3, height, width)")
     _refuse_empty(name, shape, image.numel())
@@ -142,6 +150,14 @@ def _of_tensor(image: Tensor, name: str) -> Tensor:
 def _three_channels(image: Tensor) -> Tensor:
     """A grey image as RGB, which is what the decoder makes of a grey file."""
     return image.repeat(3, 1, 1) if len(image) == 1 else image
+
+
+def _refuse_without_values(image: Tensor, name: str) -> None:
+    """Raise ``ImageError`` for a tensor whose numbers do not lie in memory one after the other."""
+    if image.is_meta:
+        raise ImageError(f"{name} is a tensor of torch's device meta, which has a shape and no numbers", code="E121")
+    if image.layout != torch.strided:
+        raise ImageError(f"{name} is a sparse tensor ({image.layout}); give a dense one: .to_dense()", code="E121")
 
 
 def _refuse_shape(name: str, what: str, dimensions: int, channels: tuple[int, ...], wanted: str) -> None:

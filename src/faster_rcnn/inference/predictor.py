@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.devices import choose_precision, computing_in, eight_bits_are_fast, type_of_floats
+from faster_rcnn.devices import computing_in, type_of_floats
 from faster_rcnn.errors import ImageError, OptionError
-from faster_rcnn.images import size_of
+from faster_rcnn.images import refuse_vanishing, size_of, vanishes
 from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
 from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.compiling import Compile, Compiling
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.forms import fast_form, refuse_eight_bits
-from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.inference.inputs import AnyImage, memory_told, to_pixels
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
-from faster_rcnn.inference.result import Result
-from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling
+from faster_rcnn.inference.result import Result, Seen
+from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling, found_in_tiles
 from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
@@ -41,20 +42,12 @@ BATCH_ON_GPU = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """An image, what was found in it, and its pixels, while they are at hand."""
-
-    result: Result
-    pixels: UInt8[Tensor, "3 height width"]
-    losses: Losses | None = None
-    """The losses of the images that were processed together, in validation."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Read:
     """A decoded image."""
 
     image: AnyImage
+    name: str
+    """Its path, or what messages call it."""
     pixels: UInt8[Tensor, "3 height width"]
     proposals: Proposals | None
 
@@ -159,7 +152,10 @@ class Predictor:
         """What is in one image; raises like ``stream``."""
         refuse_limits(conf, most)
         read = self._decoded(image, "image")
-        return next(self._look_at([read], conf, most, in_stream=False)).result
+        one = next(self._found_in([read], conf, most, in_stream=False))
+        if isinstance(one, ImageError):
+            raise one
+        return one.result
 
     def stream(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Result]:
         """What is in each image, in their order; images are taken as results are, and one more.
@@ -191,11 +187,11 @@ class Predictor:
             if isinstance(one, _Read):
                 waiting.append(one)
             if isinstance(one, ImageError) or len(waiting) == self.batch:
-                yield from self._look_at(waiting, conf, most)
+                yield from self._found_in(waiting, conf, most)
                 waiting = []
             if isinstance(one, ImageError):
                 yield one
-        yield from self._look_at(waiting, conf, most)
+        yield from self._found_in(waiting, conf, most)
 
     def _results(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Result]:
         for one in self.outcomes(images, conf, most):
@@ -207,7 +203,7 @@ class Predictor:
 
     def _in_its_turn(self, numbered: tuple[int, AnyImage], conf: float, most: int | None) -> Seen | ImageError:
         read = self._read(numbered)
-        return read if isinstance(read, ImageError) else next(self._look_at([read], conf, most))
+        return read if isinstance(read, ImageError) else next(self._found_in([read], conf, most))
 
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
         number, image = numbered
@@ -217,13 +213,32 @@ class Predictor:
             return error
 
     def _decoded(self, image: AnyImage, name: str) -> _Read:
+        name = str(image) if isinstance(image, str | os.PathLike) else name
         most_pixels = self.config.data.max_pixels
-        pixels = to_pixels(image, name, most_pixels if self.tiling is None else max(most_pixels, MOST_PIXELS))
-        return _Read(image, pixels, self.proposals(image, pixels) if self.proposals else None)
+        try:
+            pixels = to_pixels(image, name, most_pixels if self.tiling is None else max(most_pixels, MOST_PIXELS))
+            size = size_of(pixels) if self.tiling is None else self.tiling.largest_part(size_of(pixels))
+            refuse_vanishing(name, size, self.config.image.short_side, self.config.image.long_side)
+            return _Read(image, name, pixels, self.proposals(image, pixels) if self.proposals else None)
+        except (MemoryError, RuntimeError) as error:
+            raise memory_told(error, name) from error
 
     def _search(self, image: AnyImage, pixels: Tensor) -> Proposals:
         detector = self.config.detector
         return selective_search(pixels, detector.selective_search, detector.outside_proposals)
+
+    def _found_in(
+        self, group: list[_Read], conf: float, most: int | None, in_stream: bool = True
+    ) -> Iterator[Seen | ImageError]:
+        """What is in each image of a group, or an error; one by one where memory does not suffice for all at once."""
+        try:
+            found: list[Seen | ImageError] = list(self._look_at(group, conf, most, in_stream))
+        except (MemoryError, RuntimeError) as error:
+            told = memory_told(error, group[0].name)
+            if self.truths is not None:  # whose losses are those of the group
+                raise told from error
+            found = [told] if len(group) == 1 else [next(self._found_in([one], conf, most)) for one in group]
+        yield from found
 
     def _look_at(self, group: list[_Read], conf: float, most: int | None, in_stream: bool = True) -> Iterator[Seen]:
         if not group:
@@ -270,22 +285,13 @@ class Predictor:
         size = size_of(pixels)
         if tiling.fits(size):
             return self._detect([pixels])[0]
-        everything = Tile(0, 0, size.width, size.height)
-        parts = [(everything, self._detect([pixels])[0].above(conf))]
-        tiles = tiling.tiles(size)
-        while group := list(islice(tiles, self.batch)):
-            for tile, found in zip(group, self._detect([tile.of(pixels) for tile in group]), strict=True):
-                boxes = found.boxes + found.boxes.new_tensor([tile.x1, tile.y1, tile.x1, tile.y1])
-                parts.append((tile, Detections(boxes, found.scores, found.labels).above(conf)))
+        # Of a strip that vanishes when it is resized as a whole, only the tiles show anything.
+        least = math.inf if vanishes(size, self.config.image.short_side, self.config.image.long_side) else conf
+        parts = [(Tile(0, 0, size.width, size.height), self._detect([pixels])[0].above(least))]
+        parts += [(tile, found.above(conf)) for tile, found in found_in_tiles(pixels, tiling, self._detect, self.batch)]
         stage = self.config.rpn if self.config.detector.kind == "rpn" else self.rule or self.config.roi
         across_classes = self.rule is not None and self.rule.across_classes
         return merge(parts, size, stage.nms_iou, across_classes=across_classes)
-
-
-def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:
-    """As ``choose_precision``; ``auto`` is 8 bits for a quantised detector where a CPU is faster in them."""
-    quantised = loaded.ranges is not None and device.type == "cpu"
-    return torch.int8 if name == "auto" and quantised and eight_bits_are_fast() else choose_precision(name, device)
 
 
 def _ordinary(detections: Detections) -> Detections:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
 from faster_rcnn.drawing.boxes import draw_boxes
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
-from faster_rcnn.structures import ClassMap, Detections, ImageSize
+from faster_rcnn.structures import ClassMap, Detections, ImageSize, Losses
 from faster_rcnn.terminal import printable
 
 
@@ -101,6 +101,16 @@ class Result:
     def drawn_on(self, pixels: Tensor) -> Image.Image:
         """The boxes on the image's own pixels, 8-bit RGB (3, height, width), where they are at hand."""
         return draw_boxes(pixels, self.boxes, self.labels.tolist(), self.classes, self.scores.tolist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """An image, what was found in it, and its pixels, while they are at hand."""
+
+    result: Result
+    pixels: UInt8[Tensor, "3 height width"]
+    losses: Losses | None = None
+    """The losses of the images that were processed together, in validation."""
 
 
 def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:

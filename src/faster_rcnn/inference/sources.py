@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures, walk
+from faster_rcnn.files import is_special, read_pipe
 
 STDIN = "-"
 STDIN_NAMES = (STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -38,9 +39,12 @@ class Sources:
     """Lines about what lies beside the images: folders in a folder, files that are no pictures."""
 
     def images(self) -> Iterator[Path | bytes]:
-        """The images one by one, as a detector takes them: a file by its path, a pipe as the bytes it gives."""
+        """The images one by one, as a detector takes them: a file by its path, a pipe as the bytes it gives.
+
+        A pipe that nobody writes to is given by its path, too, which whoever reads the images refuses.
+        """
         for name in self.names:
-            yield _bytes_of(name) if is_pipe(name) else Path(name)
+            yield _content(name) if is_pipe(name) else Path(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,10 @@ class _Held:
     unread: Sequence[str] = ()
     others: Sequence[str] = ()
     folders: Sequence[str] = ()
+    no_files: Sequence[str] = ()
+    """Pipes, sockets and devices that are called as images are."""
+    fault: str = ""
+    """Why nothing is known of a folder."""
 
 
 def find_images(sources: Sequence[str]) -> Sources:
@@ -91,10 +99,11 @@ def is_pipe(name: str) -> bool:
         return False
 
 
-def _bytes_of(name: str) -> bytes:
-    if name != STDIN:
-        return Path(name).read_bytes()
-    return sys.stdin.buffer.read()
+def _content(name: str) -> bytes | Path:
+    if name == STDIN:
+        return sys.stdin.buffer.read()
+    content = read_pipe(Path(name))
+    return Path(name) if content is None else content
 
 
 def _held(source: str) -> _Held:
@@ -105,21 +114,30 @@ def _held(source: str) -> _Held:
     if os.path.exists(source):  # so a name with brackets in it is no pattern
         return _Held([source])
     if glob.has_magic(source) and not URL.match(source):
-        files = sorted(name for name in glob.iglob(source, recursive=True) if os.path.isfile(name))
-        names = [os.path.basename(name) for name in files]
-        images = [file for file, name in zip(files, names, strict=True) if is_picture(name)]
-        return _Held(images, unread_pictures(names))
+        files = sorted(name for name in glob.iglob(source, recursive=True) if not os.path.isdir(name))
+        images, no_files = _parted([name for name in files if is_picture(os.path.basename(name))])
+        return _Held(images, unread_pictures(map(os.path.basename, files)), no_files=no_files)
     return _Held([])
 
 
 def _held_by_folder(folder: str) -> _Held:
-    with os.scandir(folder) as entries:
-        shown = sorted((each.name, each.is_dir()) for each in entries if not is_hidden(each.name))
+    try:
+        with os.scandir(folder) as entries:
+            shown = sorted((each.name, each.is_dir()) for each in entries if not is_hidden(each.name))
+    except OSError as error:
+        return _Held([], fault=f" (the folder cannot be read: {error.strerror})")
     files = [name for name, is_folder in shown if not is_folder]
     folders = [name for name, is_folder in shown if is_folder and _has_images(os.path.join(folder, name))]
-    images, unread = [name for name in files if is_picture(name)], unread_pictures(files)
-    others = sorted(set(files) - {*images, *unread})
-    return _Held([os.path.join(folder, name) for name in images], unread, others, folders)
+    pictures, unread = [name for name in files if is_picture(name)], unread_pictures(files)
+    others = sorted(set(files) - {*pictures, *unread})
+    images, no_files = _parted([os.path.join(folder, name) for name in pictures])
+    return _Held(images, unread, others, folders, no_files)
+
+
+def _parted(pictures: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those that may be images, and those that are neither files nor folders."""
+    no_files = [name for name in pictures if is_special(name)]
+    return [name for name in pictures if name not in no_files], no_files
 
 
 def _has_images(folder: str) -> bool:
@@ -128,8 +146,10 @@ def _has_images(folder: str) -> bool:
 
 
 def _unused(source: str, held: _Held) -> Iterator[str]:
+    if held.no_files:
+        yield f"{source}: pipes, sockets and devices are no files: {first_of(held.no_files, 3)}; save their content"
     if not held.images:
-        yield f"no images match '{source}'{_instead(source)}"
+        yield f"no images match '{source}'{held.fault or _instead(source)}"
     elif held.unread:
         yield f"{source}: {_kinds(held.unread)} cannot be read, such as {first_of(held.unread, 3)}; save as JPEG or PNG"
 

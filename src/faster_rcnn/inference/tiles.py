@@ -6,17 +6,18 @@ image, for objects that are larger than a tile. What it finds is merged once (``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import NamedTuple
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 from faster_rcnn.errors import OptionError
+from faster_rcnn.images import size_of
 from faster_rcnn.inference.limits import refuse_non_number
-from faster_rcnn.structures import ImageSize
+from faster_rcnn.structures import Detections, ImageSize
 
 DEFAULT_OVERLAP = 0.2
 
@@ -54,6 +55,10 @@ class Tiling:
         """Whether an image is no larger than a tile, so that there is nothing to cut."""
         return max(size) <= self.side
 
+    def largest_part(self, size: ImageSize) -> ImageSize:
+        """Size of the largest tile of an image."""
+        return ImageSize(min(size.height, self.side), min(size.width, self.side))
+
     def tiles(self, size: ImageSize) -> Iterator[Tile]:
         """All tiles of an image, row by row; they lie inside it and cover it.
 
@@ -72,6 +77,20 @@ class Tiling:
         last = max(0, length - self.side)
         step = max(1, self.side - round(self.overlap * self.side))
         return [*range(0, last, step), last]
+
+
+def found_in_tiles(
+    pixels: UInt8[Tensor, "3 height width"],
+    tiling: Tiling,
+    detect: Callable[[Sequence[Tensor]], Sequence[Detections]],
+    batch: int,
+) -> Iterator[tuple[Tile, Detections]]:
+    """Each tile of an image and what ``detect`` finds in it, in pixels of the image; ``batch`` tiles at a time."""
+    tiles = tiling.tiles(size_of(pixels))
+    while group := list(islice(tiles, batch)):
+        for tile, found in zip(group, detect([tile.of(pixels) for tile in group]), strict=True):
+            boxes = found.boxes + found.boxes.new_tensor([tile.x1, tile.y1, tile.x1, tile.y1])
+            yield tile, Detections(boxes, found.scores, found.labels)
 
 
 def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:

@@ -16,7 +16,8 @@ from faster_rcnn.atomic import make_folder
 from faster_rcnn.config import Config
 from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ModelFileError, OptionError
-from faster_rcnn.inference.predictor import Predictor, precision_for
+from faster_rcnn.inference.forms import precision_for
+from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.sources import find_images, is_pipe
 from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
 from faster_rcnn.jobs.console import say, show, warn

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from faster_rcnn.jobs.bars import Bars, clock, shown_value
+from faster_rcnn.jobs.streams import writing_results
 from faster_rcnn.terminal import printable, printable_lines
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -59,7 +60,8 @@ def fail(text: str) -> None:
 
 def show(text: str) -> None:
     """A result, of one line or more, on standard output."""
-    print(printable_lines(text), flush=True)
+    with writing_results():
+        print(printable_lines(text), flush=True)
 
 
 def show_traceback(error: BaseException) -> None:

@@ -13,11 +13,12 @@ from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.devices import precision_name
-from faster_rcnn.errors import DatasetError, ImageError, OptionError
+from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, OptionError
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import is_results_file, read_results
-from faster_rcnn.inference.predictor import Predictor, Seen
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling, tiling_of
 from faster_rcnn.jobs.console import counted, say, show, warn
 from faster_rcnn.jobs.measuring import measure_split
@@ -127,6 +128,8 @@ def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | N
     damaged: list[str] = []
     outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
     for place, one in enumerate(outcomes):
+        if isinstance(one, ImageMemoryError):
+            raise one  # what other programs leave of the memory decides no number
         if isinstance(one, ImageError):
             _note_damage(damaged, str(one), split, warn)
         yield place, None if isinstance(one, ImageError) else one

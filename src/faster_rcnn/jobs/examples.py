@@ -8,7 +8,8 @@ from PIL import Image
 
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.drawing.boxes import draw_detections
-from faster_rcnn.inference.predictor import Predictor, Seen
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Seen
 
 SCORE = 0.5
 """Lowest of the detections that are drawn."""

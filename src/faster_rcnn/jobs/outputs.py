@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOBase
 from pathlib import Path
 from typing import BinaryIO
 
 from faster_rcnn.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
 from faster_rcnn.data.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.jobs.streams import writing_results
 from faster_rcnn.terminal import printable_lines
 from faster_rcnn.training import run_folder
 from faster_rcnn.weights.finding import find_model_file
@@ -102,8 +104,7 @@ def model_file(model: str) -> Path | None:
 def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     """A function that writes one value a line, at once; a file appears under its name when the last one is written."""
     if target == STDOUT:
-        # Kept from the start: a progress bar puts something else in the place of sys.stdout.
-        yield _line_writer(sys.stdout.write, sys.stdout.flush, _shown_json)
+        yield _shown_line_writer()
     elif is_stream(Path(target)):
         with told_of(Path(target)):
             stream = open_stream(Path(target))
@@ -114,13 +115,13 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
                 stream.close()  # writes what is left once more
     else:
         with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
-            yield _line_writer(file.write, file.flush)
+            yield _line_writer(file)
 
 
 def write_json(target: str, value: object) -> None:
     """One value, spread over lines for people."""
     if target == STDOUT:
-        sys.stdout.write(_shown_json(value, indent=2) + "\n")
+        _shown_line_writer(indent=2)(value)
         return
     with atomic_write(Path(target)) as temporary:
         temporary.write_text(json_text(value, indent=2) + "\n", encoding="utf-8")
@@ -140,18 +141,25 @@ def json_text(value: object, encoding: str | None = "utf-8", indent: int | None 
     return text
 
 
-def _shown_json(value: object, indent: int | None = None) -> str:
-    """JSON for standard output, which may be a terminal: what that would obey is escaped, and is the same when read."""
-    text = json_text(value, sys.stdout.encoding, indent)
-    return text if printable_lines(text) == text else json_text(value, "ascii", indent)
+def _shown_line_writer(indent: int | None = None) -> Callable[[object], None]:
+    """Writes to standard output, maybe a terminal: what that would obey is escaped, and is the same when read."""
+    write, flush, encoding = sys.stdout.write, sys.stdout.flush, sys.stdout.encoding  # a bar will replace the stream
 
-
-def _line_writer(
-    write: Callable[[str], object], flush: Callable[[], object], text_of: Callable[[object], str] = json_text
-) -> Callable[[object], None]:
     def write_line(value: object) -> None:
-        write(text_of(value) + "\n")
-        flush()
+        text = json_text(value, encoding, indent)
+        if printable_lines(text) != text:
+            text = json_text(value, "ascii", indent)
+        with writing_results():
+            write(text + "\n")
+            flush()
+
+    return write_line
+
+
+def _line_writer(file: TextIOBase) -> Callable[[object], None]:
+    def write_line(value: object) -> None:
+        file.write(json_text(value) + "\n")
+        file.flush()
 
     return write_line
 

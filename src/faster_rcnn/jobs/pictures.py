@@ -14,8 +14,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from faster_rcnn.atomic import quick_write, told_of
 from faster_rcnn.data.folders import is_picture
-from faster_rcnn.errors import OptionError
-from faster_rcnn.inference.predictor import Seen
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.inference.inputs import memory_told
+from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.sources import STDIN, is_pipe, place_of
 
 DEFAULT_FOLDER = "predictions"
@@ -24,6 +25,9 @@ JPEG_QUALITY = 92
 
 MARK = "faster-rcnn predict"
 """In each picture, as a JPEG's comment or a PNG's software: such a file, and no other, is drawn anew."""
+
+LONGEST_JPEG = 65_500
+"""Pixels of a side, by libjpeg."""
 
 LONGEST_NAME = 255
 """Bytes, in most file systems."""
@@ -55,9 +59,24 @@ class PictureFolder:
         """How many pictures of an earlier run are drawn anew."""
 
     def save(self, number: int, seen: Seen) -> Path:
-        """Draw what was found in one of the images, counted from 0; returns where the picture is."""
+        """Draw what was found in one of the images, counted from 0; returns where the picture is.
+
+        Raises:
+            ImageError: the image is longer than a JPEG can be, or memory does not suffice (E120).
+            MachineError: the picture cannot be written.
+        """
         target = self.folder / self.places[number]
-        picture = seen.result.drawn_on(seen.pixels)
+        size = seen.result.size
+        if target.suffix.lower() != ".png" and max(size) > LONGEST_JPEG:
+            raise ImageError(
+                f"{target} is not drawn: with {size.width}x{size.height} pixels it is longer than the {LONGEST_JPEG:,} "
+                "of a JPEG; its detections are in --json",
+                code="E120",
+            )
+        try:
+            picture = seen.result.drawn_on(seen.pixels)
+        except MemoryError as error:
+            raise memory_told(error, str(target)) from error
         with quick_write(target) as temporary:
             if target.suffix.lower() == ".png":
                 picture.save(temporary, format="PNG", pnginfo=_png_info())

@@ -15,8 +15,10 @@ from faster_rcnn.devices import choose_device, precision_name
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import target_size
 from faster_rcnn.inference.choice import Choice
+from faster_rcnn.inference.forms import precision_for
 from faster_rcnn.inference.limits import refuse_limits
-from faster_rcnn.inference.predictor import Predictor, Seen, precision_for
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.jobs.console import counted, say, warn
@@ -36,6 +38,7 @@ class _Tally:
     images: int = 0
     detections: int = 0
     unreadable: int = 0
+    undrawn: int = 0
 
 
 def run(
@@ -75,7 +78,7 @@ def run(
             _record(found.names, one, write, pictures, tally)
             del one  # its pixels are not held while the next image is read
     _say_summary(tally, time.monotonic() - start, pictures, json)
-    return 2 if tally.unreadable or found.unused else 0
+    return 2 if tally.unreadable or tally.undrawn or found.unused else 0
 
 
 def _predictor(model: str, precision: str, device: str, proposals: Path | None) -> Predictor:
@@ -172,7 +175,11 @@ def _record(
         found = one.result.to_json()
         write(found if found["image"] is not None else {**found, "image": names[number]})
     if pictures is not None:
-        pictures.save(number, one)
+        try:
+            pictures.save(number, one)
+        except ImageError as error:
+            tally.undrawn += 1
+            warn(str(error))
 
 
 def _say_summary(tally: _Tally, seconds: float, pictures: PictureFolder | None, json: str | None) -> None:
@@ -181,7 +188,9 @@ def _say_summary(tally: _Tally, seconds: float, pictures: PictureFolder | None, 
         parts[0] += f", {seconds / tally.images:.3f} s per image"
     if tally.unreadable:
         parts.append(f"{_count(tally.unreadable, 'file')} could not be read, see above")
-    if pictures is not None and tally.images:
+    if tally.undrawn:
+        parts.append(f"{_count(tally.undrawn, 'picture')} could not be drawn, see above")
+    if pictures is not None and tally.images > tally.undrawn:
         replaced = f", {pictures.replaced} of an earlier run replaced" if pictures.replaced else ""
         parts.append(f"pictures with boxes in {pictures.folder}{replaced}")
     if json is not None and json != "-":

@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from faster_rcnn.errors import MachineError
 
@@ -73,3 +75,22 @@ def open_standard_streams() -> None:
         sys.stdout = ClosedStream()
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+@contextmanager
+def writing_results() -> Iterator[None]:
+    """Raise ``MachineError`` where standard output cannot be written to; a reader who went away is no fault."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_stdout()
+        raise MachineError(
+            f"standard output: {error.strerror}, so results are lost; send them to a file where there is room"
+        ) from error
+
+
+def discard_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, instead of failing with a message of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,132 @@
+"""Image files and bytes, opened with Pillow: what is none, is absurd, or fails in its decoder is told in one line."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from faster_rcnn.errors import ImageError, is_out_of_memory
+from faster_rcnn.files import ABOUT_LFS, LFS_POINTER, open_file
+
+LONGEST_SIDE = 2**24
+"""Pixels; up to here float32, in which boxes are, has every integer."""
+_ICON = b"\0\0\1\0"
+_NOT_READ = frozenset(("EPS", "WMF", "IPTC", "FPX", "MIC", "BUFR", "GRIB", "HDF5", "MPEG", "FLI"))
+"""Formats of Pillow that are no pictures of pixels, or that it leaves to other programs: of EPS it runs Ghostscript."""
+
+# What Pillow's plugins raise on damaged files; a blind `except Exception` would also hide faults of ours.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@contextmanager
+def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image, io.BufferedIOBase]]:
+    """The image and the stream it is read from; Pillow's own size check and warnings make way for ours.
+
+    Raises:
+        ImageError: it is no file (E104), no image (E105), has too many pixels (E120) or values without a fixed range
+            (E119); within the block, too, where its decoder fails.
+    """
+    name = "image" if isinstance(source, bytes) else str(source)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream,
+            _image_in(stream, max_pixels) as image,
+            _pillows_limit(max_pixels),  # for images within the image, such as those of an icon
+        ):
+            _refuse_unusable(image, name, max_pixels)
+            yield image, stream
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{name} holds an image of more pixels than the limit of {max_pixels:,}; if it is genuine, raise it: "
+            "--set data.max_pixels=N",
+            code="E120",
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(_unidentified(source, name), code="E105") from error
+    except DAMAGE as error:
+        if is_out_of_memory(error):
+            raise
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageError(_unreadable(source, name, error), code="E104") from error
+        raise ImageError(f"cannot decode {name}: {_cause(error)}", code="E105") from error
+
+
+def _image_in(stream: io.BytesIO | io.BufferedReader, max_pixels: int) -> Image.Image:
+    """The image that Pillow opens; the pixels of an icon are decoded at once, so the limit holds for them already."""
+    is_icon = stream.read(len(_ICON)) == _ICON
+    stream.seek(0)
+    with _pillows_limit(max_pixels if is_icon else None):
+        return Image.open(stream)
+
+
+@contextmanager
+def _pillows_limit(pixels: int | None) -> Iterator[None]:
+    """Pillow refuses images above twice a limit, which is a global and its own; ours is a setting."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None if pixels is None else -(-pixels // 2)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _unreadable(source: Path | bytes, name: str, error: OSError) -> str:
+    """What the system has against a file."""
+    if isinstance(error, FileNotFoundError):
+        broken = isinstance(source, Path) and source.is_symlink()
+        return f"{name} is a link to a file that does not exist" if broken else f"{name} does not exist"
+    return f"cannot read {name}: {error.strerror}"
+
+
+def _unidentified(source: Path | bytes, name: str) -> str:
+    """What a file is that no decoder knows."""
+    if isinstance(source, Path):
+        with open_file(source) as stream:
+            source = stream.read(len(LFS_POINTER))
+    why = ABOUT_LFS if source.startswith(LFS_POINTER) else "it is not an image of a known format"
+    return f"cannot decode {name}: {why}"
+
+
+def _refuse_unusable(image: Image.Image, name: str, max_pixels: int) -> None:
+    if image.format in _NOT_READ:
+        raise ImageError(f"cannot decode {name}: {image.format} is not read; save it as JPEG or PNG", code="E105")
+    if max(image.size) > LONGEST_SIDE:
+        raise ImageError(
+            f"{name} has {image.width}x{image.height} pixels; boxes are exact in images of up to {LONGEST_SIDE:,} "
+            "pixels in width and height, so cut it into parts",
+            code="E120",
+        )
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ImageError(
+            f"{name} has {image.width}x{image.height} = {pixels:,} pixels, more than the limit of {max_pixels:,}; "
+            f"if it is genuine, raise it: --set data.max_pixels={pixels}",
+            code="E120",
+        )
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        kind = "floats" if image.mode == "F" else "32-bit numbers"
+        raise ImageError(f"{name} holds {kind}, whose range is not known; save it with 8 or 16 bits", code="E119")
+
+
+def _cause(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
