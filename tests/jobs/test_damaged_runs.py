@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from faster_rcnn.errors import InputError, ModelFileError
+from faster_rcnn.jobs import training_run
 from made_data import make_squares, train_with, training_config
 
 Damage = Callable[[Path], object]
@@ -200,8 +201,29 @@ def test_other_damaged_files_are_named(squares: Path, run: Path, what: str) -> N
 
 
 def test_metrics_and_models_are_written_anew(squares: Path, run: Path) -> None:
-    for name in ("metrics.csv", "last.safetensors", "report.html"):
+    lines = (run / "metrics.csv").read_text()
+    (run / "metrics.csv").unlink()
+    for name in ("last.safetensors", "report.html"):
         (run / name).write_bytes(b"\0damaged")
     train_with(squares, out=run, resume=True, epochs=2)
+    assert (run / "metrics.csv").read_text().startswith(lines)
     assert (run / "metrics.csv").read_text().count("\n") == 3
     assert (run / "summary.json").exists()
+
+
+def test_an_interruption_before_the_first_step_names_the_state_that_is_there(
+    squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal that comes between the line that tells where the run goes on and its next step."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (run / "metrics.csv").unlink()
+    monkeypatch.setattr(training_run, "TrainingDisplay", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_with(squares, out=run, resume=True, epochs=2)
+    assert (run / "metrics.csv").exists()
+    assert (
+        f"saved after step 2; go on with: faster-rcnn train {squares} --out {run} --resume" in capsys.readouterr().err
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,37 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     """Train from the first step, or from where ``state`` was saved; returns the run folder."""
     began = time.perf_counter()
     run = _prepare(task, fresh=state is None)
-    if state is not None:
-        restore_state(run, state)
-        run_folder.reopen(run.folder)
-        run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
-        where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
-        say(f"going on in {run.folder} after step {run.progress.step}, {where}")
-    run_folder.write_config(run.folder, task.config)
-    if state is not None and task.changes:
-        save_state(run)  # now, since the settings in the folder are the changed ones already
-    return _train(run, task, began)
+    with _resumable(run, task):
+        if state is not None:
+            _take_up(run, task, state)
+        run_folder.write_config(run.folder, task.config)
+        if state is not None and task.changes:
+            save_state(run)  # now, since the settings in the folder are the changed ones already
+        return _train(run, task, began)
+
+
+@contextmanager
+def _resumable(run: Run, task: Task) -> Iterator[None]:
+    """Where the training within ends early, the command that goes on from the last state is told."""
+    try:
+        yield
+    except (KeyboardInterrupt, InputError, MachineError):
+        if run.saved_step is not None:
+            say(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
+        raise
+    finally:
+        run.train.close()
+
+
+def _take_up(run: Run, task: Task, state: Mapping[str, Any]) -> None:
+    """Let the run go on where ``state`` was saved; what was written after that is written anew."""
+    restore_state(run, state)
+    run_folder.reopen(run.folder)
+    if run.progress.rows:
+        run_folder.write_metrics(run.folder, run.progress.rows)
+    run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
+    where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
+    say(f"going on in {run.folder} after step {run.progress.step}, {where}")
 
 
 def _prepare(task: Task, fresh: bool) -> Run:
@@ -144,16 +166,9 @@ def _train(run: Run, task: Task, began: float) -> Path:
         measured[run.progress.epoch] = validation.metrics
         return validation.columns()
 
-    try:
-        with stop_signals() as stop, display:
-            reason = run_training(run, validate, display, stop)
-        _finish(run, task, reason, measured, time.perf_counter() - began)
-    except (KeyboardInterrupt, InputError, MachineError):
-        if run.saved_step is not None:
-            say(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
-        raise
-    finally:
-        run.train.close()
+    with stop_signals() as stop, display:
+        reason = run_training(run, validate, display, stop)
+    _finish(run, task, reason, measured, time.perf_counter() - began)
     return run.folder
 
 
