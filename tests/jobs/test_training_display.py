@@ -37,6 +37,15 @@ def test_a_log_has_a_line_of_training_and_one_of_the_epoch(capsys: pytest.Captur
     ]
 
 
+def test_the_first_steps_count_nearly_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingDisplay(1, ()) as display:
+        display.epoch_starts(0, 2, 0)
+        for value in (3.0, 1.0):
+            display.step_ends(Losses(*(torch.tensor(value) for _ in range(4))), 0.02)
+    # (0.9 * 3 + 1) / 1.9 = 1.947, and four times that is 7.789
+    assert "2/2  loss 7.79  rpn_objectness 1.95  rpn_box 1.95" in capsys.readouterr().err
+
+
 def test_the_line_of_an_epoch_fits_80_columns_and_has_no_validation_where_there_is_none(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -11,7 +11,7 @@ from faster_rcnn.jobs.console import Meter, passing_progress, progress, say
 from faster_rcnn.structures import Losses
 
 SMOOTHING = 0.9
-"""Of the losses shown: each step counts a tenth."""
+"""Weight of a step in the means of the losses that are shown, as a share of the weight of the step after it."""
 
 
 class TrainingDisplay:
@@ -23,7 +23,8 @@ class TrainingDisplay:
         self._columns = tuple(shown)
         self._bar = ExitStack()
         self._meter: Meter | None = None
-        self._shown: dict[str, float] = {}
+        self._sums: dict[str, float] = {}
+        self._weight = 0.0
 
     def __enter__(self) -> TrainingDisplay:
         return self
@@ -39,11 +40,12 @@ class TrainingDisplay:
 
     def step_ends(self, losses: Losses, lr: float) -> None:
         """Move the bar, and show the smoothed losses."""
+        self._weight = SMOOTHING * self._weight + 1
         for name, value in losses.named().items():
-            number = value.item()
-            self._shown[name] = SMOOTHING * self._shown.get(name, number) + (1 - SMOOTHING) * number
+            self._sums[name] = SMOOTHING * self._sums.get(name, 0.0) + value.item()
         if self._meter:
-            self._meter.advance({"loss": sum(self._shown.values()), **self._shown, "lr": lr})
+            shown = {name: value / self._weight for name, value in self._sums.items()}
+            self._meter.advance({"loss": sum(shown.values()), **shown, "lr": lr})
 
     def validation_starts(self, images: int) -> None:
         """The bar of the epoch is done; a second one counts images of the validation split."""
