@@ -167,3 +167,11 @@ def test_a_huge_image_is_refused_without_naming_a_setting_of_training(tmp_path: 
     )
     with pytest.raises(ImageError, match=message):
         to_pixels(image_file(tmp_path / "a.png"), "image", 100)
+
+
+def test_an_image_with_an_absurd_side_is_refused_with_the_remedy_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faster_rcnn.data.opening.LONGEST_SIDE", 50)
+    with pytest.raises(ImageError, match=r"E120 .* has 60x40 pixels; boxes are exact .*, so cut it into parts$"):
+        to_pixels(image_file(tmp_path / "a.png"), "image", 10_000)
