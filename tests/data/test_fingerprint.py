@@ -148,7 +148,12 @@ def test_a_test_split_does_not_count(tmp_path: Path) -> None:
     assert differences(before, printed(tmp_path)) == ()
 
 
-@pytest.mark.parametrize("content", [None, [], {}, {"version": 2}, {"version": 1}, {"version": 1, "classes": 3}])
+BAD_ID = {"version": 1, "classes": [[float("inf"), "cat"]], "splits": {}}
+
+
+@pytest.mark.parametrize(
+    "content", [None, [], {}, {"version": 2}, {"version": 1}, {"version": 1, "classes": 3}, BAD_ID]
+)
 def test_what_is_no_record_is_refused(content: object) -> None:
     with pytest.raises(ValueError, match="record of training data"):
         Fingerprint.from_json(content)

@@ -19,6 +19,7 @@ from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.files import open_file
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.values import cut
 
 VERSION = 1
 """The version of the JSON form."""
@@ -72,8 +73,8 @@ class Fingerprint:
                 str(split): tuple(ImagePrint(*map(str, image)) for image in images)
                 for split, images in content["splits"].items()
             }
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"a record of training data that is incomplete: {error!r}") from error
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"a record of training data that is incomplete: {cut(repr(error), 200)}") from error
         return Fingerprint(classes, splits)
 
 
