@@ -147,6 +147,13 @@ def test_e125_in_a_file_names_its_line(written: Written, text: str, message: str
         ("roi.negative_iou_from=0.6", "roi.negative_iou_from 0.6 exceeds roi.negative_iou 0.5"),
         ("training.lr.x=1", "there is no setting 'training.lr.x'; `faster-rcnn config` prints all settings"),
         ("preset=base", "the preset is chosen by --model base"),
+        ("image.std=[0.2, 0, 0.2]", "it must be greater than or equal to 0.000001"),
+        ("rpn.head_convs=1000000", "it must be less than or equal to 64"),
+        (
+            "backbone.body=hf-hub:owner/name",
+            "'hf-hub:owner/name' is no name of an architecture, such as resnet50 or torchvision:mobilenet_v3_large; "
+            "nothing is read from a hub or a folder",
+        ),
     ],
 )
 def test_e125_of_a_setting_names_it_as_typed(setting: str, message: str) -> None:

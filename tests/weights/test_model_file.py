@@ -20,11 +20,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from faster_rcnn.building import build_without_values, holds_weights_alone
+from faster_rcnn.building import build_model, build_without_values, holds_weights_alone
 from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.eight_bit import Range
+from faster_rcnn.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.header import METADATA_KEY
 from faster_rcnn.weights.model_file import (
@@ -469,9 +470,20 @@ def test_loading_opens_no_connection_and_no_other_file(path: Path) -> None:
 def test_a_file_that_is_replaced_meanwhile_gives_one_of_both_or_one_line(
     swap: str, tmp_path: Path, config: Config
 ) -> None:
-    file, contents = tmp_path / "model.safetensors", []
+    check_replaced(tmp_path, config, swap, 12)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("swap", ["rename", "copy"])
+def test_sixty_loads_of_a_larger_file_that_is_replaced_meanwhile(swap: str, tmp_path: Path) -> None:
+    check_replaced(tmp_path, preset("small"), swap, 60)
+
+
+def check_replaced(folder: Path, config: Config, swap: str, loads: int) -> None:
+    """Load a file again and again while two models take turns in its place."""
+    file, contents = folder / "model.safetensors", []
+    model = build_model(config, 3)
     for value in (0.25, 0.75):
-        model = tiny_model(3)
         torch.nn.init.constant_(model.roi.classes.bias, value)
         contents.append(packed_model(LoadedModel(model, config, CLASSES)))
     file.write_bytes(contents[0])
@@ -479,7 +491,7 @@ def test_a_file_that_is_replaced_meanwhile_gives_one_of_both_or_one_line(
     replacing = threading.Thread(target=replace_until, args=(done, file, contents, swap))
     replacing.start()
     try:
-        outcomes = [bias_in(file) for _ in range(12)]
+        outcomes = [bias_in(file) for _ in range(loads)]
     finally:
         done.set()
         replacing.join()
