@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -19,17 +19,16 @@ import yaml
 from PIL import Image
 
 from faster_rcnn import Detector
-from faster_rcnn.building import build_model
 from faster_rcnn.config import Config, DataConfig
 from faster_rcnn.data.decode import image_header, is_whole
 from faster_rcnn.data.fingerprint import fingerprint_of
-from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset, load_split
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.results import is_results_file, read_results
 from faster_rcnn.inference.inputs import to_pixels
+from faster_rcnn.jobs.console import quiet
 from faster_rcnn.jobs.evaluate import settings_for
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.recall import recall_of
@@ -38,9 +37,6 @@ from faster_rcnn.proposals.file import METADATA_KEY as PROPOSALS_KEY
 from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
 from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.training import run_folder
-from faster_rcnn.training.loop import Run, restore_state
-from faster_rcnn.training.schedule import build_optimizer
-from faster_rcnn.training.state import Progress
 from faster_rcnn.weights.header import CHECKSUM_KEY
 from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.layouts import refuse_values
@@ -49,7 +45,7 @@ from faster_rcnn.weights.state_dict import read_checkpoint
 from files import coco_folder, loaded_model, model_file, quantised, rgb
 from fuzz import binaries, mutations
 from fuzz.mutations import Mutate
-from made_data import training_config
+from made_data import make_squares, train_with, training_config
 
 MAX_PIXELS = DataConfig().max_pixels
 
@@ -258,32 +254,36 @@ def _proposals(folder: Path) -> Door:
 
 
 def _state(folder: Path) -> Door:
-    data = coco_folder(folder / "data", [[(0, 1, 1, 10, 10)], [(2, 0, 0, 60, 40)]], split="train")
-    config = training_config(ema_decay=0.9, batch=1)
-    dataset = load_dataset(data, config.data)
+    data = make_squares(folder / "data", {"train": 2})
+    run, config = folder / "run", folder / "config"
 
-    def fresh() -> Run:
-        model = build_model(config, len(dataset.classes))
-        optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4)
-        loader = TrainingLoader(dataset.splits["train"], config.image, config.training, config.data)
-        return Run(folder, config, dataset.classes, model, optimizer, None, loader, None, torch.float32, Progress())
-
-    run = fresh()
-    state: dict[str, Any] = {
-        "model": run.model.state_dict(),
-        "average": None,
-        "optimizer": run.optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "progress": run.progress.to_plain(),
-    }
-    run_folder.write_state(folder, state)
+    def train(resume: bool = True) -> None:
+        with quiet():
+            train_with(data, out=run, config=None if resume else config / run_folder.CONFIG, resume=resume)
 
     def read() -> None:
-        found = run_folder.read_state(folder)
-        assert found is not None
-        restore_state(run, found)
+        (run / run_folder.SUMMARY).unlink(missing_ok=True)  # a run that has one is finished, and its state not read
+        train()
 
-    return Door((Target(folder / run_folder.STATE, binaries.mutated_archive),), read)
+    config.mkdir()
+    run_folder.write_config(config, training_config(epochs=1, batch=1, ema_decay=0.9))
+    train(resume=False)
+    finished = (run / run_folder.STATE).read_bytes()
+    state = torch.load(run / run_folder.STATE)
+    state["progress"] |= {"epoch": 0, "steps_of_epoch": 1, "step": 1, "images": 1, "rows": [], "best_epoch": -1}
+    run_folder.write_state(run, state)  # as after the first of its two steps
+    return Door((Target(run / run_folder.STATE, _mutated_state, (finished, finished)),), read)
+
+
+def _mutated_state(random: Random, seeds: Sequence[bytes]) -> bytes:
+    """A damaged archive, or a whole one in which other numbers say how far the run is."""
+    if random.random() < 0.5:
+        return binaries.mutated_archive(random, seeds)
+    state, stream = torch.load(io.BytesIO(random.choice(seeds))), io.BytesIO()
+    with suppress(ValueError, RecursionError):  # what is no JSON any more
+        state["progress"] = json.loads(mutations.changed_json(random, json.dumps(state["progress"])))
+    torch.save(state, stream)
+    return stream.getvalue()
 
 
 def _pth(folder: Path) -> Door:

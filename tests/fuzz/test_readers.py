@@ -21,7 +21,22 @@ from fuzz import mutations, watching
 from fuzz.readers import READERS, Door, Target
 from fuzz.watching import Outcome, outcomes
 
-MENDED = ("model", "coco", "voc", "yolo", "config", "set", "results", "proposals", "jpeg", "png", "webp", "tiff")
+MENDED = (
+    "model",
+    "coco",
+    "voc",
+    "yolo",
+    "config",
+    "set",
+    "results",
+    "proposals",
+    "state",
+    "pth",
+    "jpeg",
+    "png",
+    "webp",
+    "tiff",
+)
 
 TESTS = Path(__file__).parents[1]
 

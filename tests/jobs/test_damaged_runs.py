@@ -111,6 +111,13 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "more epochs than lines": (progress(epoch=7), "its 'progress' contradicts itself"),
     "a best epoch to come": (progress(best_epoch=1), "its 'progress' contradicts itself"),
     "lines of words": (progress(rows=[{"epoch": "a", "step": 1, "lr": 0.1}]), "its 'progress' contradicts itself"),
+    "a line of infinity": (
+        progress(rows=[{"epoch": 1, "step": 1, "lr": float("inf")}]),
+        "its 'progress' contradicts itself",
+    ),
+    "a loss that is no number": (progress(sums={"rpn_box": float("nan")}), r"progress\.sums\.rpn_box: .*finite"),
+    "an epoch without images": (progress(images=0), "its 'progress' contradicts itself"),
+    "images without number": (progress(images=10**400), "its 'progress' contradicts itself"),
     "no such step": (progress(step=9), "which has 1 epochs of 2 steps: step 9, 0 of epoch 2"),
     "too many steps": (progress(steps_of_epoch=3), "which has 1 epochs of 2 steps: step 2, 3 of epoch 2"),
     "no momentum": (changed(lambda state: state.update(optimizer=[])), "its momentum is not that of the run"),

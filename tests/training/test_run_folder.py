@@ -114,7 +114,7 @@ def test_a_damaged_record_of_the_data_is_told() -> None:
 
 
 def state_of(epoch: int) -> dict[str, Any]:
-    progress = Progress(epoch=epoch, best_epoch=0, rows=[{"epoch": 1, "step": 1, "lr": 0.1}] * epoch)
+    progress = Progress(epoch=epoch, best_epoch=0, images=epoch, rows=[{"epoch": 1, "step": 1, "lr": 0.1}] * epoch)
     parts: dict[str, Any] = {"model": {"w": torch.ones(2)}, "average": None, "optimizer": {}}
     return {**parts, "random": torch.get_rng_state(), "progress": progress.to_plain()}
 

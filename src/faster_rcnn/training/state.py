@@ -7,17 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from faster_rcnn.config import Config
 from faster_rcnn.data.fingerprint import Fingerprint
+from faster_rcnn.values import as_number
+
+MAX_IMAGES = 2**53
+"""Trained on in all; up to here floats have every integer."""
 
 
 @dataclass(slots=True)
 class Progress:
     """How far a run is: all that changes besides weights and optimizer, in plain values."""
+
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     epoch: NonNegativeInt = 0
     steps_of_epoch: NonNegativeInt = 0
@@ -84,17 +90,20 @@ def checked_state(content: object) -> dict[str, Any]:
 
 
 def _is_consistent(progress: Progress) -> bool:
-    """Whether there is a line for each epoch that is done, one of which is the best."""
+    """Whether there is a line for each epoch that is done, one of which is the best, and an image at least."""
     return (
         len(progress.rows) == progress.epoch
+        and progress.epoch <= progress.images < MAX_IMAGES
         and (progress.best_epoch in range(progress.epoch) if progress.epoch else progress.best_epoch == -1)
         and all(_is_line(row) for row in progress.rows)
     )
 
 
 def _is_line(row: Mapping[str, object]) -> bool:
-    """Whether this can be a line of ``metrics.csv``."""
-    return {"epoch", "step", "lr"} <= row.keys() and all(isinstance(each, int | float | None) for each in row.values())
+    """Whether this can be a line of ``metrics.csv``: finite numbers, or nothing where there was no validation."""
+    return {"epoch", "step", "lr"} <= row.keys() and all(
+        each is None or (isinstance(each, int | float) and as_number(each) is not None) for each in row.values()
+    )
 
 
 def _holds_tensors(content: object) -> bool:
