@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -19,24 +19,29 @@ import yaml
 from PIL import Image
 
 from faster_rcnn import Detector
+from faster_rcnn.building import build_model
 from faster_rcnn.config import Config, DataConfig
 from faster_rcnn.data.decode import image_header, is_whole
 from faster_rcnn.data.fingerprint import fingerprint_of
+from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset, load_split
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.results import is_results_file, read_results
 from faster_rcnn.inference.inputs import to_pixels
-from faster_rcnn.jobs.console import quiet
 from faster_rcnn.jobs.evaluate import settings_for
 from faster_rcnn.jobs.measuring import measure_split
 from faster_rcnn.jobs.recall import recall_of
+from faster_rcnn.jobs.report import figures
 from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.proposals.file import METADATA_KEY as PROPOSALS_KEY
 from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
-from faster_rcnn.structures import ImageSize, Proposals
+from faster_rcnn.structures import ImageSize, Losses, Proposals
 from faster_rcnn.training import run_folder
+from faster_rcnn.training.loop import Run, restore_state, run_training
+from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.weights.header import CHECKSUM_KEY
 from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.layouts import refuse_values
@@ -45,7 +50,7 @@ from faster_rcnn.weights.state_dict import read_checkpoint
 from files import coco_folder, loaded_model, model_file, quantised, rgb
 from fuzz import binaries, mutations
 from fuzz.mutations import Mutate
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, training_config
 
 MAX_PIXELS = DataConfig().max_pixels
 
@@ -253,37 +258,67 @@ def _proposals(folder: Path) -> Door:
     return Door((Target(file, mutate),), lambda: recall_of(split, load_proposals(file), data).to_json())
 
 
-def _state(folder: Path) -> Door:
-    data = make_squares(folder / "data", {"train": 2})
-    run, config = folder / "run", folder / "config"
+class _Silent:
+    """A reporter of a training that nobody follows."""
 
-    def train(resume: bool = True) -> None:
-        with quiet():
-            train_with(data, out=run, config=None if resume else config / run_folder.CONFIG, resume=resume)
+    def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
+
+    def step_ends(self, losses: Losses, lr: float) -> None: ...
+
+    def validation_starts(self, images: int) -> None: ...
+
+    def images_validated(self, images: int) -> None: ...
+
+    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None: ...
+
+
+def _state(folder: Path) -> Door:
+    config = training_config(epochs=1, batch=1)
+    dataset = load_dataset(make_squares(folder / "data", {"train": 2}), config.data)
+    model = build_model(config, len(dataset.classes))
+    run = Run(
+        folder=folder,
+        config=config,
+        classes=dataset.classes,
+        model=model,
+        optimizer=build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4),
+        average=None,
+        train=TrainingLoader(dataset.splits["train"], config.image, config.training, config.data),
+        val=None,
+        precision=torch.float32,
+        progress=Progress(),
+        identity=run_identity(config, fingerprint_of(dataset)),
+    )
+
+    def go_on() -> None:
+        """As ``--resume``: to the end of the run, and to the numbers of its report."""
+        run_training(run, lambda model, done: {}, _Silent(), lambda: 0)
+        figures(run.progress.rows, run.progress.best_epoch)
 
     def read() -> None:
-        (run / run_folder.SUMMARY).unlink(missing_ok=True)  # a run that has one is finished, and its state not read
-        train()
+        found = run_folder.read_state(folder)
+        assert found is not None
+        restore_state(run, found)
+        go_on()
 
-    config.mkdir()
-    run_folder.write_config(config, training_config(epochs=1, batch=1, ema_decay=0.9))
-    train(resume=False)
-    finished = (run / run_folder.STATE).read_bytes()
-    state = torch.load(run / run_folder.STATE)
-    state["progress"] |= {"epoch": 0, "steps_of_epoch": 1, "step": 1, "images": 1, "rows": [], "best_epoch": -1}
-    run_folder.write_state(run, state)  # as after the first of its two steps
-    return Door((Target(run / run_folder.STATE, _mutated_state, (finished, finished)),), read)
+    go_on()
+    whole = (folder / run_folder.STATE).read_bytes()
+    finished = torch.load(folder / run_folder.STATE)
+    first_step = {"epoch": 0, "steps_of_epoch": 1, "step": 1, "images": 1, "rows": [], "best_epoch": -1}  # of two
+    begun = {**finished, "progress": {**finished["progress"], **first_step}}
+    run_folder.write_state(folder, begun)
 
+    def mutated(random: Random, seeds: Sequence[bytes]) -> bytes:
+        """A damaged archive, or a whole one in which other numbers say how far the run is."""
+        if random.random() < 0.5:
+            return binaries.mutated_archive(random, seeds)
+        state, stream = random.choice((begun, finished)), io.BytesIO()
+        with suppress(ValueError, RecursionError):  # what is no JSON any more
+            state = {**state, "progress": json.loads(mutations.changed_json(random, json.dumps(state["progress"])))}
+        torch.save(state, stream)
+        return stream.getvalue()
 
-def _mutated_state(random: Random, seeds: Sequence[bytes]) -> bytes:
-    """A damaged archive, or a whole one in which other numbers say how far the run is."""
-    if random.random() < 0.5:
-        return binaries.mutated_archive(random, seeds)
-    state, stream = torch.load(io.BytesIO(random.choice(seeds))), io.BytesIO()
-    with suppress(ValueError, RecursionError):  # what is no JSON any more
-        state["progress"] = json.loads(mutations.changed_json(random, json.dumps(state["progress"])))
-    torch.save(state, stream)
-    return stream.getvalue()
+    return Door((Target(folder / run_folder.STATE, mutated, (whole, whole)),), read)
 
 
 def _pth(folder: Path) -> Door:
