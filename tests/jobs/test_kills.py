@@ -82,19 +82,31 @@ def anywhere(process: subprocess.Popen[bytes], run: Path, seeded: random.Random)
     time.sleep(seeded.uniform(0, 4))
 
 
+def after_first_state(process: subprocess.Popen[bytes], run: Path, seeded: random.Random) -> None:
+    before = written_at(run / "state.pt")
+    assert until(lambda: written_at(run / "state.pt") != before or process.poll() is not None, 300)
+
+
 def in_training(process: subprocess.Popen[bytes], run: Path, seeded: random.Random) -> None:
-    trains(process, run)
+    after_first_state(process, run, seeded)
     time.sleep(seeded.uniform(0, 1.5))
 
 
 def in_writing(process: subprocess.Popen[bytes], run: Path, seeded: random.Random) -> None:
+    """While one of the first files is written: settings, numbers, models, state."""
     trains(process, run)
-    until(lambda: list(run.glob(".*.part")), seeded.uniform(1, 3))
+    parts: set[Path] = set()
+    wanted = seeded.randint(1, 5)
+
+    def so_many() -> bool:
+        parts.update(run.glob(".*.part"))
+        return len(parts) >= wanted
+
+    until(so_many, 10)
 
 
-def after_first_state(process: subprocess.Popen[bytes], run: Path, seeded: random.Random) -> None:
-    trains(process, run)
-    assert until((run / "state.pt").exists, 300)
+def written_at(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def killed(process: subprocess.Popen[bytes], run: Path) -> None:
@@ -128,7 +140,7 @@ def kill_and_resume(data: Path, folder: Path, moments: Sequence[Moment], epochs:
 
 
 def test_a_run_that_is_killed_twice_ends_as_one_that_is_not(squares: Path, tmp_path: Path) -> None:
-    kill_and_resume(squares, tmp_path, [in_writing, after_first_state], epochs=8)
+    kill_and_resume(squares, tmp_path, [in_writing, after_first_state], epochs=5)
 
 
 @pytest.mark.soak
@@ -136,7 +148,7 @@ def test_a_run_that_is_killed_25_times_ends_as_one_that_is_not(squares: Path, tm
     """Some of the moments are while a file is written, of which a half then stays."""
     moments: list[Moment] = [*[anywhere] * 7, *[in_training] * 10, *[in_writing] * 7]
     random.Random(1).shuffle(moments)
-    kill_and_resume(squares, tmp_path, [*moments, after_first_state], epochs=40)
+    kill_and_resume(squares, tmp_path, [*moments, after_first_state], epochs=60)
 
 
 def test_two_at_once_are_refused_and_readers_are_not(squares: Path, tmp_path: Path) -> None:
