@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.jobs import resuming
 from faster_rcnn.training import run_folder
 from made_data import make_squares, train_with, training_config
@@ -259,3 +259,17 @@ def test_alternating_training_has_no_more_epochs(squares: Path, config: Path, tm
     assert resuming.folder_to_resume(run, squares) == run
     train_with(squares, out=run, resume=True)
     assert (run / "summary.json").exists()
+    metrics = (run / "metrics.csv").read_text()
+    (run / "summary.json").unlink()
+    for step, name, content in (("step-2", "summary.json", "[]"), ("step-4", "metrics.csv", None)):
+        (run / step / name).unlink()
+        if content is not None:
+            (run / step / name).write_text(content)
+        with pytest.raises(
+            ModelFileError, match=rf"{step}/{name} is gone or damaged; delete {run}/{step}/summary\.json and run"
+        ):
+            train_with(squares, out=run, resume=True)
+        (run / step / "summary.json").unlink()
+    train_with(squares, out=run, resume=True)
+    assert (run / "summary.json").exists()
+    assert (run / "metrics.csv").read_text() == metrics

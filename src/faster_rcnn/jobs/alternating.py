@@ -7,22 +7,25 @@ backbone. What is kept: the backbone of step 2, the RPN of step 3, the second st
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from faster_rcnn.atomic import atomic_write
 from faster_rcnn.config import Config
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.devices import PRECISIONS, choose_device
+from faster_rcnn.errors import DatasetError, ModelFileError
+from faster_rcnn.files import read_bytes
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.jobs.console import say
 from faster_rcnn.jobs.outside import FILE, known_of_split
 from faster_rcnn.jobs.proposals import propose_with
+from faster_rcnn.jobs.report import REPORT
 from faster_rcnn.jobs.training_run import Task, go_on_with, train_task
+from faster_rcnn.json_values import parsed
 from faster_rcnn.locking import only_writer
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.file import load_proposals
@@ -167,17 +170,44 @@ def _unite(plan: _Plan, rpn: LoadedModel, detector: LoadedModel) -> Path:
     for name in (run_folder.BEST, run_folder.LAST):
         save_model(folder / name, model, plan.config, plan.dataset.classes)
     last = folder / "step-4"
-    for name in (run_folder.METRICS, "report.html"):
-        shutil.copyfile(last / name, folder / name)
-    older = {"threads": "?", "changes": []}  # what summaries of an earlier version lack
-    summaries = [
-        older | json.loads((folder / f"step-{step}" / run_folder.SUMMARY).read_text()) for step in (1, 2, 3, 4)
-    ]
+    summaries = [_summary(folder / f"step-{step}") for step in (1, 2, 3, 4)]
+    for name in (run_folder.METRICS, REPORT):
+        content = _content(last, name)
+        with atomic_write(folder / name) as temporary:
+            temporary.write_bytes(content)
     seconds = {name: sum(each[name] for each in summaries) for name in ("training_seconds", "total_seconds", "images")}
     how = {"ended": "all four steps are done", "changes": _changes(summaries)}
     run_folder.write_summary(folder, summaries[-1] | seconds | how)
     say(f"all four steps are done; their detector: {folder / run_folder.BEST}")
     return folder
+
+
+def _summary(step: Path) -> dict[str, Any]:
+    """The summary of a step that is finished; raises ``ModelFileError`` where it is damaged."""
+    older = {"precision": "?", "threads": "?", "changes": []}  # what summaries of an earlier version lack
+    try:
+        found: object = parsed("it", _content(step, run_folder.SUMMARY).decode())
+    except (DatasetError, UnicodeDecodeError) as error:
+        raise _damaged(step, run_folder.SUMMARY) from error
+    numbers = ("training_seconds", "total_seconds", "images")
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), int | float) for name in numbers):
+        raise _damaged(step, run_folder.SUMMARY)
+    return older | found
+
+
+def _content(step: Path, name: str) -> bytes:
+    try:
+        return read_bytes(step / name)
+    except OSError as error:
+        raise _damaged(step, name) from error
+
+
+def _damaged(step: Path, name: str) -> ModelFileError:
+    return ModelFileError(
+        f"{step / name} is gone or damaged; delete {step / run_folder.SUMMARY} and run the command again, which writes "
+        "the files of that step anew",
+        code="E123",
+    )
 
 
 def _changes(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
