@@ -46,12 +46,12 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image,
             (E119); within the block, too, where its decoder fails.
     """
     name = "image" if isinstance(source, bytes) else str(source)
+    pillows_limit = Image.MAX_IMAGE_PIXELS
     try:
         with (
             warnings.catch_warnings(action="ignore"),
             io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream,
             _image_in(stream, max_pixels) as image,
-            _pillows_limit(max_pixels),  # for images within the image, such as those of an icon
         ):
             _refuse_unusable(image, name, max_pixels)
             yield image, stream
@@ -69,25 +69,23 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image,
         if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(_unreadable(source, name, error), code="E104") from error
         raise ImageError(f"cannot decode {name}: {_cause(error)}", code="E105") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = pillows_limit
 
 
 def _image_in(stream: io.BytesIO | io.BufferedReader, max_pixels: int) -> Image.Image:
-    """The image that Pillow opens; the pixels of an icon are decoded at once, so the limit holds for them already."""
+    """The image that Pillow opens, with its limit, which is a global and refuses twice as many pixels, set to ours.
+
+    The size of an image is checked by ours, which names it; Pillow's is for images within the image. Those of an icon
+    are decoded as it is opened, so for icons the limit holds before.
+    """
+    within = -(-max_pixels // 2)
     is_icon = stream.read(len(_ICON)) == _ICON
     stream.seek(0)
-    with _pillows_limit(max_pixels if is_icon else None):
-        return Image.open(stream)
-
-
-@contextmanager
-def _pillows_limit(pixels: int | None) -> Iterator[None]:
-    """Pillow refuses images above twice a limit, which is a global and its own; ours is a setting."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None if pixels is None else -(-pixels // 2)
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    Image.MAX_IMAGE_PIXELS = within if is_icon else None
+    image = Image.open(stream)
+    Image.MAX_IMAGE_PIXELS = within
+    return image
 
 
 def _unreadable(source: Path | bytes, name: str, error: OSError) -> str:
