@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -34,6 +36,19 @@ def test_what_is_broken_is_named_and_the_rest_still_looked_at(
     assert "operations    BROKEN: RuntimeError: operator torchvision::nms does not exist\n" in out
     assert "self-test     skipped in this test\n" in out
     assert err == "faster-rcnn: error: not working on this machine: operations\n"
+
+
+def test_on_a_terminal_long_findings_stand_in_their_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    doctor._show_row("packages", "torch 2.14.1, torchvision 0.29.1, timm 1.0.31, pydantic 2.14.4")
+    assert capsys.readouterr().out.splitlines() == [
+        "packages      torch 2.14.1, torchvision",
+        "              0.29.1, timm 1.0.31,",
+        "              pydantic 2.14.4",
+    ]
 
 
 def test_a_missing_optional_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -26,6 +29,7 @@ OPTIONAL = {
     "pycocotools": "test",
 }
 """Package to the extra that brings it."""
+COLUMNS_OF_NAME = 14
 SIDE = 96
 """Pixels of the self-test's image."""
 SMALLER = (f"image.short_side={SIDE}", f"image.long_side={SIDE}", "roi.head_hidden=[64, 64]")
@@ -45,7 +49,7 @@ def run() -> int:
         "operations": _operations,
         "self-test": _self_test,
     }
-    show(f"{'faster-rcnn':<14}{__version__}, Python {platform.python_version()}, {platform.system()}")
+    _show_row("faster-rcnn", f"{__version__}, Python {platform.python_version()}, {platform.system()}")
     broken = [name for name, check in checks.items() if not _holds(name, check)]
     if broken:
         fail(f"error: not working on this machine: {', '.join(broken)}")
@@ -57,10 +61,19 @@ def _holds(name: str, check: Callable[[], str]) -> bool:
     try:
         found = check()
     except Exception as error:  # noqa: BLE001  # a broken installation may raise anything, and that is the finding
-        show(f"{name:<14}BROKEN: {type(error).__name__}: {' '.join(str(error).split())}")
+        _show_row(name, f"BROKEN: {type(error).__name__}: {' '.join(str(error).split())}")
         return False
-    show(f"{name:<14}{found}")
+    _show_row(name, found)
     return True
+
+
+def _show_row(name: str, text: str) -> None:
+    """Print one finding; on a terminal its further lines stand below its first word, elsewhere it is one line."""
+    row = f"{name:<{COLUMNS_OF_NAME}}{text}"
+    if sys.stdout.isatty():
+        width, indent = shutil.get_terminal_size().columns, " " * COLUMNS_OF_NAME
+        row = textwrap.fill(row, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    show(row)
 
 
 def _packages() -> str:
