@@ -10,9 +10,11 @@ import time
 from io import BufferedReader
 from pathlib import Path
 
-_HANDED_OVER = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/[0-9]+")
-"""Streams that whoever started this process opened for it: ``-`` of a shell's ``<``, and its ``<(command)``."""
+MAX_PATH = 4096
+"""Characters of a path; no system has files of longer ones, and longer texts take some comparisons minutes."""
 
+_HANDED_OVER = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/[0-9]+")
+"""Streams that the process which started this one has opened: its standard input, and a shell's ``<(command)``."""
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 """Such a file begins so; it stands for one whose content was not fetched."""

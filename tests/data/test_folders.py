@@ -59,7 +59,7 @@ def test_a_file_that_an_absent_one_may_have_been_meant_to_be(tmp_path: Path) -> 
     assert folders.hint(tmp_path / "c.jpg") == folders.hint(tmp_path / "none" / "c.jpg") == ""
 
 
-def test_many_absent_files_cost_one_look_at_their_folder(tmp_path: Path) -> None:
+def test_absent_files_are_not_compared_with_each_file_of_their_folder(tmp_path: Path) -> None:
     for number in range(500):
         (tmp_path / f"{number}.png").touch()
     folders = Folders()

@@ -19,11 +19,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from faster_rcnn.data.folders import Folders, first_of
+from faster_rcnn.files import MAX_PATH
 
 _SAMPLE = 100
 """So many names decide which folder holds the files."""
-_MAX_NAME = 4096
-"""Characters of a path; no system has files of longer ones."""
 _MAX_STEPS = 64
 """So many of the last steps of a path are tried as the whole of it."""
 _BY_END = "found by the end of the path"
@@ -74,7 +73,7 @@ _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
 def spellings(name: str) -> list[tuple[str, str]]:
     """A name as it is written, then plainer forms of it; each with what was changed, nothing for the first."""
     found = [("", name)]
-    if len(name) > _MAX_NAME:
+    if len(name) > MAX_PATH:
         return found
     for what, change in _STEPS:
         before, text = found[-1]
@@ -181,7 +180,7 @@ class _Finder:
         exact = root / text
         if self._is_file(text, exact):
             return [exact]
-        if text.isascii() or len(text) > _MAX_NAME or "\0" in text or self._folders.has(exact):
+        if text.isascii() or len(text) > MAX_PATH or "\0" in text or self._folders.has(exact):
             return []
         places = [Path(root.anchor) if text.startswith("/") else root]
         for part in PurePosixPath(text.lstrip("/")).parts:
@@ -191,7 +190,7 @@ class _Finder:
 
     def _is_file(self, text: str, path: Path) -> bool:
         """Whether a name, made the ``path``, is that of a file; a folder with an ending is told when it is opened."""
-        if len(text) > _MAX_NAME or "\0" in text or not self._folders.has(path):
+        if len(text) > MAX_PATH or "\0" in text or not self._folders.has(path):
             return False
         # To ask the file system about each of many images takes longer than all the rest of this.
         return (bool(path.suffix) and not text.endswith("/")) or (bool(text.strip("/.")) and not os.path.isdir(path))

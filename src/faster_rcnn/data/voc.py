@@ -18,10 +18,9 @@ from faster_rcnn.data.voc_lists import Entry, find_annotations, has_xml, read_li
 from faster_rcnn.data.voc_pictures import Picture, Pictures
 from faster_rcnn.data.voc_xml import Annotation, read_annotation
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import MAX_PATH
 
 FORMAT = "VOC XML"
-_MAX_STEM = 4096
-"""Characters of a path; no system has files of longer ones."""
 
 
 class _Item(NamedTuple):
@@ -107,7 +106,7 @@ def _items(sources: Sequence[Path], annotations: Path, folders: Folders) -> list
 
 def _stem_of(entry: Entry, stems: Set[str], by_name: dict[str, list[str]]) -> str:
     """The XML that a list means: by the longest end of its path that is one, else by a name that is there once."""
-    steps = entry.stem[-_MAX_STEM:].split("/")
+    steps = entry.stem[-MAX_PATH:].split("/")
     ends = ("/".join(steps[start:]) for start in range(len(steps)))
     inside = by_name.get(steps[-1], [])
     return next((end for end in ends if end in stems), inside[0] if len(inside) == 1 else steps[-1])

@@ -14,15 +14,12 @@ from typing import NamedTuple
 from faster_rcnn.data.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, child, files_of, first_of, folders_of, names_of
 from faster_rcnn.data.listing import SPLITS
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import MAX_PATH
 from faster_rcnn.text import read_text
 
 _PAIR = re.compile(r"(?P<image>.+\.\w+)\s+(?P<xml>.+\.xml)", re.IGNORECASE)
 _COLUMNS = re.compile(r"(?P<name>.*?\S)(\s+-?\d+)+")
 _CLASS_COLUMN = re.compile(r".*\S\s+(-1|0|1)")
-
-
-_LONGEST = 4096
-"""Characters of a line that may name a file; no system has longer paths, and longer lines take the patterns long."""
 
 
 class Entry(NamedTuple):
@@ -136,7 +133,7 @@ def _only(files: list[Path], split: str) -> list[Path]:
 
 def _is_class_list(file: Path) -> bool:
     lines = [line.strip() for line in read_text(file).split("\n") if line.strip()]
-    return bool(lines) and all(len(line) < _LONGEST and _CLASS_COLUMN.fullmatch(line) for line in lines)
+    return bool(lines) and all(len(line) < MAX_PATH and _CLASS_COLUMN.fullmatch(line) for line in lines)
 
 
 def read_list(file: Path, stems: Set[str]) -> list[Entry]:
@@ -150,7 +147,7 @@ def parse_line(line: str, stems: Set[str]) -> Entry:
     ``stems`` are the names of XML files, which decide whether ``photo 12`` is a name or has a column.
     """
     text = line.replace("\\", "/")
-    if len(text) > _LONGEST:
+    if len(text) > MAX_PATH:
         return Entry(text)
     if pair := _PAIR.fullmatch(text):
         return Entry(_stem(pair["xml"]), PurePosixPath(pair["image"]).name)

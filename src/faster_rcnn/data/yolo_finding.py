@@ -17,7 +17,7 @@ from faster_rcnn.data.listing import split_of
 from faster_rcnn.data.yolo_description import Description, describe, load_darknet, load_yaml, usual_splits
 from faster_rcnn.data.yolo_labels import looks_like_labels
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.files import read_bytes
+from faster_rcnn.files import MAX_PATH, read_bytes
 from faster_rcnn.text import read_text
 from faster_rcnn.values import cut
 
@@ -25,8 +25,6 @@ _CLASS_FILES = ("classes.txt", "obj.names", "class.names", "classes.names")
 """Lists of class names, one a line, that tools write where there is no ``data.yaml``."""
 _REPEATED = re.compile(r"(\*\*/+){2,}")
 """Means what ``**/`` means, and takes a hundred times as long."""
-_LONGEST_PATTERN = 4096
-"""Characters, as many as systems take in a path. The time that brackets take grows with the square of their number."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
@@ -156,7 +154,7 @@ def _is_pattern(text: str) -> bool:
 
 def _fitting(place: Path, pattern: str) -> list[Path]:
     """What a pattern stands for; nothing where it is none, or would go through all folders of the machine."""
-    if len(pattern) > _LONGEST_PATTERN:
+    if len(pattern) > MAX_PATH:
         return []
     first, *_ = PurePosixPath(pattern).parts or ("",)
     if not _is_pattern(pattern) or (_is_disk(place) and _is_pattern(first)):

@@ -11,10 +11,9 @@ from itertools import accumulate, takewhile
 from pathlib import Path
 
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.files import MAX_PATH
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.values import cut
-
-_MAX_NAME = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def _position(name: str, images: Sequence[NamedImage], by_end: dict[str, list[in
 
 def _parts(name: str) -> list[str]:
     # No path has as many characters, and to compose as many accents of one letter takes long.
-    return unicodedata.normalize("NFC", name[-_MAX_NAME:]).replace("\\", "/").rstrip("/").split("/")
+    return unicodedata.normalize("NFC", name[-MAX_PATH:]).replace("\\", "/").rstrip("/").split("/")
 
 
 def _ends(parts: list[str]) -> Iterator[str]:
