@@ -38,7 +38,7 @@ def test_no_file_is_too_much_for_a_reader(name: str, tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", READERS)
 def test_no_file_of_many_is_too_much_for_a_reader(name: str) -> None:
-    """2,000 files in a process of its own, whose memory is limited: two to ten minutes each."""
+    """2,000 files in a process of its own, whose memory is limited: up to three minutes each."""
     command = [sys.executable, "-m", "fuzz", name, "0", "2000"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)])}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -120,11 +120,11 @@ def test_what_is_read_or_refused_by_its_name_is_no_fault(tmp_path: Path, monkeyp
     assert (accepted.refusal, accepted.fault) == (None, None)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", ["coco", "voc", "yolo", "csv", "proposals", "pth", "png", "tiff"])  # of each mutation
 def test_a_number_makes_the_same_file_again_and_mostly_another_than_the_valid_one(name: str, tmp_path: Path) -> None:
     door = READERS[name](tmp_path)
     for target in dict.fromkeys(door.targets):
         valid = (target.path.read_bytes(), *target.others)
-        made = [target.mutate(Random(number), valid) for number in range(20)]
-        assert made == [target.mutate(Random(number), valid) for number in range(20)]
-        assert sum(content in valid for content in made) <= 4
+        made = [target.mutate(Random(number), valid) for number in range(8)]
+        assert made == [target.mutate(Random(number), valid) for number in range(8)]
+        assert sum(content in valid for content in made) <= 3
