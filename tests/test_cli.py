@@ -402,6 +402,24 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code(
     assert err.endswith("no labels\\x1b[2J\nfaster-rcnn: error: no labels\\x1b[2J\n")
 
 
+def test_what_is_logged_is_a_warning_and_what_pillow_logs_is_not_printed() -> None:
+    code = (
+        "import logging, sys, types\n"
+        "from faster_rcnn import cli\n"
+        "def log(**options):\n"
+        "    logging.getLogger('PIL.TiffImagePlugin').error('More samples per pixel than can be decoded')\n"
+        "    logging.getLogger('faster_rcnn.data').warning('odd')\n"
+        "    return 0\n"
+        "job = types.ModuleType('faster_rcnn.jobs.doctor')\n"
+        "job.run = log\n"
+        "sys.modules['faster_rcnn.jobs.doctor'] = job\n"
+        "sys.exit(cli.main(['doctor']))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (0, "warning: odd")
+    assert "samples" not in result.stderr
+
+
 def test_a_job_says_its_own_exit_code(fake_job: Fake) -> None:
     fake_job("doctor", lambda: 5)
     assert cli.main(["doctor"]) == 5

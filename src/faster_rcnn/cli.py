@@ -121,10 +121,13 @@ def _print_in_any_encoding() -> None:
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """The library's warnings are shown while a command runs."""
+    """The library's warnings are shown while a command runs; what Pillow logs, which names no file, is not printed."""
     logger, handler = logging.getLogger("faster_rcnn"), _Warnings(logging.WARNING)
+    pillow, nothing = logging.getLogger("PIL"), logging.NullHandler()
     logger.addHandler(handler)
+    pillow.addHandler(nothing)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        pillow.removeHandler(nothing)
