@@ -3,7 +3,7 @@
     python benchmarks/real_time.py --model RUN --images DIR
 
 A trained detector at its own image size with 300 proposals, and at 320 pixels with 100. Each round does both settings
-in turn. Where there is a C++ compiler the detector is compiled, as it is by itself once a stream is long; that and the
+in turn. Where there is a C++ compiler the detector is compiled, as `compile=True` does it; that and the
 first round, which warms up, are not counted.
 """
 

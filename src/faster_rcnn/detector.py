@@ -13,7 +13,6 @@ from faster_rcnn.devices import choose_device
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.choice import choice_of
-from faster_rcnn.inference.compiling import Compile
 from faster_rcnn.inference.forms import precision_for
 from faster_rcnn.inference.given import GivenImage, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
@@ -30,6 +29,7 @@ from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_m
 from faster_rcnn.weights.published import resolve_model
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
+Compile = bool | Literal["auto"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -58,7 +58,7 @@ class Detector:
         self._asked = str(device), precision, compile
         place = choose_device(str(device))
         chosen, exact = precision_for(loaded, precision, place), precision == "float32"
-        self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile, tell=say)
+        self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile is True, tell=say)
 
     @staticmethod
     def load(
@@ -76,9 +76,8 @@ class Detector:
                 asked for, an imported detector gives torchvision's answers to the last bit; auto's is faster. int8 is
                 for files that ``faster-rcnn quantize`` wrote, on a CPU; auto takes it for them where it is faster.
             compile: let torch's compiler make the network faster on a CPU, which takes half a minute or so for each
-                shape of images. auto does so in bfloat16, in streams, once they have shown 300 images of a shape; True
-                for every shape at its first image, up to 8; False never. What is compiled is used where it is faster.
-                The weights are those of the time of compiling.
+                shape of images. True does so for every shape at its first image, up to 8; False and auto do not. The
+                weights are those of the time of compiling.
 
         A detector can be copied, pickled and sent to another process, with its weights, classes, settings and these
         options; what it compiled or packed is made again there. Start processes with ``spawn`` or ``forkserver``: one

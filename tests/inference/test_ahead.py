@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
-from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
+from faster_rcnn.inference.ahead import Gate, done_ahead, done_two_at_once
 
 Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
 WAYS = [partial(done_ahead, ahead=1), partial(done_ahead, ahead=4), done_two_at_once]
@@ -121,3 +122,19 @@ def test_a_fault_of_the_items_comes_after_what_was_before_it(do: Do) -> None:
     assert [next(results), next(results)] == ["1", "2"]
     with pytest.raises(ConnectionError, match="the camera is gone"):
         next(results)
+
+
+def test_a_gate_is_passed_in_order_and_by_what_fails() -> None:
+    gate = Gate()
+    passed: list[int] = []
+
+    def work(number: int) -> None:
+        with gate.passed_in_order(number):
+            passed.append(number)
+            if number == 1:
+                raise ValueError
+
+    with ThreadPoolExecutor(4) as workers:
+        pieces = [workers.submit(work, number) for number in (3, 2, 1, 0)]
+    assert passed == [0, 1, 2, 3]
+    assert isinstance(pieces[2].exception(), ValueError)

@@ -245,7 +245,7 @@ def test_the_model_can_be_trained_after_it_was_used() -> None:
 @needs_8_bits
 def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Predictor) -> None:
     loaded = quantised(loaded_model())
-    whole = Predictor(loaded, CPU, torch.int8, compile="auto")
+    whole = Predictor(loaded, CPU, torch.int8)
     assert whole.precision == torch.int8
     assert whole.floats in (torch.float32, torch.bfloat16)
     assert any(isinstance(each, EightBitConv2d) for each in whole.network.modules())

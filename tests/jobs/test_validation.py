@@ -16,10 +16,8 @@ from faster_rcnn.config import Config
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.devices import PRECISIONS, choose_precision
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.inference.compiling import Compiling
 from faster_rcnn.jobs import evaluate
 from faster_rcnn.jobs.validation import Validator
-from faster_rcnn.training import run_folder
 from made_data import make_squares, train_with, training_config
 from tiny import tiny_model
 
@@ -98,20 +96,3 @@ def test_an_image_that_breaks_during_training_is_left_out_of_validation(
     (data / "images/val2.png").unlink()
     with pytest.raises(DatasetError, match="E105 2 of 3 images of val cannot be decoded"):
         validator.validate(tiny_model(2), lambda: None)
-
-
-def test_nothing_is_compiled_in_the_middle_of_measuring(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(training_config(epochs=1).model_dump(mode="json")))
-    run = train_with(squares, config=file, out=tmp_path / "run")
-    detector = Detector.load(run, precision="bfloat16")  # "auto" compiles in that precision
-    begun: list[object] = []
-    monkeypatch.setattr("faster_rcnn.inference.compiling.AFTER", 1)
-    monkeypatch.setattr(Compiling, "_compile", lambda self, work: begun.append(work))
-    detector.evaluate(squares, "val")
-    assert begun == []
-    list(detector.predict(path for path in sorted((squares / "images").glob("val*.png"))))
-    assert begun  # where nothing is measured, it does
-    assert (run / run_folder.BEST).exists()

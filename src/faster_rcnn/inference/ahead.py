@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain, islice
-from threading import Thread
+from threading import Condition, Thread
 from typing import TypeVar
 
 import torch
@@ -47,6 +48,26 @@ def done_two_at_once(items: Iterable[Item], work: Callable[[Item], Done]) -> Ite
         every = chain((first, second), left)
         del first, second  # items may be large, and streams long
         yield from _in_order(every, work, workers, 1)
+
+
+class Gate:
+    """A point that pieces of work, numbered from 0 on and done at the same time, pass in the order of their numbers."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._passed = Condition()
+
+    @contextmanager
+    def passed_in_order(self, number: int) -> Iterator[None]:
+        """Wait until every smaller number is through; the next one waits for this one."""
+        with self._passed:
+            self._passed.wait_for(lambda: self._next == number)
+        try:
+            yield
+        finally:
+            with self._passed:
+                self._next += 1
+                self._passed.notify_all()
 
 
 def _take_threads(count: int, of_others: int) -> None:

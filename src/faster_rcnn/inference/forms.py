@@ -6,7 +6,6 @@ import torch
 
 from faster_rcnn.devices import choose_precision, eight_bits_are_fast
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
-from faster_rcnn.inference.compiling import Compile
 from faster_rcnn.inference.eight_bit import eight_bit_form
 from faster_rcnn.inference.fusing import fused_form
 from faster_rcnn.model import FasterRCNN
@@ -35,11 +34,11 @@ def fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel)
         ) from error
 
 
-def refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: Compile) -> None:
+def refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: bool) -> None:
     """Raise where a detector cannot work in 8 bits."""
     if device.type != "cpu":
         raise OptionError(f"precision int8: 8 bits are for CPUs, and this is on {device}; bfloat16 works", code="E126")
-    if compile is True:
+    if compile:
         raise OptionError("compile=True: a detector in 8 bits is not compiled; leave out one of both", code="E125")
     if loaded.ranges is None:
         raise ModelFileError(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import UInt8
@@ -16,9 +17,9 @@ from torch import Tensor
 from faster_rcnn.devices import computing_in, type_of_floats
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import refuse_vanishing, size_of, vanishes
-from faster_rcnn.inference.ahead import done_ahead, done_two_at_once
+from faster_rcnn.inference.ahead import Gate, done_ahead, done_two_at_once
 from faster_rcnn.inference.choice import Choice
-from faster_rcnn.inference.compiling import Compile, Compiling
+from faster_rcnn.inference.compiling import Compiling
 from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.forms import fast_form, refuse_eight_bits
 from faster_rcnn.inference.inputs import AnyImage, memory_told, to_pixels
@@ -27,6 +28,7 @@ from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.result import Result, Seen
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling, found_in_tiles
 from faster_rcnn.memory import keep_freed_memory
+from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.structures import Detections, GroundTruth, Losses, Proposals
@@ -62,7 +64,7 @@ class Predictor:
         precision: torch.dtype,
         *,
         exact: bool = True,
-        compile: Compile = False,
+        compile: bool = False,
         tell: Callable[[str], None] = _LOG.info,
         batch: int | None = None,
         proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
@@ -94,7 +96,7 @@ class Predictor:
         prepared = prepared_for(self.model, self.floats, exact)
         self.network = prepared if exact else fast_form(prepared, precision, loaded)
         """What looks at images: the detector, or a form of it that does the same faster."""
-        self.compiling = Compiling(self.network, prepared, compile, device, precision, tell)
+        self.compiling = Compiling(self.network, prepared, compile, device, tell)
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device
@@ -136,15 +138,9 @@ class Predictor:
         other.rule = choice.filter_of(self.model, self.classes)
         return other
 
-    def measuring(self) -> Predictor:
-        """This detector, with code that does not change in the middle of a stream: numbers do not depend on it."""
-        other = copy(self)
-        other.compiling = self.compiling.settled()
-        return other
-
     def validating(self, truths: Truths) -> Predictor:
         """The same for validation: images come with their losses."""
-        other = self.measuring()
+        other = copy(self)
         other.truths = truths
         return other
 
@@ -152,7 +148,7 @@ class Predictor:
         """What is in one image; raises like ``stream``."""
         refuse_limits(conf, most)
         read = self._decoded(image, "image")
-        one = next(self._found_in([read], conf, most, in_stream=False))
+        one = next(self._found_in([read], conf, most))
         if isinstance(one, ImageError):
             raise one
         return one.result
@@ -174,13 +170,13 @@ class Predictor:
 
     def outcomes(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Seen | ImageError]:
         """As ``stream``, but with the pixels, and an error in the place of each image that cannot be used."""
+        work = partial(self._in_its_turn, gate=Gate(), conf=conf, most=most)
         if self.tiling is not None:
             # Nothing is read ahead, and nothing is held here while the next one is read: each may be a gigabyte.
-            for numbered in enumerate(images):
-                yield self._in_its_turn(numbered, conf, most)
+            yield from map(work, enumerate(images))
             return
         if self.two_at_once and torch.get_num_threads() > 1:
-            yield from done_two_at_once(enumerate(images), lambda numbered: self._in_its_turn(numbered, conf, most))
+            yield from done_two_at_once(enumerate(images), work)
             return
         waiting: list[_Read] = []
         for one in done_ahead(enumerate(images), self._read, self.batch):
@@ -201,9 +197,18 @@ class Predictor:
             del one  # its pixels are not held while the next image is read
             yield result
 
-    def _in_its_turn(self, numbered: tuple[int, AnyImage], conf: float, most: int | None) -> Seen | ImageError:
-        read = self._read(numbered)
+    def _in_its_turn(
+        self, numbered: tuple[int, AnyImage], gate: Gate, conf: float, most: int | None
+    ) -> Seen | ImageError:
+        read = self._read(numbered)  # and then, by the order of the images, not of threads, shapes are compiled
+        with gate.passed_in_order(numbered[0]):
+            if isinstance(read, _Read):
+                self._network_for(read.pixels)
         return read if isinstance(read, ImageError) else next(self._found_in([read], conf, most))
+
+    def _network_for(self, pixels: Tensor) -> FasterRCNN:
+        with torch.inference_mode(), computing_in(self.floats, self.device):
+            return self.compiling.network_for(self.network.padded_size(size_of(pixels)))
 
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
         number, image = numbered
@@ -227,12 +232,10 @@ class Predictor:
         detector = self.config.detector
         return selective_search(pixels, detector.selective_search, detector.outside_proposals)
 
-    def _found_in(
-        self, group: list[_Read], conf: float, most: int | None, in_stream: bool = True
-    ) -> Iterator[Seen | ImageError]:
+    def _found_in(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen | ImageError]:
         """What is in each image of a group, or an error; one by one where memory does not suffice for all at once."""
         try:
-            found: list[Seen | ImageError] = list(self._look_at(group, conf, most, in_stream))
+            found: list[Seen | ImageError] = list(self._look_at(group, conf, most))
         except (MemoryError, RuntimeError) as error:
             told = memory_told(error, group[0].name)
             if self.truths is not None:  # whose losses are those of the group
@@ -240,7 +243,7 @@ class Predictor:
             found = [told] if len(group) == 1 else [next(self._found_in([one], conf, most)) for one in group]
         yield from found
 
-    def _look_at(self, group: list[_Read], conf: float, most: int | None, in_stream: bool = True) -> Iterator[Seen]:
+    def _look_at(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen]:
         if not group:
             return
         losses = None
@@ -248,7 +251,7 @@ class Predictor:
             losses, found = self._validate(group, self.truths)
         elif self.tiling is None:
             given = [one.proposals for one in group if one.proposals is not None]
-            found = self._detect([one.pixels for one in group], given, in_stream)
+            found = self._detect([one.pixels for one in group], given)
         else:
             found = [self._detect_in_tiles(one.pixels, conf, self.tiling) for one in group]
         for one, detections in zip(group, found, strict=True):
@@ -256,14 +259,11 @@ class Predictor:
             result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)
             yield Seen(result, one.pixels, losses)
 
-    def _detect(
-        self, images: Sequence[Tensor], proposals: Sequence[Proposals] = (), in_stream: bool = True
-    ) -> list[Detections]:
+    def _detect(self, images: Sequence[Tensor], proposals: Sequence[Proposals] = ()) -> list[Detections]:
         with torch.inference_mode(), computing_in(self.floats, self.device):
             given = [each.to(self.device) for each in proposals]
-            network = self.network
-            if len(images) == 1:  # batches are for GPUs, where nothing is compiled
-                network = self.compiling.network_for(network.padded_size(size_of(images[0])), in_stream)
+            # Batches are for GPUs, where nothing is compiled.
+            network = self._network_for(images[0]) if len(images) == 1 else self.network
             found = network.detect([each.to(self.device) for each in images], given or None, self.rule)
         return [_ordinary(each) for each in found]
 

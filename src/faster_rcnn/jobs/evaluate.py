@@ -112,7 +112,7 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     for note in translation.notes:
         say(note)
     found: dict[int, Detections] = {}
-    seen = found_in(predictor.measuring(), split)
+    seen = found_in(predictor, split)
     for place, one in counted(seen, f"images of {split.name}", len(split.records)):
         if one is not None:
             found[place] = translation.translate(one.result.detections)

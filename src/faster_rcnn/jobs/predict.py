@@ -118,7 +118,7 @@ def load_predictor(model: str, precision: str, device: str = "auto") -> Predicto
     exact = precision == "float32"
     loaded = resolve_model(model)
     chosen = precision_for(loaded, precision, place)
-    predictor = Predictor(loaded, place, chosen, exact=exact, compile="auto", tell=say)
+    predictor = Predictor(loaded, place, chosen, exact=exact)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = precision_name(predictor.precision)
     where = f"{kind} on {place}, {_count(torch.get_num_threads(), 'CPU thread')}"

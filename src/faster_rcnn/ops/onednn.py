@@ -20,6 +20,9 @@ from torch.nn.functional import linear, pad, relu
 
 from faster_rcnn.ops.convolution import Conv3x3
 
+PACKED_ROWS = 300
+"""Rows that weights of fully connected layers are packed for: regions of an image in testing, in most presets. The
+packing does not depend on the rows of the first image, which of two concurrent images may be either."""
 PACKING = Lock()
 """Threads may share a detector."""
 
@@ -96,7 +99,7 @@ class FusedConv2d(nn.Module):
 class FusedLinear(nn.Module):
     """A fully connected layer, and a ReLU after it.
 
-    In bfloat16 its weights are packed for as many rows as come first. In float32 PyTorch has a faster library for it.
+    In bfloat16 its weights are packed for ``PACKED_ROWS`` rows. In float32 PyTorch has a faster library for it.
     """
 
     def __init__(self, layer: nn.Linear, activation: Activation) -> None:
@@ -113,7 +116,7 @@ class FusedLinear(nn.Module):
             plain = linear(vectors, self.weight, self.bias)
             return plain.relu_() if self.activation == RELU else plain
         if self._packed is None:
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, len(vectors))
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, PACKED_ROWS)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
             vectors, self._packed, self.bias, self.activation.name, [], ""
         )
