@@ -25,7 +25,7 @@ from faster_rcnn.data.decode import image_header, is_whole
 from faster_rcnn.data.fingerprint import fingerprint_of
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset, load_split
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import DivergedError, OptionError
 from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.results import is_results_file, read_results
@@ -299,7 +299,8 @@ def _state(folder: Path) -> Door:
         found = run_folder.read_state(folder)
         assert found is not None
         restore_state(run, found)
-        go_on()
+        with suppress(DivergedError):  # of weights that are too large
+            go_on()
 
     go_on()
     whole = (folder / run_folder.STATE).read_bytes()

@@ -104,6 +104,10 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a weight less": (changed(lambda state: state["model"].pop(first(state["model"]))), r"its model lacks '"),
     "a weight more": (changed(lambda state: state["model"].update(more=torch.ones(1))), "its model has 'more', which"),
     "other weights": (other_shape("model"), r"of its model is \(3,\) in torch\.float32, not \("),
+    "weights that are no numbers": (
+        changed(lambda state: state["model"][first(state["model"])].fill_(float("nan"))),
+        "of its model is not finite",
+    ),
     "another average": (other_shape("average"), r"of its average is \(3,\) in torch\.float32, not \("),
     "no progress": (changed(lambda state: state.update(progress={})), "its 'progress' is incomplete"),
     "progress in words": (progress(epoch="two"), r"is damaged: progress\.epoch: Input should be a valid integer"),

@@ -156,6 +156,8 @@ def load_tensors(what: str, model: nn.Module, found: Mapping[str, Tensor] | None
                 f"does not fit the run: '{name}' of its {what} is {tuple(each.shape)} in {each.dtype}, not "
                 f"{tuple(wanted.shape)} in {wanted.dtype}"
             )
+        if not bool(each.isfinite().all()):
+            raise UnusableStateError(f"is damaged: '{name}' of its {what} is not finite (NaN or infinite)")
     if more := sorted(found.keys() - own.keys()):
         raise UnusableStateError(f"does not fit the run: its {what} has '{more[0]}', which the run has not")
     model.load_state_dict(found)
