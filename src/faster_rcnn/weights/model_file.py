@@ -124,8 +124,9 @@ def _loaded(file: TensorFile) -> LoadedModel:
     _refuse_other_checksum(file, header, (file.fill(tensors[name]) for name in file.tensors))
     refuse_unusable(file.source, tensors)
     own = _without_counters(model)
-    # Tables of integers, which a file holds as float32, are not filled in place.
-    model.load_state_dict({name: each for name, each in tensors.items() if each.dtype != own[name].dtype}, strict=False)
+    # Tables of integers, and what is not contiguous, were not filled in place.
+    beside = {name: each for name, each in tensors.items() if each.data_ptr() != own[name].data_ptr()}
+    model.load_state_dict(beside, strict=False)
     backbone = header.config.backbone
     try:
         refuse_fixed_sizes(backbone.body, model.backbone.body, header.config.image.multiple_of)
