@@ -9,6 +9,8 @@ import pytest
 
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.weights.finding import find_model_file
+from faster_rcnn.weights.published import resolve_model
+from faster_rcnn.weights.state_dict import read_checkpoint
 
 
 @pytest.fixture
@@ -41,3 +43,12 @@ def test_find_tells_of_similar_names(path: Path) -> None:
 def test_a_pipe_is_left_to_its_reader_which_names_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert find_model_file(str(tmp_path / "pipe")) == tmp_path / "pipe"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, f"{'x' * 300}/best.safetensors"])
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    for find in (find_model_file, resolve_model):
+        with pytest.raises(ModelFileError, match=r"^E123 there is no model file or run folder 'xxx"):
+            find(name)
+    with pytest.raises(ModelFileError, match=r"^E123 there is no file xxx.* to import"):
+        read_checkpoint(Path(name))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -36,13 +36,13 @@ def as_yaml(config: Config) -> str:
 
 
 def _configuration(model: str) -> Config:
-    if model in PRESETS or not (Path(model).exists() or model.startswith(("torchvision:", "detectron2:"))):
+    if model in PRESETS or not (os.path.exists(model) or model.startswith(("torchvision:", "detectron2:"))):
         return preset(model)
     from faster_rcnn.weights.finding import find_model_file
     from faster_rcnn.weights.model_file import read_model_config
     from faster_rcnn.weights.published import resolve_model
 
-    return read_model_config(find_model_file(model)) if Path(model).exists() else resolve_model(model).config
+    return read_model_config(find_model_file(model)) if os.path.exists(model) else resolve_model(model).config
 
 
 def _fields(section: Section) -> Iterator[str]:

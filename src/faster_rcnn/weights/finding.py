@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -17,9 +18,9 @@ MOST_RUNS = 5
 def find_model_file(text: str) -> Path:
     """The model file that a user means by a file or by a run folder (its best model, else its last)."""
     path = Path(text)
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not path.is_dir():
         return path  # for a pipe or a device, its reader has the message
-    if not path.is_dir():
+    if not os.path.exists(path):
         raise ModelFileError(f"there is no model file or run folder '{text}'{_nearby(path)}", code="E123")
     for name in MODELS_OF_RUN:
         if (path / name).is_file():
@@ -41,7 +42,7 @@ def _runs_in(folder: Path) -> str:
 
 def _nearby(path: Path) -> str:
     """A hint at a file or folder of a similar name."""
-    if not path.parent.is_dir():
+    if not os.path.exists(path.parent):
         return f" (the folder {path.parent} does not exist either)"
     close = get_close_matches(path.name, [each.name for each in path.parent.iterdir()], n=1)
     return f"; did you mean '{path.parent / close[0]}'?" if close else ""

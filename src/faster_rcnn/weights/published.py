@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -28,7 +28,7 @@ def resolve_model(text: str) -> LoadedModel:
 
     Raises ``ModelFileError`` for anything else, and ``MachineError`` for published weights without a network.
     """
-    if Path(text).exists():
+    if os.path.exists(text):
         return load_model(find_model_file(text))
     if text in LAYOUTS:
         return published_model(text)

@@ -7,6 +7,7 @@ wherever its tensors are, there are the detector's, and what stands before that 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -77,7 +78,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     The content decides which of them a file is, not its name. ``key`` chooses between several sets of weights, such as
     ``model_ema``. Raises ``ModelFileError`` for a file that is none of them or holds no such set (E123).
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelFileError(f"there is no file {path} to import", code="E123")
     content = _read(path)
     places = sorted(_places(content), key=lambda place: AVERAGED.search(place.key) is not None)
