@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from faster_rcnn.devices import on_threads
 from faster_rcnn.errors import ImageError, ImageMemoryError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference import ahead
@@ -22,7 +23,7 @@ from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result, Seen
 from faster_rcnn.ops.eight_bit import EightBitConv2d, weight_limit
-from faster_rcnn.structures import Detections
+from faster_rcnn.structures import Detections, Proposals
 from files import image_file, loaded_model, quantised, rgb
 from tiny import truth_of
 
@@ -230,6 +231,31 @@ def test_an_image_that_memory_does_not_suffice_for_is_told_and_the_rest_is_done(
         assert_same(one.result, expected)
     with pytest.raises(ImageMemoryError):
         predictor.predict_one(rgb(50, 60), conf=0.0)
+
+
+def test_a_failure_of_one_image_does_not_keep_the_next_one_waiting() -> None:
+    """Two images are processed concurrently; the second one is read when the first one's proposals fail."""
+
+    def failing(image: object, pixels: Tensor) -> Proposals:
+        if image is first:
+            raise OptionError("there are no proposals")
+        return Proposals(torch.tensor([[0.0, 0.0, 20.0, 20.0]]), torch.zeros(1))
+
+    first = rgb()
+    predictor = Predictor(loaded_model(), CPU, torch.float32, exact=False, proposals=failing)
+    ended: list[BaseException] = []
+
+    def predict() -> None:
+        try:
+            list(predictor.stream([first, rgb(), rgb()], conf=0.0))
+        except OptionError as error:
+            ended.append(error)
+
+    with on_threads(2):
+        thread = threading.Thread(target=predict, daemon=True)
+        thread.start()
+        thread.join(timeout=60)
+    assert [str(error) for error in ended] == ["there are no proposals"]
 
 
 def test_the_model_can_be_trained_after_it_was_used() -> None:

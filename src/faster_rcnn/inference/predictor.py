@@ -25,7 +25,7 @@ from faster_rcnn.inference.forms import fast_form, refuse_eight_bits
 from faster_rcnn.inference.inputs import AnyImage, memory_told, to_pixels
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
-from faster_rcnn.inference.result import Result, Seen
+from faster_rcnn.inference.result import Result, Seen, ordinary
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling, found_in_tiles
 from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
@@ -200,10 +200,13 @@ class Predictor:
     def _in_its_turn(
         self, numbered: tuple[int, AnyImage], gate: Gate, conf: float, most: int | None
     ) -> Seen | ImageError:
-        read = self._read(numbered)  # and then, by the order of the images, not of threads, shapes are compiled
-        with gate.passed_in_order(numbered[0]):
-            if isinstance(read, _Read):
-                self._network_for(read.pixels)
+        read: _Read | ImageError | None = None
+        try:
+            read = self._read(numbered)
+        finally:  # after any error, too: the images behind this one wait for it
+            with gate.passed_in_order(numbered[0]):  # shapes are compiled in the order of images, not of threads
+                if isinstance(read, _Read):
+                    self._network_for(read.pixels)
         return read if isinstance(read, ImageError) else next(self._found_in([read], conf, most))
 
     def _network_for(self, pixels: Tensor) -> FasterRCNN:
@@ -265,7 +268,7 @@ class Predictor:
             # Batches are for GPUs, where nothing is compiled.
             network = self._network_for(images[0]) if len(images) == 1 else self.network
             found = network.detect([each.to(self.device) for each in images], given or None, self.rule)
-        return [_ordinary(each) for each in found]
+        return [ordinary(each) for each in found]
 
     def _validate(self, group: list[_Read], truths: Truths) -> tuple[Losses, list[Detections]]:
         """As ``_detect`` with ``self.network``, which is what is compiled in no case."""
@@ -278,7 +281,7 @@ class Predictor:
                 [seed for _, seed in known],
                 given or None,
             )
-        return losses, [_ordinary(each) for each in found]
+        return losses, [ordinary(each) for each in found]
 
     def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:
         """Merged; only what is at least ``conf`` takes part, so that nothing goes for something that is not told."""
@@ -292,9 +295,3 @@ class Predictor:
         stage = self.config.rpn if self.config.detector.kind == "rpn" else self.rule or self.config.roi
         across_classes = self.rule is not None and self.rule.across_classes
         return merge(parts, size, stage.nms_iou, across_classes=across_classes)
-
-
-def _ordinary(detections: Detections) -> Detections:
-    """On the CPU, as tensors that their owner may change and differentiate, which those of inference mode refuse."""
-    boxes, scores, labels = (each.cpu().clone() for each in (detections.boxes, detections.scores, detections.labels))
-    return Detections(boxes, scores, labels)

@@ -125,3 +125,9 @@ def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
 def _difference(larger: float, smaller: float) -> float:
     """As it is by hand, so that it has no more decimals than the two have."""
     return float(Decimal(repr(larger)) - Decimal(repr(smaller)))
+
+
+def ordinary(detections: Detections) -> Detections:
+    """On the CPU, as tensors that their owner may change and differentiate, which those of inference mode refuse."""
+    boxes, scores, labels = (each.cpu().clone() for each in (detections.boxes, detections.scores, detections.labels))
+    return Detections(boxes, scores, labels)
