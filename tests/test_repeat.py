@@ -78,7 +78,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_two_runs_beside_a_busy_process_are_the_same(precision: str, squares: Path, tiny: Path, tmp_path: Path) -> None:
     """The second one has two busy neighbours."""
