@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from faster_rcnn.config import Config, TrainingConfig
@@ -50,6 +51,13 @@ def training_config(**training: object) -> Config:
     """The tiny detector, with a quick training."""
     numbers: dict[str, object] = {"epochs": 2, "batch": 4, "workers": 0, "precision": "float32", "warmup_steps": 2}
     return tiny_config().model_copy(update={"training": TrainingConfig.model_validate({**numbers, **training})})
+
+
+def settings_file(folder: Path, **training: object) -> Path:
+    """The same as a file of settings."""
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(training_config(**training).model_dump(mode="json")))
+    return path
 
 
 def train_with(

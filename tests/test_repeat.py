@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from faster_rcnn.devices import computes_in, on_threads
 from faster_rcnn.jobs import evaluate, predict
 from faster_rcnn.training import run_folder
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 MODELS = (run_folder.BEST, run_folder.LAST)
 BUSY = "while True: sum(range(10**6))"
@@ -73,9 +72,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=2).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path_factory.mktemp("settings"), epochs=2)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

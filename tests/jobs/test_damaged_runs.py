@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from faster_rcnn.errors import InputError, ModelFileError
 from faster_rcnn.jobs import training_run
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 Damage = Callable[[Path], object]
 
@@ -27,9 +26,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=1, ema_decay=0.9).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path_factory.mktemp("settings"), epochs=1, ema_decay=0.9)
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from faster_rcnn import Detector
 from faster_rcnn.jobs import training_run
 from faster_rcnn.training.interruption import Signalled
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
 
@@ -29,9 +28,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=500, workers=1).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path, epochs=500, workers=1)
 
 
 def started(data: Path, out: Path, *options: str) -> subprocess.Popen[str]:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.jobs import evaluate
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are found in /proc")
 
@@ -33,10 +32,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(folder: Path, epochs: int) -> Path:
-    path = folder / "tiny.yaml"
-    config = training_config(epochs=epochs, workers=2, threads=1)
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return path
+    return settings_file(folder, epochs=epochs, workers=2, threads=1)
 
 
 def until(found: Callable[[], Any], seconds: float) -> bool:

@@ -19,7 +19,7 @@ from faster_rcnn.jobs.machine_settings import machine_changes, with_machine_sett
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import load_model
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 CPU = torch.device("cpu")
 
@@ -31,9 +31,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=1).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path_factory.mktemp("settings"), epochs=1)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.jobs import evaluate, predict, proposals
 from faster_rcnn.proposals.file import load_proposals
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 
 @pytest.fixture
@@ -24,9 +23,7 @@ def squares(tmp_path: Path) -> Path:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """The tiny detector's settings as a file."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=1).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path, epochs=1)
 
 
 def measured(run: Path, data: Path, out: Path, given: Path | None = None) -> dict[str, object]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from PIL import Image
 
 from faster_rcnn.config import Config
@@ -26,7 +25,7 @@ from faster_rcnn.jobs.pages import duration
 from faster_rcnn.jobs.report import changed_settings, class_tables, figures, render, write_report
 from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.training.loop import Interrupted
-from made_data import make_squares, training_config
+from made_data import make_squares, settings_file
 
 VOID = {"meta", "img", "br", "wbr", "line", "polyline"}
 EVIL = '<script>alert("1")</script>'
@@ -264,8 +263,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def run(tmp_path: Path) -> Callable[..., str]:
     """Trains two epochs of two steps on small squares, in one go or in two, and gives what the report says."""
     data = make_squares(tmp_path / "squares", {"train": 8, "val": 3})
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(training_config().model_dump(mode="json")))
+    file = settings_file(tmp_path)
 
     def train(resume: bool = False) -> str:
         folder = job.train(data, out=tmp_path / "run", config=None if resume else file, resume=resume)

@@ -16,7 +16,7 @@ from PIL import Image
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.jobs import resuming
 from faster_rcnn.training import run_folder
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 Change = Callable[[Path], None]
 
@@ -28,9 +28,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=1).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path_factory.mktemp("settings"), epochs=1)
 
 
 @pytest.fixture(scope="module")

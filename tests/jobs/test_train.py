@@ -12,7 +12,7 @@ from faster_rcnn.errors import DatasetError, FasterRCNNError, MachineError, Mode
 from faster_rcnn.jobs import proposals
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.training import schedule
-from made_data import make_squares, train_with, training_config
+from made_data import make_squares, settings_file, train_with
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """The tiny detector's settings as a file."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(training_config(epochs=1).model_dump(mode="json")))
-    return path
+    return settings_file(tmp_path, epochs=1)
 
 
 def test_a_run_folder_holds_what_a_user_expects(
