@@ -57,7 +57,7 @@ class Stored:
     kind: torch.dtype
     shape: tuple[int, ...]
     start: int
-    """Of its bytes, counted from the end of the header."""
+    """Where its bytes begin, counted from the end of the header."""
     end: int
 
 

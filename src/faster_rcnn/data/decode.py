@@ -39,7 +39,7 @@ _FLIPPED = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
 """Axes (1 is down, 2 is right) that are turned round by orientation, from 5 on after rows and columns have changed."""
 _TAIL = 4096
 _PIXELS = 2**20
-"""Of a band of an image, or of one row where that has more."""
+"""The pixels of a band of an image, which is one row where that has more."""
 
 
 class ImageHeader(NamedTuple):

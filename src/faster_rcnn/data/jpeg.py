@@ -18,7 +18,7 @@ _ZEROS = bytes(64)
 _END_OF_BLOCK, _SIXTEEN_ZEROS = 0x00, 0xF0
 """Huffman symbols after which blocks may well be flat."""
 MOST_SCANS = 100
-"""Of a progressive JPEG; encoders make about ten. Each one takes time for the whole picture, and may have few bytes."""
+"""The most that a progressive JPEG may have: encoders make about ten, and each takes time for the whole picture."""
 _BASELINE = (0xC0, 0xC1)
 
 

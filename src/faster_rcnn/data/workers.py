@@ -19,8 +19,8 @@ from faster_rcnn.signals import STOPPING
 
 Batch = TypeVar("Batch")
 
-SECONDS_BETWEEN_LOOKS = 1.0
-"""Of a process at its parent."""
+SECONDS_BETWEEN_CHECKS = 1.0
+"""How often a process checks that its parent is there."""
 
 _LOG = logging.getLogger(__name__)
 _OF_TORCH = "DataLoader worker"
@@ -88,7 +88,7 @@ def _end_after(parent: BaseProcess, above: int) -> None:
     process above is looked at, too. A forkserver is above, and not the parent.
     """
     while parent.is_alive() and os.getppid() == above:
-        parent.join(SECONDS_BETWEEN_LOOKS)
+        parent.join(SECONDS_BETWEEN_CHECKS)
     os._exit(1)
 
 

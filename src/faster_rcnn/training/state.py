@@ -31,10 +31,10 @@ class Progress:
     step: NonNegativeInt = 0
     """Steps made in all."""
     best_value: float = -1.0
-    """Of the criterion, at the best epoch."""
+    """The criterion's value at the best epoch."""
     best_epoch: int = -1
     sums: dict[str, float] = field(default_factory=dict)
-    """Of the losses of this epoch."""
+    """Sums of the losses of this epoch, by their names."""
     first_losses: list[float] = field(default_factory=list)
     """Sums of the losses of the first steps of the run."""
     training_seconds: NonNegativeFloat = 0.0
@@ -42,9 +42,9 @@ class Progress:
     images: NonNegativeInt = 0
     """Trained on in all, counted each time."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """Of ``metrics.csv``."""
+    """The rows of ``metrics.csv``."""
     changes: list[str] = field(default_factory=list)
-    """Of precision and threads, where the run went on with others: from which step on, and how."""
+    """Lines on the steps from which the run went on in another precision, or with another number of threads."""
 
     def to_plain(self) -> dict[str, Any]:
         """The same as a dict of plain values."""

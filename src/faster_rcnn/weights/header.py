@@ -37,7 +37,7 @@ class Header:
     config: Config
     classes: ClassMap
     ranges: Mapping[str, Range] | None
-    """Of the features of layers, by their name: a detector needs them to work in int8."""
+    """Activation ranges by the names of layers: a detector needs them to compute in int8."""
     checksum: str | None = None
     """CRC-32 of the file in hexadecimal digits; files of version 0.1.0 have none."""
 

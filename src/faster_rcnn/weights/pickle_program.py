@@ -55,7 +55,7 @@ class StandIn(dict[object, object]):
     def __init__(self, name: str, *_: object, **__: object) -> None:
         super().__init__()
         self.name = name
-        """Of its class, with the module."""
+        """The name of its class, with the module."""
 
 
 def run_pickle(
