@@ -111,6 +111,7 @@ def test_a_machine_without_the_precision_is_told_and_another_one_is_noted(
 
 
 def test_a_change_outlives_a_kill_right_after_it(squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_settings, "computes_in", lambda precision, device: True)
     with monkeypatch.context() as patched:
         patched.setattr(loop, "training_step", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
