@@ -22,9 +22,8 @@ HOLDER = """
 import os, pathlib, sys, time
 from faster_rcnn.locking import only_writer
 with only_writer(pathlib.Path(sys.argv[1])):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)  # by the child itself: it has closed the lock by now
     time.sleep(600)
 """
 
