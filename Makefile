@@ -16,7 +16,7 @@ demo: $(READY)
 # on a processor that has no more than AVX2, where this one has.
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
-	@widest=$$($(BIN)/python -c 'from faster_rcnn.devices import instruction_sets; print(instruction_sets()[0])') && \
+	@widest=$$($(BIN)/python -c 'from faster_rcnn.system.devices import instruction_sets; print(instruction_sets()[0])') && \
 	case "$$widest" in \
 	AVX512*) echo "make test: again with AVX2 alone:" $(OPERATORS) && $(AVX2) $(BIN)/python -m pytest -n auto $(OPERATORS) ;; \
 	*) echo "make test: nothing is run again, the widest vectors here are $$widest" ;; \

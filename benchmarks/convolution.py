@@ -12,7 +12,7 @@ import torch
 from timing import compare, machine
 from torch import Tensor, nn
 
-from faster_rcnn.ops.convolution import replace_conv3x3
+from faster_rcnn.kernels.conv3x3 import replace_conv3x3
 
 LAYERS = (
     ("pyramid of small", 4, 128, 104, 144),

@@ -9,7 +9,7 @@ import torch
 from timing import compare
 from torch import nn
 
-from faster_rcnn.backbone.depthwise import DepthwiseConv2d
+from faster_rcnn.kernels.depthwise import DepthwiseConv2d
 
 LAYERS = ((144, 104, 144, 5, 2), (240, 52, 72, 5, 1), (240, 52, 72, 3, 2), (672, 26, 36, 5, 1), (1152, 13, 18, 5, 1))
 """Channels, rows, columns, kernel, stride."""

@@ -23,14 +23,14 @@ from bars import Bar, judge
 from torch import Tensor, nn
 from translation import fit_norms
 
+from faster_rcnn.benchmark.runtimes import runners
+from faster_rcnn.benchmark.stages import batch_of
+from faster_rcnn.benchmark.timing import machine_of, runner_of, time_contenders
+from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.stage_times import batch_of
-from faster_rcnn.jobs import benchmark
-from faster_rcnn.jobs.runtimes import runners
-from faster_rcnn.jobs.timing import machine_of, runner_of, time_contenders
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.weights.torchvision_detector import plan_torchvision, torchvision_detector
+from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
 
 MASK = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 """Environment in which nothing wider is used; read when torch is imported, so it takes a process of its own."""

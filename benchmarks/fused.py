@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 import torch
 from timing import compare, machine
 
+from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.benchmark.timing import runner_of
+from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.data.decode import read_image
-from faster_rcnn.devices import PRECISIONS
-from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.jobs import benchmark
-from faster_rcnn.jobs.timing import runner_of
-from faster_rcnn.ops.onednn import FusedConv2d
+from faster_rcnn.kernels.onednn_layers import FusedConv2d
+from faster_rcnn.system.devices import PRECISIONS
 
 
 def compare_fused(model: str, precision: torch.dtype, size: int, rounds: int, folder: Path) -> float:

@@ -20,17 +20,17 @@ import torch
 from timing import seconds
 from torch import Tensor
 
+from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.fusion import shallow
 from faster_rcnn.building import build_model
-from faster_rcnn.devices import choose_precision
-from faster_rcnn.inference.folding import prepared_for
-from faster_rcnn.inference.fusing import shallow
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.presets import preset
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import Anchors, GroundTruth, ImageSize, Proposals
+from faster_rcnn.system.devices import choose_precision
 
 CPU = torch.device("cpu")
 SIZE = ImageSize(1024, 1024)

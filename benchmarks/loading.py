@@ -28,7 +28,7 @@ SAVE = """
 import sys
 from pathlib import Path
 from faster_rcnn.building import build_model
-from faster_rcnn.presets import preset
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import save_model
 config, names = preset(sys.argv[2]), tuple(f"class {number}" for number in range(80))

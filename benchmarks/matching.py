@@ -8,7 +8,7 @@ import torch
 from timing import compare as compare_times
 from timing import machine
 
-from faster_rcnn.ops.comparing import compare, compare_all
+from faster_rcnn.ops.matching import compare, compare_all
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors
 from faster_rcnn.structures import GroundTruth, ImageSize
 

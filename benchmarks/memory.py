@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 import torch
 from timing import machine, seconds
 
-from faster_rcnn.devices import choose_precision
+from faster_rcnn.benchmark.timing import pixels_of
+from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.jobs import benchmark
-from faster_rcnn.jobs.timing import pixels_of
+from faster_rcnn.system.devices import choose_precision
 
 GIVEN_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}
 """What the C library does anyway; but whoever sets something of it keeps all of its own ways."""

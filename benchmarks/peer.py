@@ -20,8 +20,8 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from faster_rcnn.config import Config
 from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Detections
 from faster_rcnn.weights.efficientnet_lite0 import BODY, imagenet_weights
 

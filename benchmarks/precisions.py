@@ -21,14 +21,14 @@ import torch
 from bars import Bar, judge
 from timing import machine, seconds
 
+from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.quantization import measured_ranges
 from faster_rcnn.building import build_model
-from faster_rcnn.devices import AUTO, Auto, onednn_takes_bfloat16, precision_name, widest_instructions
-from faster_rcnn.inference.eight_bit import measured_ranges
-from faster_rcnn.inference.folding import prepared_for
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.ops.eight_bit import weight_limit
-from faster_rcnn.presets import preset
+from faster_rcnn.kernels.int8_layers import weight_limit
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap, GroundTruth
+from faster_rcnn.system.devices import AUTO, Auto, onednn_takes_bfloat16, precision_name, widest_instructions
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import LoadedModel

@@ -33,7 +33,7 @@ CLASSES = ("date", "fig", "hazelnut")
 READ = """
 import sys, time
 from pathlib import Path
-from faster_rcnn.config import DataConfig
+from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.data.reading import load_dataset
 start = time.perf_counter()
 dataset = load_dataset(Path(sys.argv[1]), DataConfig())

@@ -22,12 +22,12 @@ from pictures import parser_for, paths_of
 from timing import machine, seconds
 
 from faster_rcnn import Detector
-from faster_rcnn.devices import precision_name
-from faster_rcnn.inference.compiling import found_compiler
-from faster_rcnn.inference.forms import precision_for
-from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.jobs.speed import Spread
-from faster_rcnn.weights.published import resolve_model
+from faster_rcnn.acceleration.compilation import found_compiler
+from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.benchmark.values import Spread
+from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.system.devices import precision_name
+from faster_rcnn.weights.foreign.published import resolve_model
 
 LEAST_SCORE = 0.0
 """Of detections that are asked for: the model's own floor alone decides."""

@@ -20,14 +20,14 @@ from tempfile import TemporaryDirectory
 import torch
 from bars import Bar, judge
 
-from faster_rcnn.devices import choose_precision
+from faster_rcnn.benchmark.runtimes import openvino_runner, runners, runtimes_named
+from faster_rcnn.benchmark.timing import floor_of, machine_of, pixels_of, runner_of, time_contenders, time_detector
+from faster_rcnn.benchmark.values import Contender, Spread
+from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.jobs import benchmark
-from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.runtimes import openvino_runner, runners, runtimes_named
-from faster_rcnn.jobs.speed import Contender, Spread
-from faster_rcnn.jobs.timing import floor_of, machine_of, pixels_of, runner_of, time_contenders, time_detector
-from faster_rcnn.weights.torchvision_detector import plan_torchvision, torchvision_detector
+from faster_rcnn.system.console import say
+from faster_rcnn.system.devices import choose_precision
+from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
 
 OURS, COMPILED, PEERS = "ours", "ours, compiled", ("torchvision", "onnxruntime", "openvino")
 """In the order of their turns."""

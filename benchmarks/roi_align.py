@@ -7,7 +7,7 @@ from timing import compare
 from torch import Tensor
 from torchvision.ops import roi_align as torchvision_roi_align
 
-from faster_rcnn.ops.roi_gather import roi_align_by_gathering
+from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
 
 IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE, REGIONS = 4, 128, 52, 72, 8, 1024
 

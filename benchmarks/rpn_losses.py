@@ -13,12 +13,12 @@ from timing import compare, machine
 from torch import Tensor
 
 from faster_rcnn.building import build_model
-from faster_rcnn.config import Config
-from faster_rcnn.devices import choose_precision, computing_in
-from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.rpn.network import RegionProposalNetwork
+from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import GroundTruth, ImageBatch, ImageSize
+from faster_rcnn.system.devices import choose_precision, computing_in
+from faster_rcnn.system.memory import keep_freed_memory
 
 CPU = torch.device("cpu")
 WORK = (("small", 4, ImageSize(416, 576)), ("base", 1, ImageSize(800, 1088)))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from faster_rcnn.devices import choose_precision, instruction_sets, precision_name
+from faster_rcnn.system.devices import choose_precision, instruction_sets, precision_name
 
 
 def seconds(work: Callable[[], object]) -> float:

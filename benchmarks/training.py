@@ -20,13 +20,13 @@ from peer import peer_detector, peer_optimizer, peer_records, peer_step
 from timing import compare, machine
 
 from faster_rcnn.building import build_model
-from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingImage, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.devices import choose_precision
-from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.memory import keep_freed_memory
+from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.system.devices import choose_precision
+from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.pretrained import load_pretrained

@@ -25,14 +25,14 @@ from timing import machine
 from torch import nn
 
 from faster_rcnn import Detector
-from faster_rcnn.config import Config
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
-from faster_rcnn.devices import choose_precision
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.jobs.console import counted, progress
-from faster_rcnn.jobs.measuring import measure_split
-from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.system.console import counted, progress
+from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.training.run_folder import LAST
 from faster_rcnn.training.schedule import learning_rate
 

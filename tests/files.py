@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from faster_rcnn.inference.eight_bit import measured_ranges
-from faster_rcnn.inference.folding import prepared_for
+from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.quantization import measured_ranges
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.model_file import LoadedModel, save_model
 from tiny import decided_model, random_image, tiny_config

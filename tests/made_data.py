@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from faster_rcnn.config import Config, TrainingConfig
-from faster_rcnn.jobs.train import train
+from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.training.run import train
 from tiny import tiny_config
 
 HEIGHT, WIDTH = 64, 96

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from PIL import Image
 
-from faster_rcnn.config import Config
+from faster_rcnn.benchmark.report import Benchmark, write_benchmark
+from faster_rcnn.benchmark.roofline import Convolution, Floor
+from faster_rcnn.benchmark.stages import ImageTimes, StageTimes
+from faster_rcnn.benchmark.target import Target, Trial
+from faster_rcnn.benchmark.values import Contender, Machine, Spread, Used
+from faster_rcnn.comparison.measure import FAST, FASTER
+from faster_rcnn.comparison.report import Circumstances, Comparison, System, write_comparison
 from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
 from faster_rcnn.evaluation.recall import COUNTS, IOUS, ProposalRecall
-from faster_rcnn.inference.floor import Convolution, Floor
-from faster_rcnn.inference.stage_times import ImageTimes, StageTimes
-from faster_rcnn.jobs.benchmark_page import Benchmark, write_benchmark
-from faster_rcnn.jobs.comparison import Circumstances, Comparison, System, write_comparison
-from faster_rcnn.jobs.examples import Example
-from faster_rcnn.jobs.report import write_report
-from faster_rcnn.jobs.speed import Contender, Machine, Spread, Used
-from faster_rcnn.jobs.target import Target, Trial
-from faster_rcnn.jobs.two_systems import FAST, FASTER
-from faster_rcnn.presets import preset
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ImageSize
+from faster_rcnn.training.examples import Example
+from faster_rcnn.training.report import write_report
 
 FOLDER = "runs/a-folder-of-several-data-sets_2026-11-29/cells"
 CLASSES = ("cell", "white blood cell of the third kind", "x" * 120, "日本語クラス", "red-blood-cell_of_2024/11", "a b")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from faster_rcnn.config import DataConfig
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import DataConfig
 
 COMMANDS = {"demo", "train", "evaluate", "predict", "import", "config", "doctor"}
 OPTIONS = {"--set", "--split", "--debug"}

@@ -15,14 +15,14 @@ import pytest
 import torch
 from bars import Bar, judge
 
-from faster_rcnn import devices
-from faster_rcnn.devices import AUTO, PRECISIONS, Auto, precision_name, widest_instructions
+from faster_rcnn.acceleration import compilation
+from faster_rcnn.benchmark.values import Contender, Spread
 from faster_rcnn.errors import MachineError
-from faster_rcnn.inference import compiling
-from faster_rcnn.jobs.speed import Contender, Spread
-from faster_rcnn.ops.fused_operations import CONVOLUTION, Operation, fuses
-from faster_rcnn.ops.onednn import RELU
+from faster_rcnn.kernels.fused_layers import CONVOLUTION, Operation, fuses
+from faster_rcnn.kernels.onednn_layers import RELU
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.system import devices
+from faster_rcnn.system.devices import AUTO, PRECISIONS, Auto, precision_name, widest_instructions
 from files import image_file, model_file
 from made_data import make_squares
 
@@ -130,8 +130,8 @@ def test_the_reference_is_judged_by_hand() -> None:
 
 
 def test_the_reference_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(compiling, "compiled_form", lambda network, plain: copy(network))  # it takes half a minute
-    monkeypatch.setattr(compiling, "found_compiler", lambda: "g++")
+    monkeypatch.setattr(compilation, "compiled_form", lambda network, plain: copy(network))  # it takes half a minute
+    monkeypatch.setattr(compilation, "found_compiler", lambda: "g++")
     code = run("reference", "--preset", "mobile-320", "--image-size", 64, "--rounds", 1)
     out = capsys.readouterr().out
     assert_judged(code, bars_in(out), 4)

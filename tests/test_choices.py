@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from faster_rcnn.building import build_model
-from faster_rcnn.config import Config
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, GroundTruth, Proposals
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step

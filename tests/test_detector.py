@@ -13,8 +13,8 @@ from PIL import Image
 from faster_rcnn import Detector
 from faster_rcnn.errors import ImageError, ModelFileError, OptionError
 from faster_rcnn.inference.result import Result
+from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.eight_bit import weight_limit
 from faster_rcnn.weights.model_file import save_model
 from files import CLASSES, coco_folder, image_file, loaded_model, model_file, quantised, rgb
 
@@ -175,7 +175,7 @@ def test_int8_needs_a_quantised_file(model: Path) -> None:
 def test_a_quantised_file_works_in_8_bits_where_asked_for_or_faster(
     fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faster_rcnn.inference.forms.eight_bits_are_fast", lambda: fast)
+    monkeypatch.setattr("faster_rcnn.acceleration.forms.eight_bits_are_fast", lambda: fast)
     file, loaded = tmp_path / "quantised.safetensors", quantised(loaded_model())
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
     auto, asked, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))

@@ -17,7 +17,7 @@ import torch
 
 from faster_rcnn import Detector
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.ops.eight_bit import weight_limit
+from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.weights.model_file import packed_model, save_model, unpacked_model
 from files import CLASSES, image_file, loaded_model, model_file, quantised, rgb
 

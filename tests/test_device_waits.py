@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
-from faster_rcnn.ops import comparing
+from faster_rcnn.ops import matching
 from faster_rcnn.roi import pooling
 from faster_rcnn.rpn import proposals
 from faster_rcnn.training.step import training_step
@@ -104,7 +104,7 @@ def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ways that are a CPU's."""
     monkeypatch.setattr(pooling, "_gathers", lambda *_: False)
     monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
-    monkeypatch.setattr(comparing, "MANY_PAIRS", sys.maxsize)
+    monkeypatch.setattr(matching, "MANY_PAIRS", sys.maxsize)
 
 
 def test_a_training_step_waits_only_where_it_is_listed() -> None:

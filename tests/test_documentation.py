@@ -17,14 +17,15 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn import cli, errors
+from faster_rcnn import errors
 from faster_rcnn.building import build_model
-from faster_rcnn.commands import app
-from faster_rcnn.jobs.settings import resolve_config
-from faster_rcnn.ops.eight_bit import weight_limit
-from faster_rcnn.presets import PRESETS
+from faster_rcnn.cli.app import app
+from faster_rcnn.cli.main import main
+from faster_rcnn.kernels.int8_layers import weight_limit
+from faster_rcnn.settings.presets import PRESETS
+from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.layouts import LAYOUTS
+from faster_rcnn.weights.foreign.layouts import LAYOUTS
 from faster_rcnn.weights.model_file import load_model
 from files import image_file, model_file
 from made_data import make_squares
@@ -137,9 +138,9 @@ def run(command: str) -> int:
     words, _, target = command.partition(" > ")
     arguments = shlex.split(words)[1:]
     if not target:
-        return cli.main(arguments)
+        return main(arguments)
     with Path(target).open("w", encoding="utf-8") as file, redirect_stdout(file):
-        return cli.main(arguments)
+        return main(arguments)
 
 
 def test_commands_run_in_the_order_of_the_readme(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

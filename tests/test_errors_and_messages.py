@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn import commands, errors
-from faster_rcnn.jobs.settings import all_keys
+from faster_rcnn import errors
+from faster_rcnn.cli.app import app
+from faster_rcnn.settings.resolve import all_keys
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "faster_rcnn"
@@ -24,11 +25,11 @@ SETTING = re.compile(r"--set ([a-z_]+\.[a-z_]+)")
 DOTTED = re.compile(r"(?<![\w./-])((?:image|backbone|rpn|roi|data|training)\.[a-z_]+)(?![\w.(/])")
 EXTRA = re.compile(r"faster-rcnn\[(\w+)\]")
 
-COMMANDS = {name for name in commands.app if not name.startswith("-")}
+COMMANDS = {name for name in app if not name.startswith("-")}
 FLAGS = {"--debug", "--help", "--version", "--quiet", "--install-completion"} | {
     name
     for command in COMMANDS
-    for argument in commands.app[command].assemble_argument_collection()
+    for argument in app[command].assemble_argument_collection()
     for name in argument.names
     if name.startswith("--")
 }

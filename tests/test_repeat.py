@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.devices import computes_in, on_threads
-from faster_rcnn.jobs import evaluate, predict
+from faster_rcnn.cli.bodies import evaluate, predict
+from faster_rcnn.system.devices import computes_in, on_threads
 from faster_rcnn.training import run_folder
 from made_data import make_squares, settings_file, train_with
 
@@ -131,7 +131,7 @@ def test_a_run_that_is_killed_and_resumed_beside_a_busy_process_is_the_same(
 SCRIPT = """
 import os, signal, sys
 from faster_rcnn import cli
-from faster_rcnn.jobs.training_display import TrainingDisplay
+from faster_rcnn.training.display import TrainingDisplay
 step_ends, left = TrainingDisplay.step_ends, [int(sys.argv[1])]
 def counted(display, losses, lr):
     step_ends(display, losses, lr)

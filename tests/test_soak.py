@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from faster_rcnn.jobs import compare, demo, evaluate
-from faster_rcnn.jobs.compare import Given, Training
+from faster_rcnn.cli.bodies import compare, demo, evaluate
+from faster_rcnn.cli.bodies.compare import Given, Training
 from made_data import train_with
 
 
@@ -72,8 +72,8 @@ def test_a_step_of_the_papers_detector_fits_into_8_gigabytes() -> None:
 PAPER_STEP = """
 import resource, torch
 from faster_rcnn.building import build_model
-from faster_rcnn.devices import choose_precision
-from faster_rcnn.presets import preset
+from faster_rcnn.system.devices import choose_precision
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import GroundTruth
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step

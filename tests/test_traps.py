@@ -18,17 +18,17 @@ from torch import nn
 from torch.testing import assert_close
 
 from faster_rcnn.backbone.norm import norms
-from faster_rcnn.config import Config
 from faster_rcnn.images import target_size
 from faster_rcnn.ops.assignment import match
 from faster_rcnn.ops.boxes import clip
 from faster_rcnn.ops.deltas import decode, encode
 from faster_rcnn.ops.losses import BoxLoss, box_loss, objectness_loss
 from faster_rcnn.ops.nms import nms_per_group
-from faster_rcnn.presets import PRESETS, preset
 from faster_rcnn.rpn.anchors import base_anchors, grid_of_anchors
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
+from faster_rcnn.settings.presets import PRESETS, preset
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ImageSize
 from tiny import (
     anchors_of,

@@ -12,9 +12,9 @@ from torch.testing import assert_close
 
 from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
-from faster_rcnn.config import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
+from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.roi_gather import roi_align_by_gathering
+from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.structures import Anchors, Detections, GroundTruth
 
 

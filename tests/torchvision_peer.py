@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.transforms.functional import pil_to_tensor
 
-from faster_rcnn.config import Config
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, Detections
-from faster_rcnn.weights.layouts import model_from_layout
+from faster_rcnn.weights.foreign.layouts import model_from_layout
 from faster_rcnn.weights.model_file import LoadedModel
 
 PHOTOGRAPHS = ("000000000009.jpg", "000000000036.jpg", "000000000072.jpg")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from faster_rcnn._version import __version__
 from faster_rcnn.errors import FasterRCNNError
 
 if TYPE_CHECKING:
     from faster_rcnn.detector import Detector
 
-__version__ = "0.1.0"
 __all__ = ["Detector", "FasterRCNNError", "__version__"]
 
 

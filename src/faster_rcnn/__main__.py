@@ -14,7 +14,8 @@ def main() -> int:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from faster_rcnn import cli
+
+    from faster_rcnn.cli import main as cli
 
     return cli.main()
 

@@ -13,7 +13,6 @@ from faster_rcnn.backbone.body import build_body
 from faster_rcnn.backbone.norm import set_norm_epsilon
 from faster_rcnn.backbone.pyramid import Backbone, FeaturePyramid
 from faster_rcnn.backbone.stages import LastStage
-from faster_rcnn.config import BackboneConfig, Config, RoiConfig, RpnConfig
 from faster_rcnn.errors import OptionError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.losses import BoxLoss
@@ -25,6 +24,7 @@ from faster_rcnn.roi.targets import RegionSampling
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
+from faster_rcnn.settings.schema import BackboneConfig, Config, RoiConfig, RpnConfig
 
 
 def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:

@@ -8,25 +8,25 @@ from typing import Literal, get_args, overload
 
 import torch
 
-from faster_rcnn.config import Config
-from faster_rcnn.devices import choose_device
+from faster_rcnn.acceleration.forms import precision_for
 from faster_rcnn.errors import OptionError
+from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.choice import choice_of
-from faster_rcnn.inference.forms import precision_for
 from faster_rcnn.inference.given import GivenImage, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
-from faster_rcnn.jobs.console import say
-from faster_rcnn.jobs.evaluate import measure_detector, settings_for, split_to_measure
-from faster_rcnn.jobs.train import train
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.terminal import printable
+from faster_rcnn.system.console import say
+from faster_rcnn.system.devices import choose_device
+from faster_rcnn.system.terminal import printable
+from faster_rcnn.training.run import train
+from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
-from faster_rcnn.weights.published import resolve_model
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Compile = bool | Literal["auto"]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from faster_rcnn.backbone.pyramid import Backbone
-from faster_rcnn.config import ImageConfig
 from faster_rcnn.images import (
     is_large,
     normalise,
@@ -27,6 +26,7 @@ from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
+from faster_rcnn.settings.schema import ImageConfig
 from faster_rcnn.structures import Anchors, Detections, GroundTruth, ImageBatch, ImageSize, Losses, Proposals, RpnOutput
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from faster_rcnn.backbone.body import MOBILENET, build_body
 from faster_rcnn.backbone.norm import norms
-from faster_rcnn.cli import main
+from faster_rcnn.cli.main import main
 from faster_rcnn.errors import OptionError
 from made_data import make_squares
 from tiny import tiny_model

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from faster_rcnn.config import DataConfig
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import DataConfig
 from files import image_file
 
 BOX, FLAT = [1, 1, 20, 10], [1, 1, 0, 10]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.config import DataConfig
 from faster_rcnn.data.fingerprint import Fingerprint, content_digest, content_digests, differences, fingerprint_of
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import DataConfig
 from files import image_file
 
 Change = Callable[[dict[str, Any]], object]

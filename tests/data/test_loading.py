@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.loading import (
     TrainingImage,
     TrainingLoader,
@@ -18,6 +17,7 @@ from faster_rcnn.data.loading import (
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
 
 SMALL = ImageConfig(short_side=32, long_side=64)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.config import DataConfig
 from faster_rcnn.data.reading import load_dataset, load_present, load_split
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.settings.schema import DataConfig
 from files import image_file
 
 TRAINING = ("train", "val")

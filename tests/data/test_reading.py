@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from faster_rcnn.config import DataConfig
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import DataConfig
 
 Boxes = dict[str, list[tuple[str, list[float]]]]
 

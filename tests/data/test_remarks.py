@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from faster_rcnn.config import ImageConfig
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.remarks import few_objects, tiny_boxes
+from faster_rcnn.settings.schema import ImageConfig
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.data.listing import ListedImage, Listing
+from faster_rcnn.data.layout.listing import ListedImage, Listing
 from faster_rcnn.data.sharing import share_out, shared_images
 from faster_rcnn.errors import DatasetError
 from files import image_file

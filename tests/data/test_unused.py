@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.data.folders import Folders
-from faster_rcnn.data.listing import ListedImage, Listing
+from faster_rcnn.data.layout.folders import Folders
+from faster_rcnn.data.layout.listing import ListedImage, Listing
 from faster_rcnn.data.unused import outside_pictures, unused_pictures
 
 

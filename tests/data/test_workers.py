@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.workers import workers_here
 from faster_rcnn.errors import MachineError
+from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
 from made_data import make_squares
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
@@ -123,7 +123,7 @@ def children_of_killed(script: str, *arguments: str) -> list[int]:
 READING = """
 import sys, time
 from pathlib import Path
-from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 split = load_dataset(Path(sys.argv[1]), DataConfig()).splits["train"]
@@ -137,7 +137,7 @@ time.sleep(600)
 
 SEARCHING = """
 import os, time
-from faster_rcnn.jobs.outside import _processes
+from faster_rcnn.inference.external_proposals import _processes
 def work(_):
     time.sleep(0.1)
     return os.getpid()

@@ -20,33 +20,33 @@ from PIL import Image
 
 from faster_rcnn import Detector
 from faster_rcnn.building import build_model
-from faster_rcnn.config import Config, DataConfig
 from faster_rcnn.data.decode import image_header, is_whole
 from faster_rcnn.data.fingerprint import fingerprint_of
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset, load_split
 from faster_rcnn.errors import DivergedError, OptionError
 from faster_rcnn.evaluation.coco import ExactDetections
+from faster_rcnn.evaluation.detector import settings_for
 from faster_rcnn.evaluation.matching import NamedImage
+from faster_rcnn.evaluation.recall_of_files import recall_of
 from faster_rcnn.evaluation.results import is_results_file, read_results
+from faster_rcnn.evaluation.split import measure_split
 from faster_rcnn.inference.inputs import to_pixels
-from faster_rcnn.jobs.evaluate import settings_for
-from faster_rcnn.jobs.measuring import measure_split
-from faster_rcnn.jobs.recall import recall_of
-from faster_rcnn.jobs.report import figures
-from faster_rcnn.jobs.settings import resolve_config
 from faster_rcnn.proposals.file import METADATA_KEY as PROPOSALS_KEY
 from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
+from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import ImageSize, Losses, Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.loop import Run, restore_state, run_training
+from faster_rcnn.training.report import figures
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress, run_identity
+from faster_rcnn.weights.foreign.layouts import refuse_values
+from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.header import CHECKSUM_KEY
 from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
-from faster_rcnn.weights.layouts import refuse_values
 from faster_rcnn.weights.model_file import packed_model
-from faster_rcnn.weights.state_dict import read_checkpoint
 from files import coco_folder, loaded_model, model_file, quantised, rgb
 from fuzz import binaries, mutations
 from fuzz.mutations import Mutate

@@ -14,7 +14,7 @@ from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tile, tiling_of
-from faster_rcnn.ops.eight_bit import weight_limit
+from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
 from files import CLASSES, loaded_model, quantised, rgb
 from tiny import boxes_of, tiny_model

@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faster_rcnn.devices import on_threads
+from faster_rcnn.acceleration.forms import precision_for
 from faster_rcnn.errors import ImageError, ImageMemoryError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
-from faster_rcnn.inference import ahead
-from faster_rcnn.inference.forms import precision_for
+from faster_rcnn.inference import prefetch
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result, Seen
-from faster_rcnn.ops.eight_bit import EightBitConv2d, weight_limit
+from faster_rcnn.kernels.int8_layers import EightBitConv2d, weight_limit
 from faster_rcnn.structures import Detections, Proposals
+from faster_rcnn.system.devices import on_threads
 from files import image_file, loaded_model, quantised, rgb
 from tiny import truth_of
 
@@ -61,7 +61,7 @@ def test_two_images_of_a_stream_are_looked_at_at_once_where_it_changes_nothing()
 
 
 def working() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name.startswith(ahead.THREADS)]
+    return [each for each in threading.enumerate() if each.name.startswith(prefetch.THREADS)]
 
 
 def assert_same(one: Result, other: Result, tolerance: float = 0) -> None:
@@ -310,7 +310,7 @@ def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatc
         Predictor(loaded, GPU, torch.int8)
     with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in 8 bits is not compiled"):
         Predictor(loaded, CPU, torch.int8, compile=True)
-    monkeypatch.setattr("faster_rcnn.inference.forms.weight_limit", lambda: 0)
+    monkeypatch.setattr("faster_rcnn.acceleration.forms.weight_limit", lambda: 0)
     with pytest.raises(MachineError, match=r"^precision int8: .* has no convolutions in 8 bits$"):
         Predictor(loaded, CPU, torch.int8)
 
@@ -319,8 +319,8 @@ def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatc
 def test_auto_takes_8_bits_for_a_quantised_detector_where_a_cpu_is_fast(
     fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faster_rcnn.inference.forms.eight_bits_are_fast", lambda: fast)
-    monkeypatch.setattr("faster_rcnn.devices.bfloat16_is_fast", lambda device: device == GPU)
+    monkeypatch.setattr("faster_rcnn.acceleration.forms.eight_bits_are_fast", lambda: fast)
+    monkeypatch.setattr("faster_rcnn.system.devices.bfloat16_is_fast", lambda device: device == GPU)
     plain, whole = loaded_model(), quantised(loaded_model())
     assert precision_for(whole, "auto", CPU) == (torch.int8 if fast else torch.float32)
     assert precision_for(plain, "auto", CPU) == torch.float32

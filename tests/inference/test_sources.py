@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.files import read_pipe
 from faster_rcnn.inference import sources
 from faster_rcnn.inference.sources import find_images, is_pipe
+from faster_rcnn.system.files import read_pipe
 
 
 @pytest.fixture

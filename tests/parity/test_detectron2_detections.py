@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from detectron2_peer import formula_weights, read_peer
-from faster_rcnn.config import Config
 from faster_rcnn.images import target_size
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Detections, ImageSize, Proposals
-from faster_rcnn.weights.layouts import classes_of, layout_named, model_from_layout
+from faster_rcnn.weights.foreign.layouts import classes_of, layout_named, model_from_layout
 from parity import detectron2_reference as reference
 from torchvision_peer import assert_same
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.models.detection.rpn import AnchorGenerator
 
-from faster_rcnn.jobs.settings import resolve_config
+from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.structures import Detections
 from faster_rcnn.weights.classes import coco_classes
-from faster_rcnn.weights.layouts import layout_named
+from faster_rcnn.weights.foreign.layouts import layout_named
 from torchvision_peer import (
     PHOTOGRAPHS,
     assert_same,

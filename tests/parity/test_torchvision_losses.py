@@ -17,7 +17,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi import targets as roi_targets
 from faster_rcnn.rpn import targets as rpn_targets
 from faster_rcnn.structures import GroundTruth, Losses, Matches, Sample
-from faster_rcnn.weights.torchvision_layout import LAYOUTS
+from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
 from torchvision_peer import (
     PHOTOGRAPHS,
     build_peer,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn.ops.roi_pool import roi_align, roi_pool
+from faster_rcnn.ops.roi_align import roi_align, roi_pool
 from faster_rcnn.roi.pooling import Pooling, pool_regions, pyramid_level
 from tiny import boxes_of
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from faster_rcnn.errors import DivergedError
-from faster_rcnn.presets import preset
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.training.divergence import explained, max_loss
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.state import Progress
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from faster_rcnn.config import TrainingConfig
+from faster_rcnn.settings.schema import TrainingConfig
 from faster_rcnn.training.schedule import (
     build_optimizer,
     highest_learning_rate,

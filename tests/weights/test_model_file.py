@@ -21,11 +21,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from faster_rcnn.building import build_model, build_without_values, holds_weights_alone
-from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError
+from faster_rcnn.kernels.int8_layers import Range
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.eight_bit import Range
-from faster_rcnn.presets import preset
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.header import METADATA_KEY
 from faster_rcnn.weights.model_file import (

@@ -8,9 +8,9 @@ import timm
 import torch
 
 from faster_rcnn.building import build_model
-from faster_rcnn.config import Config, DetectorConfig
 from faster_rcnn.errors import MachineError, ModelFileError
-from faster_rcnn.presets import preset
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.schema import Config, DetectorConfig
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import pretrained
 from faster_rcnn.weights.efficientnet_lite0 import read_package

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from faster_rcnn.errors import ModelFileError
+from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.pickle_program import StandIn
-from faster_rcnn.weights.state_dict import read_checkpoint
 from faster_rcnn.weights.torch_file import read_torch_file
 
 SHARED = torch.arange(24.0)

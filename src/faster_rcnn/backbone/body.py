@@ -15,10 +15,10 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
-from faster_rcnn.backbone.depthwise import replace_slow_depthwise
 from faster_rcnn.backbone.stages import dilate, stride_in_first_conv, timm_features
 from faster_rcnn.errors import OptionError
-from faster_rcnn.ops.convolution import replace_conv3x3
+from faster_rcnn.kernels.conv3x3 import replace_conv3x3
+from faster_rcnn.kernels.depthwise import replace_slow_depthwise
 
 MOBILENET = "torchvision:mobilenet_v3_large"
 SMALLEST_PROBE = 64

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from faster_rcnn.backbone.body import MobileNetBody, TimmBody
 from faster_rcnn.backbone.norm import freeze_norms
-from faster_rcnn.ops.convolution import Padding, conv3x3
+from faster_rcnn.kernels.conv3x3 import Padding, conv3x3
 
 
 class FeaturePyramid(nn.Module):

@@ -11,9 +11,9 @@ from timm.models import FeatureInfo
 from timm.models._features import FeatureListNet
 from torch import nn
 
-from faster_rcnn.backbone.depthwise import replace_slow_depthwise
 from faster_rcnn.backbone.norm import freeze_norms
 from faster_rcnn.errors import OptionError
+from faster_rcnn.kernels.depthwise import replace_slow_depthwise
 
 
 def timm_features(name: str, levels: Sequence[int], *, pretrained: bool = False) -> nn.Module:

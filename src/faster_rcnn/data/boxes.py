@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, Notation
+from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.json_values import shown
+from faster_rcnn.parsing.json_values import shown
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ImageSize
-from faster_rcnn.values import cut
 
 Corners = tuple[float, float, float, float]
 

@@ -22,12 +22,12 @@ from faster_rcnn.data.boxes import (
     refuse_other_units,
 )
 from faster_rcnn.data.decode import ImageHeader, image_header, is_whole
-from faster_rcnn.data.folders import Folders, first_of
-from faster_rcnn.data.listing import ListedBox, ListedImage, Listing, Notation
+from faster_rcnn.data.layout.folders import Folders, first_of
+from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
-from faster_rcnn.values import cut
 
 _SHOWN = 20
 """Faults of each kind that notes spell out; all of them are in ``Split.faults``."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from faster_rcnn.data.folders import first_of
-from faster_rcnn.data.listing import Listing
+from faster_rcnn.data.layout.folders import first_of
+from faster_rcnn.data.layout.listing import Listing
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.values import cut
 
 
 def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from faster_rcnn.data import jpeg
 from faster_rcnn.data.decoder_warnings import decoder_warnings
-from faster_rcnn.data.folders import first_of
+from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.opening import DAMAGE, opened
 from faster_rcnn.errors import ImageError
 from faster_rcnn.structures import ImageSize

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.config import DataConfig
-from faster_rcnn.data import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
-from faster_rcnn.data.folders import (
+from faster_rcnn.data.formats import coco, coco_files, table, voc, voc_lists, yolo, yolo_finding
+from faster_rcnn.data.formats.table_text import has_known_header
+from faster_rcnn.data.layout.folders import (
     IMAGE_SUFFIXES,
     UNREAD_SUFFIXES,
     entries_of,
@@ -19,9 +19,9 @@ from faster_rcnn.data.folders import (
     is_picture,
     nearby,
 )
-from faster_rcnn.data.listing import split_of
-from faster_rcnn.data.table_text import has_known_header
+from faster_rcnn.data.layout.listing import split_of
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import DataConfig
 
 ORDER = ("train", "val", "test")
 _EXPECTED = (

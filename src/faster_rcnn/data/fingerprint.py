@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faster_rcnn.data.folders import first_of
+from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.files import open_file
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.values import cut
+from faster_rcnn.system.files import open_file
 
 VERSION = 1
 """The version of the JSON form."""

@@ -16,7 +16,6 @@ from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from faster_rcnn.config import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
 from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, steps_of_epoch
 from faster_rcnn.data.decode import decode_image
@@ -24,6 +23,7 @@ from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.workers import begin_reading, deaths_told, received, sheltered, workers_here
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
+from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.structures import GroundTruth, Proposals
 
 _LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from faster_rcnn.errors import ImageError, is_out_of_memory
-from faster_rcnn.files import ABOUT_LFS, LFS_POINTER, open_file
+from faster_rcnn.system.files import ABOUT_LFS, LFS_POINTER, open_file
 
 LONGEST_SIDE = 2**24
 """Pixels; up to here float32, in which boxes are, has every integer."""

@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.config import DataConfig
-from faster_rcnn.data import coco, coco_files, table, voc, yolo
 from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
 from faster_rcnn.data.finding import ORDER, Part, existing, find, other_descriptions
-from faster_rcnn.data.folders import Folders, first_of, nearby
-from faster_rcnn.data.listing import Listing
+from faster_rcnn.data.formats import coco, coco_files, table, voc, yolo
+from faster_rcnn.data.layout.folders import Folders, first_of, nearby
+from faster_rcnn.data.layout.listing import Listing
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.data.sharing import share_out, shared_images
 from faster_rcnn.data.unused import outside_pictures, unused_pictures
 from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import ClassMap
 
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faster_rcnn.config import ImageConfig
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.images import target_size
+from faster_rcnn.settings.schema import ImageConfig
 from faster_rcnn.structures import ImageSize
 
 MIN_IMAGES, MIN_OBJECTS = 10, 50

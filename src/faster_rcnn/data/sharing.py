@@ -9,10 +9,10 @@ from itertools import combinations
 from pathlib import Path
 
 from faster_rcnn.data.fingerprint import content_digest
-from faster_rcnn.data.folders import first_of
-from faster_rcnn.data.listing import ListedImage, Listing
+from faster_rcnn.data.layout.folders import first_of
+from faster_rcnn.data.layout.listing import ListedImage, Listing
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.files import open_file
+from faster_rcnn.system.files import open_file
 
 _SAMPLE = 4096
 """Bytes of a file that are compared before the whole file is."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from faster_rcnn.data.folders import Folders, first_of, is_picture, unread_pictures, walk
-from faster_rcnn.data.image_folders import OF_ANNOTATIONS
-from faster_rcnn.data.listing import Listing
+from faster_rcnn.data.layout.folders import Folders, first_of, is_picture, unread_pictures, walk
+from faster_rcnn.data.layout.image_folders import OF_ANNOTATIONS
+from faster_rcnn.data.layout.listing import Listing
 
 _MAX_FOLDERS = 10_000
 """Folders that are gone through at most: the folder of a data set may hold a whole disk."""

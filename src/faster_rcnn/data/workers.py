@@ -15,7 +15,7 @@ from typing import TypeVar
 from torch._C import _error_if_any_worker_fails
 
 from faster_rcnn.errors import MachineError, OptionError
-from faster_rcnn.signals import STOPPING
+from faster_rcnn.system.signals import STOPPING
 
 Batch = TypeVar("Batch")
 

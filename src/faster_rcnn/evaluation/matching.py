@@ -11,9 +11,9 @@ from itertools import accumulate, takewhile
 from pathlib import Path
 
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.files import MAX_PATH
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ImageSize
-from faster_rcnn.values import cut
+from faster_rcnn.system.files import MAX_PATH
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from faster_rcnn.terminal import printable
+from faster_rcnn.system.terminal import printable
 
 
 @dataclass(frozen=True, slots=True)

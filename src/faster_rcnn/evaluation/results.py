@@ -20,7 +20,7 @@ import torch
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.matching import NamedImage, positions_of
-from faster_rcnn.json_values import (
+from faster_rcnn.parsing.json_values import (
     finite_score,
     first_of,
     four_numbers,
@@ -31,9 +31,9 @@ from faster_rcnn.json_values import (
     shown,
     unknown_values,
 )
+from faster_rcnn.parsing.text import read_text
+from faster_rcnn.parsing.values import as_id, cut
 from faster_rcnn.structures import ClassMap, ImageSize
-from faster_rcnn.text import read_text
-from faster_rcnn.values import as_id, cut
 
 HIGH_FLOOR = 0.1
 """Files whose lowest score is above this were probably cut, as ``predict --conf`` does; that lowers AP."""

@@ -14,24 +14,24 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.devices import computing_in, type_of_floats
+from faster_rcnn.acceleration.compilation import Compiling
+from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.forms import fast_form, refuse_eight_bits
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import refuse_vanishing, size_of, vanishes
-from faster_rcnn.inference.ahead import Gate, done_ahead, done_two_at_once
 from faster_rcnn.inference.choice import Choice
-from faster_rcnn.inference.compiling import Compiling
-from faster_rcnn.inference.folding import prepared_for
-from faster_rcnn.inference.forms import fast_form, refuse_eight_bits
 from faster_rcnn.inference.inputs import AnyImage, memory_told, to_pixels
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
+from faster_rcnn.inference.prefetch import Gate, done_ahead, done_two_at_once
 from faster_rcnn.inference.result import Result, Seen, ordinary
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling, found_in_tiles
-from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.structures import Detections, GroundTruth, Losses, Proposals
+from faster_rcnn.system.devices import computing_in, type_of_floats
+from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.weights.model_file import LoadedModel
 
 _LOG = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from faster_rcnn.drawing.boxes import draw_boxes
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.reporting.drawing.boxes import draw_boxes
 from faster_rcnn.structures import ClassMap, Detections, ImageSize, Losses
-from faster_rcnn.terminal import printable
+from faster_rcnn.system.terminal import printable
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from faster_rcnn.data.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures, walk
-from faster_rcnn.files import is_special, read_pipe
+from faster_rcnn.data.layout.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures, walk
+from faster_rcnn.system.files import is_special, read_pipe
 
 STDIN = "-"
 STDIN_NAMES = (STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")

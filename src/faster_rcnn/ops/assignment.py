@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faster_rcnn.ops.comparing import compare
+from faster_rcnn.ops.matching import compare
 from faster_rcnn.structures import GroundTruth, Matches, Sample
 
 

@@ -19,12 +19,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from faster_rcnn.atomic import atomic_write
 from faster_rcnn.errors import DatasetError, ModelFileError
 from faster_rcnn.ops.boxes import inside
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ImageSize, Proposals
-from faster_rcnn.tensor_file import read_tensors
-from faster_rcnn.values import cut
+from faster_rcnn.system.atomic import atomic_write
+from faster_rcnn.weights.tensor_file import read_tensors
 
 METADATA_KEY = "faster_rcnn_proposals"
 FORMAT = 1

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from faster_rcnn.ops import roi_pool as ops
+from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
+from faster_rcnn.ops import roi_align as ops
 from faster_rcnn.ops.boxes import area
-from faster_rcnn.ops.roi_gather import roi_align_by_gathering
 
 CANONICAL_LEVEL = 4
 """The level of stride 2^4 = 16, the one that Fast R-CNN reads (FPN, section 4.2)."""

@@ -13,9 +13,9 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from faster_rcnn.ops.convolution import Padding, conv3x3
+from faster_rcnn.kernels.conv3x3 import Padding, conv3x3
+from faster_rcnn.kernels.conv3x3_at import conv3x3_of, neighbourhoods
 from faster_rcnn.ops.losses import BoxLoss, box_loss, objectness_loss
-from faster_rcnn.ops.neighbourhoods import conv3x3_of, neighbourhoods
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors, fitted_strides
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from faster_rcnn.config import Config
 from faster_rcnn.errors import DivergedError
-from faster_rcnn.presets import preset
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.schema import Config
 
 FIRST_STEPS = 5
 """Steps whose losses stand for the loss before training; their median is no outlier."""

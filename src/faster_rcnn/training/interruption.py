@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from faster_rcnn.signals import STOPPING
+from faster_rcnn.system.signals import STOPPING
 
 SECONDS_OF_ONE_SIGNAL = 1.0
 """``timeout`` sends its signal to the command and then to its group: it arrives twice and means one."""

@@ -15,13 +15,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch.optim import SGD
 
-from faster_rcnn.config import Config
 from faster_rcnn.data.loading import TrainingImage, TrainingLoader
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DivergedError, FasterRCNNError
-from faster_rcnn.memory import keep_freed_memory
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, Losses
+from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss

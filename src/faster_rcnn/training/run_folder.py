@@ -18,13 +18,13 @@ from typing import Any
 import torch
 import yaml
 
-from faster_rcnn.atomic import atomic_write
-from faster_rcnn.config import Config
 from faster_rcnn.data.fingerprint import Fingerprint
 from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
-from faster_rcnn.files import open_file, read_bytes
-from faster_rcnn.json_values import parsed
-from faster_rcnn.locking import is_held, only_writer, remove_empty
+from faster_rcnn.parsing.json_values import parsed
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.system.atomic import atomic_write
+from faster_rcnn.system.files import open_file, read_bytes
+from faster_rcnn.system.locking import is_held, only_writer, remove_empty
 from faster_rcnn.training.state import UnusableStateError, checked_state
 from faster_rcnn.weights.torch_file import read_torch_file
 

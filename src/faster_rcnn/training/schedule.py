@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 from torch.optim import SGD
 
-from faster_rcnn.config import TrainingConfig
+from faster_rcnn.settings.schema import TrainingConfig
 
 IMAGES_PER_LEARNING_RATE = 16
 """A learning rate is given for this many images per step and scaled linearly to the batch."""

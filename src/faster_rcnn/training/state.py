@@ -11,9 +11,9 @@ from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter, 
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from faster_rcnn.config import Config
 from faster_rcnn.data.fingerprint import Fingerprint
-from faster_rcnn.values import as_number
+from faster_rcnn.parsing.values import as_number
+from faster_rcnn.settings.schema import Config
 
 MAX_IMAGES = 2**53
 """Trained on in all; up to here floats have every integer."""

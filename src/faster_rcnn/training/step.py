@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from faster_rcnn.data.loading import TrainingImage
-from faster_rcnn.devices import computing_in
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import GroundTruth, Losses, Proposals
+from faster_rcnn.system.devices import computing_in
 
 
 def training_step(

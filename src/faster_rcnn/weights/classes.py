@@ -9,9 +9,9 @@ from pathlib import Path
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from faster_rcnn.errors import DatasetError, ModelFileError
+from faster_rcnn.parsing.text import read_text_argument
+from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.text import read_text_argument
-from faster_rcnn.values import cut
 
 UNUSED = "N/A"
 """How lists of COCO's names mark the ids that have no class."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from faster_rcnn.config import Config
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import LoadedModel, stored_tensors
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from faster_rcnn.config import Config
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.limits import MAX_CLASSES
-from faster_rcnn.ops.eight_bit import Range
+from faster_rcnn.kernels.int8_layers import Range
+from faster_rcnn.settings.limits import MAX_CLASSES
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 
 METADATA_KEY = "faster_rcnn"

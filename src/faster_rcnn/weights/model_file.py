@@ -25,15 +25,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from faster_rcnn.atomic import atomic_write
 from faster_rcnn.backbone.body import refuse_fixed_sizes
 from faster_rcnn.building import build_model, build_without_values, give_memory, holds_weights_alone
-from faster_rcnn.config import Config
 from faster_rcnn.errors import FasterRCNNError, ModelFileError
+from faster_rcnn.kernels.int8_layers import Range
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.ops.eight_bit import Range
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.tensor_file import Stored, TensorFile, opened, size_of
+from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.weights.header import (
     METADATA_KEY,
     NO_CHECKSUM,
@@ -42,6 +41,7 @@ from faster_rcnn.weights.header import (
     parse_header,
     place_of_checksum,
 )
+from faster_rcnn.weights.tensor_file import Stored, TensorFile, opened, size_of
 
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of what torch.save writes: a zip archive with a pickle in it, or, by an old torch, a bare pickle."""

@@ -11,13 +11,13 @@ from torchvision.models import MobileNet_V3_Large_Weights
 
 from faster_rcnn.backbone.body import MOBILENET
 from faster_rcnn.backbone.stages import LastStage, timm_features
-from faster_rcnn.config import Config
 from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.heads import RegionHead, StageHead
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.weights import efficientnet_lite0
+from faster_rcnn.weights.download import FAILURES, downloading, hub_answers, reason
 from faster_rcnn.weights.model_file import refuse_misfits
-from faster_rcnn.weights.network import FAILURES, downloading, hub_answers, reason
 
 WAY_OUT = (
     f"the weights of {efficientnet_lite0.BODY} (--model small) are installed, and --set backbone.weights=none trains "

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.tensor_file import opened, size_of
 from faster_rcnn.weights.pickle_program import Closed, Function, Refused, StandIn, no_object, run_pickle
+from faster_rcnn.weights.tensor_file import opened, size_of
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """What the first two pickles of the older layout hold."""

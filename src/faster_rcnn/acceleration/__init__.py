@@ -1,0 +1,1 @@
+"""A built detector becomes a faster one that finds the same."""

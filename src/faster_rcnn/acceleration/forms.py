@@ -1,0 +1,50 @@
+"""The fast form of a detector for a precision, and when there is none."""
+
+from __future__ import annotations
+
+import torch
+
+from faster_rcnn.acceleration.fusion import fused_form
+from faster_rcnn.acceleration.quantization import eight_bit_form
+from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.kernels.int8_layers import weight_limit
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.system.devices import choose_precision, eight_bits_are_fast
+from faster_rcnn.weights.model_file import LoadedModel
+
+
+def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:
+    """As ``choose_precision``; ``auto`` is 8 bits for a quantised detector where a CPU is faster in them."""
+    quantised = loaded.ranges is not None and device.type == "cpu"
+    return torch.int8 if name == "auto" and quantised and eight_bits_are_fast() else choose_precision(name, device)
+
+
+def fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
+    """The fused form of a prepared detector, or its 8-bit form; raises ``ModelFileError`` (E123) where ranges miss."""
+    if precision != torch.int8:
+        return fused_form(prepared)
+    assert loaded.ranges is not None
+    try:
+        return eight_bit_form(prepared, loaded.ranges)
+    except KeyError as error:
+        raise ModelFileError(
+            f"precision int8: layer {error} has no range, so the ranges in this file are those of another network, or "
+            "of another version of its parts; measure them anew: faster-rcnn quantize MODEL DATA --out FILE",
+            code="E123",
+        ) from error
+
+
+def refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: bool) -> None:
+    """Raise where a detector cannot work in 8 bits."""
+    if device.type != "cpu":
+        raise OptionError(f"precision int8: 8 bits are for CPUs, and this is on {device}; bfloat16 works", code="E126")
+    if compile:
+        raise OptionError("compile=True: a detector in 8 bits is not compiled; leave out one of both", code="E125")
+    if loaded.ranges is None:
+        raise ModelFileError(
+            "precision int8: this model has no ranges of its features, which 8 bits stand for; measure them on some "
+            "of its images: faster-rcnn quantize MODEL DATA --out FILE",
+            code="E123",
+        )
+    if weight_limit() == 0:
+        raise MachineError("precision int8: this PyTorch, or this processor, has no convolutions in 8 bits")

@@ -1,0 +1,187 @@
+"""Where the time of one image goes, as it was measured: as a table, as JSON, as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from faster_rcnn.benchmark.roofline import Floor
+from faster_rcnn.benchmark.stages import ImageTimes
+from faster_rcnn.benchmark.target import Target
+from faster_rcnn.benchmark.values import Contender, Machine, Spread, Used
+from faster_rcnn.reporting.pages import render_page, write_page
+from faster_rcnn.system.terminal import printable
+
+PAGE = "benchmark.html"
+STAGES = tuple(each.name for each in fields(ImageTimes))
+GROUPS = {
+    "image": ("decode", "resize"),
+    "features": ("body", "neck"),
+    "first stage": ("rpn_head", "proposals"),
+    "second stage": ("roi_pooling", "region_head", "post_processing"),
+}
+"""Stages that share a colour on the page."""
+WORDS = {"rpn_head": "RPN head", "roi_pooling": "RoI pooling", "post_processing": "post-processing"}
+"""Stages that people write otherwise than with spaces."""
+COLUMNS = ("stage", "median", "10th to 90th percentile", "share")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One detector on one machine."""
+
+    used: Used
+    machine: Machine
+    times: tuple[ImageTimes, ...]
+    """Of every image in every round."""
+    latency: Spread
+    """File to boxes, one image after the other, by the call that users make; seconds."""
+    stream: tuple[float, ...]
+    """Images per second of each round, one image being decoded while another is looked at."""
+    floor: Floor
+    memory: int
+    """Most bytes that the process has held, without the detectors that it is compared with."""
+    layout: str | None
+    """Which of torchvision's detectors the others are."""
+    contenders: tuple[Contender, ...]
+    """Ours, and those that it is compared with; none where it is not."""
+    target: Target | None = None
+    """What keeps an image below a time, where that was asked."""
+
+    @property
+    def total(self) -> Spread:
+        """Of all stages together."""
+        return Spread.of([each.total for each in self.times])
+
+    @property
+    def dense(self) -> Spread:
+        """What the floor is for: body, neck and head of the first stage."""
+        return Spread.of([each.dense for each in self.times])
+
+    @property
+    def floor_ratio(self) -> float:
+        """How many times the floor that takes."""
+        return self.dense.median / self.floor.seconds
+
+    def stages(self) -> dict[str, Spread]:
+        """Seconds of each stage, in the order of the work."""
+        return {name: Spread.of([getattr(each, name) for each in self.times]) for name in STAGES}
+
+    def shares(self) -> dict[str, float]:
+        """Of each stage: its median in shares of the sum of all medians."""
+        medians = {name: each.median for name, each in self.stages().items()}
+        return {name: each / sum(medians.values()) for name, each in medians.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything measured; times in seconds, memory in bytes."""
+        shares = self.shares()
+        stages = {name: {**each.to_json(), "share": shares[name]} for name, each in self.stages().items()}
+        floor = self.floor
+        return {
+            **asdict(self.used),
+            "machine": {**asdict(self.machine), "amx": self.machine.amx},
+            "seconds": {"stages": stages, "total": self.total.to_json(), "one_at_a_time": self.latency.to_json()},
+            "images_per_second": {
+                "one_at_a_time": 1 / self.latency.median,
+                "stream": median(self.stream),
+                "stream_of_rounds": self.stream,
+            },
+            "floor": {
+                "operations": floor.operations,
+                "operations_per_second": floor.rate,
+                "seconds": floor.seconds,
+                "measured": self.dense.to_json(),
+                "ratio": self.floor_ratio,
+                "convolutions": [{**asdict(conv), "operations_per_second": rate} for conv, rate in floor.rates],
+            },
+            "peak_memory": self.memory,
+            "layout": self.layout,
+            "compared": [each.to_json() for each in self.contenders],
+            "target": None if self.target is None else self.target.to_json(),
+        }
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """A line of text for each stage, under ``COLUMNS``, and one for all of them."""
+        shares = self.shares()
+        of_stages = [
+            (words(name), each.middle, each.range, f"{100 * shares[name]:.1f} %")
+            for name, each in self.stages().items()
+        ]
+        return [*of_stages, ("total", self.total.middle, self.total.range, "")]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What there is to say beside the stages."""
+        floor = self.floor
+        facts = [
+            (
+                "one at a time",
+                f"{1 / self.latency.median:.3g} images per second, file to boxes: {self.latency}",
+            ),
+            ("as a stream", f"{median(self.stream):.3g} images per second, the next image being begun meanwhile"),
+            (
+                "floor",
+                f"{1000 * floor.seconds:.1f} ms: the {floor.operations / 1e9:.2f} GFLOP of body, neck and RPN head at "
+                f"{floor.rate / 1e9:.0f} GFLOP/s, the best rate of their {len(floor.rates)} largest convolutions, "
+                "each alone",
+            ),
+            ("above the floor", f"these three take {self.dense}, {self.floor_ratio:.1f} times the floor"),
+            ("memory", f"{self.memory / 1e6:,.0f} MB at most, the whole process"),
+            ("model", self.used.model_text),
+            ("images", self.used.images_text),
+            ("machine", str(self.machine)),
+        ]
+        if self.layout is not None:
+            facts.append(
+                ("compared with", f"{self.layout} with the same weights, and what runtimes make of its export")
+            )
+        facts += [(each.name, each.beside(self.contenders[0])) for each in self.contenders[1:]]
+        return facts if self.target is None else [*facts, *self.target.facts()]
+
+    def table(self) -> str:
+        """For a terminal."""
+        rows = [COLUMNS, *self.rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+        facts = [(printable(name), printable(text)) for name, text in self.facts()]
+        width = max(len(name) for name, _ in facts)
+        lines = [_aligned(row, widths) for row in rows]
+        return "\n".join([*lines, "", *(f"{name:<{width}}  {text}" for name, text in facts)])
+
+
+def write_benchmark(folder: Path, benchmark: Benchmark) -> Path:
+    """Write the page of a benchmark and return where it is; raises ``MachineError`` where that fails."""
+    html = render_page(
+        "benchmark.html.jinja",
+        benchmark=benchmark,
+        name=Path(benchmark.used.model).name,
+        columns=COLUMNS,
+        bars=_bars(benchmark),
+        total=1000 * benchmark.total.median,
+        latency=1 / benchmark.latency.median,
+        stream=median(benchmark.stream),
+        slowest=max((each.seconds.median for each in benchmark.contenders), default=0.0),
+    )
+    return write_page(folder / PAGE, html)
+
+
+def words(name: str) -> str:
+    """A stage as people read it, such as ``RPN head``."""
+    return WORDS.get(name, name.replace("_", " "))
+
+
+def _bars(benchmark: Benchmark) -> list[dict[str, Any]]:
+    """Of each stage: its name, its width in per cent, the number of its colour, and how strong that is."""
+    shares = benchmark.shares()
+    return [
+        {"name": words(name), "width": 100 * shares[name], "color": color, "strength": 1 - 0.3 * index}
+        for color, names in enumerate(GROUPS.values())
+        for index, name in enumerate(names)
+    ]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """The first cell to the left, numbers to the right."""
+    cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,140 @@
+"""Other runtimes at the same work: torchvision's detector as it comes, and its ONNX export in two runtimes."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from faster_rcnn.benchmark.subprocess_peer import in_own_process
+from faster_rcnn.errors import MissingExtraError, OptionError
+
+RUNTIMES = {"torchvision": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
+"""Packages that each needs; the last one's extra brings them all."""
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
+OPSET = 17
+"""Of ONNX; the newest that torch's exporter of traced models knows well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A detector in some runtime."""
+
+    name: str
+    """With its version."""
+    precision: str
+    detect: Callable[[Tensor], Tensor]
+    """From decoded pixels (3, H, W) of 8 bits to boxes (N, 4)."""
+
+
+def runtimes_named(text: str) -> list[str]:
+    """Names of runtimes from a list with commas.
+
+    Raises:
+        OptionError: a name is none of them, or is there twice (E125).
+        MissingExtraError: a package of one is not installed.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not set(names) <= set(RUNTIMES) or len(set(names)) != len(names):
+        raise OptionError(f"--compare {text}: name some of {','.join(RUNTIMES)}, each once", code="E125")
+    for name in names:
+        for package in RUNTIMES[name]:
+            try:
+                importlib.import_module(package)
+            except ImportError as error:
+                raise MissingExtraError(package, EXTRAS[name]) from error
+    return names
+
+
+def runners(
+    names: Sequence[str], theirs: nn.Module, example: Tensor, precision: torch.dtype, folder: Path
+) -> list[Runner]:
+    """``theirs``, a detector of torchvision on the CPU, in each runtime.
+
+    ``example`` (3, H, W) of 8 bits is what the export is traced with; images of other sizes may follow. ``precision``
+    is what OpenVINO is asked for; the others compute in float32, the only type that they have on a CPU as they come.
+    """
+    file = folder / "torchvision.onnx"
+    if set(names) - {"torchvision"}:
+        export_onnx(theirs, example, file)
+    build: dict[str, Callable[[], Runner]] = {
+        "torchvision": lambda: _torchvision(theirs),
+        "onnxruntime": lambda: _onnxruntime(file),
+        "openvino": lambda: openvino_runner(file, precision),
+    }
+    return [build[name]() for name in names]
+
+
+def export_onnx(theirs: nn.Module, example: Tensor, path: Path) -> None:
+    """Write the ONNX file that torchvision's own code makes of a detector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tracing: torchvision's code is written for it
+        torch.onnx.export(
+            theirs,
+            ([_floats(example)],),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["boxes", "labels", "scores"],
+            dynamic_axes={"image": {1: "height", 2: "width"}, "boxes": {0: "detections"}},
+        )
+
+
+def _torchvision(theirs: nn.Module) -> Runner:
+    detect = _Torchvision(theirs)
+    on_cpu = next(theirs.parameters()).device.type == "cpu"
+    return Runner(
+        f"torchvision {metadata.version('torchvision')}", "float32", in_own_process(detect) if on_cpu else detect
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Torchvision:
+    theirs: nn.Module
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        device = next(self.theirs.parameters()).device
+        with torch.inference_mode():
+            boxes: Tensor = self.theirs([_floats(pixels.to(device))])[0]["boxes"]
+        return boxes
+
+
+def _onnxruntime(exported: Path) -> Runner:
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(exported), options, providers=["CPUExecutionProvider"])
+
+    def detect(pixels: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(["boxes"], {"image": _floats(pixels).numpy()})[0])
+
+    return Runner(f"onnxruntime {metadata.version('onnxruntime')}", "float32", detect)
+
+
+def openvino_runner(exported: Path, precision: torch.dtype | None) -> Runner:
+    """An exported detector in OpenVINO, which computes in ``precision``, or in what it chooses where there is none."""
+    openvino: Any = importlib.import_module("openvino")
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+    if precision is not None:
+        settings["INFERENCE_PRECISION_HINT"] = "bf16" if precision == torch.bfloat16 else "f32"
+    compiled = openvino.Core().compile_model(str(exported), "CPU", settings)
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    used = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}.get(kind, kind)
+
+    def detect(pixels: Tensor) -> Tensor:
+        return torch.from_numpy(compiled({"image": _floats(pixels).numpy()})["boxes"])
+
+    return Runner(f"openvino {metadata.version('openvino')}", used, detect)
+
+
+def _floats(pixels: Tensor) -> Tensor:
+    """As torchvision's detectors take them, 0..1."""
+    return pixels.float() / 255

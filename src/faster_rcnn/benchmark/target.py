@@ -1,0 +1,182 @@
+"""``faster-rcnn benchmark --target-ms``: the image size and number of proposals that keep an image below a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from faster_rcnn.benchmark.timing import LEAST_SCORE
+from faster_rcnn.benchmark.values import Spread
+from faster_rcnn.data.records import Split
+from faster_rcnn.errors import OptionError
+from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.system.console import say
+from faster_rcnn.system.timing import timed
+
+SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
+"""Of the model's own image size that are tried."""
+PROPOSALS = (300, 200, 100, 50)
+"""Numbers of proposals that are tried below the model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A time that an image is to be kept below, and labelled images that say what that costs."""
+
+    milliseconds: float
+    data: Path | None = None
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.milliseconds < math.inf:
+            raise OptionError(f"--target-ms {self.milliseconds:g}: no image takes so long", code="E125")
+
+    def labelled(self, config: Config) -> Split | None:
+        """The images to measure AP on; raises ``DatasetError`` where they cannot be used."""
+        if self.data is None:
+            return None
+        return split_to_measure(self.data, settings_for(self.data, config.data), self.split)
+
+
+def goal_of(milliseconds: float | None, data: Path | None, split: str | None) -> Goal | None:
+    """The goal that options name; none without a time, for which alone the others are."""
+    if milliseconds is None and (data is not None or split is not None):
+        raise OptionError("--data and --split are for --target-ms, which is missing", code="E125")
+    return None if milliseconds is None else Goal(milliseconds, data, split)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The detector with other numbers."""
+
+    config: Config
+    seconds: Spread
+    """File to boxes."""
+    ap: float | None
+    """Where there are labelled images."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Times in seconds."""
+        return {
+            "image_size": self.config.image.short_side,
+            "proposals": self.config.rpn.proposals_after_nms,
+            "seconds": self.seconds.to_json(),
+            "AP": self.ap,
+        }
+
+    def __str__(self) -> str:
+        ap = "" if self.ap is None else f", AP {self.ap:.3f}"
+        image, rpn = self.config.image, self.config.rpn
+        return f"image size {image.short_side}, {rpn.proposals_after_nms} proposals: {self.seconds}{ap}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was tried to keep an image below a time."""
+
+    milliseconds: float
+    own: Trial
+    """The detector as it is."""
+    fitting: tuple[Trial, ...]
+    """For each image size that allows it, the most proposals that keep below the time; largest images first."""
+    fastest: Trial
+    """Of all that was tried."""
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The highest AP where it was measured, else the largest image; ``None`` where nothing is fast enough."""
+        if not self.fitting:
+            return None
+        return max(self.fitting, key=lambda each: -1.0 if each.ap is None else each.ap)
+
+    def to_json(self) -> dict[str, Any]:
+        """Times in seconds."""
+        return {
+            "milliseconds": self.milliseconds,
+            "own": self.own.to_json(),
+            "fitting": [each.to_json() for each in self.fitting],
+            "chosen": None if self.chosen is None else self.chosen.to_json(),
+        }
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What was tried and chosen, in words."""
+        label = f"for {self.milliseconds:g} ms"
+        tried = [("as it is", str(self.own)), *((f"fits {self.milliseconds:g} ms", str(each)) for each in self.fitting)]
+        if self.chosen is None:
+            return [*tried, (label, f"nothing that was tried is so fast; the fastest is {self.fastest}")]
+        return [*tried, (label, f"{self.chosen}{self._cost()}")]
+
+    def _cost(self) -> str:
+        if self.chosen is None or self.chosen.ap is None or self.own.ap is None:
+            return "; what it costs in AP is told with labelled images (--data)"
+        return f"; {self.chosen.ap - self.own.ap:+.3f} AP against the detector as it is"
+
+
+def find_target(
+    predictor: Predictor, milliseconds: float, images: Sequence[Path], rounds: int, split: Split | None
+) -> Target:
+    """Try smaller images and fewer proposals, from the largest on, until a size fits with all proposals.
+
+    AP, where there is a ``split`` of labelled images, is that of the detector as it is and of whatever fits. The
+    predictor is as before afterwards.
+    """
+    own = predictor.config
+    tried: list[Trial] = []
+    fitting: list[Trial] = []
+    for share in SHARES:
+        for config in _of_size(own, share):
+            tried.append(_time(predictor, config, images, rounds))
+            say(str(tried[-1]))
+            if 1000 * tried[-1].seconds.median <= milliseconds:
+                fitting.append(_measured(predictor, tried[-1], split))
+                break
+        if fitting and fitting[-1].config.rpn.proposals_after_nms == own.rpn.proposals_after_nms:
+            break  # smaller images cannot be better
+    first = next((each for each in fitting if each.config == own), None) or _measured(predictor, tried[0], split)
+    use_numbers(predictor, own)
+    return Target(milliseconds, first, tuple(fitting), min(tried, key=lambda each: each.seconds.median))
+
+
+def use_numbers(predictor: Predictor, config: Config) -> None:
+    """Let a predictor look at images of another size, and at another number of proposals."""
+    network = predictor.network
+    network.image = config.image
+    network.inference_filter = replace(network.inference_filter, after_nms=config.rpn.proposals_after_nms)
+
+
+def _of_size(own: Config, share: float) -> list[Config]:
+    """The settings at a share of the image size, with fewer and fewer proposals."""
+    most = own.rpn.proposals_after_nms
+    sides = {name: max(1, round(share * getattr(own.image, name))) for name in ("short_side", "long_side")}
+    image = own.image.model_copy(update=sides)
+    counts = [most, *(count for count in PROPOSALS if count < most)]
+    return [
+        own.model_copy(update={"image": image, "rpn": own.rpn.model_copy(update={"proposals_after_nms": count})})
+        for count in counts
+    ]
+
+
+def _time(predictor: Predictor, config: Config, images: Sequence[Path], rounds: int) -> Trial:
+    use_numbers(predictor, config)
+    for path in dict.fromkeys(images):  # every size has kernels chosen for it once
+        predictor.predict_one(path, LEAST_SCORE)
+    seconds = [
+        timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)[0]
+        for _ in range(rounds)
+        for path in images
+    ]
+    return Trial(config, Spread.of(seconds), None)
+
+
+def _measured(predictor: Predictor, trial: Trial, split: Split | None) -> Trial:
+    """With its AP, where there is something to measure it on."""
+    if split is None:
+        return trial
+    use_numbers(predictor, trial.config)
+    return replace(trial, ap=measure_detector(predictor, split, "the detector").ap)

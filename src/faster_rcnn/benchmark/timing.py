@@ -1,0 +1,164 @@
+"""Measures a detector image by image: each stage, whole calls, a stream, and torchvision's detector in turn with it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from statistics import median_low
+
+import torch
+from torch import Tensor
+
+from faster_rcnn._version import __version__
+from faster_rcnn.benchmark.roofline import Floor, Work, measure_floor, work_of
+from faster_rcnn.benchmark.runtimes import Runner
+from faster_rcnn.benchmark.stages import ImageTimes, batch_of, detect_in_parts
+from faster_rcnn.benchmark.values import Contender, Machine, Spread
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.inference.inputs import to_pixels
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.system.console import counted
+from faster_rcnn.system.devices import computing_in, instruction_sets, onednn_takes_bfloat16, precision_name
+from faster_rcnn.system.timing import timed
+
+VERSIONS = ("torch", "torchvision")
+"""Packages that the times depend on, beside this one."""
+LEAST_SCORE = 0.0
+"""Of detections that are asked for: the model's own floor alone decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is timed: ``images`` at most, each ``rounds`` times."""
+
+    images: int = 20
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.rounds < 1:
+            raise OptionError(
+                f"--count {self.images} --rounds {self.rounds}: at least one image is timed at least once", code="E125"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What was measured of one detector."""
+
+    times: tuple[ImageTimes, ...]
+    """Of every image in every round."""
+    latency: tuple[float, ...]
+    """The same from file to boxes by the call that users make; seconds."""
+    stream: tuple[float, ...]
+    """Images per second of each round."""
+
+
+def time_detector(predictor: Predictor, images: Sequence[Path], rounds: int) -> Timed:
+    """Stages and whole calls in turn, then a stream, in each round; a first round, not counted, warms up.
+
+    Raises ``ImageError`` where an image cannot be decoded.
+    """
+    first = list(dict.fromkeys(images))  # every size has kernels chosen for it once
+    for path in first:
+        _both(predictor, path)
+    work = [path for _ in range(rounds) for path in images]
+    pairs = [_both(predictor, path) for path in counted(work, "images timed", len(work))]
+    stream = [_rate(predictor, images) for _ in counted(range(rounds), "streams timed", rounds)]
+    return Timed(tuple(times for times, _ in pairs), tuple(seconds for _, seconds in pairs), tuple(stream))
+
+
+def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
+    """The floor of the image in the middle, by the operations of its padded size."""
+    found: dict[tuple[int, ...], Work] = {}
+    of_images = []
+    for path in images:
+        # The detector itself: of its faster forms, not every operator is known to be counted.
+        batch = batch_of(predictor.model, pixels_of(predictor, path)).pixels
+        if batch.shape not in found:
+            found[batch.shape] = work_of(predictor.model, batch, predictor.floats)
+        of_images.append(found[batch.shape])
+    middle = median_low(each.operations for each in of_images)
+    work = next(each for each in of_images if each.operations == middle)
+    return measure_floor(work, predictor.floats, predictor.device)
+
+
+def time_contenders(
+    ours: Predictor, others: Sequence[Runner], images: Sequence[Path], rounds: int
+) -> tuple[Contender, ...]:
+    """All detectors on the same decoded images, in turn, ours first; a first round, not counted, warms them up.
+
+    What each of them does before its network is counted, the change to floats in 0..1 for the others among it.
+    """
+    every = [runner_of("ours", ours), *others]
+    seconds: list[list[float]] = [[] for _ in every]
+    counts = [0] * len(every)
+    for path in dict.fromkeys(images):
+        pixels = pixels_of(ours, path)
+        for one in every:
+            one.detect(pixels)
+    work = [(number, path) for number in range(rounds) for path in images]
+    for number, path in counted(work, "images timed beside others", len(work)):
+        pixels = pixels_of(ours, path)
+        for index, one in enumerate(every):
+            each, boxes = timed(partial(one.detect, pixels), ours.device)
+            seconds[index].append(each)
+            counts[index] += 0 if number else len(boxes)
+    measured = zip(every, seconds, counts, strict=True)
+    return tuple(Contender(one.name, one.precision, Spread.of(each), count) for one, each, count in measured)
+
+
+def runner_of(name: str, predictor: Predictor) -> Runner:
+    """One of our detectors from decoded pixels to boxes (N, 4), as it is used."""
+    precision = precision_name(predictor.precision)
+    return Runner(name, precision, lambda pixels: predictor.predict_one(pixels, LEAST_SCORE).boxes)
+
+
+def peak_memory() -> int:
+    """Most bytes of main memory that this process has held at once."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # kilobytes elsewhere
+
+
+def machine_of(predictor: Predictor) -> Machine:
+    """Where and how the predictor works."""
+    on_cpu = predictor.device.type == "cpu"
+    return Machine(
+        device=str(predictor.device),
+        instruction_sets=tuple(instruction_sets()),
+        onednn_bfloat16=on_cpu and predictor.floats == torch.bfloat16 and onednn_takes_bfloat16(),
+        threads=torch.get_num_threads(),
+        processors=os.cpu_count() or 1,
+        versions={"faster-rcnn": __version__, **{name: metadata.version(name) for name in VERSIONS}},
+    )
+
+
+def pixels_of(predictor: Predictor, path: Path) -> Tensor:
+    """A decoded image (3, H, W) of 8 bits; raises ``ImageError`` where it cannot be decoded."""
+    try:
+        return to_pixels(path, str(path), predictor.config.data.max_pixels)
+    except ImageError as error:
+        fault = str(error).removeprefix(f"{error.code} ")
+        raise ImageError(f"{fault}; it cannot be timed. Mend or remove it", code=error.code) from error
+
+
+def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
+    """Stages of an image, and seconds of the call that users make."""
+    with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
+        times, _ = detect_in_parts(predictor.network, partial(pixels_of, predictor, path))
+    seconds, _ = timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)
+    return times, seconds
+
+
+def _rate(predictor: Predictor, images: Sequence[Path]) -> float:
+    """Images per second."""
+    start = time.perf_counter()
+    for _ in predictor.stream(images, LEAST_SCORE):
+        pass
+    return len(images) / (time.perf_counter() - start)

@@ -1,0 +1,133 @@
+"""The command ``faster-rcnn``: runs one command line, turns every fault into one line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+from cyclopts import CycloptsError, UnusedCliTokensError
+
+from faster_rcnn.cli.app import app
+from faster_rcnn.cli.mistakes import explained
+from faster_rcnn.errors import FasterRCNNError, is_out_of_memory
+from faster_rcnn.system.console import fail, quiet, show_traceback, warn
+from faster_rcnn.system.streams import discard_stdout, open_standard_streams, outlive_terminal, writing_results
+from faster_rcnn.training.interruption import interrupting
+
+QUIET = ("--quiet", "-q")
+
+
+class _Warnings(logging.Handler):
+    """Shows what the library logs as the command shows its own warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line on stderr."""
+        warn(record.getMessage())
+
+
+class CommandLine(NamedTuple):
+    """What was typed: a command, and what stands anywhere in the line and is for all commands."""
+
+    command: list[str]
+    debug: bool
+    quiet: bool
+
+    @staticmethod
+    def of(given: Sequence[str]) -> CommandLine:
+        """Take the options for all commands out, up to a ``--``, after which everything is a name."""
+        end = given.index("--") if "--" in given else len(given)
+        own, names = given[:end], given[end:]
+        command = [each for each in own if each not in ("--debug", *QUIET)]
+        match command:
+            case ["help", *rest]:
+                command = [*rest, "--help"]
+            case ["version"]:
+                command = ["--version"]
+            case ["predict", *_]:
+                command, names = _with_standard_input(command), _with_standard_input(names)
+        return CommandLine([*command, *names], "--debug" in own, any(each in own for each in QUIET))
+
+
+def _with_standard_input(tokens: Sequence[str]) -> list[str]:
+    """A dash that is no option's value is a source; by its longer name, for a dash alone is taken for an option."""
+    before = ("", *tokens)
+    return [
+        "/dev/stdin" if each == "-" and last != "--json" else each for last, each in zip(before, tokens, strict=False)
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code.
+
+    0 done, 1 internal fault, 2 data and options, 3 diverged training, 4 an output that failed its own check,
+    5 the machine, 129, 130 and 143 interrupted (SIGHUP, Ctrl-C, SIGTERM).
+    """
+    open_standard_streams()
+    outlive_terminal()
+    _print_in_any_encoding()
+    line = CommandLine.of(sys.argv[1:] if arguments is None else arguments)
+    with interrupting():
+        return _run(line)
+
+
+def _run(line: CommandLine) -> int:
+    try:
+        with _log_shown(), quiet() if line.quiet else nullcontext():
+            code: int | None = app(line.command, exit_on_error=False, print_error=False)
+        with writing_results():
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
+        if line.debug:
+            show_traceback(error)
+        told, code = _explain(error)
+        if told:
+            fail(told)
+    return code or 0
+
+
+def _explain(error: BaseException) -> tuple[str | None, int]:
+    """One line for the user (none where nobody reads any more), and the exit code."""
+    text = " ".join(str(error).splitlines())
+    match error:
+        case FasterRCNNError():  # one line: an end of a line is part of a name
+            return f"error: {error}", error.exit_code
+        case UnusedCliTokensError():
+            return f"error: too many arguments: {' '.join(error.unused_tokens or ())}", 2
+        case CycloptsError():
+            return f"error: {explained(error, app)}", 2
+        case KeyboardInterrupt():
+            return "interrupted", 128 + getattr(error, "signal", signal.SIGINT)
+        case BrokenPipeError():
+            discard_stdout()
+            return None, 141  # as a shell reports a writer that SIGPIPE ended
+    if is_out_of_memory(error):
+        return "error: out of memory" + (f": {text}" if text else ""), 5
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"error: {error.strerror}: {error.filename}" if error.filename else f"error: {error.strerror}", 5
+    return f"internal fault: {type(error).__name__}: {text} (run again with --debug for the traceback)", 1
+
+
+def _print_in_any_encoding() -> None:
+    """A class or a file that the terminal's encoding has no letters for is shown with escapes, and stops nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """The library's warnings are shown while a command runs; what Pillow logs, which names no file, is not printed."""
+    logger, handler = logging.getLogger("faster_rcnn"), _Warnings(logging.WARNING)
+    pillow, nothing = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(handler)
+    pillow.addHandler(nothing)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        pillow.removeHandler(nothing)

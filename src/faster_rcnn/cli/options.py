@@ -1,0 +1,53 @@
+"""Types of options that several commands share, and the first line that a command prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from cyclopts import Parameter, Token
+
+from faster_rcnn._version import __version__
+from faster_rcnn.system.console import say
+
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16"]
+
+
+def _integer(kind: object, tokens: Sequence[Token]) -> int:
+    """An integer as it is typed; cyclopts by itself would round 2.5."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[-+]?[0-9]+", text):
+        raise ValueError(f'unable to convert "{text}" into int.')
+    return int(text)
+
+
+def _epochs(kind: object, tokens: Sequence[Token]) -> int | Literal["auto"]:
+    return "auto" if tokens[0].value == "auto" else _integer(kind, tokens)
+
+
+Integer = Annotated[int, Parameter(converter=_integer)]
+Epochs = Annotated[int | Literal["auto"], Parameter(converter=_epochs)]
+Switch = Annotated[bool, Parameter(negative="")]
+Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
+
+
+def _refuse_option(kind: object, value: str | None) -> None:
+    """``-`` may be a value, but in ``--json --out x`` a value was forgotten."""
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError("give a file name, or - for standard output")
+
+
+def _json_out(kind: object, tokens: Sequence[Token]) -> str:
+    """Standard output by any of its names is ``-``, so that nothing else is printed there."""
+    text = tokens[0].value
+    return "-" if text in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1") else text
+
+
+JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, converter=_json_out, validator=_refuse_option)]
+
+
+def announce(what: str) -> None:
+    """The first line, printed before torch is imported."""
+    say(f"faster-rcnn {__version__}: {what}")

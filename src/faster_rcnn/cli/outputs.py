@@ -1,0 +1,215 @@
+"""Where results go: to standard output, into a stream, or to a file that is either whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOBase
+from pathlib import Path
+from typing import BinaryIO
+
+from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
+from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.system.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
+from faster_rcnn.system.streams import writing_results
+from faster_rcnn.system.terminal import printable_lines
+from faster_rcnn.training import run_folder
+from faster_rcnn.weights.finding import find_model_file
+
+STDOUT = "-"
+
+DATA_SUFFIXES = IMAGE_SUFFIXES | {".xml", ".txt", ".csv", ".yaml", ".yml"}
+"""Endings of files that labelled images come with, beside COCO's .json, which results may have, too."""
+
+OTHER_SUFFIXES = IMAGE_SUFFIXES | {".csv", ".xml", ".yaml", ".yml", ".safetensors", ".pt", ".pth", ".ckpt", ".pkl"}
+"""Endings of files that are not JSON: a file with one of them that exists holds something else, and is kept."""
+
+
+def require_file(option: str, target: str | Path | None, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse a file that cannot be written, before the work and not after it.
+
+    Args:
+        option: the option that names it, for messages.
+        target: a file, a stream, ``-`` or nothing.
+        inputs: files and folders that the command reads.
+
+    Raises:
+        OptionError: it is a folder, or one of the inputs, or a file of labelled images in an input's folder, or a
+            file of a training run.
+        MachineError: it cannot be written for another reason.
+    """
+    if target is None or target == STDOUT:
+        return
+    if not str(target) or Path(target).is_dir():
+        raise OptionError(f"{option} {str(target) or repr('')} is a folder; name a file, or - for standard output")
+    if Path(target).is_file():
+        _refuse_inputs(option, Path(target), inputs)
+        _refuse_file_of_run(option, Path(target))
+    _refuse_file_as_folder(option, Path(target).parent, "the file")
+    refuse_unwritable(Path(target))
+
+
+def require_json(target: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
+    """As ``require_file`` for ``--json``: what exists and is not JSON, or is ground truth, is not replaced either.
+
+    Raises:
+        OptionError: as ``require_file``; or the file that exists is an image, a model, a table or COCO's ground truth.
+        MachineError: it cannot be written, or standard output is closed.
+    """
+    require_file("--json", target, inputs)
+    if target == STDOUT and not sys.stdout.writable():
+        raise MachineError("--json -: standard output is closed; name a file")
+    if target is None or target == STDOUT or not Path(target).is_file():
+        return
+    real = Path(target).resolve()
+    if real.stat().st_size and (real.suffix.lower() in OTHER_SUFFIXES or _is_truth(real)):
+        what = "COCO's ground truth" if real.suffix.lower() == ".json" else f"a {real.suffix} file"
+        raise OptionError(
+            f"--json {target} is there and is {what}, which results would overwrite; name another file", code="E132"
+        )
+
+
+def require_folder(option: str, target: Path | None) -> None:
+    """Refuse a folder that cannot be written to, before the work.
+
+    Raises:
+        OptionError: it, or one above it, is a file.
+        MachineError: it cannot be made, or nothing can be written into it.
+    """
+    if target is None:
+        return
+    if os.path.lexists(target) and not target.is_dir():
+        what = "a link to nothing" if not target.exists() else "a file"
+        raise OptionError(f"{option} {target} is {what}; name a folder")
+    _refuse_file_as_folder(option, target, "the folder")
+    try:
+        refuse_unwritable(target / "any")
+    except MachineError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise MachineError(f"{option} {target}: nothing can be written there: {reason}; name another folder") from error
+
+
+def model_file(model: str) -> Path | None:
+    """The file that holds a detector, for ``require_file``; none for a published name or one that does not exist."""
+    try:
+        return find_model_file(model)
+    except ModelFileError:
+        return None
+
+
+@contextmanager
+def json_lines(target: str) -> Iterator[Callable[[object], None]]:
+    """A function that writes one value a line, at once; a file appears under its name when the last one is written."""
+    if target == STDOUT:
+        yield _shown_line_writer()
+    elif is_stream(Path(target)):
+        with told_of(Path(target)):
+            stream = open_stream(Path(target))
+        try:
+            yield _stream_writer(stream, Path(target))
+        finally:
+            with told_of(Path(target)):
+                stream.close()  # writes what is left once more
+    else:
+        with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
+            yield _line_writer(file)
+
+
+def write_json(target: str, value: object) -> None:
+    """One value, spread over lines for people."""
+    if target == STDOUT:
+        _shown_line_writer(indent=2)(value)
+        return
+    with atomic_write(Path(target)) as temporary:
+        temporary.write_text(json_text(value, indent=2) + "\n", encoding="utf-8")
+
+
+def json_text(value: object, encoding: str | None = "utf-8", indent: int | None = None) -> str:
+    """JSON in the letters of its names; what an encoding does not have is escaped, and is the same when it is read.
+
+    A byte of a file's name that is no UTF-8 is the escape of U+DC80 to U+DCFF, as it is in Python's strings:
+    ``os.fsencode`` turns what was read into the name again.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
+
+
+def _shown_line_writer(indent: int | None = None) -> Callable[[object], None]:
+    """Writes to standard output, maybe a terminal: what that would obey is escaped, and is the same when read."""
+    write, flush, encoding = sys.stdout.write, sys.stdout.flush, sys.stdout.encoding  # a bar will replace the stream
+
+    def write_line(value: object) -> None:
+        text = json_text(value, encoding, indent)
+        if printable_lines(text) != text:
+            text = json_text(value, "ascii", indent)
+        with writing_results():
+            write(text + "\n")
+            flush()
+
+    return write_line
+
+
+def _line_writer(file: TextIOBase) -> Callable[[object], None]:
+    def write_line(value: object) -> None:
+        file.write(json_text(value) + "\n")
+        file.flush()
+
+    return write_line
+
+
+def _stream_writer(stream: BinaryIO, path: Path) -> Callable[[object], None]:
+    def write_line(value: object) -> None:
+        with told_of(path):
+            stream.write(json_text(value).encode() + b"\n")
+            stream.flush()
+
+    return write_line
+
+
+def _refuse_file_as_folder(option: str, folder: Path, what: str) -> None:
+    """Raise ``OptionError`` where a path goes on below a file."""
+    above = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), None)
+    if above is not None and above.exists() and not above.is_dir():
+        raise OptionError(f"{option}: {above} is a file, so {what} cannot be made below it; name another place")
+
+
+def _refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Raise ``OptionError`` where an existing file is one of the inputs, or labelled images of one of these folders."""
+    for each in (Path(given) for given in inputs if given is not None and os.path.exists(given)):
+        if _is_data_of(each, target) if each.is_dir() else target.samefile(each):
+            raise OptionError(
+                f"{option} {target} is what this command reads ({each}) and would be overwritten; name another file",
+                code="E132",
+            )
+
+
+def _refuse_file_of_run(option: str, target: Path) -> None:
+    """Raise ``OptionError`` where an existing file belongs to a training run."""
+    real = target.resolve()
+    if real.name in run_folder.FILES and run_folder.holds_run(real.parent):
+        raise OptionError(
+            f"{option} {target} is a file of the training run in {target.parent} and would be overwritten; name "
+            "another file",
+            code="E132",
+        )
+
+
+def _is_data_of(folder: Path, file: Path) -> bool:
+    real = file.resolve()  # a link is followed, so the file behind it is what would be overwritten
+    return real.is_relative_to(folder.resolve()) and (real.suffix.lower() in DATA_SUFFIXES or _is_truth(real))
+
+
+def _is_truth(path: Path) -> bool:
+    """Whether a JSON file holds COCO's ground truth; results and metrics have no annotations."""
+    try:
+        content = json.loads(path.read_bytes()) if path.suffix.lower() == ".json" else None
+    except (ValueError, RecursionError):
+        return True  # a broken file is nobody's result
+    return isinstance(content, dict) and "annotations" in content

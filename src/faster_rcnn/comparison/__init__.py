@@ -1,0 +1,1 @@
+"""Faster R-CNN against Fast R-CNN with selective search."""

@@ -1,0 +1,1 @@
+"""Readers of COCO, VOC, YOLO and CSV."""

@@ -1,0 +1,1 @@
+"""Which files a folder of images holds, how they are named, and what a format lists."""

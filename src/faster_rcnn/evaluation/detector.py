@@ -1,0 +1,124 @@
+"""Metrics of a detector on a split of a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from faster_rcnn.data.objects import split_without_classes
+from faster_rcnn.data.reading import load_split
+from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError
+from faster_rcnn.evaluation.class_mapping import Translation
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.inference.external_proposals import of_split, proposals_by_path
+from faster_rcnn.inference.loading import refuse_without_second_stage
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Seen
+from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling
+from faster_rcnn.proposals.file import load_proposals
+from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.structures import Detections
+from faster_rcnn.system.console import counted, say, warn
+from faster_rcnn.system.devices import precision_name
+
+
+def computed_with(predictor: Predictor | None) -> dict[str, str | int | None]:
+    """How results were computed, which may decide their last digits; all null for detections of a file."""
+    if predictor is None:
+        return dict.fromkeys(("device", "precision", "threads"))
+    name = precision_name(predictor.precision)
+    return {"device": str(predictor.device), "precision": name, "threads": torch.get_num_threads()}
+
+
+def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:
+    """Let the second stage work on the proposals of a file; raises before any work where an image has none."""
+    refuse_without_second_stage(predictor, model)
+    found = load_proposals(file)
+    outside = of_split(found, root, part, predictor.config.detector.outside_proposals, predictor.config.data)
+    predictor.proposals = proposals_by_path(part, outside)
+    say(f"proposals of {found.method} from {file}")
+
+
+def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
+    """Metrics of a detector on a split; ``model`` is its name in messages.
+
+    Raises:
+        DatasetError: more than 5 % of the images cannot be decoded.
+        ModelFileError: the data has classes that the detector does not know.
+    """
+    if predictor.config.detector.kind == "rpn":
+        split = split_without_classes(split)
+    translation = Translation.between(predictor.classes, split.classes, model, split.name)
+    for note in translation.notes:
+        say(note)
+    found: dict[int, Detections] = {}
+    seen = found_in(predictor, split)
+    for place, one in counted(seen, f"images of {split.name}", len(split.records)):
+        if one is not None:
+            found[place] = translation.translate(one.result.detections)
+    return measure_split(split, found)
+
+
+def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | None]]:
+    """What is found in each image of a split, by place of its record; ``None`` where it cannot be decoded.
+
+    Raises:
+        DatasetError: more than 5 % of the images cannot be decoded.
+    """
+    damaged: list[str] = []
+    outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
+    for place, one in enumerate(outcomes):
+        if isinstance(one, ImageMemoryError):
+            raise one  # what other programs leave of the memory decides no number
+        if isinstance(one, ImageError):
+            _note_damage(damaged, str(one), split, warn)
+        yield place, None if isinstance(one, ImageError) else one
+
+
+def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = None) -> DataConfig:
+    """How to read ``data`` for a detector: as its training data were read.
+
+    Parts that were named by hand count only where they lie below ``data``: other data has its own. Images that are
+    looked at in tiles may be larger than those of training.
+    """
+    root = (data if data.is_dir() else data.parent).resolve()
+    named = {name: getattr(trained_on, name) for name in ("train", "val", "test", "images")}
+    elsewhere = {name: None for name, value in named.items() if value is not None and not _is_below(root, value)}
+    most_pixels = trained_on.max_pixels if tiling is None else max(trained_on.max_pixels, MOST_PIXELS)
+    return trained_on.model_copy(update={**elsewhere, "max_pixels": most_pixels})
+
+
+def _is_below(root: Path, value: str) -> bool:
+    path = root / value
+    return os.path.exists(path) and path.resolve().is_relative_to(root)  # no name that no file can have is resolved
+
+
+def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Split:
+    """The split to measure on, with everything there is to know about it told."""
+    return tell_split(load_split(data, settings, name), name)
+
+
+def tell_split(dataset: Dataset, name: str | None) -> Split:
+    """The split to measure on, its notes and the warnings of the data told; raises where there is none."""
+    split = dataset.split(name)
+    for warning in dataset.warnings:
+        warn(warning)
+    for note in split.notes:
+        say(note)
+    return split
+
+
+def _note_damage(damaged: list[str], fault: str, split: Split, tell: Callable[[str], None]) -> None:
+    damaged.append(fault)
+    tell(f"{fault}; it is left out, with its truth")
+    if len(damaged) > max(1, len(split.records) * 5 // 100) or len(damaged) == len(split.records):
+        raise DatasetError(
+            f"{len(damaged)} of {len(split.records)} images of {split.name} cannot be decoded, more than the 5 % that "
+            f"are left out: {fault}. Mend or remove them",
+            code="E105",
+        )

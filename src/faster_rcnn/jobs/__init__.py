@@ -1,1 +1,0 @@
-"""One file per command: each composes the floors below into one function ``run``."""

@@ -1,0 +1,134 @@
+"""The fused operations that oneDNN may have on a processor, each tried by itself before anything relies on it.
+
+oneDNN chooses a kernel by instruction set, precision and kind of layer, so one operation may be missing where its
+neighbours work. A trial decides whether an operation gives the right numbers, never whether it is fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from faster_rcnn.kernels.onednn_layers import (
+    ACTIVATIONS,
+    NO_ACTIVATION,
+    SIMPLE_ACTIVATIONS,
+    Activation,
+    FusedConv2d,
+    FusedLinear,
+)
+
+CONVOLUTION, GROUPED, DEPTHWISE, LINEAR = "convolution", "grouped", "depthwise", "linear"
+CHANNELS = 24
+"""One and a half of the blocks of 16 channels that AVX-512 computes."""
+GROUPS = {CONVOLUTION: 1, GROUPED: 2, DEPTHWISE: CHANNELS}
+KERNELS = (1, 3)
+"""oneDNN has kernels of their own for 1x1 convolutions."""
+MAX_ERROR = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
+"""Shares of the largest result; rounding to bfloat16 changes a number by 2**-9 of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A kind of layer, the activation after it, and whether another feature map is added before that activation."""
+
+    kind: str
+    activation: Activation = NO_ACTIVATION
+    adds: bool = False
+
+    @property
+    def name(self) -> str:
+        """What is fused: ``conv``, ``depthwise``, ``sum`` (of any convolution with another map), or ``linear``."""
+        return "sum" if self.adds else "conv" if self.kind in (CONVOLUTION, GROUPED) else self.kind
+
+    @staticmethod
+    def of(layer: nn.Conv2d | nn.Linear, activation: Activation, *, adds: bool = False) -> Operation:
+        """The operation that computes a layer and what follows it."""
+        if isinstance(layer, nn.Linear):
+            return Operation(LINEAR, activation)
+        kind = CONVOLUTION if layer.groups == 1 else DEPTHWISE if layer.groups == layer.in_channels else GROUPED
+        return Operation(kind, activation, adds)
+
+
+EVERY_ACTIVATION = tuple(dict.fromkeys((NO_ACTIVATION, *ACTIVATIONS.values())))
+OPERATIONS = (
+    *(Operation(kind, activation) for kind in GROUPS for activation in EVERY_ACTIVATION),
+    *(Operation(kind, activation, adds=True) for kind in GROUPS for activation in SIMPLE_ACTIVATIONS),
+    *(Operation(LINEAR, activation) for activation in SIMPLE_ACTIVATIONS),
+)
+"""All that a fused detector may call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A small layer in float32, what it reads, what is added to its result, and what the operation must give."""
+
+    layer: nn.Conv2d | nn.Linear
+    read: Tensor
+    added: Tensor | None
+    expected: Tensor
+
+
+@cache
+def fuses(operation: Operation, precision: torch.dtype) -> bool:
+    """Whether a fused operation works on this CPU in ``precision``; tried once in a process, on small layers."""
+
+    def fused(sample: Sample) -> Tensor:
+        layer, read = sample.layer.to(precision), sample.read.to(precision)
+        if isinstance(layer, nn.Linear):
+            return FusedLinear(layer, operation.activation).forward(read)
+        added = None if sample.added is None else sample.added.to(precision, copy=True)
+        return FusedConv2d(layer, operation.activation).forward(read, added)
+
+    return gives_the_same(operation, fused, MAX_ERROR[precision])
+
+
+def gives_the_same(operation: Operation, compute: Callable[[Sample], Tensor], max_error: float) -> bool:
+    """Whether ``compute`` gives what an operation must give; errors are shares of the largest number."""
+    with torch.no_grad():
+        return all(_error(compute, sample) <= max_error for sample in samples(operation))
+
+
+def _error(compute: Callable[[Sample], Tensor], sample: Sample) -> float:
+    found = answer(lambda: compute(sample))
+    return torch.inf if found is None else float((found.float() - sample.expected).abs().max() / sample.expected.max())
+
+
+def samples(operation: Operation) -> Iterator[Sample]:
+    """Small layers of an operation, of numbers that bfloat16 holds exactly: only results are rounded."""
+    generator = torch.Generator().manual_seed(0)
+
+    def numbers(shape: Sequence[int]) -> Tensor:
+        return torch.randint(-8, 9, shape, generator=generator) / 8
+
+    of_activation = {each: kind() for kind, each in ACTIVATIONS.items() if isinstance(kind, type)}
+    activation = of_activation.get(operation.activation, nn.Identity())
+    for layer, shape in _layers(operation.kind):
+        for each in layer.requires_grad_(False).parameters():
+            each.copy_(numbers(each.shape))
+        read = 8 * numbers(shape)  # so that also results of a single product go beyond 6, where ReLU6 ends
+        result = layer(read)
+        added = numbers(result.shape) if operation.adds else None
+        yield Sample(layer, read, added, activation(result if added is None else result + added))
+
+
+def _layers(kind: str) -> Iterator[tuple[nn.Conv2d | nn.Linear, tuple[int, ...]]]:
+    """Layers without numbers, and the shape of what each reads."""
+    if kind == LINEAR:
+        yield nn.utils.skip_init(nn.Linear, 36, 5), (4, 36)
+        return
+    for kernel in KERNELS:
+        conv = nn.utils.skip_init(nn.Conv2d, CHANNELS, CHANNELS, kernel, padding=kernel // 2, groups=GROUPS[kind])
+        yield conv, (2, CHANNELS, 7, 6)
+
+
+def answer(work: Callable[[], Tensor]) -> Tensor | None:
+    """What an operator gives; ``None`` where this PyTorch, or this processor, does not have it."""
+    try:
+        return work()
+    except (RuntimeError, AttributeError, TypeError):
+        return None

@@ -1,0 +1,145 @@
+"""Pictures with boxes: made to be looked at, from thumbnails to photographs of 20 megapixels.
+
+Lines and letters grow with the image. Each class keeps its colour in every picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from faster_rcnn.reporting.drawing.colours import Colour, colour_of, is_light
+from faster_rcnn.reporting.drawing.fonts import letterings
+from faster_rcnn.reporting.drawing.tags import Frame, placed_tags, write_tag
+from faster_rcnn.structures import ClassMap, Detections, GroundTruth
+
+THINNEST = 2
+"""Pixels of a line."""
+
+EDGES = {True: (0, 0, 0, 110), False: (255, 255, 255, 150)}
+"""Half transparent, along both sides of a line: dark where the line is light, and light where it is dark, so that it is
+visible on any ground."""
+
+
+def draw_detections(
+    pixels: UInt8[Tensor, "3 height width"],
+    detections: Detections,
+    classes: ClassMap,
+    truth: GroundTruth | None = None,
+    scale: float = 1.0,
+) -> Image.Image:
+    """A picture with what was found; truth, where given, is dashed in black and white under it.
+
+    Args:
+        pixels: RGB.
+        detections: best first, in these pixels; all of them are drawn, the best on top.
+        classes: names of the labels.
+        truth: in these pixels.
+        scale: how many times larger than ``pixels`` the picture is, so that tags on small images can be read.
+    """
+    dashed = None if truth is None else truth.boxes
+    labels, scores = detections.labels.tolist(), detections.scores.tolist()
+    return draw_boxes(pixels, detections.boxes, labels, classes, scores, dashed, scale)
+
+
+def draw_truth(
+    pixels: UInt8[Tensor, "3 height width"], truth: GroundTruth, classes: ClassMap, scale: float = 1.0
+) -> Image.Image:
+    """A picture with what an annotator drew; ignored boxes are dashed."""
+    kept = ~truth.ignored
+    labels = truth.labels[kept].tolist()
+    return draw_boxes(pixels, truth.boxes[kept], labels, classes, None, truth.boxes[truth.ignored], scale)
+
+
+def draw_boxes(
+    pixels: UInt8[Tensor, "3 height width"],
+    boxes: Float[Tensor, "boxes 4"],
+    labels: Sequence[int],
+    classes: ClassMap,
+    scores: Sequence[float] | None = None,
+    dashed: Float[Tensor, "dashed 4"] | None = None,
+    scale: float = 1.0,
+) -> Image.Image:
+    """A picture with boxes and their tags, the first ones on top.
+
+    Args:
+        pixels: RGB.
+        boxes: in these pixels; may stick out.
+        labels: of the boxes; they choose the colours.
+        classes: names of the labels.
+        scores: 0..1, written beside the names.
+        dashed: boxes without a tag, under the others.
+        scale: how many times larger than ``pixels`` the picture is.
+    """
+    picture = _picture(pixels, scale)
+    canvas = ImageDraw.Draw(picture, "RGBA")
+    thick = max(THINNEST, round(0.0036 * math.sqrt(picture.width * picture.height)))
+    for frame in _frames(dashed, scale, picture) if dashed is not None else []:
+        _dashed_outline(canvas, frame, max(1, round(0.6 * thick)), 4 * thick)
+    lines = [_line_of(frame, thick, picture) for frame in _frames(boxes, scale, picture)]
+    colours = [colour_of(label) for label in labels]
+    for (frame, thin), colour in reversed(list(zip(lines, colours, strict=True))):
+        _outline(canvas, frame, colour, thin)
+    written = letterings(classes)
+    names = [written[label] for label in labels]
+    texts = None if scores is None else [f"{score:.2f}" for score in scores]
+    for tag in reversed(placed_tags([frame for frame, _ in lines], names, texts, colours, picture.size)):
+        write_tag(canvas, tag)
+    return picture
+
+
+def _picture(pixels: UInt8[Tensor, "3 height width"], scale: float) -> Image.Image:
+    picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
+    if scale == 1.0:
+        return picture
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _frames(boxes: Float[Tensor, "boxes 4"], scale: float, picture: Image.Image) -> list[Frame]:
+    """Whole pixels of the picture, at least one of them for each box."""
+    frames = []
+    for x1, y1, x2, y2 in (boxes.detach().double().cpu() * scale).tolist():
+        left = min(max(round(x1), 0), picture.width - 1)
+        top = min(max(round(y1), 0), picture.height - 1)
+        right = max(min(round(x2), picture.width), left + 1)
+        frames.append(Frame(left, top, right, max(min(round(y2), picture.height), top + 1)))
+    return frames
+
+
+def _line_of(frame: Frame, thick: int, picture: Image.Image) -> tuple[Frame, int]:
+    """The outer border of a box's line, and how thick it is.
+
+    The line lies inside the box; around it where the box is too small for a line and something in it.
+    """
+    thin = min(thick, max(THINNEST, frame.short_side // 14))
+    if frame.short_side >= 6 * thin:
+        return frame, thin
+    right, bottom = min(frame.right + thin, picture.width), min(frame.bottom + thin, picture.height)
+    return Frame(max(frame.left - thin, 0), max(frame.top - thin, 0), right, bottom), thin
+
+
+def _outline(canvas: ImageDraw.ImageDraw, frame: Frame, colour: Colour, thin: int) -> None:
+    left, top, right, bottom = frame.left, frame.top, frame.right - 1, frame.bottom - 1
+    edge, rim = EDGES[is_light(colour)], max(1, thin // 4)
+    canvas.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=edge, width=rim)
+    if frame.short_side > 2 * (thin + rim):
+        canvas.rectangle((left + thin, top + thin, right - thin, bottom - thin), outline=edge, width=rim)
+    canvas.rectangle((left, top, right, bottom), outline=colour, width=thin)
+
+
+def _dashed_outline(canvas: ImageDraw.ImageDraw, frame: Frame, thick: int, dash: int) -> None:
+    left, top, right, bottom = frame.left, frame.top, frame.right - 1, frame.bottom - 1
+    canvas.rectangle((left, top, right, bottom), outline="black", width=thick)
+    for start in range(left, right, 2 * dash):
+        end = min(start + dash, right)
+        canvas.rectangle((start, top, end, top + thick - 1), fill="white")
+        canvas.rectangle((start, bottom - thick + 1, end, bottom), fill="white")
+    for start in range(top, bottom, 2 * dash):
+        end = min(start + dash, bottom)
+        canvas.rectangle((left, start, left + thick - 1, end), fill="white")
+        canvas.rectangle((right - thick + 1, start, right, end), fill="white")

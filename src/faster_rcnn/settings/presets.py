@@ -1,0 +1,167 @@
+"""Complete settings by name; what each is for stands in its docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig, TrainingConfig
+
+
+def small() -> Config:
+    """For CPUs and small data sets: EfficientNet-Lite0 with a light pyramid, 416 pixels."""
+    return Config(
+        preset="small",
+        image=ImageConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        # The two stages down to stride 4: 0.5 % of the body's weights, and its largest maps to go back through.
+        backbone=BackboneConfig(weights="imagenet", norm_epsilon=1e-3, frozen_stages=2),
+        roi=RoiConfig(samples_per_image=256),
+    )
+
+
+def base() -> Config:
+    """The reference model: layout and numbers of torchvision's ``fasterrcnn_resnet50_fpn``."""
+    return Config(
+        preset="base",
+        image=ImageConfig(short_side=800, long_side=1333, resize="plain"),
+        backbone=BackboneConfig(body="resnet50", weights="imagenet", frozen_stages=2, pyramid_channels=256),
+        rpn=RpnConfig(
+            anchor_stride="fitted",
+            proposals_before_nms_training=2000,
+            proposals_after_nms_training=2000,
+            proposals_before_nms=1000,
+            proposals_after_nms=1000,
+        ),
+        training=TrainingConfig(lr=0.02),
+    )
+
+
+def base_v2() -> Config:
+    """torchvision's ``fasterrcnn_resnet50_fpn_v2``, the layout of the most accurate published weights."""
+    reference = base()
+    return reference.model_copy(
+        update={
+            "preset": "base-v2",
+            "backbone": reference.backbone.model_copy(update={"norm": "batch", "pyramid_norm": True}),
+            "rpn": reference.rpn.model_copy(update={"head_convs": 2}),
+            "roi": RoiConfig(head_convs=(256, 256, 256, 256), head_hidden=(1024,)),
+        }
+    )
+
+
+def mobile() -> Config:
+    """torchvision's ``fasterrcnn_mobilenet_v3_large_fpn``: 15 anchors at each of three levels."""
+    reference = base()
+    return reference.model_copy(
+        update={
+            "preset": "mobile",
+            "backbone": BackboneConfig(
+                body="torchvision:mobilenet_v3_large",
+                levels=(4, 5),
+                weights="imagenet",
+                frozen_stages=3,
+                pyramid_channels=256,
+            ),
+            "rpn": reference.rpn.model_copy(
+                update={"anchor_sizes": ((32, 64, 128, 256, 512),) * 3, "score_floor": 0.05}
+            ),
+        }
+    )
+
+
+def mobile_320() -> Config:
+    """torchvision's ``fasterrcnn_mobilenet_v3_large_320_fpn``: the same at 320 pixels with 150 proposals."""
+    reference = mobile()
+    return reference.model_copy(
+        update={
+            "preset": "mobile-320",
+            "image": ImageConfig(short_side=320, long_side=640, resize="plain"),
+            "rpn": reference.rpn.model_copy(update={"proposals_before_nms": 150, "proposals_after_nms": 150}),
+        }
+    )
+
+
+def paper() -> Config:
+    """Faster R-CNN as the paper has it: VGG16, one level of stride 16, 9 anchors, RoI pool, 300 proposals.
+
+    What the paper leaves open is taken from its authors' code: the regression's spread, 12000 and 6000 anchors before
+    suppression, and 0.3 for suppression of detections.
+    """
+    return Config(
+        preset="paper",
+        image=ImageConfig(short_side=600, long_side=1000),  # section 3.3; Fast R-CNN, 5.2
+        # conv5_3, of stride 16; conv1_1 to conv2_2 are not trained (section 3.1.3).
+        backbone=BackboneConfig(body="vgg16", neck="none", levels=(4,), weights="imagenet", frozen_stages=2),
+        rpn=RpnConfig(
+            anchor_sizes=((128, 256, 512),),  # section 3.3
+            anchor_rounding=False,
+            anchor_offset=0.5,
+            head_channels=512,  # section 3.1
+            objectness="softmax",
+            crossing_anchors="ignore",  # section 3.3
+            box_loss_beta=1.0,  # Fast R-CNN, Eq. 3
+            box_loss_normaliser="positions",  # section 3.1.2, with the weight of 10
+            box_loss_weight=10.0,
+            proposals_before_nms_training=12000,
+            proposals_after_nms_training=2000,  # section 3.3
+            proposals_before_nms=6000,
+            proposals_after_nms=300,  # section 4
+        ),
+        roi=RoiConfig(
+            pooling="pool",  # Fast R-CNN, 2.1
+            head_hidden=(4096, 4096),
+            dropout=0.5,
+            samples_per_image=128,
+            box_loss_beta=1.0,
+            nms_iou=0.3,
+        ),
+        training=TrainingConfig(
+            epochs=12,
+            batch=1,
+            lr=0.016,  # 0.001 for the one image of a step (section 3.1.3)
+            weight_decay=5e-4,
+            schedule="multistep",
+            milestones=(0.75,),  # 60,000 of 80,000 steps
+            scale_jitter=(1.0, 1.0),
+            photometric=0.0,
+        ),
+    )
+
+
+def c4() -> Config:
+    """ResNet-50 up to conv4 for both stages, and its conv5 as the second stage's network (1512.03385, appendix A)."""
+    reference = base()
+    return reference.model_copy(
+        update={
+            "preset": "c4",
+            "image": reference.image.model_copy(update={"resize": "antialias"}),
+            "backbone": BackboneConfig(body="resnet50", neck="none", levels=(3,), weights="imagenet", frozen_stages=2),
+            "rpn": RpnConfig(
+                anchor_sizes=((32, 64, 128, 256, 512),),
+                anchor_rounding=False,
+                proposals_before_nms_training=12000,
+                proposals_after_nms_training=2000,
+                proposals_before_nms=6000,
+                proposals_after_nms=300,
+            ),
+            "roi": RoiConfig(pooling="aligned-align", pooled_side=14, head="last_stage"),
+        }
+    )
+
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "small": small,
+    "base": base,
+    "base-v2": base_v2,
+    "mobile": mobile,
+    "mobile-320": mobile_320,
+    "paper": paper,
+    "c4": c4,
+}
+
+
+def preset(name: str) -> Config:
+    """Settings by name; raises ``OptionError`` for a name that is not one."""
+    if name not in PRESETS:
+        raise OptionError(f"there is no preset '{name}'; presets are {', '.join(PRESETS)}", code="E125")
+    return PRESETS[name]()

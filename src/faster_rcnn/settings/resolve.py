@@ -1,0 +1,294 @@
+"""Builds the configuration of a command: preset < ``--config`` file < ``--set`` and flags.
+
+Every value is checked as strictly as its type says, and a fault names the value as it was typed and where.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.parsing.text import read_text_argument
+from faster_rcnn.parsing.values import cut
+from faster_rcnn.parsing.yaml_values import composed, place_of, plain_value
+from faster_rcnn.settings.presets import PRESETS, preset
+from faster_rcnn.settings.schema import Config, Section
+
+OF_TRAINING = ("epochs", "batch", "lr", "seed", "workers", "device", "precision", "threads")
+FLAGS = {name: f"training.{name}" for name in OF_TRAINING} | {
+    "image_size": "image.short_side",
+    "proposals": "data.proposals",
+    "val_share": "data.val_share",
+}
+"""Which setting each flag of the command line is."""
+
+ALIASES = {"learning_rate": "lr", "lr0": "lr", "batch_size": "batch", "imgsz": "short_side", "image_size": "short_side"}
+"""What other projects call ours, for the hint after an unknown key."""
+
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
+"""A number with an exponent; YAML reads it as text unless it has a point and a signed exponent."""
+
+_TOO_LARGE = 10**18
+"""No setting is as large; torch and JSON's other readers take 64 bits."""
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value that the user gave, and where."""
+
+    key: Key
+    value: Any
+    origin: str
+    """Such as ``--lr 0.1``, ``--set training.lr=0.1`` or ``run.yaml line 9: lr: 0.1``."""
+
+
+def resolve_config(
+    model: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    flags: Mapping[str, object],
+    start: Config | None = None,
+) -> Config:
+    """The configuration that these options mean; raises ``OptionError`` for anything that does not fit.
+
+    ``model`` is a preset, None for ``start``, or else for the file's own or ``small``. ``flags`` are values by the
+    names of ``FLAGS``; None is a flag that was not given.
+    """
+    in_file = _read_file(config) if config else []
+    base = start if start and model is None else preset(_preset_name(model, config, in_file))
+    typed = [_from_text(text) for text in settings] + _from_flags(flags)
+    _refuse_contradictions(typed)
+    values = base.model_dump(mode="json")
+    for setting in in_file:
+        _put(values, setting)
+    proportion = values["image"]["long_side"], values["image"]["short_side"]
+    for setting in typed:
+        _put(values, setting)
+    if flags.get("image_size") is not None and not any(setting.key == ("image", "long_side") for setting in typed):
+        values["image"]["long_side"] = _scaled(proportion, values["image"]["short_side"])
+    return _validated(values, [*in_file, *typed])
+
+
+def _preset_name(model: str | None, config: Path | None, in_file: Sequence[Setting]) -> str:
+    given = next((setting for setting in in_file if setting.key == ("preset",)), None)
+    if given is None:
+        return model or "small"
+    if str(given.value) not in PRESETS:
+        raise OptionError(f"{given.origin}: there is no such preset; presets are {', '.join(PRESETS)}", code="E125")
+    if model is not None and model != given.value:
+        raise OptionError(
+            f"--model {model}, but {config} starts from preset '{given.value}': give one of them", code="E125"
+        )
+    return str(given.value)
+
+
+def _scaled(proportion: tuple[object, object], short_side: object) -> object:
+    """The long side for a short one; anything but numbers is left for the check of types to name."""
+    long, short = proportion
+    if isinstance(long, int) and isinstance(short, int) and isinstance(short_side, int) and short > 0:
+        return max(1, round(short_side * long / short))
+    return long
+
+
+def _from_flags(flags: Mapping[str, object]) -> list[Setting]:
+    return [
+        Setting(tuple(FLAGS[name].split(".")), value, f"--{name.replace('_', '-')} {value}")
+        for name, value in flags.items()
+        if value is not None
+    ]
+
+
+def _from_text(text: str) -> Setting:
+    """A setting as typed behind ``--set``: a YAML scalar or list, or plain text where the field holds text."""
+    name, equals, raw = text.partition("=")
+    if not equals:
+        raise OptionError(f"--set {cut(text, 200)}: a setting is written section.key=value", code="E125")
+    key = tuple(name.strip().split("."))
+    origin = f"--set {cut(text, 200)}"
+    if key == ("preset",):
+        raise OptionError(f"{origin}: the preset is chosen by --model {raw}", code="E125")
+    field = _field(key, origin)
+    if field is None:
+        raise OptionError(f"{origin}: '{name}' is a section; a setting is written section.key=value", code="E125")
+    if _holds_text(field):
+        return Setting(key, None if raw == "null" else raw, origin)
+    try:
+        value = None if (node := composed(raw)) is None else plain_value(node)
+    except yaml.YAMLError:
+        value = raw
+    return Setting(key, float(raw) if NUMBER.fullmatch(raw) else value, origin)
+
+
+def _holds_text(field: FieldInfo) -> bool:
+    return field.annotation in (str, str | None)
+
+
+def _field(key: Key, origin: str) -> FieldInfo | None:
+    """The field of a key, None for a whole section; raises with a hint where there is none."""
+    section: type[Section] = Config
+    for depth, part in enumerate(key):
+        if part not in section.model_fields:
+            _refuse_unknown(key[:depth], part, origin)
+        found = section.model_fields[part]
+        if not (isinstance(found.annotation, type) and issubclass(found.annotation, Section)):
+            if depth + 1 < len(key):
+                _refuse_unknown(key[: depth + 1], key[depth + 1], origin)
+            return found
+        section = found.annotation
+    return None
+
+
+def all_keys() -> list[str]:
+    """Every setting as ``section.key``, in the order of the configuration."""
+    return [f"{name}.{key}" for name, each in _sections() for key in each.model_fields]
+
+
+def _sections() -> Iterator[tuple[str, type[Section]]]:
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield name, field.annotation
+
+
+def _refuse_unknown(parents: Key, part: str, origin: str) -> NoReturn:
+    """Name the unknown key and the likeliest that was meant: of the same section first, then of any."""
+    known = all_keys()
+    wanted = ALIASES.get(part, part)
+    own = [key for key in known if not parents or key.startswith(f"{parents[0]}.")]
+    section = [] if parents else get_close_matches(part, [name for name, _ in _sections()], n=1)
+    same_word = [key for key in own + known if key.split(".")[1] == wanted]
+    close = get_close_matches(wanted, [key.split(".")[1] for key in own], n=1)
+    likely = section or same_word or [key for key in own if key.split(".")[1] in close]
+    hint = f"; did you mean '{likely[0]}'?" if likely else "; `faster-rcnn config` prints all settings"
+    raise OptionError(f"{origin}: there is no setting '{'.'.join((*parents, part))}'{hint}", code="E125")
+
+
+def _refuse_contradictions(typed: Sequence[Setting]) -> None:
+    seen: dict[Key, Setting] = {}
+    for setting in typed:
+        other = seen.setdefault(setting.key, setting)
+        if repr(other.value) != repr(setting.value):  # so that nan equals itself
+            raise OptionError(f"{other.origin} and {setting.origin} contradict each other: give one", code="E125")
+
+
+def _read_file(path: Path) -> list[Setting]:
+    """The settings of a YAML file in its order."""
+    try:
+        root = composed(read_text_argument(path))
+        return [] if root is None else list(_walk(root, (), path))
+    except DatasetError as error:
+        raise OptionError(f"--config: {str(error).removeprefix(f'{error.code} ')}", code="E101") from error
+    except yaml.YAMLError as error:
+        raise OptionError(f"{path} is not plain YAML{place_of(error)}", code="E125") from error
+
+
+def _walk(node: yaml.Node, parents: Key, path: Path) -> Iterator[Setting]:
+    if parents and _is_empty(node):
+        return
+    if not isinstance(node, yaml.MappingNode):
+        name = ".".join(parents) or "the file"
+        raise OptionError(f"{path} line {node.start_mark.line + 1}: {name} must hold 'key: value' lines", code="E125")
+    seen: dict[str, int] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        where = f"{path} line {line}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise OptionError(f"{where}: a list or mapping cannot be the name of a setting", code="E125")
+        name = key_node.value
+        if name in seen:
+            raise OptionError(f"{where}: '{name}' is given twice, first in line {seen[name]}", code="E125")
+        seen[name] = line
+        key = (*parents, name)
+        if _field(key, where) is None:
+            yield from _walk(value_node, key, path)
+        else:
+            value = plain_value(value_node)
+            yield Setting(key, value, f"{where}: {name}: {cut(repr(value))}")
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")
+
+
+def _put(values: dict[str, Any], setting: Setting) -> None:
+    section = values
+    for part in setting.key[:-1]:
+        section = section[part]
+    section[setting.key[-1]] = setting.value
+
+
+def _number_fault(value: Any) -> str | None:
+    """Why a number, or one of a list, cannot be used whatever it is for."""
+    if isinstance(value, list):
+        return next((fault for each in value if (fault := _number_fault(each)) is not None), None)
+    if isinstance(value, float) and not isfinite(value):
+        return "not a finite number"
+    return "it has more than 18 digits" if isinstance(value, int) and abs(value) >= _TOO_LARGE else None
+
+
+def _plain(value: object) -> object:
+    """A number of NumPy as Python's own; anything else as text, which is then refused by its type."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _validated(values: Mapping[str, Any], given: Sequence[Setting]) -> Config:
+    for setting in given:
+        if (fault := _number_fault(setting.value)) is not None:
+            raise OptionError(f"{setting.origin}: {fault}", code="E125")
+    try:
+        # The strict rules of JSON fit YAML: lists make tuples and 1 is a number, but '1' and true are not.
+        config = Config.model_validate_json(json.dumps(values, default=_plain), strict=True)
+    except ValidationError as error:
+        raise OptionError(_first_fault(error.errors(), given), code="E125") from error
+    _refuse_disorder(config, given)
+    return config
+
+
+def _refuse_disorder(config: Config, given: Sequence[Setting]) -> None:
+    """Pairs of settings that make sense in one order only."""
+    pairs = {
+        ("image.short_side", "image.long_side"): (config.image.short_side, config.image.long_side),
+        ("rpn.negative_iou", "rpn.positive_iou"): (config.rpn.negative_iou, config.rpn.positive_iou),
+        ("roi.negative_iou_from", "roi.negative_iou"): (config.roi.negative_iou_from, config.roi.negative_iou),
+        ("roi.negative_iou", "roi.positive_iou"): (config.roi.negative_iou, config.roi.positive_iou),
+        ("the first training.scale_jitter", "the second"): config.training.scale_jitter,
+    }
+    for (low_name, high_name), (low, high) in pairs.items():
+        if low > high:
+            origins = [each.origin for each in given if ".".join(each.key) in f"{low_name} {high_name}"]
+            raise OptionError(f"{', '.join(origins)}: {low_name} {low} exceeds {high_name} {high}", code="E125")
+
+
+def _first_fault(faults: Sequence[ErrorDetails], given: Sequence[Setting]) -> str:
+    fault = faults[0]
+    place = tuple(str(part) for part in fault["loc"])
+    origins = [setting for setting in given if place[: len(setting.key)] == setting.key]
+    origin = origins[-1].origin if origins else ".".join(place)
+    value = fault["input"]
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        mantissa, exponent = value.lower().split("e")
+        point = mantissa if "." in mantissa else f"{mantissa}.0"
+        sign = "" if exponent[0] in "+-" else "+"
+        return f"{origin} is text: write {point}e{sign}{exponent} in YAML"
+    if fault["type"] == "missing":
+        return f"{origin}: too few values, number {int(place[-1]) + 1} is missing"
+    # A setting that may be a number or a word has a fault for each.
+    of_same = [each for each in faults[1:] if each["loc"][:2] == fault["loc"][:2] and each["type"] == "literal_error"]
+    alternatives = ["or " + each["msg"].removeprefix("Input should be ") for each in of_same]
+    return " ".join(
+        [f"{origin}: {fault['msg'].removeprefix('Value error, ').replace('Input should', 'it must')}", *alternatives]
+    )

@@ -1,0 +1,147 @@
+"""What the machine has: where tensors live, and the precision that ``auto`` is there.
+
+No stopwatch decides: what ``auto`` means follows from ``AUTO`` by the instructions that torch and oneDNN use, so that
+all processes of one machine compute in the same precision, whatever else it does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.kernels.int8_layers import weight_limit
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """What ``auto`` is on a CPU."""
+
+    floats: torch.dtype
+    int8: bool
+    """Whether a quantized detector computes in int8."""
+
+
+AUTO = {
+    "AMX": Auto(torch.bfloat16, int8=False),
+    "AVX512-BF16": Auto(torch.bfloat16, int8=True),
+    "AVX512": Auto(torch.float32, int8=True),
+    "AVX2": Auto(torch.float32, int8=True),
+    "less than AVX2": Auto(torch.float32, int8=False),
+}
+"""By the widest instructions of a CPU, as ``benchmarks/precisions.py`` measures them.
+
+The rows of AVX512-BF16, AVX512 (with VNNI and without) and AVX2 were measured on an idle processor with AVX512-BF16 and
+VNNI, the narrower ones with ``ONEDNN_MAX_CPU_ISA``: milliseconds of an image in float32, bfloat16 and int8 were 74, 38
+and 30; 77, 147 and 30 (without VNNI 73, 145 and 38); 100, many times more and 61. On AMX only floats were: bfloat16
+took a quarter of the time of float32 for body, neck and RPN head of ``base``. What was not measured is float32 and no
+int8: int8 on AMX, and the last row, in which processors other than x86 are.
+"""
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the first GPU where there is one, else the CPU; raises ``OptionError`` for what is not there."""
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise OptionError(f"--device {name} is not a device; use auto, cpu, cuda or cuda:N", code="E126")
+    if kind == "cuda" and int(index or 0) >= count:
+        has = f"{count} CUDA devices" if count != 1 else "1 CUDA device (cuda:0)"
+        raise OptionError(f"--device {name}: this machine has {has}. The CPU works: --device cpu", code="E126")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Type of convolutions and matrix products; ``auto`` is bfloat16 where the processor computes in it."""
+    if name == "auto":
+        return torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
+    return PRECISIONS[name]
+
+
+def type_of_floats(precision: torch.dtype, device: torch.device) -> torch.dtype:
+    """Of what is not in 8 bits, where the rest is; otherwise it is ``precision`` itself."""
+    return choose_precision("auto", device) if precision == torch.int8 else precision
+
+
+def precision_name(precision: torch.dtype) -> str:
+    """As options and reports have it.
+
+    >>> precision_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(precision).removeprefix("torch.")
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by the instructions of a CPU."""
+    if device.type == "cuda":
+        return computes_in(torch.bfloat16, device)
+    return AUTO[widest_instructions()].floats == torch.bfloat16
+
+
+def eight_bits_are_fast() -> bool:
+    """Whether this CPU has convolutions in int8 that give the right sums, and they are faster than those in floats."""
+    return AUTO[widest_instructions()].int8 and weight_limit() > 0
+
+
+def widest_instructions() -> str:
+    """The row of ``AUTO`` for what torch's and oneDNN's kernels use of this CPU.
+
+    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` may keep them from using all that it has.
+    """
+    of_torch = torch.backends.cpu.get_cpu_capability()
+    if of_torch not in ("AVX2", "AVX512"):
+        return "less than AVX2"
+    if of_torch == "AVX2" or not onednn_takes_bfloat16():
+        return "AVX2"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
+    if torch.cpu._is_amx_tile_supported() and (limit in ("", "ALL", "DEFAULT") or "AMX" in limit):
+        return "AMX"
+    has_bfloat16 = torch.cpu._is_avx512_bf16_supported() and limit not in ("AVX512_CORE", "AVX512_CORE_VNNI")
+    return "AVX512-BF16" if has_bfloat16 else "AVX512"
+
+
+def onednn_takes_bfloat16() -> bool:
+    """oneDNN's own answer: it honours ONEDNN_MAX_CPU_ISA, but is also yes where AVX-512 only emulates bfloat16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def instruction_sets() -> list[str]:
+    """The widest vectors that torch's own kernels use of the CPU, then what oneDNN uses of it for bfloat16."""
+    for_bfloat16 = {"AVX512-BF16": ["AVX512-BF16"], "AMX": ["AVX512-BF16", "AMX"]}
+    return [torch.backends.cpu.get_cpu_capability(), *for_bfloat16.get(widest_instructions(), [])]
+
+
+def computes_in(precision: torch.dtype, device: torch.device) -> bool:
+    """Whether a device computes in ``precision``; stand-ins for missing instructions take up to 30 times as long."""
+    if precision != torch.bfloat16:
+        return True
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return onednn_takes_bfloat16()
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """``count`` threads of torch compute on the CPU; afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Convolutions and matrix products in ``precision``; boxes, losses and softmax stay float32 by themselves."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+        yield

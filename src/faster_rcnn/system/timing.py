@@ -1,0 +1,25 @@
+"""The time that a piece of work takes on a device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+def timed(work: Callable[[], Result], device: torch.device) -> tuple[float, Result]:
+    """Seconds, and what came out; a GPU is waited for."""
+    _wait_for(device)
+    start = time.perf_counter()
+    result = work()
+    _wait_for(device)
+    return time.perf_counter() - start, result
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

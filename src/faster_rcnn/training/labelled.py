@@ -1,0 +1,48 @@
+"""Labelled images for training, with everything that there is to tell about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faster_rcnn.data.fingerprint import TRAINED_ON
+from faster_rcnn.data.objects import without_classes
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Dataset
+from faster_rcnn.data.remarks import few_objects, tiny_boxes
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.system.console import say, warn
+
+
+def with_val_seed(config: Config) -> Config:
+    """The configuration with the seed of the images for validation in it, so that ``evaluate`` finds the same ones."""
+    if config.data.val_share == 0 or config.data.val_seed is not None:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"val_seed": config.training.seed})})
+
+
+def load_for_training(data: Path, config: Config) -> Dataset:
+    """The labelled images, with everything there is to know about them told; raises ``DatasetError``."""
+    dataset = load_dataset(data, config.data, TRAINED_ON)
+    if "train" not in dataset.splits:
+        raise DatasetError(
+            f"{data} has no split to train on; it has {', '.join(dataset.found)}. Name its part with "
+            "--set data.train=FILE",
+            code="E115",
+        )
+    for name in TRAINED_ON:
+        if name in dataset.splits:
+            for note in dataset.splits[name].notes:
+                say(note)
+    for remark in tiny_boxes(dataset.splits["train"], config.image):
+        warn(remark)
+    for remark in few_objects(dataset.splits["val"]) if "val" in dataset.splits else ():
+        say(remark)
+    for warning in dataset.warnings:
+        warn(warning)
+    if "val" not in dataset.splits:
+        warn(
+            "no validation split: every epoch is trained, and the best model is the last one; --val-share 0.2 "
+            "validates on a fifth of the training images"
+        )
+    return without_classes(dataset) if config.detector.kind == "rpn" else dataset

@@ -1,0 +1,49 @@
+"""Precision and threads of a run: chosen when it begins, and kept when it goes on, so that it ends the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from faster_rcnn.errors import MachineError
+from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, computes_in, precision_name
+
+
+def with_machine_settings(config: Config) -> Config:
+    """The configuration with the precision and the number of threads that ``auto`` means on this machine.
+
+    Raises ``OptionError`` (E126) for a device that is not there.
+    """
+    settings = config.training
+    precision = precision_name(choose_precision(settings.precision, choose_device(settings.device)))
+    threads = torch.get_num_threads() if settings.threads == "auto" else settings.threads
+    return with_training(config, precision=precision, threads=threads)
+
+
+def with_training(config: Config, **values: object) -> Config:
+    """The configuration with other values of its section ``training``."""
+    return config.model_copy(update={"training": config.training.model_copy(update=values)})
+
+
+def refuse_missing_precision(folder: Path, before: TrainingConfig, asked: TrainingConfig) -> None:
+    """Raise ``MachineError`` where a run cannot go on in its own precision and none is asked for (``auto``)."""
+    if asked.precision != "auto" or before.precision == "auto":
+        return
+    device = choose_device(before.device)
+    if not computes_in(PRECISIONS[before.precision], device):
+        raise MachineError(
+            f"the run in {folder} began in {before.precision}, in which {device} of this machine does not compute, so "
+            "it would not end as it would have; go on where it began, or give a precision, which the run then notes: "
+            "--precision float32"
+        )
+
+
+def machine_changes(before: TrainingConfig, now: TrainingConfig) -> tuple[str, ...]:
+    """How precision and threads differ from those that a run recorded, such as ``precision bfloat16 -> float32``."""
+    return tuple(
+        f"{name} {old} -> {new}"
+        for name in ("precision", "threads")
+        if (old := getattr(before, name)) not in ("auto", new := getattr(now, name))
+    )

@@ -1,0 +1,173 @@
+"""``report.html`` of a training run: one page that needs nothing else, to be read, kept and mailed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
+from faster_rcnn.reporting.curves import Curve, draw_curves, highest
+from faster_rcnn.reporting.pages import render_page, write_page
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.training.examples import SCORE, Example
+
+REPORT = "report.html"
+TEMPLATE = "report.html.jinja"
+
+LOSSES = {
+    "rpn_objectness": "RPN objectness",
+    "rpn_box": "RPN box",
+    "roi_class": "RoI class",
+    "roi_box": "RoI box",
+}
+"""Names in ``metrics.csv``, behind ``train_`` and ``val_``, and on the page."""
+ACCURACY = ("AP", "AP50", "AP75")
+
+MOST_CLASSES = 40
+"""In the table; of more classes, half as many best and worst ones are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing and its title."""
+
+    title: str
+    drawing: str
+    """An ``<svg>`` element."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """Rows under one heading, best first."""
+
+    title: str
+    rows: tuple[ClassMetrics, ...]
+
+
+def write_report(
+    folder: Path,
+    summary: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    config: Config,
+    metrics: Metrics | None,
+    examples: Sequence[Example],
+) -> Path:
+    """Write the report of a finished run into its folder and return where it is.
+
+    Args:
+        folder: of the run.
+        summary: of ``summary.json``.
+        rows: of ``metrics.csv``, one per epoch, 1 or more.
+        config: all settings of the run.
+        metrics: of the best epoch on the validation split; None where there is no such split, or where that epoch was
+            before an interruption.
+        examples: pictures of the validation split.
+
+    Raises:
+        MachineError: the disk is full or may not be written.
+    """
+    return write_page(folder / REPORT, render(folder, summary, rows, config, metrics, examples))
+
+
+def render(
+    folder: Path,
+    summary: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    config: Config,
+    metrics: Metrics | None,
+    examples: Sequence[Example],
+) -> str:
+    """The page; every text in it is escaped, for names of classes and files are anyone's."""
+    return render_page(
+        TEMPLATE,
+        folder=folder,
+        name=Path(summary["data"]).resolve().name,
+        summary=summary,
+        best=summary["best"],
+        validated="AP" in summary["best"],
+        criterion="AR100, the recall with 100 proposals," if config.detector.kind == "rpn" else "AP",
+        classes=sum(name is not None for name in summary["classes"]),
+        figures=figures(rows, summary["best"]["epoch"]),
+        epochs=[_epoch_line(row) for row in rows],
+        metrics=metrics,
+        tables=class_tables(metrics.per_class) if metrics else [],
+        examples=examples,
+        score=SCORE,
+        evaluate=shlex.join(["faster-rcnn", "evaluate", str(folder), summary["data"], "--split", "val"]),
+        changes=changed_settings(config),
+    )
+
+
+def figures(rows: Sequence[Mapping[str, Any]], best_epoch: int) -> list[Figure]:
+    """The curves of a run: accuracy first, then losses at one scale, then what drove them; none without a value."""
+    best = next((index for index, row in enumerate(rows) if row["epoch"] == best_epoch), None)
+    training, validation = _losses(rows, "train"), _losses(rows, "val")
+    top = highest([*training, *validation])
+    accuracy = [_curve(rows, name, name) for name in ACCURACY]
+    wanted = (
+        ("Accuracy on validation", accuracy, None),
+        ("Losses in training", training, top),
+        ("Losses on validation", validation, top),
+        ("Learning rate", [_curve(rows, "lr", "learning rate")], None),
+    )
+    validated = any(curve.known() for curve in accuracy)
+    return [
+        Figure(title, draw_curves(title, curves, best if validated else None, limit))
+        for title, curves, limit in wanted
+        if any(curve.known() for curve in curves)
+    ]
+
+
+def class_tables(per_class: Sequence[ClassMetrics], most: int = MOST_CLASSES) -> list[ClassTable]:
+    """All classes, best first and those without truths last; or only the best and the worst ones of very many."""
+    measured = sorted((each for each in per_class if each.ap is not None), key=lambda each: -(each.ap or 0.0))
+    if len(per_class) <= most:
+        return [ClassTable("", (*measured, *(each for each in per_class if each.ap is None)))]
+    half = most // 2
+    if len(measured) <= most:
+        return [ClassTable("", tuple(measured))]
+    return [
+        ClassTable(f"The best {half}", tuple(measured[:half])),
+        ClassTable(f"The worst {half}", tuple(measured[-half:])),
+    ]
+
+
+def changed_settings(config: Config) -> list[tuple[str, str, str]]:
+    """Key, value, and the preset's value of every setting that is not as in the preset."""
+    usual = preset(config.preset).model_dump(mode="json")
+    chosen = config.model_dump(mode="json")
+    return [
+        (f"{section}.{key}", _written(value), _written(usual[section][key]))
+        for section, values in chosen.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if value != usual[section][key]
+    ]
+
+
+def _losses(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Curve]:
+    return [_curve(rows, f"{prefix}_{key}", name) for key, name in LOSSES.items()]
+
+
+def _curve(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Curve:
+    return Curve(name, tuple(row.get(key) for row in rows))
+
+
+def _epoch_line(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the table of epochs: the sum of the losses, not each of the four."""
+    losses = [[row.get(f"{kind}_{key}") for key in LOSSES] for kind in ("train", "val")]
+    return {
+        "epoch": row["epoch"],
+        "losses": [None if None in four else sum(four) for four in losses],
+        "accuracy": [row.get(name) for name in ACCURACY],
+        "lr": f"{row['lr']:.3g}",
+    }
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,262 @@
+"""``--resume``: a run goes on with the data and the settings that it began with, or for more epochs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from faster_rcnn.data.fingerprint import differences, fingerprint_of
+from faster_rcnn.data.objects import without_classes
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import Dataset
+from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.parsing.yaml_values import composed
+from faster_rcnn.settings.resolve import all_keys, resolve_config
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.system.console import warn
+from faster_rcnn.training import run_folder
+from faster_rcnn.training.machine_settings import refuse_missing_precision, with_training
+from faster_rcnn.weights.model_file import load_model
+
+MAY_DIFFER = ("epochs", "precision", "threads")
+"""Settings of training that may be others when a run goes on; all of them may be ``auto``."""
+
+
+def folder_to_resume(out: Path | None, data: Path) -> Path:
+    """The run folder that ``--resume`` goes on in: ``out``, or one of ``runs/NAME``, ``runs/NAME-2`` of these data.
+
+    Of several the newest unfinished one is taken, then the newest finished one.
+
+    Raises:
+        OptionError: there is no such run, or a file that it needs is gone.
+    """
+    if out is not None:
+        _refuse_no_run(out)
+        return out
+    name = run_folder.run_name(data)
+    runs = sorted(run_folder.runs_named(name), key=run_folder.is_finished)  # a stable order
+    found = next((each for each in runs if _is_of(each, data)), None)
+    if found is None:
+        others = f"; {', '.join(map(str, runs))}: begun with other data" if runs else ""
+        raise OptionError(
+            f"--resume: there is no run of {data} to go on with in runs/{name}{others}{_unfinished()}; leave out "
+            "--resume to begin one, or name the run with --out"
+        )
+    return found
+
+
+def _refuse_no_run(out: Path) -> None:
+    if run_folder.holds_begun_run(out):
+        return
+    if run_folder.holds_run(out):
+        gone = next(name for name in (run_folder.CONFIG, run_folder.STATE) if not (out / name).exists())
+        raise OptionError(f"--resume: {out / gone} is gone, so this run cannot go on; {_fresh_start(out)}")
+    raise OptionError(f"--resume: {out} holds no run to go on with{_unfinished()}; leave out --resume to begin one")
+
+
+def _unfinished() -> str:
+    """Other runs that may be meant."""
+    names = [str(each) for each in run_folder.all_runs() if not run_folder.is_finished(each)]
+    return f" (unfinished runs: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
+
+
+def _is_of(folder: Path, data: Path) -> bool:
+    """Whether the run in ``folder`` was begun with ``data``, which its record of them says."""
+    before = run_folder.read_data(folder)
+    if before is None:
+        return False
+    config = stored_config(folder)
+    try:
+        dataset = load_dataset(data, config.data)
+    except DatasetError:
+        return False  # what does not fit its settings is not what it began with
+    return not differences(before, fingerprint_of(_as_trained(dataset, config)))
+
+
+def _as_trained(dataset: Dataset, config: Config) -> Dataset:
+    return without_classes(dataset) if config.detector.kind == "rpn" else dataset
+
+
+def refuse_other_data(folder: Path, data: Path, dataset: Dataset) -> None:
+    """Raise ``OptionError`` (E124) where ``dataset`` is not what the run in ``folder`` was begun with."""
+    if found := data_differences(folder, data, dataset):
+        raise OptionError(
+            f"the run in {folder} was begun with other data: {'; '.join(found)}. Give the data that it began with, or "
+            f"{_fresh_start(folder)} and another --out",
+            code="E124",
+        )
+
+
+def data_differences(folder: Path, data: Path, dataset: Dataset) -> tuple[str, ...]:
+    """How ``dataset`` differs from what the run in ``folder`` was begun with, in sentences.
+
+    A run of a version that kept no record of its data is compared by its classes, and the record is made now.
+    """
+    now, before = fingerprint_of(dataset), run_folder.read_data(folder)
+    if before is not None:
+        return differences(before, now)
+    known = _known_classes(folder)
+    if known and known != dataset.classes.names:
+        return (f"classes {_listed(known)} -> {_listed(dataset.classes.names)}",)
+    warn(f"{folder} has no {run_folder.DATA}, so only its classes were compared; its data are taken to be these")
+    run_folder.write_data(folder, data, now)
+    return ()
+
+
+def _known_classes(folder: Path) -> tuple[str | None, ...]:
+    """Those of a run in ``folder``; of alternating training step 2 is the first one that has more than one."""
+    files = [each / run_folder.LAST for each in (folder, folder / "step-4", folder / "step-2")]
+    return next((load_model(each).classes.names for each in files if each.exists()), ())
+
+
+def _listed(names: Sequence[str | None]) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def stored_config(folder: Path) -> Config:
+    """The settings of the run in ``folder``.
+
+    Raises:
+        OptionError: the file does not fit, or holds no number of epochs, as the file of every run does.
+    """
+    path = folder / run_folder.CONFIG
+    config = resolve_config(None, path, (), {})
+    if config.training.epochs == "auto":
+        raise OptionError(f"{path} holds no number of training.epochs, as a run does; {_fresh_start(folder)}")
+    return config
+
+
+def config_to_resume(
+    folder: Path,
+    model: str | None,
+    weights: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    flags: Mapping[str, object],
+) -> Config:
+    """The settings of the run in ``folder``.
+
+    Options may be repeated, but not changed: a run with other settings would not be the run that was interrupted.
+
+    Raises:
+        OptionError: an option differs from the run's own.
+    """
+    stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
+    _refuse_differences(folder, model, stored, _auto_as_stored(asked, stored))
+    return stored
+
+
+def config_to_go_on(
+    folder: Path,
+    model: str | None,
+    weights: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    flags: Mapping[str, object],
+) -> Config:
+    """As ``config_to_resume``; but three settings may be others.
+
+    A run of one part is trained to another number of epochs. Precision and threads may be given where a machine lacks
+    those of the run.
+
+    Raises:
+        OptionError: another option differs from the run's own.
+        MachineError: the run's precision is not there, and none is given.
+    """
+    stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
+    refuse_missing_precision(folder, stored.training, asked.training)
+    asked = _auto_as_stored(asked, stored)
+    free = ("precision", "threads") if stored.training.scheme == "alternating" else MAY_DIFFER
+    extended = with_training(stored, **{name: getattr(asked.training, name) for name in free})
+    _refuse_differences(folder, model, extended, asked)
+    return extended
+
+
+def _stored_and_asked(
+    folder: Path, weights: str | None, config: Path | None, settings: Sequence[str], flags: Mapping[str, object]
+) -> tuple[Config, Config]:
+    stored = stored_config(folder)
+    if absent := _absent_keys(folder / run_folder.CONFIG):
+        values = ", ".join(f"{key}={_value(stored, key)}" for key in absent)
+        warn(
+            f"{folder / run_folder.CONFIG} does not hold all settings, as in a run of another version: {values} assumed"
+        )
+    if weights is not None:
+        raise OptionError(
+            f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
+        )
+    start = with_training(stored, **dict.fromkeys(MAY_DIFFER, "auto"))
+    return stored, resolve_config(None, config, settings, flags, start)
+
+
+def _auto_as_stored(asked: Config, stored: Config) -> Config:
+    """``auto`` is what it was when the run began, which is stored."""
+    chosen = {name: getattr(asked.training, name) for name in MAY_DIFFER}
+    kept = {name: getattr(stored.training, name) if value == "auto" else value for name, value in chosen.items()}
+    return with_training(asked, **kept)
+
+
+def _absent_keys(path: Path) -> list[str]:
+    """The settings, as ``section.key``, that the file of a configuration does not hold."""
+    root = composed(path.read_text(encoding="utf-8"))
+    sections = root.value if isinstance(root, yaml.MappingNode) else []
+    held = {
+        f"{name.value}.{key.value}"
+        for name, section in sections
+        if isinstance(section, yaml.MappingNode)
+        for key, _ in section.value
+    }
+    return [key for key in all_keys() if key not in held]
+
+
+def _refuse_differences(folder: Path, model: str | None, stored: Config, asked: Config) -> None:
+    differing = [
+        f"{key} {_value(stored, key)} -> {_value(asked, key)}"
+        for key in ["preset", *all_keys()]
+        if _value(stored, key) != _value(asked, key)
+    ]
+    if model is not None and model != stored.preset:
+        differing.append(f"--model {stored.preset} -> {model}")
+    if differing:
+        raise OptionError(
+            f"cannot go on with the run in {folder} with other settings: {'; '.join(differing)}. Leave them out, or "
+            f"{_fresh_start(folder)}",
+            code="E124",
+        )
+
+
+def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> None:
+    """Raise ``OptionError`` where ``epochs`` leave nothing to do in a run that is finished, or has done more."""
+    if run_folder.is_finished(folder) and epochs == stored_config(folder).training.epochs:
+        if stored_config(folder).training.scheme == "alternating":
+            raise OptionError(f"all four steps of the run in {folder} are finished; {_fresh_start(folder)}")
+        more = shlex.join(
+            ["faster-rcnn", "train", str(data), "--out", str(folder), "--resume", "--epochs", str(2 * epochs)]
+        )
+        counted = "1 epoch" if done == 1 else f"{done} epochs"
+        raise OptionError(f"the run in {folder} is finished after {counted}; train it longer with: {more}")
+    if epochs < done or (epochs == done and run_folder.is_finished(folder)):
+        raise OptionError(f"--epochs {epochs}: the run in {folder} has done {done} epochs; give more than {done}")
+
+
+def refuse_lost_best(folder: Path, state: Mapping[str, Any]) -> None:
+    """Raise ``OptionError`` where the model of the best epoch so far is gone, so that the run cannot end with it."""
+    best = folder / run_folder.BEST
+    if state["progress"].rows and not best.exists():
+        raise OptionError(f"--resume: {best} is gone, so this run cannot go on; {_fresh_start(folder)}")
+
+
+def _fresh_start(folder: Path) -> str:
+    left = [folder / name for name in (run_folder.LAST, run_folder.BEST) if (folder / name).exists()]
+    return f"begin a new run with --weights {left[0]}" if left else "begin a new run with another --out"
+
+
+def _value(config: Config, key: str) -> object:
+    value: object = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,223 @@
+"""One run of training: its parts are made, trained, and reported on."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faster_rcnn._version import __version__
+from faster_rcnn.building import build_model
+from faster_rcnn.data.loading import TrainingLoader
+from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.errors import InputError, MachineError
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.structures import Proposals
+from faster_rcnn.system.console import say, warn
+from faster_rcnn.system.devices import PRECISIONS, choose_device, precision_name
+from faster_rcnn.training import run_folder
+from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.display import TrainingDisplay
+from faster_rcnn.training.examples import Example, find_examples
+from faster_rcnn.training.interruption import stop_signals
+from faster_rcnn.training.loop import Run, criterion, restore_state, run_training, save_state
+from faster_rcnn.training.report import write_report
+from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
+from faster_rcnn.training.state import Progress, run_identity
+from faster_rcnn.training.validation import Validator, validating_predictor
+from faster_rcnn.weights.model_file import load_model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What is to be trained, on what, from where, and the folder for it."""
+
+    data: Path
+    """As the user named it."""
+    dataset: Dataset
+    config: Config
+    folder: Path
+    named: Path
+    """The folder that the user knows: ``folder``, or the one above it that holds all steps of alternating training."""
+    initialise: Callable[[FasterRCNN], str]
+    """Gives the new detector the weights that it starts from; returns a line that says which."""
+    outside: Mapping[str, Sequence[Proposals]] = field(default_factory=dict)
+    """Proposals from outside by name of the split, in the order of its records; for Fast R-CNN."""
+    changes: tuple[str, ...] = ()
+    """How precision and threads differ from those that the run had before it went on."""
+
+
+def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
+    """Train from the first step, or from where ``state`` was saved; returns the run folder."""
+    began = time.perf_counter()
+    run = _prepare(task, fresh=state is None)
+    with _resumable(run, task):
+        if state is not None:
+            _take_up(run, task, state)
+        run_folder.write_config(run.folder, task.config)
+        if state is not None and task.changes:
+            save_state(run)  # now, since the settings in the folder are the changed ones already
+        return _train(run, task, began)
+
+
+@contextmanager
+def _resumable(run: Run, task: Task) -> Iterator[None]:
+    """Where the training within ends early, the command that goes on from the last state is told."""
+    try:
+        yield
+    except (KeyboardInterrupt, InputError, MachineError):
+        if run.saved_step is not None:
+            say(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
+        raise
+    finally:
+        run.train.close()
+
+
+def _take_up(run: Run, task: Task, state: Mapping[str, Any]) -> None:
+    """Let the run go on where ``state`` was saved; what was written after that is written anew."""
+    restore_state(run, state)
+    run_folder.reopen(run.folder)
+    if run.progress.rows:
+        run_folder.write_metrics(run.folder, run.progress.rows)
+    run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
+    where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
+    say(f"going on in {run.folder} after step {run.progress.step}, {where}")
+
+
+def _prepare(task: Task, fresh: bool) -> Run:
+    """Model, optimizer and loaders of a run at its first step; everything random follows from the seed."""
+    config, dataset, folder = task.config, task.dataset, task.folder
+    settings = config.training
+    device = choose_device(settings.device)
+    precision = PRECISIONS[settings.precision]
+    torch.manual_seed(settings.seed)
+    model = build_model(config, len(dataset.classes))
+    begins = task.initialise(model) if fresh else None
+    if settings.shared_layers == "fixed":
+        model.backbone.fix()
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
+    train = _loader(task, dataset.splits["train"])
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    say(
+        f"{config.preset}: {trained:,} weights to train on {device} in {settings.precision} on {settings.threads} "
+        f"threads; seed {settings.seed}"
+    )
+    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    if begins is not None:
+        say(begins)
+    say(f"run folder: {folder}")
+    run = Run(
+        folder=folder,
+        config=config,
+        classes=dataset.classes,
+        model=model,
+        optimizer=build_optimizer(model, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay),
+        average=AveragedModel(model, settings.ema_decay) if settings.ema_decay else None,
+        train=train,
+        val=dataset.splits.get("val"),
+        precision=precision,
+        progress=Progress(),
+        identity=run_identity(config, run_folder.read_data(task.named)),
+    )
+    _say_schedule(run, len(dataset.splits["train"].records))
+    return run
+
+
+def _say_schedule(run: Run, images: int) -> None:
+    """The learning rate that is reached, and why an epoch has more steps than its images divided by the batch."""
+    settings, steps = run.config.training, run.train.steps()
+    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    reached, step = highest_learning_rate(settings, run.steps)
+    say(
+        f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); its highest is {reached:.3g}, "
+        f"in step {step + 1} of {run.steps:,}"
+    )
+    if steps > -(-images // settings.batch):
+        say(f"{images} images in {steps} steps of up to {settings.batch}: portraits and landscapes do not share a step")
+
+
+def _loader(task: Task, split: Split) -> TrainingLoader:
+    config = task.config
+    return TrainingLoader(
+        split, config.image, config.training, config.data, proposals=task.outside.get(split.name), tell=warn
+    )
+
+
+def _train(run: Run, task: Task, began: float) -> Path:
+    chosen_by = criterion(run.config)
+    display = TrainingDisplay(run.epochs, ("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
+    measured: dict[int, Metrics] = {}
+    validator = None
+    if run.val is not None:
+        validator = Validator(run.val, run.config, run.classes, task.outside.get(run.val.name), run.precision)
+
+    def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
+        assert validator is not None
+        validation = validator.validate(model, image_done)
+        measured[run.progress.epoch] = validation.metrics
+        return validation.columns()
+
+    with stop_signals() as stop, display:
+        reason = run_training(run, validate, display, stop)
+    _finish(run, task, reason, measured, time.perf_counter() - began)
+    return run.folder
+
+
+def go_on_with(data: Path, folder: Path) -> str:
+    """The command that goes on with an interrupted run."""
+    return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), "--resume"])
+
+
+def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], seconds: float) -> None:
+    """The report, and the summary that marks the run as finished."""
+    chosen_by = criterion(run.config)
+    summary = _summary(run, task.data, reason, seconds)
+    value = summary["best"].get(chosen_by)
+    best = "" if value is None else f", {chosen_by} {value:.3f}"
+    say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
+    # The best epoch was not measured here if it came before an interruption.
+    _report(run, task, summary, measured.get(run.progress.best_epoch))
+    run_folder.write_summary(run.folder, summary)
+
+
+def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> None:
+    examples: list[Example] = []
+    if run.val:
+        best = load_model(run.folder / run_folder.BEST)
+        device = next(run.model.parameters()).device
+        outside = task.outside.get(run.val.name)
+        examples = find_examples(validating_predictor(best, device, run.precision, run.val, outside), run.val)
+    say(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
+
+
+def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any]:
+    progress = run.progress
+    return {
+        "data": str(data),
+        "preset": run.config.preset,
+        "classes": list(run.classes.names),
+        "ended": reason,
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "images": progress.images,
+        "best": progress.rows[progress.best_epoch],
+        "last": progress.rows[-1],
+        "training_seconds": round(progress.training_seconds, 3),
+        "training_seconds_per_image": round(progress.training_seconds / progress.images, 4),
+        "validation_seconds": round(progress.validation_seconds, 3),
+        "total_seconds": round(seconds, 3),
+        "device": str(next(run.model.parameters()).device),
+        "precision": precision_name(run.precision),
+        "threads": run.config.training.threads,
+        "changes": progress.changes,
+        "versions": {"faster_rcnn": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }

@@ -1,0 +1,102 @@
+"""How good a detector is after an epoch: losses and metrics of the validation split, by the path of ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from faster_rcnn.data.batches import image_seed
+from faster_rcnn.data.records import Split
+from faster_rcnn.evaluation.detector import found_in
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.inference.external_proposals import proposals_by_path
+from faster_rcnn.inference.inputs import AnyImage
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
+from faster_rcnn.system.devices import choose_precision
+from faster_rcnn.weights.model_file import LoadedModel
+
+COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+"""Metrics of an epoch's line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """How good a detector is."""
+
+    losses: dict[str, float]
+    """By name; their means over the images."""
+    metrics: Metrics
+    split: str
+    """Its name."""
+
+    def columns(self) -> dict[str, float | None]:
+        """Losses, as ``val_...``, and metrics of the line of an epoch."""
+        values = self.metrics.to_json(self.split)
+        return {f"val_{name}": value for name, value in self.losses.items()} | {name: values[name] for name in COLUMNS}
+
+
+class Validator:
+    """Measures a detector in training as ``evaluate`` measures its file: the numbers are equal to the last digit."""
+
+    def __init__(
+        self,
+        split: Split,
+        config: Config,
+        classes: ClassMap,
+        outside: Sequence[Proposals] | None,
+        precision: torch.dtype,
+    ) -> None:
+        """``outside`` are external proposals in the order of the records, for Fast R-CNN."""
+        self._split, self._config, self._classes = split, config, classes
+        self._outside, self._precision = outside, precision
+        self._places = {record.path: index for index, record in enumerate(split.records)}
+
+    def validate(self, model: FasterRCNN, image_done: Callable[[], None]) -> Validation:
+        """Measure ``model``, which stays as it is; ``image_done`` is called after each image.
+
+        Raises:
+            DatasetError: more than 5 % of the images cannot be decoded.
+        """
+        loaded = LoadedModel(deepcopy(model), self._config, self._classes)
+        device = next(model.parameters()).device
+        predictor = validating_predictor(loaded, device, self._precision, self._split, self._outside)
+        predictor = predictor.validating(self._truth_of)
+        found: dict[int, Detections] = {}
+        sums: dict[str, float] = {}
+        for place, one in found_in(predictor, self._split):
+            if one is not None and one.losses is not None:
+                found[place] = one.result.detections
+                for name, value in one.losses.named().items():
+                    sums[name] = sums.get(name, 0.0) + value.item()
+            image_done()
+        means = {name: value / len(found) for name, value in sums.items()}
+        return Validation(means, measure_split(self._split, found), self._split.name)
+
+    def _truth_of(self, image: AnyImage) -> tuple[GroundTruth, int]:
+        """Truth and seed of an image of the split; the seed is the same in every epoch."""
+        assert isinstance(image, Path)
+        place = self._places[image]
+        return self._split.records[place].truth, image_seed(0, 0, place)
+
+
+def validating_predictor(
+    loaded: LoadedModel,
+    device: torch.device,
+    precision: torch.dtype,
+    split: Split,
+    outside: Sequence[Proposals] | None,
+) -> Predictor:
+    """A detector as ``evaluate`` runs it in ``precision``, on the external proposals of a split if there are some.
+
+    ``evaluate`` gets a precision that is not this machine's ``auto`` by its name, by which float32 is exact.
+    """
+    given, exact = proposals_by_path(split, outside), precision != choose_precision("auto", device)
+    return Predictor(loaded, device, precision, exact=exact, proposals=given)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from faster_rcnn.cli.bodies import evaluate, predict
+from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
+from faster_rcnn.evaluation.detector import settings_for
+from faster_rcnn.inference.inputs import to_pixels
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Result
+from faster_rcnn.inference.tiles import Tiling
+from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.structures import ClassMap, ImageSize
+from faster_rcnn.weights.model_file import save_model
+from files import coco_folder, loaded_model, model_file, with_limit
+
+BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)], [(2, 20.25, 10.5, 30.125, 25.0)], []]
+"""Of three images: a cat and a dog, a cow, nothing."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(model_file(tmp_path_factory.mktemp("model") / "tiny.safetensors"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return coco_folder(tmp_path / "data", BOXES)
+
+
+def numbers(model: str, data: Path, tmp_path: Path, **options: Any) -> dict[str, Any]:
+    """What evaluate writes as JSON."""
+    target = tmp_path / "numbers.json"
+    given: dict[str, Any] = {"split": None, "precision": "float32", **options}
+    assert evaluate.run(model, data, json=str(target), **given) == 0
+    found: dict[str, Any] = json.loads(target.read_text())
+    return found
+
+
+def test_the_table_goes_to_standard_output(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.run(model, data, split="test", precision="float32", json=None) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("AP     ")
+    assert "3 images, 3 boxes to find" in out
+    assert "test: COCO JSON from test.json: 3 images (1 without objects, kept), 3 boxes: " in err
+    assert "images of test  3/3" in err
+
+
+def test_json_on_standard_output_stands_there_alone(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.run(model, data, split=None, precision="float32", json="-") == 0
+    found = json.loads(capsys.readouterr().out)
+    twelve = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
+    assert list(found) == [*twelve, "per_class", "images", "split", "device", "precision", "threads"]
+    assert (found["device"], found["precision"], found["threads"]) == ("cpu", "float32", 1)
+    assert (found["images"], found["split"]) == (3, "test")
+    assert {name: one["truths"] for name, one in found["per_class"].items()} == {"cat": 1, "dog": 1, "cow": 1}
+    assert found["APl"] is None  # no box is larger than 96 x 96
+
+
+def near(result: Result) -> list[tuple[float, ...]]:
+    """Truths beside the first, third and fifth detection, as rows (label, x, y, width, height)."""
+    boxes = result.boxes[:6:2].floor().tolist()
+    labels = result.labels[:6:2].tolist()
+    return [(label, x1 + 0.5, y1, x2 - x1, y2 - y1) for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True)]
+
+
+def test_what_predict_wrote_measures_as_the_model_itself(model: str, tmp_path: Path) -> None:
+    """The truth is near some of the detections, so that the numbers are none that anything would give."""
+    data = coco_folder(tmp_path / "data", [[], [], []])
+    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+    found = [predictor.predict_one(data / "images" / f"{number}.png", conf=0.0) for number in (1, 2, 3)]
+    truth = [near(one) for one in found]
+    coco_folder(data, truth)
+    lines, results = tmp_path / "found.jsonl", tmp_path / "results.json"
+    sources = [str(data / "images")]
+    predict.run(model, sources, conf=0.0, max_det=None, precision="float32", out=None, json=str(lines))
+    results.write_text(json.dumps([row for number, one in enumerate(found, 1) for row in one.to_coco(10 * number)]))
+    expected = numbers(model, data, tmp_path)
+    assert 0 < expected["AP"] < 1
+    expected |= {"device": None, "precision": None, "threads": None}  # a file does not say how it was made
+    assert numbers(str(lines), data, tmp_path, precision="auto") == expected
+    assert numbers(str(results), data, tmp_path, precision="auto") == expected
+
+
+def test_perfect_detections_are_perfect(data: Path, tmp_path: Path) -> None:
+    truth = json.loads((data / "annotations" / "test.json").read_text())["annotations"]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps([{**one, "score": 0.5} for one in truth]))
+    found = numbers(str(results), data, tmp_path, precision="auto")
+    assert (found["AP"], found["AP75"], found["AR1"]) == pytest.approx((1.0, 1.0, 1.0))
+
+
+def by_pycocotools(truth: Path, results: Path) -> list[float]:
+    """The twelve numbers of the original."""
+    coco = COCO(str(truth))
+    oracle = COCOeval(coco, coco.loadRes(str(results)), "bbox")
+    oracle.evaluate()
+    oracle.accumulate()
+    oracle.summarize()
+    numbers: list[float] = oracle.stats.tolist()
+    return numbers
+
+
+def test_boxes_are_measured_to_their_last_digit(tmp_path: Path) -> None:
+    """Half a box has an IoU of 0.5 with it: which side of the threshold it is on hangs on the last bit."""
+    truth = [[(0, 0.1 + 0.7 * step, 0.3 + 0.3 * step, 40.1, 33.2)] for step in range(20)]
+    data = coco_folder(tmp_path / "data", truth, size=ImageSize(60, 80))
+    halves = [
+        {"image_id": 10 * number, "category_id": 1, "bbox": [x, y, width, height / 2], "score": number / 20}
+        for number, [(_, x, y, width, height)] in enumerate(truth, 1)
+    ]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(halves))
+    found = numbers(str(results), data, tmp_path, precision="auto")
+    expected = [None if value == -1 else value for value in by_pycocotools(data / "annotations/test.json", results)]
+    assert list(found.values())[:12] == expected
+    assert 0 < found["AR1"] < 0.1
+
+
+def test_results_of_others_measure_as_pycocotools_does(
+    data_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the whole command: reading the data must not change a bit of a box."""
+    data = data_folder("coco128")
+    file = data / "annotations" / "train.json"
+    generator = torch.Generator().manual_seed(0)
+    results = []
+    for one in json.loads(file.read_text())["annotations"]:
+        for spread in (0.0, 0.1, 0.2):
+            x, y, width, height = one["bbox"]
+            a, b, c, d = (torch.randn(4, generator=generator) * spread).tolist()
+            box = [x + a * width, y + b * height, max(1.0, width * (1 + c)), max(1.0, height * (1 + d))]
+            box = [round(number, 2) for number in box] if spread else one["bbox"]
+            score = round(torch.rand((), generator=generator).item(), 2)
+            results.append(
+                {"image_id": one["image_id"], "category_id": one["category_id"], "bbox": box, "score": score}
+            )
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    found = numbers(str(path), data, tmp_path, split="train", precision="auto")
+    assert list(found.values())[:12] == by_pycocotools(file, path)
+
+
+def test_a_class_the_model_does_not_know_stops(model: str, tmp_path: Path) -> None:
+    data = coco_folder(tmp_path / "data", BOXES, ClassMap(("cat", "dog", "horse"), (1, 5, 7)))
+    message = (
+        r"^E123 .*tiny.safetensors does not know 1 class of test: horse. It knows 3 classes \(cat, dog, cow\); the "
+        r"data has 3 classes \(cat, dog, horse\)\. .*faster-rcnn train DATA --weights .*tiny.safetensors$"
+    )
+    with pytest.raises(ModelFileError, match=message):
+        evaluate.run(model, data, split=None, precision="float32", json=None)
+
+
+def test_classes_are_told_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path, model: str) -> None:
+    """The same truths under other ids, in another order, and a class less: the same detections count."""
+    other = ClassMap(("cow", "dog", "cat"), (2, 3, 4))
+    renamed = [[(2 - row[0], *row[1:]) for row in rows] for rows in BOXES]
+    reordered = coco_folder(tmp_path / "other", renamed, other)
+    expected = numbers(model, data, tmp_path)
+    capsys.readouterr()
+    found = numbers(model, reordered, tmp_path)
+    assert found["AP"] == pytest.approx(expected["AP"], abs=1e-12)
+    assert found["per_class"] == expected["per_class"]
+    ids = "cow 7 -> 2, dog 5 -> 3, cat 1 -> 4"
+    assert f"class ids differ between detector and data, so classes are told by name: {ids}" in capsys.readouterr().err
+
+    fewer = coco_folder(tmp_path / "fewer", [[(0, 20, 10, 30, 25)]], ClassMap(("cow",), (7,)))
+    found = numbers(model, fewer, tmp_path)
+    assert list(found["per_class"]) == ["cow"]
+    left_out = "the detector knows 2 classes that the data does not have; what it finds of them is left out: cat, dog"
+    assert left_out in capsys.readouterr().err
+
+
+def failing_for(name: str, decode: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The decoder, but for one file, as if it had been damaged after the data were checked."""
+
+    def decoded(image: Path, *arguments: Any) -> torch.Tensor:
+        if image.name == name:
+            raise ImageError(f"cannot decode {image}: broken", code="E105")
+        return decode(image, *arguments)
+
+    return decoded
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_with_its_truth(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", failing_for("1.png", to_pixels))
+    found = numbers(model, data, tmp_path)
+    assert found["images"] == 2
+    assert {name: one["truths"] for name, one in found["per_class"].items()} == {"cat": 0, "dog": 0, "cow": 1}
+    assert "warning: E105 cannot decode" in capsys.readouterr().err
+
+
+def test_memory_that_others_take_never_changes_a_number(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(image: Path, *_: Any) -> torch.Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", short)
+    with pytest.raises(ImageMemoryError, match=r"E120 .*\.png needs more memory than there is"):
+        numbers(model, data, tmp_path)
+
+
+def test_many_images_that_cannot_be_decoded_stop(model: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(image: Path, *_: Any) -> torch.Tensor:
+        raise ImageError(f"cannot decode {image}: broken", code="E105")
+
+    monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", broken)
+    with pytest.raises(DatasetError, match=r"^E105 2 of 3 images of test cannot be decoded, more than the 5 %"):
+        evaluate.run(model, data, split=None, precision="float32", json=None)
+
+
+def test_an_absent_split_names_those_that_exist(model: str, data: Path) -> None:
+    with pytest.raises(OptionError, match="has no split 'val'; it has: test"):
+        evaluate.run(model, data, split="val", precision="float32", json=None)
+
+
+def test_options_that_change_nothing_for_finished_detections_are_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results.json"
+    results.write_text("[]")
+    evaluate.run(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p", tile=9)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["AP"] == 0.0
+    assert "warning: --precision bfloat16 changes nothing" in err
+    assert f"warning: --proposals {tmp_path / 'p'} changes nothing" in err
+    assert "warning: --tile 9 changes nothing" in err
+
+
+def test_images_are_measured_in_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The truth is what is found in tiles, so that it is found again, and is not found without them."""
+    data = coco_folder(tmp_path / "data", [[]])
+    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32).in_tiles(Tiling(30, 0.2))
+    coco_folder(data, [near(predictor.predict_one(data / "images" / "1.png", conf=0.0))])
+    # The images, 60 x 40, are larger than training's limit, which is not that of tiles.
+    loaded, file = with_limit(loaded_model(), 2000), tmp_path / "m.safetensors"
+    save_model(file, loaded.model, loaded.config, loaded.classes)
+    with pytest.raises(
+        DatasetError, match=r"E115 no image of test can be used: .*raise it: --set data\.max_pixels=2400"
+    ):
+        numbers(str(file), data, tmp_path)
+    in_tiles = numbers(str(file), data, tmp_path, tile=30)
+    assert "tiles of 30x30 pixels that share 0.2 of their side" in capsys.readouterr().err
+    as_a_whole = numbers(str(model_file(tmp_path / "n.safetensors")), data, tmp_path)
+    assert in_tiles["AP50"] > as_a_whole["AP50"]
+
+
+def test_tiles_and_proposals_of_whole_images_exclude_each_other(model: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"E125 --tile 30: the proposals of .* are of whole images"):
+        numbers(model, data, tmp_path, tile=30, proposals=tmp_path / "p")
+    with pytest.raises(OptionError, match="E125 tile 0"):
+        numbers("no model", data, tmp_path, tile=0)
+
+
+def test_a_folder_as_json_file_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="is a folder; name a file"):
+        evaluate.run("no model", tmp_path, split=None, precision="auto", json=str(tmp_path))
+
+
+def test_data_are_read_as_those_of_training_but_for_parts_that_lie_elsewhere(data: Path, tmp_path: Path) -> None:
+    trained_on = DataConfig(
+        voc_offset=0,
+        test="annotations/test.json",
+        val=str(tmp_path / "other.json"),
+        train="annotations/absent.json",
+        images="../data/images",
+    )
+    settings = settings_for(data, trained_on)
+    assert (settings.voc_offset, settings.test, settings.val, settings.train, settings.images) == (
+        *(0, "annotations/test.json", None, None, "../data/images"),
+    )
+    assert settings_for(data / "annotations" / "test.json", DataConfig()) == DataConfig()
+    assert settings_for(data, DataConfig(train="a\0b", val="a\ud800b")) == DataConfig()  # no file has these

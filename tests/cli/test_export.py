@@ -1,0 +1,204 @@
+"""What export writes loads in torchvision's own detectors, finds the same there, and comes back bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from faster_rcnn.building import build_model
+from faster_rcnn.cli.bodies import export as job
+from faster_rcnn.cli.bodies import import_weights
+from faster_rcnn.errors import ModelFileError, OptionError, VerificationError
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.structures import ClassMap, Detections
+from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.foreign.layouts import model_from_layout
+from faster_rcnn.weights.foreign.torchvision_checkpoint import ARGUMENTS, EPSILON, WITHOUT_EFFECT, plan_export
+from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
+from faster_rcnn.weights.model_file import save_model
+from files import model_file
+from torchvision_peer import assert_same, build_peer, imported, numbered_classes, spread_outputs
+
+MOBILE = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+RESNET = "torchvision:fasterrcnn_resnet50_fpn"
+SEEDS = {RESNET: 3, f"{RESNET}_v2": 3, MOBILE: 4}
+"""Weights that give detections of several classes, see tests/parity."""
+
+
+def changed(config: Config, **sections: dict[str, Any]) -> Config:
+    update = {name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    return config.model_copy(update=update)
+
+
+def picture() -> Tensor:
+    """Patches of smooth colours and some noise, 240 x 310."""
+    generator = torch.Generator().manual_seed(5)
+    smooth = interpolate(torch.rand(1, 3, 12, 15, generator=generator) * 255, size=(240, 310), mode="bicubic")[0]
+    return (smooth + torch.randn(3, 240, 310, generator=generator) * 15).clamp(0, 255).to(torch.uint8)
+
+
+def calls_in(said: str) -> str:
+    """The lines of Python among the messages."""
+    lines = said.splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("model = "))
+    last = next(index for index, line in enumerate(lines) if line.startswith("model.load_state_dict("))
+    return "\n".join(lines[first : last + 1])
+
+
+def built_by(calls: str) -> Any:
+    """torchvision's detector, built and loaded (strict is the default) by what was printed."""
+    space: dict[str, Any] = {"torch": torch, "torchvision": torchvision, "safetensors": safetensors}
+    exec(calls, space)
+    return space["model"].eval()
+
+
+@pytest.mark.parametrize(("layout", "ending"), [(RESNET, ".pth"), (f"{RESNET}_v2", ".pt"), (MOBILE, ".safetensors")])
+def test_torchvision_finds_the_same(
+    layout: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = changed(
+        LAYOUTS[layout].config(),
+        image={"short_side": 200, "long_side": 310, "std": (0.25, 0.25, 0.2)},
+        backbone={"norm_epsilon": 1e-3},
+        rpn={"proposals_before_nms": 300, "proposals_after_nms": 200, "nms_iou": 0.6, "score_floor": 0.01},
+        roi={"score_floor": 0.03, "nms_iou": 0.6, "max_detections": 150},
+    )
+    peer = build_peer(layout, outputs=9, seed=SEEDS[layout], rpn_post_nms_top_n_test=200)
+    spread_outputs(peer, picture())
+    ours = imported(peer, layout, numbered_classes(8), settings)
+    path, out = tmp_path / "ours.safetensors", tmp_path / f"theirs{ending}"
+    save_model(path, ours.model, ours.config, ours.classes)
+
+    assert job.run(str(path), layout=layout, out=out) == 0
+    said = capsys.readouterr().err
+    assert "labels there: 0 is background, 1 is 'class 0', 2 is 'class 1'" in said
+    theirs = built_by(calls_in(said))
+    with torch.no_grad():
+        (found,) = theirs([picture().float() / 255])
+    expected = Detections(found["boxes"], found["scores"], found["labels"] - 1)
+    assert_same(expected, ours.model.detect([picture()])[0])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_there_and_back_is_the_same_to_the_last_bit(
+    layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build_model(LAYOUTS[layout].config(), 2)
+    path, out, again = tmp_path / "ours.safetensors", tmp_path / "theirs.pth", tmp_path / "again.safetensors"
+    save_model(path, model, LAYOUTS[layout].config(), ClassMap(("cat", "dog"), (1, 2)))
+    assert job.run(str(path), layout=None, out=out) == 0
+    built_by(calls_in(capsys.readouterr().err))
+    import_weights.run(out, layout=layout, classes="cat,dog", out=again)
+    assert path.read_bytes() == again.read_bytes()
+
+
+def test_without_a_layout_the_one_that_fits_is_taken() -> None:
+    for layout in LAYOUTS:
+        config = LAYOUTS[layout].config()
+        plan = plan_export("x", config, None)
+        assert (plan.layout, plan.arguments, plan.epsilon) == (layout, {}, None)
+        trained = changed(config, image={"short_side": 600}, backbone={"weights": "none", "frozen_stages": 0})
+        plan = plan_export("x", trained, None)
+        assert (plan.layout, plan.arguments) == (layout, {"min_size": 600})
+
+
+def test_the_call_says_what_differs(tmp_path: Path) -> None:
+    config = changed(preset("base"), roi={"max_detections": 7}, backbone={"norm_epsilon": 0.0})
+    plan = plan_export("x", config, None)
+    assert plan.calls(4, Path("pets.pth")) == [
+        "model = torchvision.models.detection.fasterrcnn_resnet50_fpn("
+        "weights=None, weights_backbone=None, num_classes=4, box_detections_per_img=7)",
+        "for layer in model.backbone.body.modules():",
+        "    if hasattr(layer, 'running_var'): layer.eps = 0.0",
+        "model.load_state_dict(torch.load('pets.pth', weights_only=True))",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sections", "layout", "message"),
+    [
+        ({"rpn": {"anchor_offset": 0.5}}, None, r"_resnet50_fpn: rpn\.anchor_offset is 0\.5, there 0\.0; nothing was"),
+        ({"image": {"resize": "antialias"}}, None, r"image\.resize is antialias, there plain; nothing was written"),
+        ({"roi": {"head_hidden": (64,)}}, None, r"roi\.head_hidden is \(64,\), there \(1024, 1024\); nothing"),
+        ({"roi": {"class_agnostic": True}}, None, r"roi\.class_agnostic is True, there False"),
+        ({"detector": {"kind": "rpn"}}, None, r"detector\.kind is rpn, there faster-rcnn"),
+        ({}, MOBILE, r"_320_fpn: backbone\.body is resnet50, there .*mobilenet.*; backbone\.levels is .*nothing was"),
+        ({}, "detectron2:faster_rcnn_R_50_FPN_3x", r"is for import; layouts of export are torchvision:"),
+        ({}, "torchvision:fasterrcnn_resnet", r"there is no layout 'torchvision:fasterrcnn_resnet'; did you mean"),
+    ],
+)
+def test_what_does_not_fit_is_refused(sections: dict[str, dict[str, Any]], layout: str | None, message: str) -> None:
+    with pytest.raises(ModelFileError, match=rf"^E123 .*{message}") as raised:
+        plan_export("pets.safetensors", changed(preset("base"), **sections), layout)
+    assert "\n" not in str(raised.value)
+
+
+def test_nothing_is_written_for_a_model_that_does_not_fit(tmp_path: Path) -> None:
+    path, out = model_file(tmp_path / "tiny.safetensors"), tmp_path / "tiny.pth"
+    with pytest.raises(
+        ModelFileError,
+        match=r"backbone\.body is test_resnet, there resnet50; .*settings that differ beside these: [0-9]+;",
+    ):
+        job.run(str(path), layout="torchvision:fasterrcnn_resnet50_fpn", out=out)
+    assert not out.exists()
+
+
+def test_another_ending_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"--out .*pets\.onnx must end in \.pth, \.pt or \.safetensors"):
+        job.run("no such model", layout=None, out=tmp_path / "pets.onnx")
+
+
+def test_labels_without_a_class_are_told() -> None:
+    told = job._labels(coco_classes())
+    assert told.startswith("labels there: 0 is background, 1 is 'person', 2 is 'bicycle'")
+    assert told.endswith("80 classes in the order of the model file; 10 labels have no class and may be reported there")
+
+
+def test_settings_of_the_tables_exist_and_are_in_one_table() -> None:
+    config = preset("base").model_dump()
+    tables = [*ARGUMENTS, *WITHOUT_EFFECT, EPSILON]
+    assert all(name in config[section] for section, name in (key.split(".") for key in tables))
+    assert len(set(tables)) == len(tables)
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
+    config = preset("mobile-320")
+    model = build_model(config, 3)
+    torch.nn.init.constant_(model.roi.classes.bias, torch.nan)
+    save_model(tmp_path / "bad.safetensors", model, config, ClassMap(("a", "b", "c"), (1, 2, 3)))
+    out = tmp_path / "out.pth"
+    out.write_text("mine")
+    message = r"^E123 .*bad\.safetensors: 1 tensor \('roi\.classes\.bias'\) is not finite"
+    with pytest.raises(ModelFileError, match=message):
+        job.run(str(tmp_path / "bad.safetensors"), layout=None, out=out)
+    assert out.read_text() == "mine"
+
+
+def test_what_differs_when_it_is_read_back_takes_no_files_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = preset("mobile-320")
+    save_model(tmp_path / "model.safetensors", build_model(config, 3), config, ClassMap(("a", "b", "c"), (1, 2, 3)))
+    out = tmp_path / "out.safetensors"
+    out.write_text("mine")
+
+    def other(*arguments: Any) -> Any:
+        loaded = model_from_layout(*arguments)
+        torch.nn.init.zeros_(loaded.model.roi.classes.weight)
+        return loaded
+
+    monkeypatch.setattr(job, "model_from_layout", other)
+    with pytest.raises(
+        VerificationError, match=r"written for .*out\.safetensors differs from the model in 'roi\.class"
+    ):
+        job.run(str(tmp_path / "model.safetensors"), layout=None, out=out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "out.safetensors"]
+    assert out.read_text() == "mine"

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models import detection
+
+from faster_rcnn.cli.bodies import import_weights as job
+from faster_rcnn.errors import MachineError, ModelFileError, OptionError, VerificationError
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.classes import coco_classes, read_classes
+from faster_rcnn.weights.foreign import published
+from faster_rcnn.weights.model_file import load_model
+
+LAYOUT = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+@cache
+def checkpoint(outputs: int) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    peer = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=outputs)
+    state: dict[str, Tensor] = peer.state_dict()
+    return state
+
+
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "peer.pth"
+    torch.save({"model": checkpoint(4), "epoch": 3}, path)  # as torchvision's own scripts wrap it
+    return path
+
+
+def test_a_checkpoint_becomes_a_model_file(
+    three_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pets.safetensors"
+    assert job.run(three_classes, layout=LAYOUT, classes="cat,dog,cow", out=out) == 0
+    loaded = load_model(out)
+    assert loaded.classes.names == ("cat", "dog", "cow")
+    assert loaded.config == preset("mobile-320")
+    foreign = checkpoint(4)
+    # torchvision's background is class 0, ours is the last; the four rows of background's box are gone.
+    torch.testing.assert_close(loaded.model.roi.classes.bias[0], foreign["roi_heads.box_predictor.cls_score.bias"][1])
+    torch.testing.assert_close(loaded.model.roi.classes.bias[3], foreign["roi_heads.box_predictor.cls_score.bias"][0])
+    torch.testing.assert_close(loaded.model.roi.deltas.weight, foreign["roi_heads.box_predictor.bbox_pred.weight"][4:])
+    assert "read it back and found it equal" in capsys.readouterr().err
+
+
+def test_cocos_outputs_keep_their_ids_and_holes(tmp_path: Path) -> None:
+    torch.save(checkpoint(91), tmp_path / "coco.pth")
+    job.run(tmp_path / "coco.pth", layout=LAYOUT, classes=None, out=tmp_path / "coco.safetensors")
+    classes = load_model(tmp_path / "coco.safetensors").classes
+    assert classes.ids == tuple(range(1, 91))
+    assert [classes.ids[label] for label in classes.holes] == [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
+    assert classes.names[classes.label_of(90)] == "toothbrush"
+
+
+@pytest.mark.parametrize(
+    ("layout", "classes", "message"),
+    [
+        (LAYOUT, None, "the file has 3 classes without names and COCO has 90"),
+        (LAYOUT, "cat,dog", "names 2 classes, the file has 3, background not counted"),
+        (LAYOUT, "cat,dog,cat", "names 'cat' twice"),
+        ("torchvision:fasterrcnn_resnet50_fpn", None, "tensors look like --layout .*mobilenet_v3_large_fpn"),
+        ("torchvision:fasterrcnn_resnet50_fpn", "a,b,c", "tensors look like --layout .*mobilenet_v3_large_fpn"),
+        ("torchvision:fasterrcnn", "a,b,c", "there is no layout 'torchvision:fasterrcnn'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    three_classes: Path, tmp_path: Path, layout: str, classes: str | None, message: str
+) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        job.run(three_classes, layout=layout, classes=classes, out=tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
+    torch.save({"model": Path("a class of somebody")}, tmp_path / "evil.pth")
+    with pytest.raises(
+        ModelFileError, match=r"its keys are 'model' \(an object of pathlib\.\w+\); save model.state_dict"
+    ):
+        job.run(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
+
+
+def test_names_in_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\nchien é\n\n", encoding="utf-8-sig")
+    assert read_classes(str(tmp_path / "names.txt"), 2, coco_classes()).names == ("cat", "chien é")
+
+
+def test_names_may_come_out_of_a_stream_and_of_no_named_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"cat\ndog\n")
+    os.close(writing)
+    assert read_classes(f"/dev/fd/{reading}", 2, coco_classes()).names == ("cat", "dog")
+    os.close(reading)
+    os.mkfifo(tmp_path / "names")
+    with pytest.raises(ModelFileError, match=r"E123 --classes: cannot read .*names: it is a named pipe, not a file"):
+        read_classes(str(tmp_path / "names"), 1, coco_classes())
+
+
+def test_settings_that_weights_do_not_hold_are_named_and_set(
+    three_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "own.safetensors"
+    settings = ["rpn.anchor_sizes=[[8,16,32,64,128],[8,16,32,64,128],[8,16,32,64,128]]", "roi.score_floor=0.2"]
+    assert job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=settings) == 0
+    [line] = [each for each in capsys.readouterr().err.splitlines() if "assumed" in each]
+    assert "image.short_side=320 image.long_side=640 image.mean=[0.485,0.456,0.406]" in line
+    assert "rpn.anchor_heights_over_widths=[0.5,1,2] rpn.proposals_after_nms=150" in line
+    assert "rpn.anchor_sizes" not in line
+    assert "roi.score_floor" not in line
+    config = load_model(out).config
+    assert config.rpn.anchor_sizes == ((8, 16, 32, 64, 128),) * 3
+    assert config.roi.score_floor == 0.2
+    with pytest.raises(
+        OptionError, match=r"E125 --set rpn.anchor_size=\[8\]: there is no setting .* mean 'rpn.anchor_sizes"
+    ):
+        job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_size=[8]"])
+    # Two sizes and three ratios are six anchors for each place, and the file has rows for fifteen.
+    with pytest.raises(ModelFileError, match=r"has the shape \(15, 256, 1, 1\), the detector needs \(6, 256, 1, 1\)"):
+        job.run(
+            three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_sizes=[[8,9],[8,9],[8,9]]"]
+        )
+
+
+def test_values_that_are_not_finite_are_the_checkpoints_fault(tmp_path: Path) -> None:
+    bad = {**checkpoint(4), "rpn.head.bbox_pred.bias": torch.full((60,), torch.nan)}
+    torch.save(bad, tmp_path / "bad.pth")
+    out = tmp_path / "out.safetensors"
+    out.write_text("mine")
+    with pytest.raises(ModelFileError, match=r"^E123 .*bad\.pth: 1 tensor \('rpn.head.bbox_pred.bias'\) is not finite"):
+        job.run(tmp_path / "bad.pth", layout=LAYOUT, classes="a,b,c", out=out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pth", "out.safetensors"]
+    assert out.read_text() == "mine"
+
+
+def test_what_differs_when_it_is_read_back_takes_no_files_place(
+    three_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.safetensors"
+    out.write_text("mine")
+    monkeypatch.setattr(job, "load_model", lambda path: replace(load_model(path), classes=ClassMap(("x",), (1,))))
+    with pytest.raises(
+        VerificationError, match=r"what was written for .*out.safetensors differs from what was imported"
+    ):
+        job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
+    assert out.read_text() == "mine"
+
+
+def test_published_weights_without_a_network_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(MachineError, match=r"could not be fetched from https://.*faster-rcnn import FILE") as raised:
+        published.resolve_model(LAYOUT)
+    assert raised.value.exit_code == 5
+    assert "\n" not in str(raised.value)
+
+
+def test_published_weights_are_converted_and_their_download_is_told_on_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, *_, **__: torch.save(checkpoint(91), path))
+    loaded = published.resolve_model(LAYOUT)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith('Downloading: "https://')
+    assert len(loaded.classes) == 90
+    assert loaded.config == preset("mobile-320")
+
+
+def test_published_resnet_weights_have_an_epsilon_of_their_own() -> None:
+    assert published.EPSILON_OF == {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
+    assert preset("base").backbone.norm_epsilon == 1e-5

@@ -1,0 +1,165 @@
+"""Runs that are stopped from outside: all is saved, one line says how to go on, and the exit code is the signal's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from faster_rcnn import Detector
+from faster_rcnn.training import session
+from faster_rcnn.training.interruption import Signalled
+from made_data import make_squares, settings_file, train_with
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_squares(tmp_path_factory.mktemp("squares") / "my data", {"train": 6, "val": 2})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return settings_file(tmp_path, epochs=500, workers=1)
+
+
+def started(data: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    """``train`` in a process group of its own."""
+    command = [sys.executable, "-m", "faster_rcnn", "train", str(data), "--out", str(out), *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(path: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+def children_of(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def told_by(process: subprocess.Popen[str]) -> str:
+    _, told = process.communicate(timeout=60)
+    assert "Traceback" not in told
+    assert "internal fault" not in told
+    return told
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_an_interruption_saves_and_says_how_to_go_on(
+    squares: Path, config: Path, tmp_path: Path, number: signal.Signals, code: int, whole_group: bool
+) -> None:
+    run = tmp_path / "run"
+    process = started(squares, run, "--config", str(config))
+    wait_for(run / "metrics.csv")
+    if whole_group:
+        os.kill(process.pid, number)  # as timeout does: to the command, then to its group
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    told = told_by(process)
+    assert process.returncode == code, told
+    assert f"go on with: faster-rcnn train '{squares}' --out {run} --resume" in told
+    steps = int(told.split("saved after step ")[1].split(";")[0])
+    again = started(squares, run, "--resume")
+    assert again.stderr is not None
+    line = next((each for each in again.stderr if "going on" in each), "nothing")
+    again.kill()
+    again.communicate()
+    assert f"after step {steps}" in line
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")
+def test_a_reader_that_the_system_kills_is_one_line_and_nothing_is_lost(
+    squares: Path, config: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = started(squares, run, "--config", str(config))
+    wait_for(run / "metrics.csv")
+    os.kill(children_of(process.pid)[0], signal.SIGKILL)
+    told = told_by(process)
+    assert process.returncode == 5, told
+    assert re.search(r"error: a process that reads images ended \(.*\); .*--workers 0", told)
+    assert "saved after step " in told
+    assert (run / "state.pt").exists()
+
+
+def test_a_signal_before_the_first_step_leaves_no_run_behind(squares: Path, config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = started(squares, run, "--config", str(config))
+    assert process.stderr is not None
+    assert "training on" in process.stderr.readline()
+    os.killpg(process.pid, signal.SIGTERM)
+    told = told_by(process)
+    assert process.returncode == 143, told
+    assert told == "faster-rcnn: interrupted\n"
+    assert not run.exists()
+
+
+def test_a_signal_while_the_report_is_written_leaves_a_run_that_can_go_on(
+    squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> Path:
+        raise Signalled(signal.SIGTERM)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "write_report", interrupted)
+        with pytest.raises(Signalled):
+            train_with(squares, config=config, out=run, epochs=1, workers=0)
+    assert (
+        f"saved after step 2; go on with: faster-rcnn train '{squares}' --out {run} --resume" in capsys.readouterr().err
+    )
+    assert not (run / "summary.json").exists()
+    train_with(squares, out=run, resume=True)
+    assert (run / "report.html").exists()
+    assert (run / "summary.json").exists()
+
+
+def test_a_script_that_its_own_processes_load_again_is_told_what_it_needs(
+    squares: Path, config: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from faster_rcnn import Detector\n"
+        "multiprocessing.set_start_method('spawn', force=True)  # as on macOS and Windows\n"
+        f"Detector.train({str(squares)!r}, config={str(config)!r}, workers=1)\n"
+    )
+    paths = [str(Path(each)) for each in sys.path if each]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    told = [line for line in done.stderr.splitlines() if line.startswith("faster_rcnn.errors.")]
+    assert [line.split(":")[0] for line in told] == [
+        "faster_rcnn.errors.OptionError",
+        "faster_rcnn.errors.MachineError",
+    ]
+    assert all("below if __name__ == '__main__':" in line for line in told)
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["my data"]
+
+
+def _train_here(data: Path, config: Path, out: Path, answer: multiprocessing.queues.Queue[str]) -> None:
+    answer.put(str(Detector.train(data, config=config, out=out, epochs=1)))
+
+
+def test_a_daemonic_process_trains(squares: Path, config: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answer: multiprocessing.queues.Queue[str] = context.Queue()
+    arguments = (squares, config, tmp_path / "run", answer)
+    process = context.Process(target=_train_here, args=arguments, daemon=True)
+    process.start()
+    assert "2 classes: dark, light" in answer.get(timeout=120)
+    process.join()

@@ -1,0 +1,465 @@
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import pytest
+
+from faster_rcnn import __version__
+from faster_rcnn.benchmark.target import Goal  # before jobs that it imports are replaced
+from faster_rcnn.benchmark.timing import Amount
+from faster_rcnn.cli.app import app
+from faster_rcnn.cli.main import main
+from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
+from faster_rcnn.inference.choice import Choice
+from faster_rcnn.system.console import say, warn
+from faster_rcnn.training.interruption import Signalled
+
+COMMANDS = (
+    *("demo", "train", "evaluate", "predict"),
+    *("proposals", "recall", "compare"),
+    *("import", "export", "config", "doctor", "quantize", "benchmark", "completion"),
+)
+HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")
+
+
+class Fake(Protocol):
+    def __call__(self, name: str, action: Callable[[], int] = ...) -> dict[str, Any]: ...
+
+
+@pytest.fixture
+def fake_job(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Puts a function in the place of a job, and records how it is called."""
+
+    def install(name: str, action: Callable[[], int] = lambda: 0) -> dict[str, Any]:
+        call: dict[str, Any] = {}
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            call.update(args=args, **kwargs)
+            return action()
+
+        module = ModuleType(f"faster_rcnn.cli.bodies.{name}")
+        module.run = module.train = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        import faster_rcnn.cli.bodies
+
+        monkeypatch.setattr(faster_rcnn.cli.bodies, name, module, raising=False)
+        return call
+
+    return install
+
+
+def run(line: str) -> int:
+    return main(line.split())
+
+
+def in_new_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("arguments", [(), *((command,) for command in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    program = (
+        "import sys; from faster_rcnn.cli.main import main; code = main([*sys.argv[1:], '--help'])\n"
+        f"print(code, [name for name in {HEAVY} if name in sys.modules])"
+    )
+    result = in_new_process("-c", program, *arguments)
+    assert result.stdout.splitlines()[-1] == "0 []"
+    assert result.stderr == ""
+
+
+def test_help_takes_a_quarter_of_the_time_of_importing_torch_at_most() -> None:
+    """Half a second where importing torch takes two."""
+
+    def seconds(*arguments: str) -> float:
+        """Of computing, so that other work on the machine does not count."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert in_new_process(*arguments).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    rounds = [(seconds("-m", "faster_rcnn", "--help"), seconds("-c", "import torch")) for _ in range(3)]
+    assert min(ours / torchs for ours, torchs in rounds) < 0.25
+
+
+def test_the_commands_are_those_of_the_design(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
+    assert main(["--help"]) == 0
+    assert "--debug" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in ("--version", "-V", "version"):
+        assert main([line]) == 0
+        assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(("line", "same"), [("help train", "train --help"), ("help", "--help"), ("-h", "--help")])
+def test_help_as_a_word(line: str, same: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line) == 0
+    found = capsys.readouterr().out
+    assert run(same) == 0
+    assert found == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["--quiet demo", "demo -q"])
+def test_quiet_commands_show_results_warnings_and_errors(
+    fake_job: Fake, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action() -> int:
+        say("working")
+        warn("odd")
+        print("result")
+        raise DatasetError("no labels")
+
+    fake_job("demo", action)
+    assert run(line) == 2
+    assert capsys.readouterr() == ("result\n", "warning: odd\nfaster-rcnn: error: no labels\n")
+
+
+def test_options_for_all_commands_end_where_names_begin(fake_job: Fake) -> None:
+    call = fake_job("predict")
+    assert run("predict m -- -q --debug -") == 0
+    assert call["args"] == ("m", ["-q", "--debug", "/dev/stdin"])
+
+
+@pytest.mark.parametrize("line", ["predict m - --json -", "predict m --json - -", "predict m --conf 0.3 -"])
+def test_a_dash_among_the_sources_is_standard_input(fake_job: Fake, line: str) -> None:
+    call = fake_job("predict")
+    assert run(line) == 0
+    assert call["args"] == ("m", ["/dev/stdin"])
+    assert call["json"] in ("-", None)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_names_of_standard_output_are_a_dash(fake_job: Fake, name: str) -> None:
+    call = fake_job("predict")
+    assert run(f"predict m a.jpg --json {name}") == 0
+    assert call["json"] == "-"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_names_are_printed_in_any_encoding(encoding: str) -> None:
+    program = (
+        "import sys\n"
+        "from faster_rcnn.cli.app import app\n"
+        "from faster_rcnn.cli.main import main\n"
+        "app.command(lambda: print('红枣') or sys.stderr.write('\\udce9'), name='names')\n"
+        "sys.exit(main(['names']))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    assert (done.stdout, done.stderr) == (b"\\u7ea2\\u67a3\n", b"\\udce9")
+    for command in ("predict", "compare"):
+        arguments = [sys.executable, "-m", "faster_rcnn", command, "--help"]
+        assert subprocess.run(arguments, capture_output=True, env=environment, check=False).returncode == 0
+
+
+def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    call = fake_job("train")
+    line = (
+        "train cells --model base --weights w --out o --epochs 3 --batch 2 --lr 1e-2 --image-size 320 --seed 1 "
+        "--workers 0 --device cpu --precision bfloat16 --threads 3 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 "
+        "--proposals p --resume"
+    )
+    assert main(line.split()) == 0
+    assert call == {
+        "args": (Path("cells"),), "model": "base", "weights": "w", "out": Path("o"), "config": Path("c.yaml"),
+        "settings": ["a.b=1", "c.d=[1,2]", "e.f=-3"], "proposals": Path("p"), "resume": True,
+        "flags": {
+            "epochs": 3, "batch": 2, "lr": 0.01, "image_size": 320, "seed": 1, "workers": 0, "device": "cpu",
+            "precision": "bfloat16", "threads": 3, "val_share": None,
+        },
+    }  # fmt: skip
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"faster-rcnn {__version__}: training on cells\n")
+
+
+def test_epochs_may_be_auto(fake_job: Fake) -> None:
+    call = fake_job("train")
+    assert main(["train", "cells", "--epochs", "auto"]) == 0
+    assert call["flags"]["epochs"] == "auto"
+
+
+def test_train_leaves_what_is_not_given_to_the_settings(fake_job: Fake) -> None:
+    call = fake_job("train")
+    assert main(["train", "cells"]) == 0
+    given = {name: value for name, value in call.items() if value is not None}
+    assert set(given.pop("flags").values()) == {None}
+    assert given == {"args": (Path("cells"),), "settings": (), "resume": False}
+
+
+def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
+    call = fake_job("evaluate")
+    assert run("evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3") == 0
+    assert call == {
+        "args": ("m", Path("cells")), "split": "val", "precision": "float32", "json": "-", "proposals": Path("p"),
+        "tile": 640, "overlap": 0.3, "device": "auto",
+    }  # fmt: skip
+    call = fake_job("proposals")
+    assert run("proposals cells --method rpn --model m --out p") == 0
+    assert call == {
+        "args": (Path("cells"),),
+        "method": "rpn",
+        "model": "m",
+        "mode": "fast",
+        "out": Path("p"),
+        "count": 2000,
+        "json": None,
+        "device": "auto",
+    }
+    call = fake_job("recall")
+    assert run("recall cells --proposals p q --proposals r --split val --plot f.svg --json -") == 0
+    assert call == {
+        "args": (Path("cells"), [Path("p"), Path("q"), Path("r")]), "split": "val", "plot": Path("f.svg"), "json": "-",
+    }  # fmt: skip
+    call = fake_job("predict")
+    assert run("predict m a.jpg --precision int8") == 0
+    assert call["precision"] == "int8"
+    assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x --tile 800") == 0
+    assert call == {
+        "args": ("m", ["a.jpg", "b/", "c.png"]), "conf": 0.25, "max_det": 9, "precision": "auto", "out": Path("o"),
+        "json": "x", "proposals": None, "tile": 800, "overlap": None, "choice": Choice(), "device": "auto",
+    }  # fmt: skip
+    call = fake_job("import_weights")
+    assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0
+    assert call == {
+        "args": (Path("w.pth"),), "layout": "torchvision:x", "classes": "a,b", "out": Path("m"), "settings": (),
+        "key": None,
+    }  # fmt: skip
+    call = fake_job("export")
+    assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
+    assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
+    call = fake_job("quantize")
+    assert run("quantize runs/pets pets --out fast --count 9 --split val --json - --device cpu") == 0
+    assert call == {
+        "args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 9, "split": "val", "json": "-",
+        "device": "cpu",
+    }  # fmt: skip
+    call = fake_job("quantize")
+    assert run("quantize runs/pets pets --out fast") == 0
+    assert call == {
+        "args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 32, "split": None, "json": None,
+        "device": "auto",
+    }  # fmt: skip
+    call = fake_job("benchmark")
+    line = (
+        "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
+        "--compare torchvision --target-ms 40 --data cells --split val --out o --json -"
+    )
+    assert run(line) == 0
+    assert call == {
+        "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
+        "compare": "torchvision", "compile": True, "goal": Goal(40, Path("cells"), "val"), "out": Path("o"),
+        "json": "-", "device": "auto",
+    }  # fmt: skip
+    call = fake_job("demo")
+    assert main(["demo"]) == 0
+    assert call == {"args": (None, "auto")}
+    call = fake_job("config")
+    assert main(["config"]) == 0
+    assert call == {"args": ("small",)}
+
+
+@pytest.mark.parametrize("command", ["evaluate m d", "predict m s", "quantize m d --out o", "benchmark m", "compare d",
+                                     "proposals d --method rpn --out o", "train d", "demo"])  # fmt: skip
+def test_every_command_that_runs_a_model_takes_a_device(
+    command: str, fake_job: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = fake_job(command.partition(" ")[0])
+    if command.startswith("compare"):
+        from faster_rcnn.cli.bodies import compare
+
+        monkeypatch.setattr(compare, "Given", lambda *_: None, raising=False)
+        monkeypatch.setattr(compare, "Training", lambda *_: None, raising=False)
+    assert run(f"{command} --device cuda:1") == 0
+    assert "cuda:1" in (call.get("device"), call.get("flags", {}).get("device"), *call["args"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_shells_complete_commands(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"completion {shell}") == 0
+    script = capsys.readouterr().out
+    assert "quantize" in script
+    assert "--max-det" in script or "max-det" in script
+
+
+def test_help_names_what_is_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("--install-completion", "--quiet", "--debug", "-V"))
+    assert run("predict --help") == 0
+    out = capsys.readouterr().out
+    assert "predict [OPTIONS] MODEL SOURCE..." in out
+    assert "--quiet" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("trian x", 'unknown command "trian". Did you mean train? The commands are benchmark, compare, completion,'),
+        ("nothing", 'unknown command "nothing". The commands are'),
+        ("nothing", "quantize, recall, train."),
+        ("train x --epoch 3", "unknown option: --epoch. Did you mean --epochs?"),
+        ("train x --epochs three", 'invalid value for --epochs: unable to convert "three" into int.'),
+        ("train x --epochs 2.5", 'invalid value for --epochs: unable to convert "2.5" into int.'),
+        ("train x --batch 0x4", 'invalid value for --batch: unable to convert "0x4" into int.'),
+        ("predict m x --tile 640.5", 'invalid value for --tile: unable to convert "640.5" into int.'),
+        ("compare x --rounds 1e1", 'invalid value for --rounds: unable to convert "1e1" into int.'),
+        ("train x --precision half", 'invalid value "half" for --precision. Choose from: "auto"'),
+        ("train x --precision int8", 'invalid value "int8" for --precision.'),
+        ("train x --prec float32", "unknown option: --prec. Did you mean --precision?"),
+        ("train x --qiuet", "unknown option: --qiuet. Did you mean --quiet?"),
+        ("train x --xyz=3", "unknown option: --xyz."),
+        ("predict m a.jpg -c", "unknown option: -c."),
+        (
+            "quantize m x",
+            "quantize needs --out: faster-rcnn quantize MODEL DATA --out OUT; more: faster-rcnn quantize -",
+        ),
+        ("train", "train needs DATA: faster-rcnn train DATA; more: faster-rcnn train --help"),
+        ("predict m", "predict needs SOURCE: faster-rcnn predict MODEL SOURCE...; more: faster-rcnn predict --help"),
+        ("recall x --split test", "recall needs --proposals: faster-rcnn recall DATA --proposals PROPOSALS...;"),
+        ("evaluate m x --json", 'command "evaluate" parameter --json requires an argument.'),
+        ("evaluate m x --json --split val", "--json"),
+        ("train x y", "too many arguments: y"),
+        ("train x --set", "--set"),
+        ("train x --tile 9", "unknown option: --tile."),
+        ("benchmark m --precision half", 'invalid value "half" for --precision.'),
+        ("--frobnicate", 'unknown command "--frobnicate".'),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("faster-rcnn: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def failing(error: BaseException) -> Callable[[], int]:
+    def action() -> int:
+        raise error
+
+    return action
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (DatasetError("no labels in x", code="E115"), 2, "error: E115 no labels in x"),
+        (DivergedError("a loss became inf"), 3, "error: a loss became inf"),
+        (VerificationError("not the same"), 4, "error: not the same"),
+        (MachineError("no network"), 5, "error: no network"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 5, "error: No space left on device: runs/a"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 5, "error: Permission denied: /x"),
+        (
+            OSError(errno.ELOOP, "Too many levels of symbolic links", "/x"),
+            5,
+            "error: Too many levels of symbolic links: /x",
+        ),
+        (DatasetError("a\x1b[2Jb\nwarning: \u202e"), 2, "error: a\\x1b[2Jb\\nwarning: \\u202e"),
+        (MemoryError(), 5, "error: out of memory"),
+        (OutOfMemoryError("CUDA out of memory"), 5, "error: out of memory: CUDA out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (Signalled(signal.SIGTERM), 143, "interrupted"),
+        (
+            ZeroDivisionError("by\nzero"),
+            1,
+            "internal fault: ZeroDivisionError: by zero (run again with --debug for the traceback)",
+        ),
+    ],
+)
+def test_every_fault_is_one_line_and_an_exit_code(
+    fake_job: Fake, error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_job("demo", failing(error))
+    assert main(["demo"]) == code
+    assert capsys.readouterr().err.splitlines()[1:] == [f"faster-rcnn: {line}"]
+
+
+@pytest.mark.parametrize("line", ["--debug demo", "demo --debug"])
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(
+    fake_job: Fake, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_job("demo", failing(DatasetError("no labels\x1b[2J")))
+    assert main(line.split()) == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert "Traceback (most recent call last)" in err
+    assert err.endswith("no labels\\x1b[2J\nfaster-rcnn: error: no labels\\x1b[2J\n")
+
+
+def test_what_is_logged_is_a_warning_and_what_pillow_logs_is_not_printed() -> None:
+    code = (
+        "import logging, sys, types\n"
+        "import faster_rcnn.cli.bodies\n"
+        "from faster_rcnn.cli.main import main\n"
+        "def log(**options):\n"
+        "    logging.getLogger('PIL.TiffImagePlugin').error('More samples per pixel than can be decoded')\n"
+        "    logging.getLogger('faster_rcnn.data').warning('odd')\n"
+        "    return 0\n"
+        "job = types.ModuleType('faster_rcnn.cli.bodies.doctor')\n"
+        "job.run = log\n"
+        "sys.modules['faster_rcnn.cli.bodies.doctor'] = job\n"
+        "sys.exit(main(['doctor']))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (0, "warning: odd")
+    assert "samples" not in result.stderr
+
+
+def test_a_job_says_its_own_exit_code(fake_job: Fake) -> None:
+    fake_job("doctor", lambda: 5)
+    assert main(["doctor"]) == 5
+
+
+def test_sigterm_unwinds_the_job(fake_job: Fake) -> None:
+    saved: list[str] = []
+
+    def action() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            saved.append("state")
+            raise
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    fake_job("demo", action)
+    assert main(["demo"]) == 143
+    assert saved == ["state"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_full_standard_output_is_told_once() -> None:
+    command = f"{sys.executable} -m faster_rcnn config > /dev/full"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr) == (
+        5,
+        "faster-rcnn: error: standard output: No space left on device, so results are lost; send them to a file where "
+        "there is room\n",
+    )
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    command = f"set -o pipefail; {sys.executable} -m faster_rcnn config | true; echo $?"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout in ("141\n", "0\n")  # 0 where all was written before the reader had gone
+    assert result.stderr == ""

@@ -1,0 +1,140 @@
+"""Work that is done beside the caller, and beside other work: in order, lazily, and with nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from faster_rcnn.inference.prefetch import Gate, done_ahead, done_two_at_once
+
+Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
+WAYS = [partial(done_ahead, ahead=1), partial(done_ahead, ahead=4), done_two_at_once]
+every_way = pytest.mark.parametrize("do", WAYS, ids=["one", "four", "two at once"])
+
+
+@every_way
+def test_everything_comes_in_order(do: Do) -> None:
+    assert list(do(range(20), lambda number: number * number)) == [number**2 for number in range(20)]
+    assert list(do([], str)) == []
+    assert list(do([7], str)) == ["7"]
+
+
+@pytest.mark.parametrize(("do", "ahead"), list(zip(WAYS, (1, 4, 1), strict=True)))
+def test_items_are_taken_as_they_are_needed(do: Do, ahead: int) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[int]:
+        number = 0
+        while True:
+            taken.append(number)
+            yield number
+            number += 1
+
+    results = do(endless(), str)
+    assert taken == []  # nothing happens before the first result is asked for
+    for done in range(10):
+        assert next(results) == str(done)
+        assert len(taken) == done + 1 + ahead
+    results.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+@every_way
+def test_work_is_done_beside_the_caller(do: Do) -> None:
+    second_is_being_done, first_was_used = threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        if number == 1:
+            second_is_being_done.set()
+            assert first_was_used.wait(10)
+        return number
+
+    results = do([0, 1], work)
+    assert next(results) == 0
+    assert second_is_being_done.wait(10)
+    first_was_used.set()
+    assert list(results) == [1]
+
+
+def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> None:
+    both, threads = threading.Barrier(2, timeout=10), torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+
+        def work(number: int) -> tuple[int, int]:
+            both.wait()  # passes only if two are there
+            torch.ones(1000, 1000).sum()  # computing changes nothing about it
+            return number, torch.get_num_threads()
+
+        assert list(done_two_at_once(range(6), work)) == [(number, 3) for number in range(6)]
+        of_new_threads: list[int] = []
+        new = threading.Thread(target=lambda: of_new_threads.append(torch.get_num_threads()))
+        new.start()
+        new.join()
+        assert (torch.get_num_threads(), of_new_threads) == (6, [6])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_single_piece_of_work_has_all_threads() -> None:
+    assert list(done_two_at_once([7], lambda _: threading.current_thread())) == [threading.current_thread()]
+
+    def items() -> Iterator[int]:
+        yield 7
+        raise ConnectionError("the camera is gone")
+
+    results = done_two_at_once(items(), str)
+    assert next(results) == "7"
+    with pytest.raises(ConnectionError):
+        next(results)
+
+
+@every_way
+def test_a_caller_who_stops_leaves_no_thread_behind(do: Do) -> None:
+    before = threading.active_count()
+    for result in do(range(100), str):
+        if result == "2":
+            break
+    assert threading.active_count() == before
+
+
+@every_way
+def test_a_fault_of_the_work_comes_in_its_turn(do: Do) -> None:
+    results = do([1, 0, 2], lambda number: 1 / number)
+    assert next(results) == 1.0
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+@every_way
+def test_a_fault_of_the_items_comes_after_what_was_before_it(do: Do) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ConnectionError("the camera is gone")
+
+    results = do(items(), str)
+    assert [next(results), next(results)] == ["1", "2"]
+    with pytest.raises(ConnectionError, match="the camera is gone"):
+        next(results)
+
+
+def test_a_gate_is_passed_in_order_and_by_what_fails() -> None:
+    gate = Gate()
+    passed: list[int] = []
+
+    def work(number: int) -> None:
+        with gate.passed_in_order(number):
+            passed.append(number)
+            if number == 1:
+                raise ValueError
+
+    with ThreadPoolExecutor(4) as workers:
+        pieces = [workers.submit(work, number) for number in (3, 2, 1, 0)]
+    assert passed == [0, 1, 2, 3]
+    assert isinstance(pieces[2].exception(), ValueError)

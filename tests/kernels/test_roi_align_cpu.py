@@ -1,0 +1,82 @@
+"""The fast way of RoI align agrees with torchvision's kernel, forwards and backwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align as torchvision_roi_align
+
+from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
+from tiny import gathered
+
+IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE = 2, 5, 9, 13, 4
+
+
+def some_regions() -> Tensor:
+    """Inside the map, across each of its borders, far outside, without area, and larger than the image."""
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.rand(40, 2, generator=generator) * torch.tensor([70.0, 50.0]) - 12
+    sides = torch.rand(40, 2, generator=generator) * 40
+    special = torch.tensor([[-90.0, -90, -60, -50], [10, 10, 10, 10], [-100, -100, 200, 200], [51.9, 35.9, 52, 36]])
+    boxes = torch.cat([torch.cat([corners, corners + sides], dim=1), special])
+    return torch.cat([(torch.arange(len(boxes)) % IMAGES)[:, None].float(), boxes], dim=1)
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned: bool) -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).to(memory_format=order)
+    mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
+    found = gathered(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio, aligned=aligned)
+    expected = torchvision_roi_align(theirs, some_regions(), 3, 1 / STRIDE, ratio, aligned=aligned)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    weights = torch.randn_like(expected)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_added_up_in_float32() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).bfloat16()
+    found = gathered(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
+    expected = torchvision_roi_align(features.float(), some_regions(), 3, 1 / STRIDE, 2, aligned=False)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)  # 8 bits of a number near 1: 0.004
+
+
+def test_the_same_bits_in_every_run() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
+    gradients: list[Tensor | None] = []
+    for _ in range(2):
+        features.grad = None
+        gathered(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2).square().sum().backward()
+        gradients.append(features.grad)
+    assert gradients[0] is not None
+    assert gradients[1] is not None
+    assert torch.equal(gradients[0], gradients[1])
+
+
+def test_no_regions() -> None:
+    features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS, requires_grad=True)
+    pooled = gathered(features, torch.zeros(0, 5), stride=STRIDE, side=3, sampling_ratio=2)
+    assert pooled.shape == (0, CHANNELS, 3, 3)
+    pooled.sum().backward()
+    assert features.grad is not None
+    assert features.grad.abs().sum() == 0
+
+
+def test_each_region_reads_its_own_level() -> None:
+    strides = (4, 8, 16)
+    features = [torch.randn(IMAGES, CHANNELS, 36 // stride, 52 // stride) for stride in strides]
+    regions = some_regions()
+    levels = torch.arange(len(regions)) % len(strides)
+    for aligned in (False, True):
+        found = roi_align_by_gathering(
+            features, regions, levels, strides=strides, side=3, sampling_ratio=2, aligned=aligned
+        )
+        for level, (feature, stride) in enumerate(zip(features, strides, strict=True)):
+            chosen = levels == level
+            expected = torchvision_roi_align(feature, regions[chosen], 3, 1 / stride, 2, aligned=aligned)
+            torch.testing.assert_close(found[chosen], expected, rtol=1e-5, atol=1e-6)

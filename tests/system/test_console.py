@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from faster_rcnn.system.console import LogMeter, counted, fail, passing_progress, progress, quiet, say, show, warn
+
+
+def test_messages_go_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
+    say("reading")
+    warn("odd")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "reading\nwarning: odd\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_work_shows_warnings_alone(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with quiet():
+        say("reading")
+        warn("odd")
+        assert list(counted(iter("ab"), "images", 2)) == ["a", "b"]
+        with passing_progress("validating", 2) as meter:
+            meter.advance()
+    assert capsys.readouterr().err == "warning: odd\n"
+    say("loud again")
+    assert capsys.readouterr().err == "loud again\n"
+
+
+def test_names_of_files_cannot_move_the_cursor_or_begin_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    warn("two\nlines\x1b[2J.jpg \x00")
+    say("a\ttable", "of lines \x9b2J\nwarning: made up")
+    fail("no file \r\u202eb.jpg")
+    show("a table\nof \x1b[31mlines")
+    out, err = capsys.readouterr()
+    assert out == "a table\nof \\x1b[31mlines\n"
+    assert err.splitlines() == [
+        "warning: two\\nlines\\x1b[2J.jpg \\x00",
+        "a\\ttable",
+        "of lines \\x9b2J\\nwarning: made up",
+        "faster-rcnn: no file \\r\\u202eb.jpg",
+    ]
+
+
+def test_a_log_gets_one_line_at_the_end_of_short_work(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("epoch 1/2", 3) as meter:
+        for step in range(3):
+            meter.advance({"rpn_box": 0.5 - step / 10, "roi_box": 0.25})
+    assert capsys.readouterr().err == "epoch 1/2  3/3  rpn_box 0.3  roi_box 0.25  in 0:00\n"
+
+
+def test_a_log_line_says_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    meter = LogMeter("training", 10, seconds=30)
+    for _ in range(4):
+        now += 20
+        meter.advance()
+    # Lines are due at 40 s (2 steps, 8 left at 20 s each) and at 80 s (4 steps, 6 left).
+    assert capsys.readouterr().err == "training  2/10  2:40 left\ntraining  4/10  2:00 left\n"
+
+
+def test_work_of_unknown_length_and_of_no_length(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(counted(iter("ab"), "images", None)) == ["a", "b"]
+    assert list(counted([], "nothing", 0)) == []
+    assert capsys.readouterr().err == "images  2  in 0:00\nnothing  0/0  in 0:00\n"
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("epoch 1/2", 2) as meter:
+        meter.advance({"rpn_box": 0.5})
+        meter.advance(steps=1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "2/2" in err
+    assert "rpn_box 0.5" in err
+
+
+def test_beside_a_bar_names_are_printed_as_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress("[bold]a\x1b[2J[/bold]", 1) as meter:
+        warn("[red]cat[/red] :smile: [link=x]\x1b[31m.jpg")
+        meter.advance()
+    err = capsys.readouterr().err
+    assert "warning: [red]cat[/red] :smile: [link=x]\\x1b[31m.jpg" in err
+    assert "[bold]a\\x1b[2J[/bold]" in err
+    assert not {"\x1b[2J", "\x1b[31m.jpg"} & set(err.split())
