@@ -31,8 +31,8 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.split import measure_split
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.console import counted, progress
 from faster_rcnn.system.devices import choose_precision
+from faster_rcnn.system.progress import counted, progress
 from faster_rcnn.training.run_folder import LAST
 from faster_rcnn.training.schedule import learning_rate
 

@@ -26,7 +26,7 @@ DOTTED = re.compile(r"(?<![\w./-])((?:image|backbone|rpn|roi|data|training)\.[a-
 EXTRA = re.compile(r"faster-rcnn\[(\w+)\]")
 
 COMMANDS = {name for name in app if not name.startswith("-")}
-FLAGS = {"--debug", "--help", "--version", "--quiet", "--install-completion"} | {
+FLAGS = {"--debug", "--help", "--version", "--quiet", "--verbose", "--install-completion"} | {
     name
     for command in COMMANDS
     for argument in app[command].assemble_argument_collection()

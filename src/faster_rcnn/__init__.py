@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from faster_rcnn._version import __version__
@@ -9,6 +10,8 @@ from faster_rcnn.errors import FasterRCNNError
 
 if TYPE_CHECKING:
     from faster_rcnn.detector import Detector
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless a program asks for the log
 
 __all__ = ["Detector", "FasterRCNNError", "__version__"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args, overload
@@ -21,12 +22,13 @@ from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.system.console import say
 from faster_rcnn.system.devices import choose_device
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.run import train
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
+
+_LOG = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Compile = bool | Literal["auto"]
@@ -58,7 +60,7 @@ class Detector:
         self._asked = str(device), precision, compile
         place = choose_device(str(device))
         chosen, exact = precision_for(loaded, precision, place), precision == "float32"
-        self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile is True, tell=say)
+        self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile is True, tell=_LOG.info)
 
     @staticmethod
     def load(

@@ -47,8 +47,11 @@ def fake_job(monkeypatch: pytest.MonkeyPatch) -> Fake:
             call.update(args=args, **kwargs)
             return action()
 
+        if name == "train":
+            monkeypatch.setattr("faster_rcnn.training.run.train", run)
+            return call
         module = ModuleType(f"faster_rcnn.cli.bodies.{name}")
-        module.run = module.train = run  # type: ignore[attr-defined]
+        module.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
         import faster_rcnn.cli.bodies
 
@@ -296,7 +299,7 @@ def test_shells_complete_commands(shell: str, capsys: pytest.CaptureFixture[str]
 def test_help_names_what_is_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("--install-completion", "--quiet", "--debug", "-V"))
+    assert all(name in out for name in ("--install-completion", "--quiet", "--verbose", "--debug", "-V"))
     assert run("predict --help") == 0
     out = capsys.readouterr().out
     assert "predict [OPTIONS] MODEL SOURCE..." in out

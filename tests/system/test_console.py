@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import logging
 import sys
 import time
 
 import pytest
 
-from faster_rcnn.system.console import LogMeter, counted, fail, passing_progress, progress, quiet, say, show, warn
+from faster_rcnn.system.console import LogMeter, fail, say, show, shown, warn
+from faster_rcnn.system.progress import counted, progress
+
+LOG = logging.getLogger("faster_rcnn.data")
 
 
 def test_messages_go_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,13 +25,15 @@ def test_quiet_work_shows_warnings_alone(
     terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    with quiet():
+    with shown(quiet=True):
         say("reading")
         warn("odd")
+        LOG.info("a message")
+        LOG.warning("strange")
         assert list(counted(iter("ab"), "images", 2)) == ["a", "b"]
-        with passing_progress("validating", 2) as meter:
+        with progress("validating", 2, passing=True) as meter:
             meter.advance()
-    assert capsys.readouterr().err == "warning: odd\n"
+    assert capsys.readouterr().err == "warning: odd\nwarning: strange\n"
     say("loud again")
     assert capsys.readouterr().err == "loud again\n"
 
@@ -48,7 +54,7 @@ def test_names_of_files_cannot_move_the_cursor_or_begin_a_line(capsys: pytest.Ca
 
 
 def test_a_log_gets_one_line_at_the_end_of_short_work(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("epoch 1/2", 3) as meter:
+    with shown(), progress("epoch 1/2", 3) as meter:
         for step in range(3):
             meter.advance({"rpn_box": 0.5 - step / 10, "roi_box": 0.25})
     assert capsys.readouterr().err == "epoch 1/2  3/3  rpn_box 0.3  roi_box 0.25  in 0:00\n"
@@ -66,14 +72,15 @@ def test_a_log_line_says_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_work_of_unknown_length_and_of_no_length(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(counted(iter("ab"), "images", None)) == ["a", "b"]
-    assert list(counted([], "nothing", 0)) == []
+    with shown():
+        assert list(counted(iter("ab"), "images", None)) == ["a", "b"]
+        assert list(counted([], "nothing", 0)) == []
     assert capsys.readouterr().err == "images  2  in 0:00\nnothing  0/0  in 0:00\n"
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress("epoch 1/2", 2) as meter:
+    with shown(), progress("epoch 1/2", 2) as meter:
         meter.advance({"rpn_box": 0.5})
         meter.advance(steps=1)
     out, err = capsys.readouterr()
@@ -87,10 +94,34 @@ def test_beside_a_bar_names_are_printed_as_they_are_written(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
-    with progress("[bold]a\x1b[2J[/bold]", 1) as meter:
+    with shown(), progress("[bold]a\x1b[2J[/bold]", 1) as meter:
         warn("[red]cat[/red] :smile: [link=x]\x1b[31m.jpg")
         meter.advance()
     err = capsys.readouterr().err
     assert "warning: [red]cat[/red] :smile: [link=x]\\x1b[31m.jpg" in err
     assert "[bold]a\\x1b[2J[/bold]" in err
     assert not {"\x1b[2J", "\x1b[31m.jpg"} & set(err.split())
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_the_log_of_the_library_is_shown_as_messages(verbose: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(verbose=verbose):
+        LOG.debug("12 files")
+        LOG.info("reading a\nb.jpg")
+        LOG.warning("odd")
+    LOG.warning("silent again")
+    details = "data: 12 files\n" if verbose else ""
+    assert capsys.readouterr().err == f"{details}reading a\\nb.jpg\nwarning: odd\n"
+
+
+def test_without_a_display_work_is_counted_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(counted(iter("ab"), "images", 2)) == ["a", "b"]
+    with progress("epoch 1/2", 3) as meter:
+        meter.advance({"loss": 1.0})
+    assert capsys.readouterr() == ("", "")
+
+
+def test_passing_work_leaves_no_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(), progress("validating", 2, passing=True) as meter:
+        meter.advance(steps=2)
+    assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,9 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.console import say
 from faster_rcnn.system.timing import timed
+
+_LOG = logging.getLogger(__name__)
 
 SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 """Of the model's own image size that are tried."""
@@ -132,7 +134,7 @@ def find_target(
     for share in SHARES:
         for config in _of_size(own, share):
             tried.append(_time(predictor, config, images, rounds))
-            say(str(tried[-1]))
+            _LOG.info(str(tried[-1]))
             if 1000 * tried[-1].seconds.median <= milliseconds:
                 fitting.append(_measured(predictor, tried[-1], split))
                 break

@@ -24,8 +24,8 @@ from faster_rcnn.benchmark.values import Contender, Machine, Spread
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.system.console import counted
 from faster_rcnn.system.devices import computing_in, instruction_sets, onednn_takes_bfloat16, precision_name
+from faster_rcnn.system.progress import counted
 from faster_rcnn.system.timing import timed
 
 VERSIONS = ("torch", "torchvision")

@@ -25,7 +25,8 @@ app = App(
     name="faster-rcnn",
     help="Faster R-CNN: train, evaluate and run the two-stage object detector.",
     help_epilogue=(
-        "With any command, --quiet (-q) shows warnings, errors and results alone, and --debug the traceback of a fault."
+        "With any command, --quiet (-q) shows warnings, errors and results alone, --verbose (-v) shows more, and "
+        "--debug the traceback of a fault."
     ),
     version=__version__,
     version_flags=("--version", "-V"),

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from cyclopts import CycloptsError, UnusedCliTokensError
@@ -15,19 +15,12 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.mistakes import explained
 from faster_rcnn.errors import FasterRCNNError, is_out_of_memory
-from faster_rcnn.system.console import fail, quiet, show_traceback, warn
+from faster_rcnn.system.console import fail, show_traceback, shown
 from faster_rcnn.system.streams import discard_stdout, open_standard_streams, outlive_terminal, writing_results
 from faster_rcnn.training.interruption import interrupting
 
 QUIET = ("--quiet", "-q")
-
-
-class _Warnings(logging.Handler):
-    """Shows what the library logs as the command shows its own warnings."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line on stderr."""
-        warn(record.getMessage())
+VERBOSE = ("--verbose", "-v")
 
 
 class CommandLine(NamedTuple):
@@ -36,13 +29,14 @@ class CommandLine(NamedTuple):
     command: list[str]
     debug: bool
     quiet: bool
+    verbose: bool
 
     @staticmethod
     def of(given: Sequence[str]) -> CommandLine:
         """Take the options for all commands out, up to a ``--``, after which everything is a name."""
         end = given.index("--") if "--" in given else len(given)
         own, names = given[:end], given[end:]
-        command = [each for each in own if each not in ("--debug", *QUIET)]
+        command = [each for each in own if each not in ("--debug", *QUIET, *VERBOSE)]
         match command:
             case ["help", *rest]:
                 command = [*rest, "--help"]
@@ -50,7 +44,12 @@ class CommandLine(NamedTuple):
                 command = ["--version"]
             case ["predict", *_]:
                 command, names = _with_standard_input(command), _with_standard_input(names)
-        return CommandLine([*command, *names], "--debug" in own, any(each in own for each in QUIET))
+        return CommandLine(
+            [*command, *names],
+            debug="--debug" in own,
+            quiet=any(each in own for each in QUIET),
+            verbose=any(each in own for each in VERBOSE),
+        )
 
 
 def _with_standard_input(tokens: Sequence[str]) -> list[str]:
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(line: CommandLine) -> int:
     try:
-        with _log_shown(), quiet() if line.quiet else nullcontext():
+        with _pillow_silent(), shown(quiet=line.quiet, verbose=line.verbose):
             code: int | None = app(line.command, exit_on_error=False, print_error=False)
         with writing_results():
             sys.stdout.flush()
@@ -120,14 +119,11 @@ def _print_in_any_encoding() -> None:
 
 
 @contextmanager
-def _log_shown() -> Iterator[None]:
-    """The library's warnings are shown while a command runs; what Pillow logs, which names no file, is not printed."""
-    logger, handler = logging.getLogger("faster_rcnn"), _Warnings(logging.WARNING)
+def _pillow_silent() -> Iterator[None]:
+    """Within it nothing prints what Pillow logs, which names no file."""
     pillow, nothing = logging.getLogger("PIL"), logging.NullHandler()
-    logger.addHandler(handler)
     pillow.addHandler(nothing)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
         pillow.removeHandler(nothing)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
 
-GLOBAL_OPTIONS = ("--help", "--version", "--quiet", "--debug")
+GLOBAL_OPTIONS = ("--help", "--version", "--quiet", "--verbose", "--debug")
 LIKENESS = 0.75
 """Share of letters that a suggestion has in common with what was typed; what has less is no slip of the finger."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.console import counted, say, warn
 from faster_rcnn.system.devices import computing_in, precision_name
+from faster_rcnn.system.progress import counted
+
+_LOG = logging.getLogger(__name__)
 
 FASTER, FAST = "Faster R-CNN", "Fast R-CNN + selective search"
 SEARCHED, PROPOSED = "selective-search.safetensors", "first-stage.safetensors"
@@ -103,7 +106,7 @@ def searched(data: Path, config: Config, folder: Path) -> Path:
     path = folder / SEARCHED
     if not path.exists():
         dataset = load_present(data, config.data)
-        say("selective search on every image, which takes a second or so for each; the proposals are stored")
+        _LOG.info("selective search on every image, which takes a second or so for each; the proposals are stored")
         compute_file(path, dataset.root, list(dataset.splits.values()), config)
     return path
 
@@ -126,7 +129,7 @@ def _refuse_unlike(pair: Pair, first: Config, second: Config) -> None:
     ]
     differing = [f"training.{key}" for key, value in budgets[0] if value != getattr(budgets[1], key)]
     if differing:
-        warn(f"{pair.faster} and {pair.fast} were trained differently: {', '.join(differing)}")
+        _LOG.warning(f"{pair.faster} and {pair.fast} were trained differently: {', '.join(differing)}")
 
 
 def _refuse_other_search(file: ProposalFile, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +24,10 @@ from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import Detections
-from faster_rcnn.system.console import counted, say, warn
 from faster_rcnn.system.devices import precision_name
+from faster_rcnn.system.progress import counted
+
+_LOG = logging.getLogger(__name__)
 
 
 def computed_with(predictor: Predictor | None) -> dict[str, str | int | None]:
@@ -41,7 +44,7 @@ def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, mo
     found = load_proposals(file)
     outside = of_split(found, root, part, predictor.config.detector.outside_proposals, predictor.config.data)
     predictor.proposals = proposals_by_path(part, outside)
-    say(f"proposals of {found.method} from {file}")
+    _LOG.info(f"proposals of {found.method} from {file}")
 
 
 def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
@@ -55,7 +58,7 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
         split = split_without_classes(split)
     translation = Translation.between(predictor.classes, split.classes, model, split.name)
     for note in translation.notes:
-        say(note)
+        _LOG.info(note)
     found: dict[int, Detections] = {}
     seen = found_in(predictor, split)
     for place, one in counted(seen, f"images of {split.name}", len(split.records)):
@@ -76,7 +79,7 @@ def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | N
         if isinstance(one, ImageMemoryError):
             raise one  # what other programs leave of the memory decides no number
         if isinstance(one, ImageError):
-            _note_damage(damaged, str(one), split, warn)
+            _note_damage(damaged, str(one), split, _LOG.warning)
         yield place, None if isinstance(one, ImageError) else one
 
 
@@ -107,9 +110,9 @@ def tell_split(dataset: Dataset, name: str | None) -> Split:
     """The split to measure on, its notes and the warnings of the data told; raises where there is none."""
     split = dataset.split(name)
     for warning in dataset.warnings:
-        warn(warning)
+        _LOG.warning(warning)
     for note in split.notes:
-        say(note)
+        _LOG.info(note)
     return split
 
 

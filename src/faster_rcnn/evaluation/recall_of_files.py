@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.evaluation.split import truths_of
 from faster_rcnn.proposals.file import ProposalFile, image_key
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.console import warn
+
+_LOG = logging.getLogger(__name__)
 
 
 def recall_of(split: Split, file: ProposalFile, root: Path) -> ProposalRecall:
@@ -34,7 +36,7 @@ def _refuse_other_images(split: Split, file: ProposalFile, root: Path) -> None:
             code="E136",
         )
     if missing:
-        warn(
+        _LOG.warning(
             f"{file.path} has no proposals for {len(missing)} of the {len(keys)} images of {split.name}, such as "
             f"'{missing[0]}'; what is in them counts as not covered"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -30,8 +31,10 @@ from faster_rcnn.proposals.file import (
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.console import counted, say, warn
 from faster_rcnn.system.devices import computing_in
+from faster_rcnn.system.progress import counted
+
+_LOG = logging.getLogger(__name__)
 
 FILE = "proposals.safetensors"
 """In a run folder: what was computed for the run."""
@@ -52,10 +55,10 @@ def outside_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[st
     stored = folder / FILE
     given = config.data.proposals
     if given is None and not stored.exists():
-        say("no --proposals: selective search makes them, which takes a second or so per image; they are stored")
+        _LOG.info("no --proposals: selective search makes them, which takes a second or so per image; they are stored")
         compute_file(stored, dataset.root, splits, config)
     file = load_proposals(stored if given is None else Path(given))
-    say(f"proposals of {file.method} from {file.path}")
+    _LOG.info(f"proposals of {file.method} from {file.path}")
     most = config.detector.outside_proposals
     return {split.name: of_split(file, dataset.root, split, most, config.data) for split in splits}
 
@@ -106,7 +109,7 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
         outcomes = each(partial(_propose, search, config.data), records.values())
         for key, one in zip(records, counted(outcomes, "images", len(records)), strict=True):
             if isinstance(one, str):
-                warn(f"{one}; it has no proposals")
+                _LOG.warning(f"{one}; it has no proposals")
             else:
                 found[key] = ImageProposals(records[key].size, one, fingerprint(records[key].path))
     save_proposals(path, search_method(config), found, records.keys() - found.keys())
@@ -179,7 +182,7 @@ def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits:
         try:
             pixels, _ = read_image(record.path, predictor.config.data.max_pixels)
         except ImageError as error:
-            warn(f"{error}; it has no proposals")
+            _LOG.warning(f"{error}; it has no proposals")
             continue
         with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
             [proposals] = predictor.network.propose([pixels.to(predictor.device)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
 from faster_rcnn.acceleration.forms import precision_for
@@ -9,9 +11,10 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.images import target_size
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.structures import ImageSize
-from faster_rcnn.system.console import say
 from faster_rcnn.system.devices import choose_device, precision_name
 from faster_rcnn.weights.foreign.published import resolve_model
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_predictor(model: str, precision: str, device: str = "auto") -> Predictor:
@@ -24,7 +27,7 @@ def load_predictor(model: str, precision: str, device: str = "auto") -> Predicto
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = precision_name(predictor.precision)
     where = f"{kind} on {place}, {_count(torch.get_num_threads(), 'CPU thread')}"
-    say(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {where}")
+    _LOG.info(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {where}")
     return predictor
 
 
@@ -40,7 +43,7 @@ def say_tiles(predictor: Predictor) -> None:
         return
     image, side = predictor.config.image, predictor.tiling.side
     seen = target_size(ImageSize(side, side), image.short_side, image.long_side, image.size_rounding)
-    say(
+    _LOG.info(
         f"tiles of {side}x{side} pixels that share {predictor.tiling.overlap:g} of their side, each seen at "
         f"{seen.width}x{seen.height}; a larger image is seen as a whole, too"
     )

@@ -7,39 +7,27 @@ it leaves a line every so often.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
 from rich.progress import TaskID
 
 from faster_rcnn.system.bars import Bars, clock, shown_value
+from faster_rcnn.system.progress import Meter, displaying
 from faster_rcnn.system.streams import writing_results
 from faster_rcnn.system.terminal import printable, printable_lines
 
 SECONDS_BETWEEN_LINES = 30.0
 """Of plain progress in a log: enough to see life, few enough to read afterwards."""
 
-Item = TypeVar("Item")
-
-
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
-"""Whether the command that runs shows its warnings and results alone; set by ``quiet``."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Within it messages and progress are not shown, and warnings are."""
-    before = _QUIET.set(True)
-    try:
-        yield
-    finally:
-        _QUIET.reset(before)
+"""Whether the command that runs shows its warnings and results alone; set by ``shown``."""
 
 
 def say(*lines: str) -> None:
@@ -69,67 +57,60 @@ def show_traceback(error: BaseException) -> None:
     print(printable_lines("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr, flush=True)
 
 
-@runtime_checkable
-class Meter(Protocol):
-    """Something that is told of each step of long work."""
-
-    def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
-        """Count steps; ``values`` are shown beside them, by name."""
-
-
 @contextmanager
-def progress(
-    label: str, total: int | None, *, done: int = 0, seconds: float = SECONDS_BETWEEN_LINES
-) -> Iterator[Meter]:
-    """Shows how far work of ``total`` steps is, and the time left; ``None`` is work of unknown length.
+def shown(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+    """Within it the library's log goes to stderr, and its progress is shown there.
 
-    ``done`` steps were made earlier: they count, and the time left is not worked out from them.
+    Args:
+        quiet: whether warnings alone are shown, and no progress.
+        verbose: whether lines of the level DEBUG are shown, too.
     """
-    if _QUIET.get():
-        yield NoMeter()
-        return
-    if sys.stderr.isatty():
-        with _bar(label, total, done, transient=False) as meter:
-            yield meter
-        return
-    log = LogMeter(label, total, seconds, done)
-    yield log
-    log.finish()
+    logger, before = logging.getLogger("faster_rcnn"), _QUIET.set(quiet)
+    level, handler = logger.level, _LogLines()
+    nested = any(isinstance(each, _LogLines) for each in logger.handlers)  # then its lines are shown already
+    if not nested:
+        logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    try:
+        with displaying(None if quiet else ConsoleDisplay()):
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        _QUIET.reset(before)
 
 
-@contextmanager
-def passing_progress(label: str, total: int, *, seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[Meter]:
-    """Progress of work whose end is a line of its own: the bar goes then, and a log has lines only of long work."""
-    if _QUIET.get():
-        yield NoMeter()
-        return
-    if sys.stderr.isatty():
-        with _bar(label, total, 0, transient=True) as meter:
-            yield meter
-        return
-    yield LogMeter(label, total, seconds)
+class _LogLines(logging.Handler):
+    """Shows what the library logs as the command shows its own messages and warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line on stderr."""
+        if record.levelno >= logging.WARNING:
+            warn(record.getMessage())
+        elif record.levelno >= logging.INFO:
+            say(record.getMessage())
+        else:
+            say(f"{record.name.removeprefix('faster_rcnn.')}: {record.getMessage()}")
 
 
-@contextmanager
-def _bar(label: str, total: int | None, done: int, *, transient: bool) -> Iterator[Meter]:
-    with Bars(console=Console(stderr=True), transient=transient) as bars:
-        yield BarMeter(bars, bars.add_task(printable(label), total=total, completed=done, values={}))
+class ConsoleDisplay:
+    """Shows the progress of work on stderr: a bar on a terminal, a line every so often in a log."""
 
+    def __init__(self, seconds: float = SECONDS_BETWEEN_LINES) -> None:
+        """``seconds``: time between two lines of a log."""
+        self._seconds = seconds
 
-def counted(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
-    """The same items, one by one, counted as they pass."""
-    with progress(label, total) as meter:
-        for item in items:
-            yield item
-            del item  # not held while the next one is made: it may be an image of a gigabyte
-            meter.advance()
-
-
-class NoMeter:
-    """The meter of work that is done quietly."""
-
-    def advance(self, values: Mapping[str, float] | None = None, steps: int = 1) -> None:
-        """Show nothing."""
+    @contextmanager
+    def meter(self, label: str, total: int | None, done: int, passing: bool) -> Iterator[Meter]:
+        """Show a piece of work; a log has no last line of ``passing`` work, and a bar of it is removed."""
+        if sys.stderr.isatty():
+            with Bars(console=Console(stderr=True), transient=passing) as bars:
+                yield BarMeter(bars, bars.add_task(printable(label), total=total, completed=done, values={}))
+            return
+        log = LogMeter(label, total, self._seconds, done)
+        yield log
+        if not passing:
+            log.finish()
 
 
 class BarMeter:

@@ -7,6 +7,7 @@ backbone. What is kept: the backbone of step 2, the RPN of step 3, the second st
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
 from faster_rcnn.system.atomic import atomic_write
-from faster_rcnn.system.console import say
 from faster_rcnn.system.devices import PRECISIONS, choose_device
 from faster_rcnn.system.files import read_bytes
 from faster_rcnn.system.locking import only_writer
@@ -31,6 +31,8 @@ from faster_rcnn.training import run_folder
 from faster_rcnn.training.report import REPORT
 from faster_rcnn.training.session import Task, go_on_with, train_task
 from faster_rcnn.weights.model_file import LoadedModel, load_model, new_model, save_model, stored_tensors
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,9 +114,9 @@ def _train_step(task: Task, number: int, what: str) -> LoadedModel:
     """The best model of one step, trained unless that was done before."""
     shared = " with the shared layers fixed" if task.config.training.shared_layers == "fixed" else ""
     if (task.folder / run_folder.SUMMARY).exists():
-        say(f"step {number} of 4 was done before: {task.folder}")
+        _LOG.info(f"step {number} of 4 was done before: {task.folder}")
     else:
-        say(f"step {number} of 4: {what}{shared}")
+        _LOG.info(f"step {number} of 4: {what}{shared}")
         with only_writer(task.folder):  # which is a run that could be gone on with by itself
             train_task(task, run_folder.read_state(task.folder))
     return load_model(task.folder / run_folder.BEST)
@@ -140,7 +142,7 @@ def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Propo
             try:
                 propose_with(predictor, f"step {number}", path, plan.dataset.root, [split])
             except KeyboardInterrupt:
-                say(f"step {number} is done; go on with: {go_on_with(plan.data, plan.folder)}")
+                _LOG.info(f"step {number} is done; go on with: {go_on_with(plan.data, plan.folder)}")
                 raise
         split = plan.dataset.splits[name]
         outside[name] = known_of_split(load_proposals(path), plan.dataset.root, split, most, plan.config.data)
@@ -177,7 +179,7 @@ def _unite(plan: _Plan, rpn: LoadedModel, detector: LoadedModel) -> Path:
     seconds = {name: sum(each[name] for each in summaries) for name in ("training_seconds", "total_seconds", "images")}
     how = {"ended": "all four steps are done", "changes": _changes(summaries)}
     run_folder.write_summary(folder, summaries[-1] | seconds | how)
-    say(f"all four steps are done; their detector: {folder / run_folder.BEST}")
+    _LOG.info(f"all four steps are done; their detector: {folder / run_folder.BEST}")
     return folder
 
 

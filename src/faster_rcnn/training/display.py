@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
 from faster_rcnn.structures import Losses
-from faster_rcnn.system.console import Meter, passing_progress, progress, say
+from faster_rcnn.system.progress import Meter, progress
+
+_LOG = logging.getLogger(__name__)
 
 SMOOTHING = 0.9
 """Weight of a step in the means of the losses that are shown, as a share of the weight of the step after it."""
@@ -50,7 +53,7 @@ class TrainingDisplay:
     def validation_starts(self, images: int) -> None:
         """The bar of the epoch is done; a second one counts images of the validation split."""
         self._bar.close()
-        self._meter = self._bar.enter_context(passing_progress("validating", images))
+        self._meter = self._bar.enter_context(progress("validating", images, passing=True))
 
     def images_validated(self, images: int) -> None:
         """So many more images were validated."""
@@ -69,7 +72,7 @@ class TrainingDisplay:
             parts = [f"{name} {_number(row[name])}" for name in self._columns] + (
                 ["best so far"] if best and row[self._columns[0]] else []
             )
-        say("  ".join([f"epoch {row['epoch']}/{self.epochs}", losses, *parts]))
+        _LOG.info("  ".join([f"epoch {row['epoch']}/{self.epochs}", losses, *parts]))
 
 
 def _number(value: float | None) -> str:

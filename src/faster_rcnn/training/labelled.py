@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from faster_rcnn.data.fingerprint import TRAINED_ON
@@ -11,7 +12,8 @@ from faster_rcnn.data.records import Dataset
 from faster_rcnn.data.remarks import few_objects, tiny_boxes
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.console import say, warn
+
+_LOG = logging.getLogger(__name__)
 
 
 def with_val_seed(config: Config) -> Config:
@@ -33,15 +35,15 @@ def load_for_training(data: Path, config: Config) -> Dataset:
     for name in TRAINED_ON:
         if name in dataset.splits:
             for note in dataset.splits[name].notes:
-                say(note)
+                _LOG.info(note)
     for remark in tiny_boxes(dataset.splits["train"], config.image):
-        warn(remark)
+        _LOG.warning(remark)
     for remark in few_objects(dataset.splits["val"]) if "val" in dataset.splits else ():
-        say(remark)
+        _LOG.info(remark)
     for warning in dataset.warnings:
-        warn(warning)
+        _LOG.warning(warning)
     if "val" not in dataset.splits:
-        warn(
+        _LOG.warning(
             "no validation split: every epoch is trained, and the best model is the last one; --val-share 0.2 "
             "validates on a fifth of the training images"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,11 @@ from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.parsing.yaml_values import composed
 from faster_rcnn.settings.resolve import all_keys, resolve_config
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.console import warn
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.machine_settings import refuse_missing_precision, with_training
 from faster_rcnn.weights.model_file import load_model
+
+_LOG = logging.getLogger(__name__)
 
 MAY_DIFFER = ("epochs", "precision", "threads")
 """Settings of training that may be others when a run goes on; all of them may be ``auto``."""
@@ -102,7 +104,9 @@ def data_differences(folder: Path, data: Path, dataset: Dataset) -> tuple[str, .
     known = _known_classes(folder)
     if known and known != dataset.classes.names:
         return (f"classes {_listed(known)} -> {_listed(dataset.classes.names)}",)
-    warn(f"{folder} has no {run_folder.DATA}, so only its classes were compared; its data are taken to be these")
+    _LOG.warning(
+        f"{folder} has no {run_folder.DATA}, so only its classes were compared; its data are taken to be these"
+    )
     run_folder.write_data(folder, data, now)
     return ()
 
@@ -182,7 +186,7 @@ def _stored_and_asked(
     stored = stored_config(folder)
     if absent := _absent_keys(folder / run_folder.CONFIG):
         values = ", ".join(f"{key}={_value(stored, key)}" for key in absent)
-        warn(
+        _LOG.warning(
             f"{folder / run_folder.CONFIG} does not hold all settings, as in a run of another version: {values} assumed"
         )
     if weights is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,6 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.system.console import say, warn
 from faster_rcnn.system.devices import on_threads
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
@@ -39,6 +39,8 @@ from faster_rcnn.weights.finetuning import load_for_finetuning
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.pretrained import load_pretrained
+
+_LOG = logging.getLogger(__name__)
 
 
 def train(
@@ -86,7 +88,7 @@ def _go_on(data: Path, folder: Path, config: Config) -> Path:
     config = _with_known_machine(folder, config)
     changes = machine_changes(before, config.training)
     if changes:
-        say(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
+        _LOG.info(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
     if state and config.training.epochs != before.epochs:
         _say_extension(before, config.training, _steps(config, dataset), state["progress"].step)
     return _train(data, dataset, config, folder, None, state, changes)
@@ -116,7 +118,7 @@ def _with_known_machine(folder: Path, config: Config) -> Config:
     known = with_machine_settings(config)
     if known != config:
         training = known.training
-        warn(
+        _LOG.warning(
             f"{folder} does not say in which precision it began and on how many threads; it goes on in "
             f"{training.precision} on {training.threads}"
         )
@@ -127,7 +129,7 @@ def _say_extension(before: TrainingConfig, now: TrainingConfig, steps_of_epoch: 
     """What becomes of the learning rate of a run that goes on for another number of epochs."""
     old, new = (number_of_epochs(each, steps_of_epoch) for each in (before, now))
     rates = [learning_rate(step, each, count * steps_of_epoch) for each, count in ((before, old), (now, new))]
-    say(
+    _LOG.info(
         f"{new} epochs instead of {old}: from step {step + 1} on the learning rate follows the schedule of {new} "
         f"epochs ({new * steps_of_epoch:,} steps), {rates[1]:.3g} instead of {rates[0]:.3g}"
     )
@@ -139,7 +141,7 @@ def _with_outside(config: Config) -> Config:
         return config
     if config.detector.kind == "rpn":
         raise OptionError("--proposals: with detector.kind=rpn proposals are what is learnt, and none can be given")
-    say("--proposals: the second stage is trained alone (detector.kind=fast-rcnn)")
+    _LOG.info("--proposals: the second stage is trained alone (detector.kind=fast-rcnn)")
     return config.model_copy(update={"detector": config.detector.model_copy(update={"kind": "fast-rcnn"})})
 
 
@@ -150,7 +152,7 @@ def _with_epochs(config: Config, dataset: Dataset) -> Config:
         return config
     steps = _steps(config, dataset)
     epochs = number_of_epochs(settings, steps)
-    say(
+    _LOG.info(
         f"epochs auto: {epochs} epochs of {steps} steps, {epochs * steps:,} steps in all (at least {MIN_EPOCHS} epochs "
         f"and {MIN_STEPS} steps, but at most {MAX_EPOCHS} epochs); --epochs N sets another number"
     )

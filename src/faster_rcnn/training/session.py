@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import shlex
 import time
@@ -22,7 +23,6 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.console import say, warn
 from faster_rcnn.system.devices import PRECISIONS, choose_device, precision_name
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
@@ -35,6 +35,8 @@ from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.training.validation import Validator, validating_predictor
 from faster_rcnn.weights.model_file import load_model
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,7 @@ def _resumable(run: Run, task: Task) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, InputError, MachineError):
         if run.saved_step is not None:
-            say(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
+            _LOG.info(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
         raise
     finally:
         run.train.close()
@@ -90,7 +92,7 @@ def _take_up(run: Run, task: Task, state: Mapping[str, Any]) -> None:
         run_folder.write_metrics(run.folder, run.progress.rows)
     run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
     where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
-    say(f"going on in {run.folder} after step {run.progress.step}, {where}")
+    _LOG.info(f"going on in {run.folder} after step {run.progress.step}, {where}")
 
 
 def _prepare(task: Task, fresh: bool) -> Run:
@@ -107,14 +109,14 @@ def _prepare(task: Task, fresh: bool) -> Run:
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
     train = _loader(task, dataset.splits["train"])
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    say(
+    _LOG.info(
         f"{config.preset}: {trained:,} weights to train on {device} in {settings.precision} on {settings.threads} "
         f"threads; seed {settings.seed}"
     )
     lr = learning_rate_of_batch(settings.lr, settings.batch)
     if begins is not None:
-        say(begins)
-    say(f"run folder: {folder}")
+        _LOG.info(begins)
+    _LOG.info(f"run folder: {folder}")
     run = Run(
         folder=folder,
         config=config,
@@ -137,18 +139,20 @@ def _say_schedule(run: Run, images: int) -> None:
     settings, steps = run.config.training, run.train.steps()
     lr = learning_rate_of_batch(settings.lr, settings.batch)
     reached, step = highest_learning_rate(settings, run.steps)
-    say(
+    _LOG.info(
         f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); its highest is {reached:.3g}, "
         f"in step {step + 1} of {run.steps:,}"
     )
     if steps > -(-images // settings.batch):
-        say(f"{images} images in {steps} steps of up to {settings.batch}: portraits and landscapes do not share a step")
+        _LOG.info(
+            f"{images} images in {steps} steps of up to {settings.batch}: portraits and landscapes do not share a step"
+        )
 
 
 def _loader(task: Task, split: Split) -> TrainingLoader:
     config = task.config
     return TrainingLoader(
-        split, config.image, config.training, config.data, proposals=task.outside.get(split.name), tell=warn
+        split, config.image, config.training, config.data, proposals=task.outside.get(split.name), tell=_LOG.warning
     )
 
 
@@ -183,7 +187,7 @@ def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], 
     summary = _summary(run, task.data, reason, seconds)
     value = summary["best"].get(chosen_by)
     best = "" if value is None else f", {chosen_by} {value:.3f}"
-    say(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
+    _LOG.info(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
     # The best epoch was not measured here if it came before an interruption.
     _report(run, task, summary, measured.get(run.progress.best_epoch))
     run_folder.write_summary(run.folder, summary)
@@ -196,7 +200,7 @@ def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics |
         device = next(run.model.parameters()).device
         outside = task.outside.get(run.val.name)
         examples = find_examples(validating_predictor(best, device, run.precision, run.val, outside), run.val)
-    say(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
+    _LOG.info(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
 
 
 def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any]:

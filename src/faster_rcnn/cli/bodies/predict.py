@@ -22,7 +22,8 @@ from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.proposals.file import load_proposals
-from faster_rcnn.system.console import counted, say, warn
+from faster_rcnn.system.console import say, warn
+from faster_rcnn.system.progress import counted
 
 
 @dataclass(slots=True)

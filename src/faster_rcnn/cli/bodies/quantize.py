@@ -28,8 +28,9 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.kernels.int8_layers import Range, weight_limit
-from faster_rcnn.system.console import counted, say, warn
+from faster_rcnn.system.console import say, warn
 from faster_rcnn.system.devices import choose_device, choose_precision
+from faster_rcnn.system.progress import counted
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, save_model
 
