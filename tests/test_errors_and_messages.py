@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pickle
 import re
 import tomllib
 from collections.abc import Iterator
@@ -91,6 +92,9 @@ def test_every_error_has_an_exit_code_of_the_contract(name: str) -> None:
 def test_a_code_stands_before_its_message() -> None:
     assert str(errors.DatasetError("no labels", code="E115")) == "E115 no labels"
     assert errors.DatasetError("no labels", code="E115").code == "E115"
+    assert errors.DatasetError("no labels", code="E115").text == "no labels"
+    copied = pickle.loads(pickle.dumps(errors.DatasetError("no labels", code="E115")))  # as a worker process sends it
+    assert (str(copied), copied.code, copied.text) == ("E115 no labels", "E115", "no labels")
     assert str(errors.DatasetError("no labels")) == "no labels"
     assert str(errors.MissingExtraError("sklearn", "demo")) == (
         "this needs the package 'sklearn': pip install 'faster-rcnn[demo]'"

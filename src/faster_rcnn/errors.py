@@ -27,6 +27,8 @@ class FasterRCNNError(Exception):
         """Keep the message and, where the case has one, its stable code such as ``E107``."""
         super().__init__(f"{code} {message}" if code else message)
         self.code = code
+        self.text = message
+        """The message without its code, for errors that wrap this one."""
 
 
 class InputError(FasterRCNNError):

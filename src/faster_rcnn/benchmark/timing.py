@@ -144,8 +144,7 @@ def pixels_of(predictor: Predictor, path: Path) -> Tensor:
     try:
         return to_pixels(path, str(path), predictor.config.data.max_pixels)
     except ImageError as error:
-        fault = str(error).removeprefix(f"{error.code} ")
-        raise ImageError(f"{fault}; it cannot be timed. Mend or remove it", code=error.code) from error
+        raise ImageError(f"{error.text}; it cannot be timed. Mend or remove it", code=error.code) from error
 
 
 def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:

@@ -93,7 +93,7 @@ def _look_at(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHead
     try:
         header = image_header(image.path, max_pixels)
     except ImageError as error:
-        return Fault(error.code or "E105", str(error).removeprefix(f"{error.code} "))
+        return Fault(error.code or "E105", error.text)
     if not is_whole(image.path, max_pixels):
         length = image.path.stat().st_size
         return Fault("E105", f"cannot decode {image.file_name}: damaged or truncated after {length:,} bytes")

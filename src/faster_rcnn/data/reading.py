@@ -93,8 +93,7 @@ def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequenc
     except DatasetError as error:
         if there != ["test", "val"] or absent:
             raise
-        text = str(error).removeprefix(f"{error.code} ")
-        raise DatasetError(f"{text}. With --split val the other split is measured", code=error.code) from error
+        raise DatasetError(f"{error.text}. With --split val the other split is measured", code=error.code) from error
     return replace(dataset, warnings=(*warnings, *dataset.warnings))
 
 

@@ -81,17 +81,14 @@ def _decoded(source: Path | bytes, max_pixels: int) -> Tensor:
         with _ONE_AT_A_TIME:
             return read_image(source, max_pixels)[0]
     except ImageError as error:
-        if error.code != "E120" or "data.max_pixels" not in str(error):
+        if error.code != "E120" or "data.max_pixels" not in error.text:
             raise
         # The limit comes from the model file here, so the setting that the reader of data sets names is no help.
         tiles = (
             f"look at it in tiles (--tile 800, up to {MOST_PIXELS:,} pixels), or " if max_pixels < MOST_PIXELS else ""
         )
-        raise ImageError(f"{_fault_alone(error)}; {tiles}make the image smaller first", code="E120") from error
-
-
-def _fault_alone(error: ImageError) -> str:
-    return str(error).removeprefix(f"{error.code} ").partition(";")[0]
+        fault = error.text.partition(";")[0]
+        raise ImageError(f"{fault}; {tiles}make the image smaller first", code="E120") from error
 
 
 def _of_pillow(image: Image.Image, name: str, max_pixels: int) -> Tensor:

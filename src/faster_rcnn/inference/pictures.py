@@ -125,14 +125,6 @@ class PictureFolder:
         )
 
 
-def free_folder(name: str = DEFAULT_FOLDER) -> Path:
-    """A folder in the working folder that does not exist yet: ``predictions``, else ``predictions-2``, ..."""
-    folder, number = Path(name), 2
-    while os.path.lexists(folder):
-        folder, number = Path(f"{name}-{number}"), number + 1
-    return folder
-
-
 def _places(images: Sequence[str], origins: Sequence[str | None]) -> list[str]:
     """Paths of the pictures of the images, relative to the folder of all.
 

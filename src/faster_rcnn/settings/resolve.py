@@ -191,7 +191,7 @@ def _read_file(path: Path) -> list[Setting]:
         root = composed(read_text_argument(path))
         return [] if root is None else list(_walk(root, (), path))
     except DatasetError as error:
-        raise OptionError(f"--config: {str(error).removeprefix(f'{error.code} ')}", code="E101") from error
+        raise OptionError(f"--config: {error.text}", code="E101") from error
     except yaml.YAMLError as error:
         raise OptionError(f"{path} is not plain YAML{place_of(error)}", code="E125") from error
 

@@ -25,6 +25,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.files import open_file, read_bytes
 from faster_rcnn.system.locking import is_held, only_writer, remove_empty
+from faster_rcnn.system.numbering import first_free
 from faster_rcnn.training.state import UnusableStateError, checked_state
 from faster_rcnn.weights.torch_file import read_torch_file
 
@@ -46,12 +47,7 @@ def new_run_folder(out: Path | None, data: Path) -> Path:
         OptionError: ``out`` is a file, or holds a run already; nothing is overwritten.
     """
     if out is None:
-        name = run_name(data)
-        out = Path("runs") / name
-        number = 2
-        while holds_run(out) or is_held(out):
-            out = Path("runs") / f"{name}-{number}"
-            number += 1
+        out = first_free(Path("runs") / run_name(data), lambda folder: holds_run(folder) or is_held(folder))
     if out.exists() and not out.is_dir():
         raise OptionError(f"--out {out} is a file; name a folder")
     _refuse_run(out)
@@ -169,7 +165,7 @@ def _json_in(path: Path) -> Any:
     except OSError as error:
         raise ValueError(error.strerror) from error
     except DatasetError as error:
-        raise ValueError(str(error).removeprefix(f"{error.code} ")) from error
+        raise ValueError(error.text) from error
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -210,7 +206,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         except OSError as error:
             raise UnusableStateError(f"cannot be read: {error.strerror}") from error
         except ModelFileError as error:
-            reason = str(error).removeprefix(f"{error.code} {path} ")
+            reason = error.text.removeprefix(f"{path} ")
             raise UnusableStateError(reason.partition(". Save")[0]) from error  # which is the remedy for weights
 
 

@@ -72,7 +72,7 @@ def _names(text: str) -> list[str]:
     try:
         lines = read_text_argument(Path(text)).split("\n")
     except DatasetError as error:
-        raise ModelFileError(f"--classes: {str(error).removeprefix(f'{error.code} ')}", code="E123") from error
+        raise ModelFileError(f"--classes: {error.text}", code="E123") from error
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -15,6 +15,7 @@ from faster_rcnn.reporting.drawing.sheet import contact_sheet
 from faster_rcnn.system.console import say
 from faster_rcnn.system.devices import choose_device
 from faster_rcnn.system.locking import only_writer
+from faster_rcnn.system.numbering import first_free
 from faster_rcnn.training.run import train
 
 EPOCHS = 5
@@ -59,9 +60,7 @@ def _show(out: Path, device: str) -> None:
 def _free_folder(out: Path | None) -> Path:
     """``out``, which must not hold a demo yet, or the first free of runs/demo, runs/demo-2, ..."""
     if out is None:
-        out, number = Path("runs/demo"), 2
-        while out.exists():
-            out, number = Path(f"runs/demo-{number}"), number + 1
-    elif (out / "run").exists():
+        return first_free(Path("runs/demo"), Path.exists)
+    if (out / "run").exists():
         raise OptionError(f"{out} holds a demo already; choose another folder with --out", code="E132")
     return out

@@ -16,13 +16,14 @@ from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.external_proposals import proposals_by_name
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.loading import _count, load_predictor, refuse_without_second_stage, say_tiles
-from faster_rcnn.inference.pictures import PictureFolder, free_folder
+from faster_rcnn.inference.pictures import DEFAULT_FOLDER, PictureFolder
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.sources import STDIN, Sources, find_images, is_pipe
 from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.system.console import say, warn
+from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.progress import counted
 
 
@@ -58,7 +59,7 @@ def run(
     require_folder("--out", out)
     found = _found(sources)
     require_json(json, [model_file(model), proposals, *found.names])
-    folder = free_folder() if out is None and json is None else out
+    folder = first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out
     pictures = None if folder is None else PictureFolder(folder, found.names, json)
     if proposals is not None and (pipes := [name for name in found.names if is_pipe(name)]):
         raise OptionError(f"--proposals are found by an image's path, which {pipes[0]} does not have; give a file")
