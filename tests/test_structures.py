@@ -109,7 +109,6 @@ def test_the_total_is_the_sum_of_the_four_losses_in_the_order_of_the_stages() ->
 def test_class_ids_may_have_holes_and_need_not_begin_at_0() -> None:
     classes = ClassMap(names=("cat", "dog", None), ids=(17, 5, 90))
     assert len(classes) == 3
-    assert [classes.label_of(class_id) for class_id in (17, 5, 90)] == [0, 1, 2]
     assert [classes.name_of(label) for label in range(3)] == ["cat", "dog", "unused 90"]
     assert classes.holes == (2,)
 

@@ -238,10 +238,6 @@ class ClassMap:
         """K: the number of labels, holes included."""
         return len(self.names)
 
-    def label_of(self, class_id: int) -> int:
-        """Label 0..K-1 of an id of the data."""
-        return self.ids.index(class_id)
-
     def name_of(self, label: int) -> str:
         """Name of a label; holes have none and are given by number."""
         return self.names[label] or f"unused {self.ids[label]}"

@@ -1,7 +1,8 @@
-"""The loader: each image once per epoch, the same whatever the number of workers, valid boxes, damage told."""
+"""The loader: each image once per epoch, the same whatever the number of workers, valid boxes, damage logged."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,11 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.data.loading import (
-    TrainingImage,
-    TrainingLoader,
-    training_batches,
-)
+from faster_rcnn.data.loading import TrainingImage, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError
@@ -38,6 +35,22 @@ def a_split(folder: Path, count: int = 10) -> Split:
         xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).double()
         records.append(ImageRecord(path, path.name, 100 + index, size, truth, areas, xywh))
     return Split("train", tuple(records), ClassMap(("a", "b"), (1, 2)), ())
+
+
+def one_epoch(
+    split: Split, image: ImageConfig, training: TrainingConfig, epoch: int, skip_batches: int = 0
+) -> list[list[TrainingImage]]:
+    """All batches of one epoch of a loader of its own."""
+    loader = TrainingLoader(split, image, training, DATA)
+    try:
+        return list(loader.epoch(epoch, skip_batches))
+    finally:
+        loader.close()
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged as a warning."""
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 def same(first: Sequence[Sequence[TrainingImage]], second: Sequence[Sequence[TrainingImage]]) -> bool:
@@ -77,15 +90,15 @@ def sorted_by_index(batches: list[list[TrainingImage]]) -> list[list[TrainingIma
 def test_an_epoch_goes_on_in_its_middle(tmp_path: Path, workers: int) -> None:
     split = a_split(tmp_path)
     training = TrainingConfig(workers=workers, batch=3)
-    whole = list(training_batches(split, SMALL, training, DATA, epoch=5))
-    rest = list(training_batches(split, SMALL, training, DATA, epoch=5, skip_batches=2))
+    whole = one_epoch(split, SMALL, training, epoch=5)
+    rest = one_epoch(split, SMALL, training, epoch=5, skip_batches=2)
     assert same(whole[2:], rest)
 
 
 def test_the_loader_draws_nothing_from_the_global_generator(tmp_path: Path) -> None:
     split = a_split(tmp_path, 2)
     before = torch.get_rng_state()
-    list(training_batches(split, SMALL, TrainingConfig(workers=0), DATA, epoch=0))
+    one_epoch(split, SMALL, TrainingConfig(workers=0), epoch=0)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -100,7 +113,7 @@ def test_an_epoch_may_be_left_early(tmp_path: Path) -> None:
 def test_training_boxes_are_valid_and_fit_their_pixels(tmp_path: Path) -> None:
     split = a_split(tmp_path)
     for epoch in range(4):
-        for batch in training_batches(split, SMALL, TrainingConfig(workers=0, scale_jitter=(0.3, 2.0)), DATA, epoch):
+        for batch in one_epoch(split, SMALL, TrainingConfig(workers=0, scale_jitter=(0.3, 2.0)), epoch):
             for image in batch:
                 boxes, (height, width) = image.truth.boxes, image.pixels.shape[-2:]
                 assert len(boxes) == image.index % 3
@@ -113,41 +126,41 @@ def test_training_boxes_are_valid_and_fit_their_pixels(tmp_path: Path) -> None:
 def test_without_augmentation_images_are_resized_alone(tmp_path: Path) -> None:
     split = a_split(tmp_path)
     plain = TrainingConfig(workers=0, flip=0, photometric=0, scale_jitter=(1, 1))
-    images = sorted_by_index(list(training_batches(split, SMALL, plain, DATA, epoch=0)))[0]
+    images = sorted_by_index(one_epoch(split, SMALL, plain, epoch=0))[0]
     # 40 x 80 to a short side of 32: factor 0.8, so the box (1, 2, 39, 30) becomes (0.8, 1.6, 31.2, 24)
     assert images[4].pixels.shape == (3, 32, 64)
     torch.testing.assert_close(images[4].truth.boxes, torch.tensor([[0.8, 1.6, 31.2, 24.0]]))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_breaks_later_is_left_out_and_told_once(tmp_path: Path, workers: int) -> None:
+def test_an_image_that_breaks_later_is_left_out_and_logged_once(
+    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
     split = a_split(tmp_path)
-    told: list[str] = []
     split.records[3].path.write_bytes(b"no longer an image")
-    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=2), DATA, tell=told.append)
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=2), DATA)
     for epoch in range(2):
         found = [image.index for batch in loader.epoch(epoch) for image in batch]
         assert sorted(found) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    assert len(told) == 1
-    assert told[0].startswith("E105 cannot decode")
-    assert "3.png" in told[0]
+    [message] = messages(caplog)
+    assert message.startswith("E105 cannot decode")
+    assert "3.png" in message
     split.records[4].path.unlink()
     with pytest.raises(DatasetError, match="E105 2 of 10 images of train cannot be decoded"):
         list(loader.epoch(2))
     loader.close()
 
 
-def test_a_batch_of_nothing_but_damage_is_not_given(tmp_path: Path) -> None:
+def test_a_batch_without_any_readable_image_is_skipped(tmp_path: Path) -> None:
     split = a_split(tmp_path, 2)
     split.records[0].path.write_bytes(b"")
-    told: list[str] = []
-    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA, tell=told.append)
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA)
     assert [[image.index for image in batch] for batch in loader.epoch(0)] == [[1]]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_damage_that_the_decoder_goes_over_is_told_once(
-    tmp_path: Path, workers: int, capfd: pytest.CaptureFixture[str]
+def test_damage_that_the_decoder_ignores_is_logged_once(
+    tmp_path: Path, workers: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     split = a_split(tmp_path, 2)
     path = split.records[0].path
@@ -156,23 +169,23 @@ def test_damage_that_the_decoder_goes_over_is_told_once(
     content = path.read_bytes()
     middle = len(content) // 2
     path.write_bytes(content[:middle] + bytes(200) + content[middle + 200 :])
-    told: list[str] = []
-    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=1), DATA, tell=told.append)
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=1), DATA)
     for epoch in range(2):
         assert len(list(loader.epoch(epoch))) == 2
     loader.close()
-    assert len(told) == 1
-    assert told[0].startswith(f"{path} may be damaged: ")
+    [message] = messages(caplog)
+    assert message.startswith(f"{path} may be damaged: ")
     assert capfd.readouterr().err == ""
 
 
-def test_an_image_of_which_resizing_leaves_nothing_is_left_out_and_told(tmp_path: Path) -> None:
+def test_an_image_of_which_resizing_leaves_nothing_is_left_out_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     split = a_split(tmp_path)
     Image.new("RGB", (130, 1)).save(tmp_path / "3.png")
-    told: list[str] = []
-    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=3), DATA, tell=told.append)
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=3), DATA)
     assert sorted(image.index for batch in loader.epoch(0) for image in batch) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    assert told == [
+    assert messages(caplog) == [
         f"E120 {tmp_path / '3.png'}: of 130x1 pixels less than half a pixel of the short side is left, where the long "
         "side may have 64; cut it into parts; it is left out of training"
     ]
@@ -181,13 +194,13 @@ def test_an_image_of_which_resizing_leaves_nothing_is_left_out_and_told(tmp_path
 def test_no_image_left_is_an_error(tmp_path: Path) -> None:
     split = a_split(tmp_path, 1)
     split.records[0].path.write_bytes(b"")
-    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA, tell=lambda _: None)
+    loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA)
     with pytest.raises(DatasetError, match="E105 1 of 1 images of train cannot be decoded"):
         list(loader.epoch(0))
 
 
 def test_real_images_fill_an_epoch(data_folder: Callable[[str], Path]) -> None:
     split = load_dataset(data_folder("fruits18"), DATA).splits["train"]
-    batches = list(training_batches(split, ImageConfig(), TrainingConfig(workers=0), DATA, epoch=0))
+    batches = one_epoch(split, ImageConfig(), TrainingConfig(workers=0), epoch=0)
     assert sum(map(len, batches)) == 16
     assert sum(len(image.truth.labels) for batch in batches for image in batch) == 152

@@ -26,7 +26,7 @@ def _to_truths(dataset: dict[str, Any], classes: ClassMap) -> list[TruthOfImage]
         boxes = [a for a in dataset["annotations"] if a["image_id"] == image["id"]]
         xywh = torch.tensor([a["bbox"] for a in boxes], dtype=torch.float64).reshape(-1, 4)
         corners = torch.cat([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1).float()
-        labels = torch.tensor([classes.label_of(a["category_id"]) for a in boxes], dtype=torch.int64)
+        labels = torch.tensor([classes.ids.index(a["category_id"]) for a in boxes], dtype=torch.int64)
         ignored = torch.tensor([bool(a["iscrowd"]) for a in boxes], dtype=torch.bool)
         areas = torch.tensor([a["area"] for a in boxes], dtype=torch.float64)
         size = ImageSize(image["height"], image["width"])
@@ -65,7 +65,7 @@ def _to_detections(results: Entries, truths: list[TruthOfImage], classes: ClassM
         of_image = [r for r in results if r["image_id"] == image.image_id]
         boxes = torch.tensor([r["bbox"] for r in of_image], dtype=torch.float64).reshape(-1, 4)
         scores = torch.tensor([r["score"] for r in of_image], dtype=torch.float64)
-        labels = torch.tensor([classes.label_of(r["category_id"]) for r in of_image], dtype=torch.int64)
+        labels = torch.tensor([classes.ids.index(r["category_id"]) for r in of_image], dtype=torch.int64)
         found.append(ExactDetections(boxes, scores, labels))
     return found
 

@@ -21,6 +21,7 @@ from faster_rcnn.data.boxes import (
     refuse_other_notation,
     refuse_other_units,
 )
+from faster_rcnn.data.damage import MAX_LEFT_OUT_PERCENT, max_left_out
 from faster_rcnn.data.decode import ImageHeader, image_header, is_whole
 from faster_rcnn.data.layout.folders import Folders, first_of
 from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, Notation
@@ -116,14 +117,15 @@ def _size_differs(image: ListedImage, listed: ImageSize, header: ImageHeader) ->
 
 
 def _refuse_many_images(faults: list[Fault], listing: Listing, folders: Folders) -> None:
-    if len(faults) <= max(1, len(listing.images) * 5 // 100):
+    if len(faults) <= max_left_out(len(listing.images)):
         return
     code, count = Counter(fault.code for fault in faults).most_common(1)[0]
     cases = "; ".join(fault.text for fault in faults[:5])
     advice = _advice(count == len(listing.images), listing, folders) if code == "E104" else "Mend or remove them"
     raise DatasetError(
-        f"{len(faults)} of {len(listing.images)} images of {listing.split} cannot be used, more than the 5 % that are "
-        f"excluded and listed: {cases}. They are images of {listing.source}. {advice}",
+        f"{len(faults)} of {len(listing.images)} images of {listing.split} cannot be used, more than the "
+        f"{MAX_LEFT_OUT_PERCENT} % that are excluded and listed: {cases}. They are images of {listing.source}. "
+        f"{advice}",
         code=code,
     )
 

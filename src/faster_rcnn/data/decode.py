@@ -63,11 +63,6 @@ def image_header(source: Path | bytes, max_pixels: int) -> ImageHeader:
         return _header(image)
 
 
-def image_size(path: Path, max_pixels: int = 178_956_970) -> ImageSize:
-    """Upright size of an image file, without decoding its pixels; raises like ``image_header``."""
-    return image_header(path, max_pixels).size
-
-
 class Decoded(NamedTuple):
     """An upright image in RGB."""
 

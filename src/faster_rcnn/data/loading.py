@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, UInt8
@@ -18,10 +18,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
 from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, steps_of_epoch
+from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.decode import decode_image
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.workers import begin_reading, deaths_told, received, sheltered, workers_here
-from faster_rcnn.errors import DatasetError, ImageError
+from faster_rcnn.errors import ImageError
 from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
 from faster_rcnn.structures import GroundTruth, Proposals
@@ -120,8 +121,8 @@ class _Images(Dataset[TrainingImage | _Unreadable]):
             return _Unreadable(index, str(error))
 
 
-class _Plan(Sampler[list[tuple[int, int]]]):
-    """The steps still to come. It lives in the main process, so workers stay alive from epoch to epoch."""
+class _EpochSampler(Sampler[list[tuple[int, int]]]):
+    """The batches still to come. It lives in the main process, so workers stay alive from epoch to epoch."""
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[int, int]]] = []
@@ -141,7 +142,7 @@ def _packed(images: list[TrainingImage | _Unreadable]) -> bytes:
 class TrainingLoader:
     """Batches of a split, for training epoch after epoch, read by worker processes that stay.
 
-    An image that cannot be decoded is left out of its batch and told once; a batch of nothing else is not given.
+    An image that cannot be decoded is left out of its batch and logged once; a batch without any image is skipped.
     """
 
     def __init__(
@@ -151,20 +152,19 @@ class TrainingLoader:
         training: TrainingConfig,
         data: DataConfig,
         proposals: Sequence[Proposals] | None = None,
-        tell: Callable[[str], object] = _LOG.warning,
     ) -> None:
-        """Start nothing yet: workers start with the first epoch. ``tell`` gets a line about each damaged image.
+        """Start no worker yet: they start with the first epoch.
 
-        ``proposals`` from outside are those of each record, in the pixels of the original image.
+        ``proposals`` are the external proposals of each record, in the pixels of the original image.
         """
-        self._split, self._training, self._tell = split, training, tell
-        self._plan = _Plan()
-        self._damaged: set[int] = set()
-        self._told: set[int] = set()
+        self._split, self._training = split, training
+        self._sampler = _EpochSampler()
+        self._undecodable = DamagedImages(split.name, len(split.records), "it is left out of training")
+        self._logged: set[int] = set()
         workers = workers_here(training.workers)
         self._loader: DataLoader[TrainingImage | _Unreadable] = DataLoader(
             _Images(split, image, training, data, proposals),
-            batch_sampler=self._plan,
+            batch_sampler=self._sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=begin_reading,
@@ -195,7 +195,7 @@ class TrainingLoader:
             self._loader._iterator = None
 
     def _run(self, batches: list[list[tuple[int, int]]]) -> Iterator[list[TrainingImage]]:
-        self._plan.batches = batches
+        self._sampler.batches = batches
         with warnings.catch_warnings(), sheltered(), deaths_told():
             # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
@@ -203,43 +203,14 @@ class TrainingLoader:
         for packed in received(iterator):
             images = pickle.loads(packed) if isinstance(packed, bytes) else packed
             readable = [one for one in images if isinstance(one, TrainingImage)]
-            self._tell_damage(readable)
-            self._note_damage([one for one in images if isinstance(one, _Unreadable)])
+            self._log_damage(readable)
+            self._undecodable.add({one.index: one.message for one in images if isinstance(one, _Unreadable)})
             if readable:
                 yield readable
 
-    def _tell_damage(self, images: list[TrainingImage]) -> None:
-        """A line about each image whose decoder went over damage, once."""
+    def _log_damage(self, images: list[TrainingImage]) -> None:
+        """Log, once, each image whose decoder went over damage."""
         for one in images:
-            if one.damage is not None and one.index not in self._told:
-                self._told.add(one.index)
-                self._tell(one.damage)
-
-    def _note_damage(self, found: list[_Unreadable]) -> None:
-        for one in found:
-            if one.index not in self._damaged:
-                self._damaged.add(one.index)
-                self._tell(f"{one.message}; it is left out of training")
-        total = len(self._split.records)
-        if len(self._damaged) > max(1, total * 5 // 100) or len(self._damaged) == total:
-            raise DatasetError(
-                f"{len(self._damaged)} of {total} images of {self._split.name} cannot be decoded, more than the 5 % "
-                f"that are left out: {found[-1].message}. Mend or remove them",
-                code="E105",
-            )
-
-
-def training_batches(
-    split: Split,
-    image: ImageConfig,
-    training: TrainingConfig,
-    data: DataConfig,
-    epoch: int,
-    skip_batches: int = 0,
-) -> Iterator[list[TrainingImage]]:
-    """Batches of one epoch alone; over several epochs a ``TrainingLoader`` keeps its workers."""
-    loader = TrainingLoader(split, image, training, data)
-    try:
-        yield from loader.epoch(epoch, skip_batches)
-    finally:
-        loader.close()
+            if one.damage is not None and one.index not in self._logged:
+                self._logged.add(one.index)
+                _LOG.warning("%s", one.damage)

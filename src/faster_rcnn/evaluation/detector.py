@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
-from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError
+from faster_rcnn.errors import ImageError, ImageMemoryError
 from faster_rcnn.evaluation.class_mapping import Translation
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.split import measure_split
@@ -73,13 +74,13 @@ def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | N
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
     """
-    damaged: list[str] = []
+    damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
     outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
     for place, one in enumerate(outcomes):
         if isinstance(one, ImageMemoryError):
             raise one  # what other programs leave of the memory decides no number
         if isinstance(one, ImageError):
-            _note_damage(damaged, str(one), split, _LOG.warning)
+            damaged.add({place: str(one)})
         yield place, None if isinstance(one, ImageError) else one
 
 
@@ -114,14 +115,3 @@ def tell_split(dataset: Dataset, name: str | None) -> Split:
     for note in split.notes:
         _LOG.info(note)
     return split
-
-
-def _note_damage(damaged: list[str], fault: str, split: Split, tell: Callable[[str], None]) -> None:
-    damaged.append(fault)
-    tell(f"{fault}; it is left out, with its truth")
-    if len(damaged) > max(1, len(split.records) * 5 // 100) or len(damaged) == len(split.records):
-        raise DatasetError(
-            f"{len(damaged)} of {len(split.records)} images of {split.name} cannot be decoded, more than the 5 % that "
-            f"are left out: {fault}. Mend or remove them",
-            code="E105",
-        )

@@ -151,9 +151,7 @@ def _say_schedule(run: Run, images: int) -> None:
 
 def _loader(task: Task, split: Split) -> TrainingLoader:
     config = task.config
-    return TrainingLoader(
-        split, config.image, config.training, config.data, proposals=task.outside.get(split.name), tell=_LOG.warning
-    )
+    return TrainingLoader(split, config.image, config.training, config.data, proposals=task.outside.get(split.name))
 
 
 def _train(run: Run, task: Task, began: float) -> Path:

@@ -97,7 +97,7 @@ def test_class_ids_are_only_names(tmp_path: Path, ids: list[int]) -> None:
     labels = {record.file_name: record.truth.labels.tolist() for record in dataset.splits["train"].records}
     assert labels == {"a.png": [0, 1], "b.png": [1], "c.png": []}
     assert [dataset.classes.ids[label] for label in (0, 1)] == sorted(ids)
-    assert [dataset.classes.label_of(number) for number in sorted(ids)] == [0, 1]
+    assert [dataset.classes.ids.index(number) for number in sorted(ids)] == [0, 1]
 
 
 def test_ids_written_as_text_are_read(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.reporting.drawing.boxes import draw_boxes, draw_detections, draw_truth
+from faster_rcnn.reporting.drawing.boxes import draw_boxes, draw_detections
 from faster_rcnn.reporting.drawing.colours import colour_of
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth
 
@@ -103,9 +103,9 @@ def test_truth_is_dashed_and_without_colour_beside_detections() -> None:
     assert line == {(0, 0, 0), (255, 255, 255)}
 
 
-def test_drawn_truth_has_its_class_and_ignored_boxes_are_dashed() -> None:
+def test_boxes_have_the_colour_of_their_class_and_dashed_ones_have_none() -> None:
     boxes = torch.tensor([[50.0, 50, 150, 250], [200, 50, 350, 250]])
-    picture = draw_truth(grey(300, 400), GroundTruth(boxes, torch.tensor([1, 0]), torch.tensor([False, True])), CELLS)
+    picture = draw_boxes(grey(300, 400), boxes[:1], [1], CELLS, dashed=boxes[1:])
     assert picture.getpixel((50, 150)) == colour_of(1)
     assert _count(picture, colour_of(0)) == 0
     assert {picture.getpixel((200, y)) for y in range(60, 240)} == {(0, 0, 0), (255, 255, 255)}

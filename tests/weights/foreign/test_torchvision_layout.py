@@ -119,6 +119,6 @@ def test_cocos_classes() -> None:
     classes = coco_classes()
     assert len(classes) == 90
     assert len(classes.holes) == 10, "80 classes; ids 1 to 90"
-    assert classes.names[classes.label_of(1)] == "person"
-    assert classes.names[classes.label_of(12)] is None
-    assert classes.name_of(classes.label_of(90)) == "toothbrush"
+    assert classes.names[classes.ids.index(1)] == "person"
+    assert classes.names[classes.ids.index(12)] is None
+    assert classes.name_of(classes.ids.index(90)) == "toothbrush"

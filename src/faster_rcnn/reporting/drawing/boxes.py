@@ -46,15 +46,6 @@ def draw_detections(
     return draw_boxes(pixels, detections.boxes, labels, classes, scores, dashed, scale)
 
 
-def draw_truth(
-    pixels: UInt8[Tensor, "3 height width"], truth: GroundTruth, classes: ClassMap, scale: float = 1.0
-) -> Image.Image:
-    """A picture with what an annotator drew; ignored boxes are dashed."""
-    kept = ~truth.ignored
-    labels = truth.labels[kept].tolist()
-    return draw_boxes(pixels, truth.boxes[kept], labels, classes, None, truth.boxes[truth.ignored], scale)
-
-
 def draw_boxes(
     pixels: UInt8[Tensor, "3 height width"],
     boxes: Float[Tensor, "boxes 4"],
