@@ -1,18 +1,19 @@
-"""Everything that can go wrong, as exceptions that carry their own exit code.
+"""Exceptions for everything that can go wrong; each class carries the exit code of the command.
 
 FasterRCNNError                 the message is one line for the user; ``exit_code`` is what the command returns
 ├── InputError             2    data and options: the user can mend it
 │   ├── OptionError             an option, a configuration key, a device that does not exist
 │   ├── DatasetError            labelled images: formats, boxes, classes, missing files
-│   ├── ImageError              one image that cannot be decoded or has an unusable shape
-│   │   └── ImageMemoryError 5  one image for which the memory does not suffice
+│   ├── ImageError              an image that cannot be decoded or has an unusable shape
+│   │   └── ImageMemoryError 5  an image that needs more memory than there is
 │   └── ModelFileError          a model file, a checkpoint or foreign weights that do not fit
 ├── DivergedError          3    a loss or a gradient stopped being finite
 ├── VerificationError      4    an output failed its own check
-└── MachineError      5    the machine: no network, disk full, a missing extra
+└── MachineError      5    the machine: no download, disk full, a missing extra
     └── MissingExtraError       an optional package is needed; names the pip command
 
 An interrupted run is Python's own ``KeyboardInterrupt`` and returns 130 (SIGTERM: 143, SIGHUP: 129).
+Some messages begin with a code such as ``E107``; ``error_codes.py`` explains each of them, and why others have none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class FasterRCNNError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
-        """Keep the message and, where the case has one, its stable code such as ``E107``."""
+        """Keep the message and put the code of the fault, such as ``E107``, before it where there is one."""
         super().__init__(f"{code} {message}" if code else message)
         self.code = code
         self.text = message
@@ -54,7 +55,7 @@ class ModelFileError(InputError):
 
 
 class ImageMemoryError(ImageError):
-    """One image for which the memory does not suffice; it may for others."""
+    """An image that needs more memory than there is; other images may be fine."""
 
     exit_code = 5
 
@@ -66,27 +67,27 @@ class DivergedError(FasterRCNNError):
 
 
 class VerificationError(FasterRCNNError):
-    """Something we wrote failed the check that follows the writing."""
+    """An output failed the check that follows its writing."""
 
     exit_code = 4
 
 
 class MachineError(FasterRCNNError):
-    """The machine cannot do it: no network, no space, a missing package."""
+    """The machine lacks something: a connection for a download, disk space, a package, a processor feature."""
 
     exit_code = 5
 
 
 class MissingExtraError(MachineError):
-    """An optional package is needed."""
+    """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        """Name the package and the extra that brings it."""
+        """Name the package and the extra that installs it."""
         super().__init__(f"this needs the package '{package}': pip install 'faster-rcnn[{extra}]'")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch or a GPU lacked memory; torch, which has exceptions of its own for it, is not imported."""
+    """Whether Python, torch or a GPU ran out of memory. Torch's own exceptions are recognized without importing it."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

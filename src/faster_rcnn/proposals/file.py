@@ -152,7 +152,9 @@ def load_proposals(path: Path) -> ProposalFile:
         header = json.loads(metadata[METADATA_KEY])
         boxes, scores, counts = (tensors[name] for name in ("boxes", "scores", "counts"))
         if header["format"] > FORMAT:
-            raise DatasetError(f"{path} was written by a newer faster-rcnn: pip install --upgrade faster-rcnn")
+            raise DatasetError(
+                f"{path} was written by a newer faster-rcnn: pip install --upgrade faster-rcnn", code="E136"
+            )
         method, images = str(header["method"]), _images_of(header, boxes, scores, counts)
         unreadable = frozenset(map(str, header.get("unreadable", ())))
     except (ModelFileError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
