@@ -141,7 +141,7 @@ def test_every_choice_trains_is_saved_and_predicts(choice: str, tmp_path: Path) 
             clip_norm=1.0,
             precision=torch.float32,
         )
-        totals.append(float(losses.total))
+        totals.append(losses.total)
     assert statistics.mean(totals[-5:]) < statistics.mean(totals[:5])
     path = tmp_path / "model.safetensors"
     save_model(path, model, config, classes)

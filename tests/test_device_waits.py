@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
+from faster_rcnn.data.loading import TrainingImage, TrainingLoader
 from faster_rcnn.ops import matching
 from faster_rcnn.roi import pooling
 from faster_rcnn.rpn import proposals
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.system.console import shown
+from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.display import TrainingDisplay
+from faster_rcnn.training.loop import Run, run_training
+from faster_rcnn.training.state import Progress
 from faster_rcnn.training.step import training_step
+from made_data import training_config
 from tiny import random_image, tiny_model, truth_of
 
 ASKING = {"_local_scalar_dense", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select", "equal", "nms", "_unique2"}
@@ -118,6 +126,50 @@ def test_a_training_step_waits_only_where_it_is_listed() -> None:
         )
     )
     assert found == OF_TRAINING
+
+
+class Batches(TrainingLoader):
+    """A loader whose images were read before."""
+
+    def __init__(self, batches: list[list[TrainingImage]]) -> None:
+        self.batches = batches
+
+    def steps(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[list[TrainingImage]]:
+        return iter(self.batches[skip_batches:])
+
+
+def waits_of_a_run(steps: int, folder: Path) -> Counter[Wait]:
+    """Waits of a run of one epoch, with its sums and its display."""
+    truths = [truth_of([[5, 5, 40, 40], [30, 10, 60, 50]], [0, 1]), truth_of([[5, 5, 40, 40]])]
+    batch = [
+        TrainingImage(random_image(64, 96 - 16 * index), truth, index, seed=index, index=index)
+        for index, truth in enumerate(truths)
+    ]
+    model, config = tiny_model(), training_config(epochs=1, ema_decay=0.9)
+    folder.mkdir()
+    run = Run(
+        folder=folder,
+        config=config,
+        classes=ClassMap(("a", "b"), (1, 2)),
+        model=model,
+        optimizer=SGD(model.parameters(), lr=0.01),
+        average=AveragedModel(model, 0.9),
+        train=Batches([batch] * steps),
+        val=None,
+        precision=torch.float32,
+        progress=Progress(),
+    )
+    with shown():
+        return Counter(waits_of(lambda: run_training(run, lambda *_: {}, TrainingDisplay(1, ()), lambda: 0)))
+
+
+def test_a_step_of_a_run_waits_no_more_often_than_a_step_alone(tmp_path: Path) -> None:
+    found = waits_of_a_run(3, tmp_path / "three")
+    found.subtract(waits_of_a_run(2, tmp_path / "two"))
+    assert {wait: count for wait, count in found.items() if count} == OF_TRAINING
 
 
 def test_detection_waits_only_where_it_is_listed() -> None:

@@ -36,12 +36,13 @@ from faster_rcnn.proposals.file import METADATA_KEY as PROPOSALS_KEY
 from faster_rcnn.proposals.file import ImageProposals, image_key, load_proposals, save_proposals
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config, DataConfig
-from faster_rcnn.structures import ImageSize, Losses, Proposals
+from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.loop import Run, restore_state, run_training
 from faster_rcnn.training.report import figures
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress, run_identity
+from faster_rcnn.training.step import StepLosses
 from faster_rcnn.weights.foreign.layouts import refuse_values
 from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.header import CHECKSUM_KEY
@@ -263,7 +264,7 @@ class _Silent:
 
     def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
 
-    def step_ends(self, losses: Losses, lr: float) -> None: ...
+    def step_ends(self, losses: StepLosses, lr: float) -> None: ...
 
     def validation_starts(self, images: int) -> None: ...
 

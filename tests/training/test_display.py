@@ -5,23 +5,25 @@ import sys
 import time
 
 import pytest
-import torch
 
-from faster_rcnn.structures import Losses
 from faster_rcnn.training.display import TrainingDisplay
+from faster_rcnn.training.step import StepLosses
 
 ROW = {"epoch": 1, "train_rpn_box": 0.5, "val_rpn_box": 0.75, "AP": 0.25, "AP50": None}
 
 
-def losses() -> Losses:
-    return Losses(*(torch.tensor(value) for value in (0.5, 0.25, 1.0, 0.125)))
+NAMES = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
+
+
+def losses(*values: float) -> StepLosses:
+    return StepLosses(dict(zip(NAMES, values, strict=True)), sum(values))
 
 
 def one_epoch(display: TrainingDisplay) -> None:
     with display:
         display.epoch_starts(0, 2, 0)
-        display.step_ends(losses(), 0.02)
-        display.step_ends(losses(), 0.02)
+        display.step_ends(losses(0.5, 0.25, 1.0, 0.125), 0.02)
+        display.step_ends(losses(0.5, 0.25, 1.0, 0.125), 0.02)
         display.validation_starts(40)
         display.images_validated(28)
         display.images_validated(12)
@@ -41,7 +43,7 @@ def test_the_first_steps_count_nearly_alike(capsys: pytest.CaptureFixture[str]) 
     with TrainingDisplay(1, ()) as display:
         display.epoch_starts(0, 2, 0)
         for value in (3.0, 1.0):
-            display.step_ends(Losses(*(torch.tensor(value) for _ in range(4))), 0.02)
+            display.step_ends(losses(*[value] * 4), 0.02)
     # (0.9 * 3 + 1) / 1.9 = 1.947, and four times that is 7.789
     assert "2/2  loss 7.79  rpn_objectness 1.95  rpn_box 1.95" in capsys.readouterr().err
 
@@ -75,7 +77,7 @@ def test_an_epoch_that_goes_on_counts_earlier_steps_but_not_their_time(
     with TrainingDisplay(3, ("AP",)) as display:
         display.epoch_starts(0, 100, 90)
         now = 40.0
-        display.step_ends(losses(), 0.02)
+        display.step_ends(losses(0.5, 0.25, 1.0, 0.125), 0.02)
         assert "91/100" in (line := capsys.readouterr().err)
         assert line.endswith("6:00 left\n")  # 9 more at 40 s each
 

@@ -15,12 +15,12 @@ from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import Losses
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.loop import Interrupted, Run, Validate, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress
+from faster_rcnn.training.step import StepLosses
 from made_data import make_squares, training_config
 
 
@@ -32,7 +32,7 @@ class Silent:
 
     def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
 
-    def step_ends(self, losses: Losses, lr: float) -> None:
+    def step_ends(self, losses: StepLosses, lr: float) -> None:
         self.steps += 1
 
     def validation_starts(self, images: int) -> None: ...

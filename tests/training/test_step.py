@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -23,8 +25,9 @@ def test_a_step_changes_every_trained_weight_and_reports_four_losses() -> None:
         clip_norm=10.0,
         precision=torch.float32,
     )
-    assert list(losses.named()) == ["rpn_objectness", "rpn_box", "roi_class", "roi_box"]
-    assert all(value.isfinite() and not value.requires_grad for value in losses.named().values())
+    assert list(losses.named) == ["rpn_objectness", "rpn_box", "roi_class", "roi_box"]
+    assert all(math.isfinite(value) for value in losses.named.values())
+    assert losses.total == pytest.approx(sum(losses.named.values()))
     for name, each in model.named_parameters():
         assert torch.equal(each, before[name]) != each.requires_grad, name
 

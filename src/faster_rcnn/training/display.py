@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from faster_rcnn.structures import Losses
 from faster_rcnn.system.progress import Meter, progress
+from faster_rcnn.training.step import StepLosses
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,11 +41,11 @@ class TrainingDisplay:
         """A new bar, that goes on after the steps that were done before an interruption."""
         self._meter = self._bar.enter_context(progress(f"epoch {epoch + 1}/{self.epochs}", steps, done=done))
 
-    def step_ends(self, losses: Losses, lr: float) -> None:
+    def step_ends(self, losses: StepLosses, lr: float) -> None:
         """Move the bar, and show the smoothed losses."""
         self._weight = SMOOTHING * self._weight + 1
-        for name, value in losses.named().items():
-            self._sums[name] = SMOOTHING * self._sums.get(name, 0.0) + value.item()
+        for name, value in losses.named.items():
+            self._sums[name] = SMOOTHING * self._sums.get(name, 0.0) + value
         if self._meter:
             shown = {name: value / self._weight for name, value in self._sums.items()}
             self._meter.advance({"loss": sum(shown.values()), **shown, "lr": lr})

@@ -20,7 +20,7 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DivergedError, FasterRCNNError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.structures import ClassMap, Losses
+from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
@@ -35,7 +35,7 @@ from faster_rcnn.training.state import (
     refuse_other_progress,
     refuse_state_of_another_run,
 )
-from faster_rcnn.training.step import proposals_of, training_step
+from faster_rcnn.training.step import StepLosses, proposals_of, training_step
 from faster_rcnn.weights.model_file import save_model
 
 
@@ -46,7 +46,7 @@ class Reporter(Protocol):
     def epoch_starts(self, epoch: int, steps: int, done: int) -> None:
         """Epoch number (from 0) has ``steps`` steps, of which ``done`` were done before an interruption."""
 
-    def step_ends(self, losses: Losses, lr: float) -> None:
+    def step_ends(self, losses: StepLosses, lr: float) -> None:
         """One step was made."""
 
     def validation_starts(self, images: int) -> None:
@@ -179,11 +179,11 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
             ids = [one.image_id for one in batch]
             raise explained(error, run.config, progress.step, ids, lr, run.folder / run_folder.STATE) from error
         if len(progress.first_losses) < FIRST_STEPS:
-            progress.first_losses.append(losses.total.item())
+            progress.first_losses.append(losses.total)
         if run.average:
             run.average.update(run.model, progress.step)
-        for name, value in losses.named().items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + value.item()
+        for name, value in losses.named.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.step += 1
         progress.steps_of_epoch += 1
         progress.images += len(batch)

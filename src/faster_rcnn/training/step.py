@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +15,16 @@ from faster_rcnn.errors import DivergedError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import GroundTruth, Losses, Proposals
 from faster_rcnn.system.devices import computing_in
+
+
+@dataclass(frozen=True, slots=True)
+class StepLosses:
+    """The losses of one step as numbers on the host."""
+
+    named: Mapping[str, float]
+    """Weighted losses by name, in the order of the stages."""
+    total: float
+    """Their sum in float32."""
 
 
 def training_step(
@@ -28,10 +39,10 @@ def training_step(
     clip_norm: float,
     precision: torch.dtype,
     max_loss: float = math.inf,
-) -> Losses:
-    """Train on one batch of resized images and return its losses, cut off from the gradient.
+) -> StepLosses:
+    """Train on one batch of resized images and return its losses.
 
-    ``proposals`` from outside, in the frame of the images, are for the second stage instead of the first one's.
+    External ``proposals``, in the frame of the images, take the place of those of the first stage.
 
     Raises:
         DivergedError: a loss or the gradient is not finite, or the sum of the losses exceeds ``max_loss``; the weights
@@ -49,27 +60,30 @@ def training_step(
     losses.total.backward()
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
     norm = torch.nn.utils.clip_grad_norm_(trained, clip_norm)
-    # The one place where a GPU is waited for: without it a run would go on with broken weights.
-    length, total = torch.stack((norm, losses.total.detach())).tolist()
-    if not math.isfinite(length):
-        raise DivergedError(_what_diverged(losses), code="E128")
-    if total > max_loss:
-        raise DivergedError(
-            f"the loss became {total:.4g}, above {max_loss:.4g}, a thousand times that of the first steps", code="E128"
-        )
+    # The backward pass and the update wait for a GPU here alone: one transfer holds every number that the divergence
+    # check, the sums of the epoch and the callbacks need.
+    length, total, *values = torch.stack([norm, losses.total, *losses.named().values()]).tolist()
+    found = StepLosses(dict(zip(losses.named(), values, strict=True)), total)
+    _refuse_divergence(found, length, max_loss)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return losses.detach()
+    return found
 
 
-def _what_diverged(losses: Losses) -> str:
-    values = {name: value.item() for name, value in losses.named().items()}
-    broken = [f"{name} became {value}" for name, value in values.items() if not math.isfinite(value)]
-    return " and ".join(broken) or "the gradient is not finite although all four losses are"
+def _refuse_divergence(losses: StepLosses, gradient_norm: float, max_loss: float) -> None:
+    if not math.isfinite(gradient_norm):
+        broken = [f"{name} became {value}" for name, value in losses.named.items() if not math.isfinite(value)]
+        what = " and ".join(broken) or "the gradient is not finite although all four losses are"
+        raise DivergedError(what, code="E128")
+    if losses.total > max_loss:
+        raise DivergedError(
+            f"the loss became {losses.total:.4g}, above {max_loss:.4g}, a thousand times that of the first steps",
+            code="E128",
+        )
 
 
 def proposals_of(batch: Sequence[TrainingImage], device: torch.device) -> list[Proposals] | None:
-    """The external proposals that the images of a batch come with; ``None`` where the detector makes its own."""
+    """The external proposals of the images of a batch; ``None`` where the detector makes its own."""
     given = [one.proposals.to(device) for one in batch if one.proposals is not None]
     return given or None

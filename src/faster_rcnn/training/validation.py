@@ -74,8 +74,10 @@ class Validator:
         for place, one in found_in(predictor, self._split):
             if one is not None and one.losses is not None:
                 found[place] = one.result.detections
-                for name, value in one.losses.named().items():
-                    sums[name] = sums.get(name, 0.0) + value.item()
+                named = one.losses.named()
+                # One transfer for an image, where a GPU would be waited for once a loss.
+                for name, value in zip(named, torch.stack(list(named.values())).tolist(), strict=True):
+                    sums[name] = sums.get(name, 0.0) + value
             image_done()
         means = {name: value / len(found) for name, value in sums.items()}
         return Validation(means, measure_split(self._split, found), self._split.name)

@@ -5,6 +5,7 @@ Imports of torch stand inside the functions: one that does not load is among the
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -179,6 +180,6 @@ def _self_test() -> str:
     losses = training_step(model, optimizer, [image], [truth], [0], lr=1e-3, clip_norm=10.0, precision=precision)
     with computing_in(precision, device):
         found = model.eval().detect([image.to(device)])[0]
-    if not (torch.isfinite(losses.total) and torch.isfinite(found.boxes).all()):
+    if not (math.isfinite(losses.total) and torch.isfinite(found.boxes).all()):
         raise MachineError("a new detector gave numbers that are not finite")
     return f"one training step and one detection on {device}, {time.perf_counter() - start:.1f} s"
