@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import torch
 from timing import compare, machine
 
-from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.benchmark.timing import runner_of
 from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.data.decode import read_image
@@ -32,7 +32,7 @@ def compare_fused(model: str, precision: torch.dtype, size: int, rounds: int, fo
     loaded = benchmark._resized(benchmark._model(model), size)
     fused = Predictor(loaded, torch.device("cpu"), precision, exact=False, batch=1)
     single_steps = copy(fused)
-    single_steps.network = prepared_for(fused.model, precision, exact=False)
+    single_steps.network = prepare_for_inference(fused.model, precision, exact=False)
     layers = sum(isinstance(each, FusedConv2d) for each in fused.network.modules())
     picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, benchmark.own_size(loaded.config))
     pixels, _ = read_image(picture, loaded.config.data.max_pixels)

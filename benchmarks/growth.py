@@ -20,8 +20,8 @@ import torch
 from timing import seconds
 from torch import Tensor
 
-from faster_rcnn.acceleration.folding import prepared_for
-from faster_rcnn.acceleration.fusion import shallow
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.acceleration.fusion import shallow_copy
 from faster_rcnn.building import build_model
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
@@ -73,7 +73,7 @@ def main() -> None:
 
 def workloads() -> dict[str, tuple[Sequence[int], Callable[[int], Callable[[], object]]]]:
     """By the name of what grows: its sizes, and the work of one size."""
-    network = prepared_for(build_model(preset("small"), 3).eval(), choose_precision("auto", CPU), exact=False)
+    network = prepare_for_inference(build_model(preset("small"), 3).eval(), choose_precision("auto", CPU), exact=False)
     return {
         "anchors, matched with 20 truths": (ANCHORS, lambda count: targets(anchors(count), truths(20))),
         "anchors, to 1000 proposals": (ANCHORS, proposals_of),
@@ -139,7 +139,7 @@ def second_stage(network: FasterRCNN, count: int) -> Callable[[], object]:
 def whole(network: FasterRCNN, side: int) -> Callable[[], object]:
     """On an image that is not resized: it is of the size that the settings ask for."""
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-    unresized = shallow(network)
+    unresized = shallow_copy(network)
     unresized.image = network.image.model_copy(update={"short_side": side, "long_side": side})
     return lambda: unresized.detect([image])
 

@@ -21,14 +21,14 @@ import torch
 from bars import Bar, judge
 from timing import machine, seconds
 
-from faster_rcnn.acceleration.folding import prepared_for
-from faster_rcnn.acceleration.quantization import measured_ranges
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.acceleration.quantization import calibrate
 from faster_rcnn.building import build_model
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap, GroundTruth
-from faster_rcnn.system.devices import AUTO, Auto, onednn_takes_bfloat16, precision_name, widest_instructions
+from faster_rcnn.system.devices import AUTO, Auto, onednn_supports_bfloat16, precision_name, widest_instructions
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import LoadedModel
@@ -44,7 +44,7 @@ Work = dict[torch.dtype, Callable[[], object]]
 
 def floats_here() -> list[torch.dtype]:
     """Without bfloat16 where oneDNN does not compute in it, which then takes a hundred times as long."""
-    return [torch.float32, torch.bfloat16] if onednn_takes_bfloat16() else [torch.float32]
+    return [torch.float32, torch.bfloat16] if onednn_supports_bfloat16() else [torch.float32]
 
 
 def detections() -> Work:
@@ -53,7 +53,7 @@ def detections() -> Work:
     config = preset("small")
     model = build_model(config, len(CLASSES)).eval()
     image = torch.randint(0, 256, (3, *SIDES), dtype=torch.uint8)
-    ranges = measured_ranges(prepared_for(deepcopy(model), torch.float32, exact=False), [image])
+    ranges = calibrate(prepare_for_inference(deepcopy(model), torch.float32, exact=False), [image])
     kinds = [*floats_here(), *([torch.int8] if weight_limit() else [])]
     made = {
         kind: Predictor(LoadedModel(deepcopy(model), config, CLASSES, ranges), CPU, kind, exact=False) for kind in kinds

@@ -23,7 +23,7 @@ from timing import machine, seconds
 
 from faster_rcnn import Detector
 from faster_rcnn.acceleration.compilation import found_compiler
-from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.benchmark.values import Spread
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.system.devices import precision_name

@@ -15,7 +15,7 @@ import torch
 from pictures import parser_for, paths_of
 from timing import compare, machine
 
-from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.foreign.published import resolve_model

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from faster_rcnn.acceleration.folding import prepared_for
-from faster_rcnn.acceleration.quantization import measured_ranges
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.acceleration.quantization import calibrate
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.model_file import LoadedModel, save_model
 from tiny import decided_model, random_image, tiny_config
@@ -34,10 +34,10 @@ def with_limit(loaded: LoadedModel, pixels: int) -> LoadedModel:
     return replace(loaded, config=loaded.config.model_copy(update={"data": data}))
 
 
-def quantised(loaded: LoadedModel) -> LoadedModel:
+def quantized(loaded: LoadedModel) -> LoadedModel:
     """The same detector, with the ranges of its features in some noise."""
-    network = prepared_for(loaded.model, torch.float32, exact=False)
-    return replace(loaded, ranges=measured_ranges(network, [random_image(40, 60, seed) for seed in range(3)]))
+    network = prepare_for_inference(loaded.model, torch.float32, exact=False)
+    return replace(loaded, ranges=calibrate(network, [random_image(40, 60, seed) for seed in range(3)]))
 
 
 def model_file(path: Path, classes: ClassMap = CLASSES, **sections: dict[str, Any]) -> Path:

@@ -18,7 +18,7 @@ from bars import Bar, judge
 from faster_rcnn.acceleration import compilation
 from faster_rcnn.benchmark.values import Contender, Spread
 from faster_rcnn.errors import MachineError
-from faster_rcnn.kernels.fused_layers import CONVOLUTION, Operation, fuses
+from faster_rcnn.kernels.fused_layers import CONVOLUTION, Operation, fused_works
 from faster_rcnn.kernels.onednn_layers import RELU
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system import devices
@@ -130,7 +130,7 @@ def test_the_reference_is_judged_by_hand() -> None:
 
 
 def test_the_reference_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(compilation, "compiled_form", lambda network, plain: copy(network))  # it takes half a minute
+    monkeypatch.setattr(compilation, "compiled_model", lambda network, plain: copy(network))  # it takes half a minute
     monkeypatch.setattr(compilation, "found_compiler", lambda: "g++")
     code = run("reference", "--preset", "mobile-320", "--image-size", 64, "--rounds", 1)
     out = capsys.readouterr().out
@@ -367,7 +367,7 @@ def test_fused_runs_and_tells_how_many_convolutions_are_fused(
     assert run("fused", "--model", model, "--precision", precision, "--sizes", 64, 96, "--rounds", 1) is None
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.endswith(f"; both in {precision}")
-    works = fuses(Operation(CONVOLUTION, RELU), PRECISIONS[precision])
+    works = fused_works(Operation(CONVOLUTION, RELU), PRECISIONS[precision])
     for size, line in zip((64, 96), lines, strict=True):
         count = re.match(rf"{re.escape(str(model))} at {size} pixels, (\d+) fused convolutions", line)
         assert count is not None

@@ -16,7 +16,7 @@ from faster_rcnn.inference.result import Result
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.weights.model_file import save_model
-from files import CLASSES, coco_folder, image_file, loaded_model, model_file, quantised, rgb
+from files import CLASSES, coco_folder, image_file, loaded_model, model_file, quantized, rgb
 
 
 @pytest.fixture(scope="module")
@@ -165,18 +165,18 @@ def test_train_does_what_the_command_does(tmp_path: Path) -> None:
     assert isinstance(detector.predict(rgb()), Result)
 
 
-def test_int8_needs_a_quantised_file(model: Path) -> None:
+def test_int8_needs_a_quantized_file(model: Path) -> None:
     with pytest.raises(ModelFileError, match=r"E123 precision int8: .*: faster-rcnn quantize MODEL DATA --out FILE"):
         Detector.load(model, device="cpu", precision="int8")
 
 
 @pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
 @pytest.mark.parametrize("fast", [False, True])
-def test_a_quantised_file_works_in_8_bits_where_asked_for_or_faster(
+def test_a_quantized_file_works_in_8_bits_where_asked_for_or_faster(
     fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faster_rcnn.acceleration.forms.eight_bits_are_fast", lambda: fast)
-    file, loaded = tmp_path / "quantised.safetensors", quantised(loaded_model())
+    monkeypatch.setattr("faster_rcnn.acceleration.selection.int8_is_fast", lambda: fast)
+    file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
     auto, asked, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))
     assert asked._predictor.precision == torch.int8

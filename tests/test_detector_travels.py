@@ -19,7 +19,7 @@ from faster_rcnn import Detector
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.weights.model_file import packed_model, save_model, unpacked_model
-from files import CLASSES, image_file, loaded_model, model_file, quantised, rgb
+from files import CLASSES, image_file, loaded_model, model_file, quantized, rgb
 
 WAYS: dict[str, Callable[[Detector], Detector]] = {
     "pickle": lambda detector: pickle.loads(pickle.dumps(detector)),
@@ -54,8 +54,8 @@ def test_a_detector_travels(way: str, precision: Any, model: Path) -> None:
 
 
 @pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
-def test_a_quantised_detector_travels(tmp_path: Path) -> None:
-    file, loaded = tmp_path / "quantised.safetensors", quantised(loaded_model())
+def test_a_quantized_detector_travels(tmp_path: Path) -> None:
+    file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
     detector = Detector.load(file, "cpu", "int8")
     other = pickle.loads(pickle.dumps(detector))

@@ -112,7 +112,7 @@ def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ways that are a CPU's."""
     monkeypatch.setattr(pooling, "_gathers", lambda *_: False)
     monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
-    monkeypatch.setattr(matching, "MANY_PAIRS", sys.maxsize)
+    monkeypatch.setattr(matching, "MIN_PAIRS_FOR_BLOCKS", sys.maxsize)
 
 
 def test_a_training_step_waits_only_where_it_is_listed() -> None:

@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from faster_rcnn.cli.bodies import evaluate, predict
-from faster_rcnn.system.devices import computes_in, on_threads
+from faster_rcnn.system.devices import supports_precision, using_threads
 from faster_rcnn.training import run_folder
 from made_data import make_squares, settings_file, train_with
 
 MODELS = (run_folder.BEST, run_folder.LAST)
 BUSY = "while True: sum(range(10**6))"
 IN_BFLOAT16 = pytest.mark.skipif(
-    not computes_in(torch.bfloat16, torch.device("cpu")), reason="this processor does not compute in bfloat16"
+    not supports_precision(torch.bfloat16, torch.device("cpu")), reason="this processor does not compute in bfloat16"
 )
 PRECISIONS = ["float32", pytest.param("bfloat16", marks=IN_BFLOAT16)]
 WHOLE = {"epochs": "2", "batch": "4", "image-size": "256"}
@@ -81,7 +81,7 @@ def test_two_runs_beside_a_busy_process_are_the_same(precision: str, squares: Pa
     found = []
     for number, neighbours in enumerate((0, 2)):
         out, lines, numbers = (tmp_path / f"{name}-{number}" for name in ("run", "lines", "numbers"))
-        with busy_neighbours(neighbours), on_threads(2):
+        with busy_neighbours(neighbours), using_threads(2):
             train_with(squares, config=tiny, out=out, precision=precision, threads=2, workers=2)
             options: dict[str, Any] = {"precision": precision, "device": "cpu"}
             predict.run(

@@ -9,7 +9,7 @@ from typing import Literal, get_args, overload
 
 import torch
 
-from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
@@ -87,7 +87,7 @@ class Detector:
         its first image, unless ``torch.set_num_threads(1)`` was called before.
 
         Raises:
-            ModelFileError: there is no such model, or it is damaged, or is to work in int8 and was not quantised.
+            ModelFileError: there is no such model, or it is damaged, or is to work in int8 and was not quantized.
             OptionError: the device or precision does not exist, or compiling was asked for on a GPU or in int8.
             MachineError: published weights are not here and there is no network, or compiling was asked for and there
                 is no C++ compiler.

@@ -18,7 +18,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from faster_rcnn import Detector
 from faster_rcnn.acceleration import compilation
-from faster_rcnn.acceleration.compilation import MOST, Compiling
+from faster_rcnn.acceleration.compilation import MAX_SHAPES, ShapeCompiler
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.model import FasterRCNN
@@ -32,25 +32,25 @@ SHAPE = ImageSize(64, 96)
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Told lines; nothing is really compiled."""
-    monkeypatch.setattr(compilation, "compiled_form", lambda network, plain: copy(network))
+    monkeypatch.setattr(compilation, "compiled_model", lambda network, plain: copy(network))
     monkeypatch.setattr(compilation, "found_compiler", lambda: "g++")
     return []
 
 
-def chooser(told: list[str], wanted: bool = True) -> Compiling:
+def chooser(told: list[str], wanted: bool = True) -> ShapeCompiler:
     network = loaded_model().model
-    return Compiling(network, network, wanted, CPU, told.append)
+    return ShapeCompiler(network, network, wanted, CPU, told.append)
 
 
 def test_nothing_is_compiled_by_itself(made: list[str]) -> None:
     choose = chooser(made, wanted=False)
-    assert len({id(choose.network_for(SHAPE)) for _ in range(500)}) == 1
+    assert len({id(choose.model_for(SHAPE)) for _ in range(500)}) == 1
     assert made == []
 
 
 @pytest.mark.parametrize("compile", ["auto", False])
 def test_a_long_stream_computes_in_one_way(compile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Compiling, "_compile", lambda self, work: pytest.fail("compiled"))
+    monkeypatch.setattr(ShapeCompiler, "_compile", lambda self, work: pytest.fail("compiled"))
     detector = Detector(loaded_model(), device="cpu", precision="bfloat16", compile=compile)
     results = list(detector.predict(rgb() for _ in range(305)))
     assert all(torch.equal(each.boxes, results[0].boxes) for each in results)
@@ -58,23 +58,23 @@ def test_a_long_stream_computes_in_one_way(compile: Any, monkeypatch: pytest.Mon
 
 def test_the_first_image_of_each_shape_is_compiled_up_to_a_number_of_shapes(made: list[str]) -> None:
     choose = chooser(made)
-    shapes = [ImageSize(64, 32 * number) for number in range(1, MOST + 3)]
-    networks = [choose.network_for(shape) for shape in shapes]
-    assert len({id(each) for each in networks[:MOST]}) == 1
-    assert choose.network_for(shapes[0]) is networks[0]
-    assert networks[MOST] is networks[-1] is not networks[0]
+    shapes = [ImageSize(64, 32 * number) for number in range(1, MAX_SHAPES + 3)]
+    networks = [choose.model_for(shape) for shape in shapes]
+    assert len({id(each) for each in networks[:MAX_SHAPES]}) == 1
+    assert choose.model_for(shapes[0]) is networks[0]
+    assert networks[MAX_SHAPES] is networks[-1] is not networks[0]
     assert [line for line in made if not line.startswith("compiling for")] == [
-        f"{MOST} shapes of images are compiled; others are computed without, which is slower"
+        f"{MAX_SHAPES} shapes of images are compiled; others are computed without, which is slower"
     ]
 
 
 def test_what_is_compiled_is_for_a_number_of_threads(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     choose = chooser(made)
-    choose.network_for(SHAPE)
-    choose.network_for(SHAPE)
+    choose.model_for(SHAPE)
+    choose.model_for(SHAPE)
     assert made == ["compiling for images of 96x64, once, which takes half a minute or so"]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
-    choose.network_for(SHAPE)
+    choose.model_for(SHAPE)
     assert len(made) == 2
 
 
@@ -87,14 +87,14 @@ def test_while_a_shape_is_compiled_other_images_wait(made: list[str], monkeypatc
         assert may_end.wait(10)
         return copy(network)
 
-    monkeypatch.setattr(compilation, "compiled_form", slowly)
+    monkeypatch.setattr(compilation, "compiled_model", slowly)
     choose = chooser(made)
     with ThreadPoolExecutor(2) as workers:
-        first = workers.submit(choose.network_for, SHAPE)
+        first = workers.submit(choose.model_for, SHAPE)
         assert begun.wait(10)
-        second = workers.submit(choose.network_for, SHAPE)
+        second = workers.submit(choose.model_for, SHAPE)
         may_end.set()
-        assert first.result(10) is second.result(10) is choose.network_for(SHAPE)
+        assert first.result(10) is second.result(10) is choose.model_for(SHAPE)
     assert len(made) == 1
 
 
@@ -130,16 +130,16 @@ def test_without_a_compiler_it_stops(made: list[str], monkeypatch: pytest.Monkey
 def test_nothing_is_compiled_for_a_gpu(made: list[str]) -> None:
     network = loaded_model().model
     with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
-        Compiling(network, network, True, torch.device("cuda:0"), made.append)
+        ShapeCompiler(network, network, True, torch.device("cuda:0"), made.append)
 
 
 def test_a_compiler_that_fails_is_told(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(network: Any, plain: Any) -> Any:
         raise TorchDynamoException("no luck\nat all")
 
-    monkeypatch.setattr(compilation, "compiled_form", fail)
+    monkeypatch.setattr(compilation, "compiled_model", fail)
     with pytest.raises(MachineError, match=r"could not compile the detector: no luck$"):
-        chooser(made).network_for(SHAPE)
+        chooser(made).model_for(SHAPE)
 
 
 SCRIPT = """

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from faster_rcnn.acceleration.folding import fold_norms, prepared_for
+from faster_rcnn.acceleration.folding import fold_norms, prepare_for_inference
 from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
 from faster_rcnn.settings.presets import preset
@@ -56,19 +56,19 @@ def test_the_second_stages_norms_are_folded_too() -> None:
 def test_the_detector_itself_is_left_as_it_was() -> None:
     model = with_statistics(tiny_model())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    fast = prepared_for(model, torch.bfloat16, exact=False)
+    fast = prepare_for_inference(model, torch.bfloat16, exact=False)
     assert fast is not model
     assert next(fast.parameters()).dtype == torch.bfloat16
     assert not norms(fast)
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert prepared_for(model, torch.float32, exact=True) is model
+    assert prepare_for_inference(model, torch.float32, exact=True) is model
 
 
 def test_bfloat16_detects_nearly_what_float32_detects() -> None:
     model = with_statistics(tiny_model(roi={"score_floor": 0.3}))
     image = random_image(80, 100)
-    fast = prepared_for(model, torch.bfloat16, exact=False)
+    fast = prepare_for_inference(model, torch.bfloat16, exact=False)
     [exact], [found] = model.propose([image]), fast.propose([image])
     assert found.boxes.dtype == torch.float32
     assert len(found.boxes) == pytest.approx(len(exact.boxes), rel=0.2)
@@ -79,7 +79,7 @@ def test_bfloat16_detects_nearly_what_float32_detects() -> None:
 def test_fast_float32_detects_what_exact_float32_detects() -> None:
     model = with_statistics(decided_model(roi={"score_floor": 0.05}))
     images = [random_image(80, 100), random_image(64, 50, seed=1)]
-    fast = prepared_for(model, torch.float32, exact=False)
+    fast = prepare_for_inference(model, torch.float32, exact=False)
     assert next(fast.parameters()).dtype == torch.float32
     assert not norms(fast)
     *features, _ = fast.backbone(fast.batch(images).pixels)  # the last one is every second of the one before
@@ -111,5 +111,5 @@ def test_what_would_change_the_features_is_not_folded() -> None:
     assert first.norm.running_mean is not None
     first.norm.running_mean.fill_(0.5)
     model.backbone.body.layers = nn.Sequential(first.eval(), model.backbone.body.layers)
-    fast = prepared_for(model, torch.bfloat16, exact=False)
+    fast = prepare_for_inference(model, torch.bfloat16, exact=False)
     assert len(norms(fast)) == len(norms(model))

@@ -13,12 +13,12 @@ from torch.testing import assert_close
 
 from faster_rcnn import Detector
 from faster_rcnn.acceleration import fusion
-from faster_rcnn.acceleration.folding import prepared_for
-from faster_rcnn.acceleration.fusion import fused_form, fused_parts
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.acceleration.fusion import fused_model, fused_parts
 from faster_rcnn.acceleration.tracing import traced_part
 from faster_rcnn.building import build_model
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.kernels.fused_layers import CONVOLUTION, LINEAR, OPERATIONS, Operation, fuses
+from faster_rcnn.kernels.fused_layers import CONVOLUTION, LINEAR, OPERATIONS, Operation, fused_works
 from faster_rcnn.kernels.onednn_layers import NO_ACTIVATION, RELU, FusedConv2d, FusedLinear
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.presets import preset
@@ -27,10 +27,11 @@ from files import loaded_model, rgb
 from tiny import config_of_body, decided_model, random_image, tiny_config, with_statistics
 
 pytestmark = pytest.mark.skipif(
-    not all(fuses(each, torch.float32) for each in OPERATIONS), reason="oneDNN lacks fused operations here"
+    not all(fused_works(each, torch.float32) for each in OPERATIONS), reason="oneDNN lacks fused operations here"
 )
 needs_bfloat16 = pytest.mark.skipif(
-    not all(fuses(each, torch.bfloat16) for each in OPERATIONS), reason="oneDNN lacks fused operations in bfloat16 here"
+    not all(fused_works(each, torch.bfloat16) for each in OPERATIONS),
+    reason="oneDNN lacks fused operations in bfloat16 here",
 )
 
 
@@ -45,7 +46,7 @@ def all_but(missing: Operation) -> Callable[[Operation, torch.dtype], bool]:
 
 def prepared(config: Config) -> FasterRCNN:
     torch.manual_seed(0)
-    return prepared_for(with_statistics(build_model(config, 2)), torch.float32, exact=False)
+    return prepare_for_inference(with_statistics(build_model(config, 2)), torch.float32, exact=False)
 
 
 def convolutions(model: nn.Module) -> list[nn.Module]:
@@ -82,7 +83,7 @@ BODIES = (
 )
 def test_a_fused_detector_sees_the_same(config: Config) -> None:
     network = prepared(config)
-    form = fused_form(network)
+    form = fused_model(network)
     assert form is not network
     assert sum(isinstance(each, FusedConv2d) for each in form.modules()) >= 8
     # Across, upright, and across again: what is kept for one shape does not show in another.
@@ -94,12 +95,12 @@ def test_hardly_a_convolution_is_left_plain() -> None:
     for name in ("small", "base", "mobile-320"):
         network = prepared(preset(name))
         assert len(convolutions(network)) > 40
-        assert convolutions(fused_form(network)) == []
+        assert convolutions(fused_model(network)) == []
 
 
 def test_sums_and_activations_are_fused_too() -> None:
     """ResNet-50: 16 blocks with a sum, each with an activation after it, and 33 more; three sums of the pyramid."""
-    parts = fused_parts(prepared(preset("base")), fuses)
+    parts = fused_parts(prepared(preset("base")), fused_works)
     calls = [node for part in parts.values() for node in part.graph.nodes if node.op == "call_module"]
     assert sum(len(node.args) == 2 for node in calls) == 16 + 3
     kinds = {
@@ -116,7 +117,7 @@ def test_sums_and_activations_are_fused_too() -> None:
 @pytest.mark.parametrize("regions", [0, 1, 7])
 def test_a_fused_region_head_gives_the_same_in_either_order_of_memory(roi: dict[str, Any], regions: int) -> None:
     network = prepared(tiny_config(roi=roi))
-    form = fused_form(network)
+    form = fused_model(network)
     assert not [each for each in form.roi.head.modules() if isinstance(each, nn.Linear | nn.Conv2d)]
     pooled = torch.randn(regions, network.backbone.channels, 7, 7)
     for each in (pooled, pooled.to(memory_format=torch.channels_last)):
@@ -124,9 +125,11 @@ def test_a_fused_region_head_gives_the_same_in_either_order_of_memory(roi: dict[
 
 
 def test_a_fused_detector_finds_the_same() -> None:
-    network = prepared_for(with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False)
+    network = prepare_for_inference(
+        with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False
+    )
     images = [random_image(80, 100), random_image(100, 80, seed=1)]
-    form = fused_form(network)
+    form = fused_model(network)
     for one, other in zip(form.detect(images), network.detect(images), strict=True):
         assert len(one) > 5
         assert_close(one.boxes, other.boxes, rtol=1e-3, atol=1e-2)
@@ -159,9 +162,9 @@ def fused_by_hand(layer: FusedConv2d, features: Tensor, other: Tensor | None = N
 def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = with_statistics(build_model(preset(name), 2))
-    network = prepared_for(model, torch.bfloat16, exact=False)
-    monkeypatch.setattr(fusion, "fuses", anything)
-    form = fused_form(network)
+    network = prepare_for_inference(model, torch.bfloat16, exact=False)
+    monkeypatch.setattr(fusion, "fused_works", anything)
+    form = fused_model(network)
     assert form is not network
     monkeypatch.setattr(FusedConv2d, "forward", fused_by_hand)
     pixels = torch.randn(1, 3, 64, 96)
@@ -179,8 +182,8 @@ def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: 
 def test_a_detector_is_fused_in_bfloat16_as_in_float32(name: str) -> None:
     torch.manual_seed(0)
     model = with_statistics(build_model(preset(name), 2))
-    exact, plain = (prepared_for(model, each, exact=False) for each in (torch.float32, torch.bfloat16))
-    in_float32, in_bfloat16 = fused_form(exact), fused_form(plain)
+    exact, plain = (prepare_for_inference(model, each, exact=False) for each in (torch.float32, torch.bfloat16))
+    in_float32, in_bfloat16 = fused_model(exact), fused_model(plain)
     assert fused_convolutions(in_bfloat16) == fused_convolutions(in_float32) > 40
     pixels = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
@@ -325,21 +328,21 @@ class Choosing(nn.Module):
 def test_what_cannot_be_traced_stays_plain() -> None:
     network = prepared(tiny_config())
     network.backbone.body.layers = Choosing(network.backbone.body.layers)
-    parts = fused_parts(network, fuses)
+    parts = fused_parts(network, fused_works)
     assert sorted(parts) == ["head", "pyramid", "rpn"]
-    assert_sees_the_same(fused_form(network), network, torch.randn(1, 3, 64, 96))
+    assert_sees_the_same(fused_model(network), network, torch.randn(1, 3, 64, 96))
 
 
 def test_a_form_that_sees_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     network = prepared(tiny_config())
-    monkeypatch.setattr(fusion, "same_features", lambda one, other: False)
-    assert fused_form(network) is network
+    monkeypatch.setattr(fusion, "features_match", lambda one, other: False)
+    assert fused_model(network) is network
 
 
 def test_where_nothing_fuses_the_network_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     network = prepared(tiny_config())
-    monkeypatch.setattr(fusion, "fuses", lambda operation, precision: False)
-    assert fused_form(network) is network
+    monkeypatch.setattr(fusion, "fused_works", lambda operation, precision: False)
+    assert fused_model(network) is network
 
 
 def test_exact_float32_is_not_fused() -> None:

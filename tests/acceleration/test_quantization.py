@@ -10,12 +10,12 @@ from torch import Tensor, fx, nn
 from torch.testing import assert_close
 
 from faster_rcnn.acceleration import fusion, quantization
-from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.acceleration.fusion import fused_parts
-from faster_rcnn.acceleration.quantization import eight_bit_form, measured_ranges
+from faster_rcnn.acceleration.quantization import calibrate, quantized_model
 from faster_rcnn.acceleration.tracing import traced_part
 from faster_rcnn.building import build_model
-from faster_rcnn.kernels.int8_layers import EightBitConv2d, EightBitLinear, Quantise, Range, Restore, weight_limit
+from faster_rcnn.kernels.int8_layers import Dequantize, Int8Conv2d, Int8Linear, Quantize, Range, weight_limit
 from faster_rcnn.kernels.onednn_layers import FusedConv2d
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.boxes import iou
@@ -60,7 +60,7 @@ IN_FLOATS = {"reflected border": 4}
 
 def prepared(config: Config) -> FasterRCNN:
     torch.manual_seed(0)
-    return prepared_for(with_statistics(build_model(config, 2)), torch.float32, exact=False)
+    return prepare_for_inference(with_statistics(build_model(config, 2)), torch.float32, exact=False)
 
 
 def pixels_of(network: FasterRCNN, image: Tensor) -> Tensor:
@@ -102,8 +102,8 @@ class Case:
 @pytest.fixture(scope="module", params=CONFIGS)
 def case(request: pytest.FixtureRequest) -> Case:
     network = prepared(CONFIGS[request.param])
-    ranges = measured_ranges(network, IMAGES)
-    return Case(request.param, network, ranges, eight_bit_form(network, ranges), pixels_of(network, IMAGES[0]))
+    ranges = calibrate(network, IMAGES)
+    return Case(request.param, network, ranges, quantized_model(network, ranges), pixels_of(network, IMAGES[0]))
 
 
 def test_what_it_sees_is_near_what_it_sees_in_floats(case: Case) -> None:
@@ -115,7 +115,7 @@ def test_what_it_sees_is_near_what_it_sees_in_floats(case: Case) -> None:
     if case.name != "untraceable body":
         # Such a bound says something: features that are cut off at half of their range are beyond it.
         halves = {name: Range(each.low / 2, each.high / 2) for name, each in case.ranges.items()}
-        assert min(errors(seen(eight_bit_form(case.network, halves), case.pixels), expected)) > most
+        assert min(errors(seen(quantized_model(case.network, halves), case.pixels), expected)) > most
 
 
 def test_hardly_a_layer_stays_in_floats(case: Case) -> None:
@@ -128,7 +128,7 @@ def test_hardly_a_layer_stays_in_floats(case: Case) -> None:
     assert layers(case.form.roi, nn.Linear) == [case.network.roi.classes, case.network.roi.deltas]
     if traced == parts:
         # The head of the first stage is there once for each level.
-        in_eight_bits = layers(case.form, EightBitConv2d, EightBitLinear)
+        in_eight_bits = layers(case.form, Int8Conv2d, Int8Linear)
         assert len(in_eight_bits) >= len(layers(case.network, nn.Conv2d, nn.Linear)) - len(left) - 2 >= 10
 
 
@@ -147,19 +147,19 @@ def test_whole_numbers_travel_from_part_to_part(case: Case) -> None:
     assert {each.dtype for each in given} == {of_body}
     assert {each.dtype for each in maps} == {of_neck}
     if of_body == torch.uint8:
-        restored = [Restore(one, torch.float32)(each) for one, each in zip(ranges_of_body(case), given, strict=True)]
+        restored = [Dequantize(one, torch.float32)(each) for one, each in zip(ranges_of_body(case), given, strict=True)]
         assert max(errors(restored, expected)) < MOST_ERROR.get(case.name, MOST_ERROR_ELSEWHERE)
 
 
 def ranges_of_body(case: Case) -> list[Range]:
     """Of the maps that it gives."""
-    [outputs] = fused_parts(case.network, quantization._everywhere)["body"].graph.output_node().args
+    [outputs] = fused_parts(case.network, quantization._every_operation)["body"].graph.output_node().args
     assert isinstance(outputs, list | tuple)
     return [case.ranges[f"body.{each.name}"] for each in outputs if isinstance(each, fx.Node)]
 
 
 def test_ranges_are_those_of_all_images_and_hold_0(case: Case) -> None:
-    assert all(each.low <= 0 <= each.high and 0 <= each.zero <= 255 for each in case.ranges.values())
+    assert all(each.low <= 0 <= each.high and 0 <= each.zero_point <= 255 for each in case.ranges.values())
     if case.name == "untraceable body":
         assert not any(name.startswith("body.") for name in case.ranges)
         return
@@ -177,7 +177,7 @@ def test_pixels_range_from_black_to_white_whatever_was_measured(case: Case) -> N
     network = case.network
     if case.name == "untraceable body":
         return
-    reads = next(each.reads for each in case.form.backbone.body.modules() if isinstance(each, EightBitConv2d))
+    reads = next(each.reads for each in case.form.backbone.body.modules() if isinstance(each, Int8Conv2d))
     ends = [network.prepare(torch.full((3, 64, 96), level, dtype=torch.uint8)) for level in (0, 255)]
     assert (reads.low, reads.high) == pytest.approx((float(ends[0].min()), float(ends[1].max())), rel=1e-5)
 
@@ -194,12 +194,12 @@ def test_what_it_was_made_of_stays_as_it_was() -> None:
     network = prepared(tiny_config())
     before = {name: each.clone() for name, each in network.state_dict().items()}
     expected = network.detect(IMAGES)
-    form = eight_bit_form(network, measured_ranges(network, IMAGES))
+    form = quantized_model(network, calibrate(network, IMAGES))
     form.detect(IMAGES)
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], each) for name, each in before.items())
-    assert layers(network, FusedConv2d, EightBitConv2d, EightBitLinear, Quantise, Restore) == []
+    assert layers(network, FusedConv2d, Int8Conv2d, Int8Linear, Quantize, Dequantize) == []
     for one, other in zip(network.detect(IMAGES), expected, strict=True):
         assert torch.equal(one.boxes, other.boxes)
         assert torch.equal(one.scores, other.scores)
@@ -213,14 +213,14 @@ def share_found(found: Detections, expected: Detections) -> float:
 
 
 def decided() -> FasterRCNN:
-    return prepared_for(with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False)
+    return prepare_for_inference(with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False)
 
 
 def test_it_finds_mostly_the_same() -> None:
     network, images = decided(), [random_image(80, 100, seed) for seed in range(4)]
     expected = network.detect(images)
     assert min(len(each) for each in expected) > 20
-    found = eight_bit_form(network, measured_ranges(network, images)).detect(images)
+    found = quantized_model(network, calibrate(network, images)).detect(images)
     # 0.82 to 0.96 were measured: with heads this loud, where two scores are nearly equal, the order decides a lot.
     assert min(share_found(one, other) for one, other in zip(found, expected, strict=True)) > 0.75
     assert min(share_found(other, one) for one, other in zip(found, expected, strict=True)) > 0.75
@@ -231,10 +231,10 @@ def test_it_finds_mostly_the_same() -> None:
 def test_images_of_two_shapes_in_turn_are_seen_as_alone() -> None:
     network = decided()
     across, upright = random_image(64, 96, 1), random_image(96, 64, 2)
-    ranges = measured_ranges(network, [across, upright])
-    in_turn = eight_bit_form(network, ranges)
+    ranges = calibrate(network, [across, upright])
+    in_turn = quantized_model(network, ranges)
     for image in (across, upright, across, upright):
-        alone, pixels = eight_bit_form(network, ranges), pixels_of(network, image)
+        alone, pixels = quantized_model(network, ranges), pixels_of(network, image)
         [found], [expected] = in_turn.detect([image]), alone.detect([image])
         assert torch.equal(found.boxes, expected.boxes)
         assert torch.equal(found.scores, expected.scores)
@@ -247,7 +247,7 @@ def test_images_of_two_shapes_in_turn_are_seen_as_alone() -> None:
 def test_scores_of_the_first_stage_are_floats() -> None:
     """In 256 steps thousands of anchors would have equal scores, and the order of proposals would be that of rows."""
     network = prepared(tiny_config())
-    form = eight_bit_form(network, measured_ranges(network, IMAGES))
+    form = quantized_model(network, calibrate(network, IMAGES))
     *_, logits, deltas = seen(form, pixels_of(network, IMAGES[0]))
     assert logits.numel() > 1000
     assert len(logits.unique()) > 0.9 * logits.numel()
@@ -257,21 +257,21 @@ def test_scores_of_the_first_stage_are_floats() -> None:
 def test_a_first_stage_alone_works_in_eight_bits() -> None:
     config = tiny_config().model_copy(update={"detector": DetectorConfig(kind="rpn")})
     network = prepared(config)
-    ranges = measured_ranges(network, IMAGES)
+    ranges = calibrate(network, IMAGES)
     assert {name.partition(".")[0] for name in ranges} == {"body", "pyramid", "rpn"}
-    [found] = eight_bit_form(network, ranges).detect(IMAGES[:1])
+    [found] = quantized_model(network, ranges).detect(IMAGES[:1])
     assert len(found) == 50
 
 
 def test_where_a_layer_has_no_range_they_are_those_of_another_network() -> None:
     network = prepared(tiny_config())
-    ranges = measured_ranges(network, IMAGES)
+    ranges = calibrate(network, IMAGES)
     of_body = [name for name in ranges if name.startswith("body.fused_")]
     for missing in (of_body[0], of_body[len(of_body) // 2], of_body[-1]):
         with pytest.raises(KeyError, match=missing.partition(".")[2]):
-            eight_bit_form(network, {name: each for name, each in ranges.items() if name != missing})
+            quantized_model(network, {name: each for name, each in ranges.items() if name != missing})
     with pytest.raises(KeyError):
-        eight_bit_form(prepared(of_preset("mobile-320")), ranges)
+        quantized_model(prepared(of_preset("mobile-320")), ranges)
 
 
 class Both(nn.Module):
@@ -293,9 +293,9 @@ def in_eight_bits(module: nn.Module, read: Tensor) -> fx.GraphModule:
     traced = traced_part(module)
     assert traced is not None
     part = fusion._fuse(traced, lambda operation: True)
-    recorder = quantization._Recorder(part)
+    recorder = quantization._Observer(part)
     recorder(read)
-    quantization._quantise(part, recorder.ranges, torch.float32)
+    quantization._quantize(part, recorder.ranges, torch.float32)
     return part
 
 
@@ -308,9 +308,9 @@ def test_a_map_is_restored_for_those_who_read_floats_and_for_nobody_else() -> No
     module, read = Both().eval().requires_grad_(False), torch.randn(1, 8, 12, 16)
     expected = module(read)
     part = in_eight_bits(module, read)
-    assert len(names_of(part, EightBitConv2d)) == 4
-    assert len(names_of(part, Quantise)) == 1  # of the input, whatever reads it
-    restored = [node for node in part.graph.nodes if str(node.target) in names_of(part, Restore)]
+    assert len(names_of(part, Int8Conv2d)) == 4
+    assert len(names_of(part, Quantize)) == 1  # of the input, whatever reads it
+    restored = [node for node in part.graph.nodes if str(node.target) in names_of(part, Dequantize)]
     assert [len(node.users) for node in restored] == [1, 1]  # what is summed up is read in whole numbers before
     assert max(errors(list(part(read)), list(expected))) < 0.1
 
@@ -351,7 +351,7 @@ def test_values_that_only_move_stay_whole_numbers() -> None:
     module, read = Steps().eval().requires_grad_(False), torch.randn(1, 8, 12, 16)
     expected = module(read)
     part = in_eight_bits(module, read)
-    assert (len(names_of(part, Quantise)), names_of(part, Restore)) == (1, [])
+    assert (len(names_of(part, Quantize)), names_of(part, Dequantize)) == (1, [])
     assert max(errors([part(read)], [expected])) < 0.1
 
 
@@ -361,8 +361,8 @@ def test_nothing_but_zeros_has_a_range() -> None:
     with torch.no_grad():
         for each in network.backbone.pyramid.parameters() if network.backbone.pyramid else ():
             each.zero_()
-    ranges = measured_ranges(network, IMAGES)
-    form = eight_bit_form(network, ranges)
+    ranges = calibrate(network, IMAGES)
+    form = quantized_model(network, ranges)
     pixels = pixels_of(network, IMAGES[0])
     for found, expected in zip(seen(form, pixels), seen(network, pixels), strict=True):
         assert_close(found, expected, rtol=0.05, atol=1e-3)

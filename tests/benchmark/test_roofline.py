@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from faster_rcnn.acceleration.folding import prepared_for
+from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.benchmark.roofline import LARGEST, Convolution, Floor, Work, measure_floor, work_of
 from faster_rcnn.building import build_model
 from faster_rcnn.kernels.depthwise import DepthwiseConv2d
@@ -36,7 +36,7 @@ def test_operations_by_hand() -> None:
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_every_convolution_of_the_default_is_counted(precision: torch.dtype) -> None:
-    model = prepared_for(build_model(preset("small"), 2).eval(), precision, exact=True)
+    model = prepare_for_inference(build_model(preset("small"), 2).eval(), precision, exact=True)
     layers = [each for part in (model.backbone, model.rpn) for each in part.modules()]
     convs = [each for each in layers if isinstance(each, nn.Conv2d | DepthwiseConv2d)]
     work = work_of(model, torch.zeros(1, 3, 64, 64), precision)

@@ -73,8 +73,8 @@ def test_fused_operations_are_told_by_precision(
         name = str(precision).removeprefix("torch.")
         return name not in missing and f"{operation.name} in {name}" not in missing
 
-    monkeypatch.setattr(fused_layers, "fuses", works)
-    monkeypatch.setattr(int8_layers, "works_in_8_bits", works)
+    monkeypatch.setattr(fused_layers, "fused_works", works)
+    monkeypatch.setattr(int8_layers, "int8_works", works)
     found = doctor._fused_operations()
     assert found == line
     assert len(f"{'fused on CPU':<14}{found}") <= 80 or len(missing) > 1
@@ -83,6 +83,6 @@ def test_fused_operations_are_told_by_precision(
 def test_one_operation_of_a_kind_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     one = fused_layers.OPERATIONS[1]
     assert one.name == "conv"
-    monkeypatch.setattr(fused_layers, "fuses", lambda operation, precision: operation != one)
-    monkeypatch.setattr(int8_layers, "works_in_8_bits", lambda operation: True)
+    monkeypatch.setattr(fused_layers, "fused_works", lambda operation, precision: operation != one)
+    monkeypatch.setattr(int8_layers, "int8_works", lambda operation: True)
     assert doctor._fused_operations() == "no conv in float32, bfloat16; conv, depthwise, sum, linear in int8"

@@ -75,7 +75,7 @@ def gained(monkeypatch: pytest.MonkeyPatch) -> Gain:
 def test_the_file_is_the_same_detector_with_ranges(
     model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, numbers = tmp_path / "quantised.safetensors", tmp_path / "numbers.json"
+    out, numbers = tmp_path / "quantized.safetensors", tmp_path / "numbers.json"
     assert run(model, data, out, json=str(numbers)) == 0
     before, after = load_file(model), load_file(out)
     assert list(after) == list(before)
@@ -122,15 +122,15 @@ def test_ranges_are_the_same_again(model: str, data: Path, tmp_path: Path, gaine
 def test_numbers_stand_alone_on_standard_output_and_are_of_the_split_that_was_named(
     model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "quantised.safetensors"
+    out = tmp_path / "quantized.safetensors"
     assert main(["quantize", model, str(data), "--out", str(out), "--split", "val", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["part"] == "val"
 
 
 @needs_8_bits
-def test_a_first_stage_alone_is_quantised(data: Path, tmp_path: Path) -> None:
+def test_a_first_stage_alone_is_quantized(data: Path, tmp_path: Path) -> None:
     config = tiny_config().model_copy(update={"detector": DetectorConfig(kind="rpn")})
-    out = tmp_path / "quantised.safetensors"
+    out = tmp_path / "quantized.safetensors"
     assert run(written(tmp_path / "rpn.safetensors", config, ClassMap(("object",), (1,))), data, out) == 0
     ranges = load_model(out).ranges
     assert ranges is not None
@@ -168,7 +168,7 @@ def test_what_is_not_worth_its_while_is_a_warning(
 ) -> None:
     monkeypatch.setattr(quantize, "_ranges", lambda loaded, paths: ({}, 4))
     monkeypatch.setattr(quantize, "_gain", lambda *_: gain(speed, before, after))
-    out = tmp_path / "quantised.safetensors"
+    out = tmp_path / "quantized.safetensors"
     assert run(model, data, out) == 0  # the file is there, and used by who wants it
     line = capsys.readouterr().err.splitlines()[-1]
     assert said.format(out=out, model=model) in line
@@ -205,7 +205,7 @@ def test_damaged_images_are_told_and_left_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole, out = tmp_path / "whole.safetensors", tmp_path / "quantised.safetensors"
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "quantized.safetensors"
     assert run(model, data, whole) == 0
     capsys.readouterr()
     damage(monkeypatch, "train1.png")
@@ -222,7 +222,7 @@ def test_images_that_were_found_damaged_before_are_told_too(
 ) -> None:
     file = data / "images" / "train1.png"
     file.write_bytes(file.read_bytes()[:600])
-    assert run(model, data, tmp_path / "quantised.safetensors") == 0
+    assert run(model, data, tmp_path / "quantized.safetensors") == 0
     err = capsys.readouterr().err
     assert "the ranges of its features in 3 images of train" in err
     assert "cannot decode train1.png" in err
@@ -233,7 +233,7 @@ def test_where_all_images_are_damaged_nothing_is_written(
     model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage(monkeypatch, *(f"train{number}.png" for number in range(4)))
-    out = tmp_path / "quantised.safetensors"
+    out = tmp_path / "quantized.safetensors"
     with pytest.raises(DatasetError, match=r"^E122 no image of train can be decoded, so there are no ranges$"):
         run(model, data, out)
     assert not out.exists()
@@ -244,7 +244,7 @@ def test_images_in_which_nothing_is_proposed_are_told(data: Path, tmp_path: Path
     """Of a new detector every objectness is near 1/2, so that no proposal passes, and the second stage sees nothing."""
     config = tiny_config(rpn={"score_floor": 0.9999})
     with pytest.raises(FasterRCNNError):
-        run(written(tmp_path / "blind.safetensors", config), data, tmp_path / "quantised.safetensors")
+        run(written(tmp_path / "blind.safetensors", config), data, tmp_path / "quantized.safetensors")
 
 
 @pytest.mark.parametrize("count", [1, 7, 32, 63, 64, 100])
@@ -266,7 +266,7 @@ def record_of(path: Path) -> ImageRecord:
 
 
 def test_what_makes_no_sense_is_refused_before_the_work(model: str, data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "quantised.safetensors"
+    out = tmp_path / "quantized.safetensors"
     with pytest.raises(OptionError, match=r"^E125 --count 0: ranges are measured in one image at least$"):
         run("no model", data, out, count=0)
     with pytest.raises(OptionError, match=r"^--out .* is a folder; name a file"):
@@ -281,13 +281,13 @@ def test_a_fast_rcnn_is_refused(data: Path, tmp_path: Path) -> None:
     config = tiny_config().model_copy(update={"detector": DetectorConfig(kind="fast-rcnn")})
     model = written(tmp_path / "fast.safetensors", config)
     with pytest.raises(OptionError, match=rf"{model} is a Fast R-CNN: the search for its proposals takes its time"):
-        run(model, data, tmp_path / "quantised.safetensors")
+        run(model, data, tmp_path / "quantized.safetensors")
 
 
 @needs_8_bits
 def test_data_without_a_part_for_training_are_refused(model: str, tmp_path: Path) -> None:
     data = coco_folder(tmp_path / "data", [[(0, 5, 5, 30, 20)]], SQUARES, split="test")
-    out = tmp_path / "quantised.safetensors"
+    out = tmp_path / "quantized.safetensors"
     with pytest.raises(OptionError, match=r"has no split 'train'; it has: test"):
         run(model, data, out)
     with pytest.raises(OptionError, match=r"has no split 'vla'; it has: test"):

@@ -48,7 +48,7 @@ from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.header import CHECKSUM_KEY
 from faster_rcnn.weights.header import METADATA_KEY as MODEL_KEY
 from faster_rcnn.weights.model_file import packed_model
-from files import coco_folder, loaded_model, model_file, quantised, rgb
+from files import coco_folder, loaded_model, model_file, quantized, rgb
 from fuzz import binaries, mutations
 from fuzz.mutations import Mutate
 from made_data import make_squares, training_config
@@ -74,7 +74,7 @@ class Door(NamedTuple):
 
 def _model(folder: Path) -> Door:
     path = model_file(folder / "model.safetensors")
-    contents = (path.read_bytes(), packed_model(quantised(loaded_model())))
+    contents = (path.read_bytes(), packed_model(quantized(loaded_model())))
     # As 0.1.0 wrote them: a checksum ends most readings early.
     unchecked = tuple(binaries.with_metadata(each, MODEL_KEY, _without_checksum) for each in contents)
 

@@ -16,7 +16,7 @@ from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tile, tiling_of
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
-from files import CLASSES, loaded_model, quantised, rgb
+from files import CLASSES, loaded_model, quantized, rgb
 from tiny import boxes_of, tiny_model
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ FORMS: dict[str, dict[str, Any]] = {
 def predictor(request: pytest.FixtureRequest) -> Predictor:
     if request.param == "8 bits" and weight_limit() == 0:
         pytest.skip("oneDNN has no convolutions in 8 bits here")
-    loaded = quantised(loaded_model()) if request.param == "8 bits" else loaded_model()
+    loaded = quantized(loaded_model()) if request.param == "8 bits" else loaded_model()
     made = Predictor(loaded, CPU, **FORMS[request.param])
     return made.in_tiles(tiling_of(40, 0.25)) if request.param == "tiles" else made
 

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.errors import ImageError, ImageMemoryError, MachineError, ModelFileError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference import prefetch
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result, Seen
-from faster_rcnn.kernels.int8_layers import EightBitConv2d, weight_limit
+from faster_rcnn.kernels.int8_layers import Int8Conv2d, weight_limit
 from faster_rcnn.structures import Detections, Proposals
-from faster_rcnn.system.devices import on_threads
-from files import image_file, loaded_model, quantised, rgb
+from faster_rcnn.system.devices import using_threads
+from files import image_file, loaded_model, quantized, rgb
 from tiny import truth_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -251,7 +251,7 @@ def test_a_failure_of_one_image_does_not_keep_the_next_one_waiting() -> None:
         except OptionError as error:
             ended.append(error)
 
-    with on_threads(2):
+    with using_threads(2):
         thread = threading.Thread(target=predict, daemon=True)
         thread.start()
         thread.join(timeout=60)
@@ -270,12 +270,12 @@ def test_the_model_can_be_trained_after_it_was_used() -> None:
 
 @needs_8_bits
 def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Predictor) -> None:
-    loaded = quantised(loaded_model())
+    loaded = quantized(loaded_model())
     whole = Predictor(loaded, CPU, torch.int8)
     assert whole.precision == torch.int8
     assert whole.floats in (torch.float32, torch.bfloat16)
-    assert any(isinstance(each, EightBitConv2d) for each in whole.network.modules())
-    assert not any(isinstance(each, EightBitConv2d) for each in loaded.model.modules())
+    assert any(isinstance(each, Int8Conv2d) for each in whole.network.modules())
+    assert not any(isinstance(each, Int8Conv2d) for each in loaded.model.modules())
     images = [rgb(), rgb(60, 40, seed=1), rgb(seed=2)]
     for found, image in zip(whole.stream(images, conf=0.0), images, strict=True):
         expected = predictor.predict_one(image, conf=0.0)
@@ -297,7 +297,7 @@ def test_a_detector_without_ranges_does_not_work_in_8_bits() -> None:
 @needs_8_bits
 def test_ranges_of_another_network_are_told() -> None:
     """Names of layers are those of a version of the body's package."""
-    loaded = quantised(loaded_model())
+    loaded = quantized(loaded_model())
     assert loaded.ranges is not None
     other = replace(loaded, ranges={name.replace("fused_", "joined_"): each for name, each in loaded.ranges.items()})
     with pytest.raises(ModelFileError, match=r"^E123 .*faster-rcnn quantize MODEL DATA --out FILE"):
@@ -305,23 +305,23 @@ def test_ranges_of_another_network_are_told() -> None:
 
 
 def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = quantised(loaded_model())
+    loaded = quantized(loaded_model())
     with pytest.raises(OptionError, match=r"^E126 precision int8: 8 bits are for CPUs, and this is on cuda:0; bfloat1"):
         Predictor(loaded, GPU, torch.int8)
     with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in 8 bits is not compiled"):
         Predictor(loaded, CPU, torch.int8, compile=True)
-    monkeypatch.setattr("faster_rcnn.acceleration.forms.weight_limit", lambda: 0)
+    monkeypatch.setattr("faster_rcnn.acceleration.selection.weight_limit", lambda: 0)
     with pytest.raises(MachineError, match=r"^precision int8: .* has no convolutions in 8 bits$"):
         Predictor(loaded, CPU, torch.int8)
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_auto_takes_8_bits_for_a_quantised_detector_where_a_cpu_is_fast(
+def test_auto_takes_8_bits_for_a_quantized_detector_where_a_cpu_is_fast(
     fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faster_rcnn.acceleration.forms.eight_bits_are_fast", lambda: fast)
+    monkeypatch.setattr("faster_rcnn.acceleration.selection.int8_is_fast", lambda: fast)
     monkeypatch.setattr("faster_rcnn.system.devices.bfloat16_is_fast", lambda device: device == GPU)
-    plain, whole = loaded_model(), quantised(loaded_model())
+    plain, whole = loaded_model(), quantized(loaded_model())
     assert precision_for(whole, "auto", CPU) == (torch.int8 if fast else torch.float32)
     assert precision_for(plain, "auto", CPU) == torch.float32
     assert precision_for(whole, "auto", GPU) == precision_for(plain, "auto", GPU) == torch.bfloat16

@@ -18,9 +18,9 @@ from faster_rcnn.kernels.fused_layers import (
     LINEAR,
     OPERATIONS,
     Operation,
-    answer,
-    fuses,
-    samples,
+    fused_works,
+    result_or_none,
+    trials,
 )
 from faster_rcnn.kernels.onednn_layers import ACTIVATIONS, NO_ACTIVATION, RELU, Activation, FusedConv2d
 
@@ -30,9 +30,9 @@ RELU6 = ACTIVATIONS[nn.ReLU6]
 @pytest.fixture
 def tried_anew() -> Iterator[None]:
     """Nothing is remembered of earlier trials, nor of these ones afterwards."""
-    fuses.cache_clear()
+    fused_works.cache_clear()
     yield
-    fuses.cache_clear()
+    fused_works.cache_clear()
 
 
 def test_the_operation_of_a_layer() -> None:
@@ -51,7 +51,7 @@ def test_every_operation_of_a_detector_is_listed_once() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_samples_are_of_their_operation_and_bfloat16_holds_their_numbers(operation: Operation) -> None:
-    found = list(samples(operation))
+    found = list(trials(operation))
     assert [each.read.ndim for each in found] == ([2] if operation.kind == LINEAR else [4, 4])
     for each in found:
         assert Operation.of(each.layer, operation.activation, adds=each.added is not None) == operation
@@ -64,7 +64,7 @@ def test_samples_are_of_their_operation_and_bfloat16_holds_their_numbers(operati
 
 
 def test_a_sample_by_hand() -> None:
-    [sample] = samples(Operation(LINEAR, RELU))
+    [sample] = trials(Operation(LINEAR, RELU))
     weight, bias = sample.layer.parameters()
     assert_close(sample.expected, (sample.read @ weight.T + bias).clamp(min=0), rtol=0, atol=1e-5)
 
@@ -80,8 +80,8 @@ def test_trials_hand_all_maps_over_as_detectors_do(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("no such operator")
 
     monkeypatch.setattr(FusedConv2d, "forward", keep)
-    assert not fuses(Operation(DEPTHWISE, RELU), torch.bfloat16)
-    assert not fuses(Operation(CONVOLUTION, RELU, adds=True), torch.float32)
+    assert not fused_works(Operation(DEPTHWISE, RELU), torch.bfloat16)
+    assert not fused_works(Operation(CONVOLUTION, RELU, adds=True), torch.float32)
     assert [(read.dtype, None if other is None else other.dtype) for read, other in calls] == [
         (torch.bfloat16, None),
         (torch.float32, torch.float32),
@@ -105,7 +105,7 @@ def test_each_operation_is_tried_by_itself(missing: Operation, monkeypatch: pyte
 
     monkeypatch.setattr(FusedConv2d, "forward", compute)
     for precision in (torch.float32, torch.bfloat16):
-        found = {each for each in OPERATIONS if each.kind == CONVOLUTION and fuses(each, precision)}
+        found = {each for each in OPERATIONS if each.kind == CONVOLUTION and fused_works(each, precision)}
         of_convolutions = {each for each in OPERATIONS if each.kind == CONVOLUTION}
         assert found == of_convolutions - {missing, Operation(CONVOLUTION, Activation("swish"))}
 
@@ -118,22 +118,22 @@ def test_an_operation_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
         tried.append(operation)
         return True
 
-    monkeypatch.setattr(fused_layers, "gives_the_same", count)
-    assert [fuses(Operation(LINEAR), torch.float32) for _ in range(3)] == [True] * 3
+    monkeypatch.setattr(fused_layers, "matches_expected", count)
+    assert [fused_works(Operation(LINEAR), torch.float32) for _ in range(3)] == [True] * 3
     assert tried == [Operation(LINEAR)]
 
 
 def test_numbers_that_are_none_are_not_right() -> None:
-    def nothing(sample: fused_layers.Sample) -> Tensor:
+    def nothing(sample: fused_layers.Trial) -> Tensor:
         return torch.full_like(sample.expected, torch.nan)
 
-    assert not fused_layers.gives_the_same(Operation(LINEAR), nothing, 1.0)
-    assert fused_layers.gives_the_same(Operation(LINEAR), lambda sample: sample.expected, 0.0)
+    assert not fused_layers.matches_expected(Operation(LINEAR), nothing, 1.0)
+    assert fused_layers.matches_expected(Operation(LINEAR), lambda sample: sample.expected, 0.0)
 
 
 def test_an_operator_that_is_not_there_gives_nothing() -> None:
-    assert answer(lambda: torch.ops.mkldnn.no_such_operator(torch.zeros(1))) is None
-    assert answer(lambda: torch.zeros(2) @ torch.zeros(3)) is None
+    assert result_or_none(lambda: torch.ops.mkldnn.no_such_operator(torch.zeros(1))) is None
+    assert result_or_none(lambda: torch.zeros(2) @ torch.zeros(3)) is None
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -158,6 +158,6 @@ def test_trials_agree_with_the_bare_operators(precision: torch.dtype, adds: bool
 
     # 16 channels of 1 by 0.25 are 4, less 5.5, and plus 1 with the sum.
     expected = (-0.5 if adds else -1.5) if after == "none" else 0.0
-    found = answer(call)
+    found = result_or_none(call)
     works = found is not None and bool((found == expected).all())
-    assert fuses(Operation(CONVOLUTION, Activation(after), adds), precision) == works
+    assert fused_works(Operation(CONVOLUTION, Activation(after), adds), precision) == works

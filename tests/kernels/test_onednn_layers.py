@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from faster_rcnn.kernels import int8_layers
-from faster_rcnn.kernels.fused_layers import OPERATIONS, fuses
-from faster_rcnn.kernels.int8_layers import EightBitConv2d, EightBitLinear, Quantise, Range, Restore
+from faster_rcnn.kernels.fused_layers import OPERATIONS, fused_works
+from faster_rcnn.kernels.int8_layers import Dequantize, Int8Conv2d, Int8Linear, Quantize, Range
 from faster_rcnn.kernels.onednn_layers import (
     ACTIVATIONS,
     NO_ACTIVATION,
@@ -21,12 +21,12 @@ from faster_rcnn.kernels.onednn_layers import (
     Activation,
     FusedConv2d,
     FusedLinear,
-    Packed,
+    PackedWeightCache,
     can_fuse,
 )
 
 needs_fused = pytest.mark.skipif(
-    not all(fuses(each, torch.float32) for each in OPERATIONS), reason="oneDNN lacks fused operations here"
+    not all(fused_works(each, torch.float32) for each in OPERATIONS), reason="oneDNN lacks fused operations here"
 )
 needs_8_bits = pytest.mark.skipif(int8_layers.weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
 
@@ -107,8 +107,8 @@ def test_weights_are_packed_anew_for_other_shapes_and_few_are_kept() -> None:
     for number, (rows, columns) in enumerate(shapes):
         read = features(conv, rows, columns, seed=number)
         assert_close(fused(read), conv(read), rtol=1e-5, atol=1e-5)
-    packed = Packed()
-    orders = [packed.of(torch.Size([side]), lambda: torch.zeros(1)) for side in (1, 2, 1, 3, 1, 2)]
+    packed = PackedWeightCache()
+    orders = [packed.get(torch.Size([side]), lambda: torch.zeros(1)) for side in (1, 2, 1, 3, 1, 2)]
     assert orders[0] is orders[2] is orders[4]
     assert orders[1] is not orders[5]
 
@@ -130,19 +130,19 @@ def test_what_is_not_fused(layer: nn.Module) -> None:
 def test_a_range_and_its_whole_numbers() -> None:
     one = Range(-1.0, 4.1)
     assert one.scale == pytest.approx(0.02)
-    assert one.zero == 50
+    assert one.zero_point == 50
     read = torch.tensor([-3.0, -1.0, 0.0, 0.011, 4.1, 99.0])
-    whole = Quantise(one)(read)
+    whole = Quantize(one)(read)
     assert whole.tolist() == [0, 0, 50, 51, 255, 255]
-    assert_close(Restore(one, torch.float32)(whole), torch.tensor([-1.0, -1.0, 0.0, 0.02, 4.1, 4.1]))
-    assert Restore(one, torch.bfloat16)(whole).dtype == torch.bfloat16
-    assert one.with_(torch.tensor([-2.0, 3.0])) == Range(-2.0, 4.1)
+    assert_close(Dequantize(one, torch.float32)(whole), torch.tensor([-1.0, -1.0, 0.0, 0.02, 4.1, 4.1]))
+    assert Dequantize(one, torch.bfloat16)(whole).dtype == torch.bfloat16
+    assert one.including(torch.tensor([-2.0, 3.0])) == Range(-2.0, 4.1)
 
 
 def range_of(*maps: Tensor) -> Range:
-    found = int8_layers.NOTHING
+    found = int8_layers.EMPTY_RANGE
     for each in maps:
-        found = found.with_(each)
+        found = found.including(each)
     return found
 
 
@@ -154,15 +154,15 @@ def test_a_convolution_in_8_bits_is_nearly_the_convolution(name: str, sides: tup
     read = features(conv, *sides)
     expected = conv(read).relu()
     reads, gives = range_of(read), range_of(expected)
-    whole = Quantise(reads)(read)
-    as_float = EightBitConv2d(FusedConv2d(conv, RELU), reads, None, None, torch.float32)(whole)
-    as_whole = EightBitConv2d(FusedConv2d(conv, RELU), reads, gives, None, torch.float32)(whole)
+    whole = Quantize(reads)(read)
+    as_float = Int8Conv2d(FusedConv2d(conv, RELU), reads, None, None, torch.float32)(whole)
+    as_whole = Int8Conv2d(FusedConv2d(conv, RELU), reads, gives, None, torch.float32)(whole)
     # Half a step of each feature and weight, over all that a position reads; in practice far less.
     near = 0.03 * float(expected.max())
     assert as_float.dtype == torch.float32
     assert as_whole.dtype == torch.uint8
     assert_close(as_float, expected, rtol=0, atol=near)
-    assert_close(Restore(gives, torch.float32)(as_whole), expected, rtol=0, atol=near + gives.scale)
+    assert_close(Dequantize(gives, torch.float32)(as_whole), expected, rtol=0, atol=near + gives.scale)
 
 
 @needs_8_bits
@@ -171,10 +171,10 @@ def test_a_sum_in_8_bits() -> None:
     read, other = features(conv), torch.randn(2, 8, 10, 12)
     expected = (conv(read) + other).relu()
     reads, adds, gives = range_of(read), range_of(other), range_of(expected)
-    layer = EightBitConv2d(FusedConv2d(conv, RELU), reads, gives, adds, torch.float32)
-    place = Quantise(adds)(other).to(memory_format=torch.channels_last)
-    found = layer(Quantise(reads)(read).to(memory_format=torch.channels_last), place)
-    assert_close(Restore(gives, torch.float32)(found), expected, rtol=0, atol=0.03 * float(expected.max()))
+    layer = Int8Conv2d(FusedConv2d(conv, RELU), reads, gives, adds, torch.float32)
+    place = Quantize(adds)(other).to(memory_format=torch.channels_last)
+    found = layer(Quantize(reads)(read).to(memory_format=torch.channels_last), place)
+    assert_close(Dequantize(gives, torch.float32)(found), expected, rtol=0, atol=0.03 * float(expected.max()))
 
 
 @needs_8_bits
@@ -183,7 +183,7 @@ def test_a_fully_connected_layer_in_8_bits() -> None:
     read = torch.randn(5, 64)
     reads = range_of(read)
     for activation, expected in ((NO_ACTIVATION, layer(read)), (RELU, layer(read).relu())):
-        found = EightBitLinear(FusedLinear(layer, activation), reads, torch.float32)(Quantise(reads)(read))
+        found = Int8Linear(FusedLinear(layer, activation), reads, torch.float32)(Quantize(reads)(read))
         assert_close(found, expected, rtol=0, atol=0.05)
 
 
@@ -204,7 +204,7 @@ def test_sums_of_products_are_exact_up_to_the_limit_of_weights() -> None:
     conv = nn.Conv2d(64, 64, 3, bias=False).requires_grad_(False)
     nn.init.ones_(conv.weight)
     read = torch.full((1, 64, 5, 5), 255, dtype=torch.uint8)
-    layer = EightBitConv2d(FusedConv2d(conv, NO_ACTIVATION), Range(0.0, 255.0), None, None, torch.float32)
+    layer = Int8Conv2d(FusedConv2d(conv, NO_ACTIVATION), Range(0.0, 255.0), None, None, torch.float32)
     assert_close(layer(read), torch.full((1, 64, 3, 3), 255.0 * 64 * 9))
 
 
@@ -214,7 +214,7 @@ def tried_anew() -> Iterator[None]:
     trials = (
         int8_layers.weight_limit,
         int8_layers.exact_limit,
-        int8_layers.works_in_8_bits,
+        int8_layers.int8_works,
     )  # before a test replaces some
     for each in trials:
         each.cache_clear()
@@ -225,16 +225,16 @@ def tried_anew() -> Iterator[None]:
 
 @pytest.mark.usefixtures("tried_anew")
 def test_without_operators_in_8_bits_there_is_no_limit_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8_layers, "answer", lambda work: None)
+    monkeypatch.setattr(int8_layers, "result_or_none", lambda work: None)
     assert int8_layers.weight_limit() == 0
-    assert not any(int8_layers.works_in_8_bits(each) for each in OPERATIONS)
+    assert not any(int8_layers.int8_works(each) for each in OPERATIONS)
 
 
 @pytest.mark.skipif(int8_layers.exact_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
 @pytest.mark.usefixtures("tried_anew")
 def test_trials_in_8_bits_pass_with_the_smaller_weights_of_some_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8_layers, "exact_limit", lambda: int8_layers.SAFE_WEIGHTS)
-    assert [each for each in OPERATIONS if not int8_layers.works_in_8_bits(each)] == []
+    assert [each for each in OPERATIONS if not int8_layers.int8_works(each)] == []
     assert int8_layers.weight_limit() == int8_layers.SAFE_WEIGHTS
 
 
@@ -245,19 +245,19 @@ def test_where_one_operation_is_missing_in_8_bits_there_is_no_limit_of_weights(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that fails where it is called, and one that gives other numbers."""
-    conv, linear = EightBitConv2d.forward, EightBitLinear.forward
+    conv, linear = Int8Conv2d.forward, Int8Linear.forward
 
-    def convolve(layer: EightBitConv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
+    def convolve(layer: Int8Conv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
         if missing == ("sum" if other is not None else "depthwise" if layer.form.groups > 2 else "conv"):
             raise RuntimeError("no such operator")
         return conv(layer, features, other)
 
-    def connect(layer: EightBitLinear, vectors: Tensor) -> Tensor:
+    def connect(layer: Int8Linear, vectors: Tensor) -> Tensor:
         return linear(layer, vectors) * (2 if missing == "linear" else 1)
 
-    monkeypatch.setattr(EightBitConv2d, "forward", convolve)
-    monkeypatch.setattr(EightBitLinear, "forward", connect)
-    found = {each for each in OPERATIONS if not int8_layers.works_in_8_bits(each)}
+    monkeypatch.setattr(Int8Conv2d, "forward", convolve)
+    monkeypatch.setattr(Int8Linear, "forward", connect)
+    found = {each for each in OPERATIONS if not int8_layers.int8_works(each)}
     assert found == {each for each in OPERATIONS if each.name == missing}
     assert int8_layers.weight_limit() == 0
     assert int8_layers.exact_limit() > 0

@@ -252,7 +252,7 @@ def test_truths_that_are_compared_one_after_the_other_give_the_same(
     boxes = torch.cat((corners, corners + 4 + torch.rand(60, 2, generator=generator) * 30), dim=1)
     truth = GroundTruth(boxes[:20], torch.zeros(20, dtype=torch.int64), torch.arange(20) % 5 == 0)
     at_once = rpn_match(boxes[20:], truth)
-    monkeypatch.setattr(matching, "MOST_PAIRS", most_pairs)
+    monkeypatch.setattr(matching, "MAX_PAIRS", most_pairs)
     in_parts = rpn_match(boxes[20:], truth)
     assert at_once.positive.any()
     assert at_once.negative.any()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn.ops.boxes import area, clip, covered, intersection, iou, sides_at_least
+from faster_rcnn.ops.boxes import area, clip, intersection, ioa, iou, sides_at_least
 from faster_rcnn.structures import ImageSize
 from tiny import boxes_of, integer_boxes
 
@@ -53,7 +53,7 @@ def test_iou_of_empty_boxes_is_zero_and_finite() -> None:
 
 def test_overlaps_with_no_boxes() -> None:
     some = boxes_of([[0, 0, 1, 1], [0, 0, 2, 2]])
-    for overlap in (iou, covered, lambda a, b: intersection(a[:, None], b)):
+    for overlap in (iou, ioa, lambda a, b: intersection(a[:, None], b)):
         assert overlap(NONE, some).shape == (0, 2)
         assert overlap(some, NONE).shape == (2, 0)
         assert overlap(NONE, NONE).shape == (0, 0)
@@ -62,11 +62,11 @@ def test_overlaps_with_no_boxes() -> None:
     assert sides_at_least(NONE, 1.0).shape == (0,)
 
 
-def test_covered_is_the_share_of_the_first_box() -> None:
+def test_ioa_is_the_share_of_the_first_box() -> None:
     inner, outer = boxes_of([[0, 0, 2, 4]]), boxes_of([[1, 0, 101, 100]])
     # Half of the 2 x 4 box lies inside, 4 of 8 pixels; of the 100 x 100 box only 4 of 10000.
-    assert_close(covered(inner, outer), torch.tensor([[0.5]]))
-    assert_close(covered(outer, inner), torch.tensor([[0.0004]]))
+    assert_close(ioa(inner, outer), torch.tensor([[0.5]]))
+    assert_close(ioa(outer, inner), torch.tensor([[0.0004]]))
 
 
 def test_clip_knows_height_from_width() -> None:
@@ -83,7 +83,7 @@ def test_sides_at_least_keeps_the_border_case_and_looks_at_both_sides() -> None:
 @settings(deadline=None, max_examples=60)
 @given(integer_boxes(), integer_boxes())
 def test_iou_and_covered_equal_counting_pixels(a: Tensor, b: Tensor) -> None:
-    overlaps, shares = iou(a, b), covered(a, b)
+    overlaps, shares = iou(a, b), ioa(a, b)
     for i, first in enumerate(a):
         for j, second in enumerate(b):
             one, two = pixels_of(first), pixels_of(second)

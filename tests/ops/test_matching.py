@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from faster_rcnn.ops import matching
-from faster_rcnn.ops.matching import Blocks, Compared, compare, compare_all
+from faster_rcnn.ops.matching import Blocks, Comparison, compare, compare_all
 from faster_rcnn.rpn.anchors import base_anchors, grid_of_anchors
 from faster_rcnn.structures import GroundTruth, ImageSize
 from tiny import integer_boxes, truth_of
@@ -24,7 +24,7 @@ def small_boxes(count: int, seed: int) -> Tensor:
     return torch.cat((corners, corners + 4 + torch.rand(count, 2, generator=generator) * 60), dim=1)
 
 
-def same(one: Compared, other: Compared) -> bool:
+def same(one: Comparison, other: Comparison) -> bool:
     names = ("overlap", "truth", "is_best", "in_ignored")
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
@@ -32,13 +32,13 @@ def same(one: Compared, other: Compared) -> bool:
 def count_near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Pairs of blocks and truths, each time that some are left out."""
     counts: list[int] = []
-    plain = matching.compare_near
+    plain = matching.match_blocks
 
-    def noted(blocks: Blocks, boxes: Tensor, ignored: Tensor, near: Tensor) -> Compared:
+    def noted(blocks: Blocks, boxes: Tensor, ignored: Tensor, near: Tensor) -> Comparison:
         counts.append(int(near.sum()))
         return plain(blocks, boxes, ignored, near)
 
-    monkeypatch.setattr(matching, "compare_near", noted)
+    monkeypatch.setattr(matching, "match_blocks", noted)
     return counts
 
 
@@ -54,7 +54,7 @@ def test_both_ways_give_the_same_bits(count: int, some_eligible: bool, monkeypat
     eligible = torch.arange(len(ANCHORS)) % 3 != 0 if some_eligible else None
     found, plain = compare(ANCHORS, truth, eligible), compare_all(ANCHORS, boxes, truth.ignored, eligible)
     assert near
-    assert near[0] < 0.2 * count * len(ANCHORS) / matching.BLOCK
+    assert near[0] < 0.2 * count * len(ANCHORS) / matching.BLOCK_SIZE
     assert same(found, plain)
     assert all(bool(each.any()) for each in (found.truth, found.is_best, found.in_ignored))
 
@@ -65,8 +65,8 @@ def test_both_ways_agree_about_ties(references: Tensor, boxes: Tensor, ignored_b
     truth = truth_of(boxes.tolist(), ignored=[bool(ignored_bits >> index & 1) for index in range(len(boxes))])
     eligible = torch.tensor([bool(eligible_bits >> index & 1) for index in range(len(references))])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "MANY_PAIRS", 1)
-        patch.setattr(matching, "BLOCK", 2)
+        patch.setattr(matching, "MIN_PAIRS_FOR_BLOCKS", 1)
+        patch.setattr(matching, "BLOCK_SIZE", 2)
         found = compare(references, truth, eligible)
     assert same(found, compare_all(references, boxes, truth.ignored, eligible))
 

@@ -12,13 +12,13 @@ from faster_rcnn.ops.nms import nms, nms_per_group
 from tiny import boxes_of, integer_boxes
 
 
-def slow_nms(boxes: Tensor, scores: Tensor, groups: Tensor, most_iou: float) -> list[int]:
+def slow_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> list[int]:
     """Take the best, drop what it overlaps too much within its group, and so on; integer corners need no rounding."""
     overlaps = iou(boxes.double(), boxes.double())
     kept: list[int] = []
     for index in scores.argsort(descending=True, stable=True).tolist():
         rivals = [other for other in kept if groups[other] == groups[index]]
-        if all(float(overlaps[index, other]) <= most_iou for other in rivals):
+        if all(float(overlaps[index, other]) <= iou_threshold for other in rivals):
             kept.append(index)
     return kept
 
@@ -70,11 +70,15 @@ def test_boxes_outside_the_image_stay_in_their_group() -> None:
 
 @settings(deadline=None, max_examples=80)
 @given(crowded_boxes(), st.sampled_from((0.0, 0.3, 0.5, 0.7)))
-def test_nms_equals_two_nested_loops(case: tuple[Tensor, Tensor, Tensor], most_iou: float) -> None:
+def test_nms_equals_two_nested_loops(case: tuple[Tensor, Tensor, Tensor], iou_threshold: float) -> None:
     boxes, scores, groups = case
     together = torch.zeros_like(groups)
-    assert nms(boxes.double(), scores.double(), most_iou).tolist() == slow_nms(boxes, scores, together, most_iou)
-    assert nms_per_group(boxes, scores, groups, most_iou).tolist() == slow_nms(boxes, scores, groups, most_iou)
+    assert nms(boxes.double(), scores.double(), iou_threshold).tolist() == slow_nms(
+        boxes, scores, together, iou_threshold
+    )
+    assert nms_per_group(boxes, scores, groups, iou_threshold).tolist() == slow_nms(
+        boxes, scores, groups, iou_threshold
+    )
 
 
 @settings(deadline=None, max_examples=40)

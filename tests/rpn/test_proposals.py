@@ -120,9 +120,9 @@ def test_looking_at_the_best_first_gives_the_same(after_nms: int, side: int, mon
     rule = ProposalFilter(before_nms=100, after_nms=after_nms, nms_iou=0.5, min_side=1e-3, score_floor=0.0)
     looked: list[int] = []
 
-    def counting(boxes: Tensor, scores: Tensor, most_iou: float) -> Tensor:
+    def counting(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         looked.append(len(boxes))
-        return nms(boxes, scores, most_iou)
+        return nms(boxes, scores, iou_threshold)
 
     monkeypatch.setattr(proposals, "nms", counting)
     found = select_proposals(logits, deltas, anchors, ImageSize(side + 15, side + 15), rule)

@@ -18,8 +18,8 @@ from faster_rcnn.system.devices import (
     bfloat16_is_fast,
     choose_device,
     choose_precision,
-    eight_bits_are_fast,
-    type_of_floats,
+    float_precision,
+    int8_is_fast,
     widest_instructions,
 )
 
@@ -36,7 +36,7 @@ class Processor:
         patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: self.capability)
         patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: self.bfloat16)
         patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: self.amx)
-        patch.setattr(devices, "onednn_takes_bfloat16", lambda: self.onednn)
+        patch.setattr(devices, "onednn_supports_bfloat16", lambda: self.onednn)
 
 
 SAPPHIRE_RAPIDS = Processor("AVX512", bfloat16=True, amx=True)
@@ -91,7 +91,7 @@ def test_auto_follows_the_table_and_int8_the_trial_of_its_sums(
     monkeypatch.setattr(devices, "weight_limit", lambda: limit)
     assert choose_precision("auto", CPU) == AUTO[row].floats
     assert bfloat16_is_fast(CPU) == (AUTO[row].floats == torch.bfloat16)
-    assert eight_bits_are_fast() == (AUTO[row].int8 and limit > 0)
+    assert int8_is_fast() == (AUTO[row].int8 and limit > 0)
     assert (choose_precision("float32", CPU), choose_precision("bfloat16", CPU)) == (torch.float32, torch.bfloat16)
 
 
@@ -103,7 +103,7 @@ def test_no_clock_is_read_to_choose_a_precision(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(time, name, read)
     weight_limit.cache_clear()
     choose_precision("auto", CPU)
-    eight_bits_are_fast()
+    int8_is_fast()
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_masks_of_torch_and_onednn_count(mask: dict[str, str], row: str) -> None
 def test_what_is_not_in_8_bits_is_in_the_floats_of_auto(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: fast)
     assert choose_precision("int8", CPU) == torch.int8
-    assert type_of_floats(torch.int8, CPU) == (torch.bfloat16 if fast else torch.float32)
+    assert float_precision(torch.int8, CPU) == (torch.bfloat16 if fast else torch.float32)
     for precision in (torch.float32, torch.bfloat16):
-        assert type_of_floats(precision, CPU) == type_of_floats(precision, GPU) == precision
+        assert float_precision(precision, CPU) == float_precision(precision, GPU) == precision
 
 
 def test_devices_that_are_not_there_are_refused() -> None:

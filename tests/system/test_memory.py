@@ -41,7 +41,7 @@ def test_freed_memory_is_there_for_the_next_image() -> None:
     assert pages < PAGES / 10
 
 
-@pytest.mark.parametrize("name", memory.OWN_SETTINGS)
+@pytest.mark.parametrize("name", memory.ALLOCATOR_VARIABLES)
 def test_settings_of_the_environment_are_respected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(_: object) -> object:
         raise AssertionError
@@ -52,7 +52,7 @@ def test_settings_of_the_environment_are_respected(name: str, monkeypatch: pytes
 
 
 def test_another_c_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in memory.OWN_SETTINGS:
+    for name in memory.ALLOCATOR_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert not memory.keep_freed_memory.__wrapped__()

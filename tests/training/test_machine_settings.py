@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_keeps_its_own(squares: Path, run: Path, monkeypatch:
         return training_step(*arguments, **options)
 
     monkeypatch.setattr(loop, "training_step", watched)
-    monkeypatch.setattr(machine_settings, "computes_in", lambda precision, device: True)
+    monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: True)
     monkeypatch.setattr(machine_settings, "choose_precision", lambda name, device: getattr(torch, name))
     train_with(squares, out=run, resume=True, epochs=2)
     assert set(seen) == {(torch.bfloat16, 2)}
@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_keeps_its_own(squares: Path, run: Path, monkeypatch:
 def test_a_machine_without_the_precision_is_told_and_another_one_is_noted(
     squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(machine_settings, "computes_in", lambda precision, device: precision != torch.bfloat16)
+    monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: precision != torch.bfloat16)
     before = {path: path.read_bytes() for path in run.iterdir()}
     with pytest.raises(MachineError, match=r"began in bfloat16, in which cpu .* --precision float32$") as raised:
         train_with(squares, out=run, resume=True, epochs=2)
@@ -110,7 +110,7 @@ def test_a_machine_without_the_precision_is_told_and_another_one_is_noted(
 
 
 def test_a_change_outlives_a_kill_right_after_it(squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_settings, "computes_in", lambda precision, device: True)
+    monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: True)
     with monkeypatch.context() as patched:
         patched.setattr(loop, "training_step", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -122,7 +122,7 @@ def test_a_change_outlives_a_kill_right_after_it(squares: Path, run: Path, monke
 def test_what_is_asked_for_by_name_goes_on_in_any_case(
     squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_settings, "computes_in", lambda precision, device: False)
+    monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: False)
     train_with(squares, out=run, resume=True, epochs=2, precision="bfloat16")
     assert recorded(run) == ("bfloat16", 2)
 

@@ -116,18 +116,18 @@ def test_content(path: Path) -> None:
 def test_ranges_come_back_as_they_were(path: Path, tmp_path: Path, config: Config) -> None:
     assert load_model(path).ranges is None
     ranges = {"body.fused_3": Range(-0.1, 1 / 3), "head.pooled": Range(0.0, 2.5e-8)}
-    quantised, again = tmp_path / "quantised.safetensors", tmp_path / "again.safetensors"
-    save_model(quantised, tiny_model(3), config, CLASSES, ranges)
-    loaded = load_model(quantised)
+    quantized, again = tmp_path / "quantized.safetensors", tmp_path / "again.safetensors"
+    save_model(quantized, tiny_model(3), config, CLASSES, ranges)
+    loaded = load_model(quantized)
     assert loaded.ranges == ranges
-    assert read_model_config(quantised) == config
+    assert read_model_config(quantized) == config
     save_model(again, loaded.model, loaded.config, loaded.classes, loaded.ranges)
-    assert again.read_bytes() == quantised.read_bytes()
-    with safe_open(quantised, framework="pt") as file:
+    assert again.read_bytes() == quantized.read_bytes()
+    with safe_open(quantized, framework="pt") as file:
         header = json.loads(file.metadata()[METADATA_KEY])
     assert header["ranges"] == {"body.fused_3": [-0.1, 1 / 3], "head.pooled": [0.0, 2.5e-8]}
     # All else is that of the file without them.
-    plain, other = load_file(path), load_file(quantised)
+    plain, other = load_file(path), load_file(quantized)
     assert list(plain) == list(other)
     assert all(torch.equal(plain[name], other[name]) for name in plain)
 

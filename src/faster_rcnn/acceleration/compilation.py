@@ -16,7 +16,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError
 
-from faster_rcnn.acceleration.fusion import AnyModule, shallow
+from faster_rcnn.acceleration.fusion import AnyModule, shallow_copy
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
@@ -24,12 +24,12 @@ from faster_rcnn.structures import ImageSize
 Work = tuple[ImageSize, int]
 """What code is for: a padded shape of images, and a number of threads."""
 
-MOST = 8
+MAX_SHAPES = 8
 """Shapes of images, for a number of threads, of one detector; torch compiles the same code no more often by itself."""
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
-class Compiling:
+class ShapeCompiler:
     """Chooses between a detector for inference and its compiled form, image by image."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Compiling:
         self._full = False
         self._one_at_a_time = Lock()
 
-    def network_for(self, shape: ImageSize) -> FasterRCNN:
+    def model_for(self, shape: ImageSize) -> FasterRCNN:
         """The network that detects in an image of a padded ``shape``, which is compiled where it is one of the first.
 
         Code is for a number of threads, too: of a stream each image has half of them. Where it is being compiled for
@@ -80,26 +80,26 @@ class Compiling:
 
     def _has_room(self) -> bool:
         """Whether one more shape may be compiled; where not, that is told once."""
-        if len(self._done) == MOST and not self._full:
-            self._tell(f"{MOST} shapes of images are compiled; others are computed without, which is slower")
-        self._full = len(self._done) == MOST
+        if len(self._done) == MAX_SHAPES and not self._full:
+            self._tell(f"{MAX_SHAPES} shapes of images are compiled; others are computed without, which is slower")
+        self._full = len(self._done) == MAX_SHAPES
         return not self._full
 
     def _compile(self, work: Work) -> None:
         shape, _ = work
         self._tell(f"compiling for images of {shape.width}x{shape.height}, once, which takes half a minute or so")
         try:
-            self._compiled = self._compiled or compiled_form(self._network, self._plain)
+            self._compiled = self._compiled or compiled_model(self._network, self._plain)
             _dense_part(self._compiled, shape)
         except (TorchDynamoException, InductorError) as error:
             raise MachineError(f"torch could not compile the detector: {_first_line(error)}") from error
         self._done.add(work)
 
 
-def compiled_form(network: FasterRCNN, plain: FasterRCNN) -> FasterRCNN:
+def compiled_model(network: FasterRCNN, plain: FasterRCNN) -> FasterRCNN:
     """The same detector; its body, neck and RPN are those of ``plain``, compiled at their first call of each shape."""
-    form = shallow(network)
-    form.backbone = shallow(network.backbone)
+    form = shallow_copy(network)
+    form.backbone = shallow_copy(network.backbone)
     form.backbone.body = _compiled(plain.backbone.body)
     if plain.backbone.pyramid is not None:
         form.backbone.pyramid = _compiled(plain.backbone.pyramid)
@@ -125,6 +125,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _compiled(module: AnyModule) -> AnyModule:
-    other = shallow(module)
+    other = shallow_copy(module)
     other.compile(dynamic=False, options={"freezing": True})
     return other

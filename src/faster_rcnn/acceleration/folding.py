@@ -20,11 +20,11 @@ from faster_rcnn.model import FasterRCNN
 
 Conv = nn.Conv2d | DepthwiseConv2d
 
-MOST_DIFFERENCE = 1e-3
+MAX_DIFFERENCE = 1e-3
 """Of features, in shares of the largest one, in float32; rounding leaves 1e-5."""
 
 
-def prepared_for(model: FasterRCNN, precision: torch.dtype, exact: bool) -> FasterRCNN:
+def prepare_for_inference(model: FasterRCNN, precision: torch.dtype, exact: bool) -> FasterRCNN:
     """A copy of a detector for inference alone, in ``precision``; the detector itself is as before.
 
     Batch norm is folded where that leaves the features what they were, and features are channels last; the copy is not
@@ -35,7 +35,7 @@ def prepared_for(model: FasterRCNN, precision: torch.dtype, exact: bool) -> Fast
         return model
     copy = _for_inference(model)
     fold_norms(copy)
-    if not same_features(model, copy):
+    if not features_match(model, copy):
         copy = _for_inference(model)
     copy.memory_format = torch.channels_last
     return copy.to(precision).to(memory_format=torch.channels_last)
@@ -49,7 +49,7 @@ def fold_norms(module: nn.Module) -> int:
     """Fold every batch norm that directly follows a convolution, in the order of the modules; returns how many.
 
     The activation that timm keeps in its batch norms stays. Only right where modules run in the order in which they
-    are listed, as in all bodies that were looked at; ``prepared_for`` compares.
+    are listed, as in all bodies that were looked at; ``prepare_for_inference`` compares.
     """
     found = [(parent, *names) for parent in module.modules() for names in _pairs(parent)]
     for parent, conv_name, norm_name in found:
@@ -109,10 +109,10 @@ def _activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 
 @torch.no_grad()
-def same_features(model: FasterRCNN, folded: FasterRCNN) -> bool:
+def features_match(model: FasterRCNN, folded: FasterRCNN) -> bool:
     """Whether both see the same in a made-up image."""
     device = next(model.parameters()).device
     side = 2 * model.backbone.stride
     pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
     pairs = zip(model.backbone(pixels), folded.backbone(pixels), strict=True)
-    return all(float((one - other).abs().max()) <= MOST_DIFFERENCE * float(one.abs().max()) for one, other in pairs)
+    return all(float((one - other).abs().max()) <= MAX_DIFFERENCE * float(one.abs().max()) for one, other in pairs)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
-from faster_rcnn.acceleration.folding import same_features
+from faster_rcnn.acceleration.folding import features_match
 from faster_rcnn.acceleration.tracing import traced_part
-from faster_rcnn.kernels.fused_layers import LINEAR, OPERATIONS, Operation, fuses
+from faster_rcnn.kernels.fused_layers import LINEAR, OPERATIONS, Operation, fused_works
 from faster_rcnn.kernels.onednn_layers import (
     ACTIVATIONS,
     NO_ACTIVATION,
@@ -41,24 +41,24 @@ MAKERS = (operator.add, operator.mul, interpolate, torch.cat)
 """Functions whose result is in memory of its own."""
 
 
-def fused_form(network: FasterRCNN) -> FasterRCNN:
+def fused_model(network: FasterRCNN) -> FasterRCNN:
     """The same detector with fused convolutions, where this CPU has them, and where they see the same.
 
     ``network`` is one that was prepared for inference; it stays as it was.
     """
     weight = next(network.parameters())
     convolutions = [each for each in OPERATIONS if each.kind != LINEAR]
-    if weight.device.type != "cpu" or not any(fuses(each, weight.dtype) for each in convolutions):
+    if weight.device.type != "cpu" or not any(fused_works(each, weight.dtype) for each in convolutions):
         return network
-    parts = same_parts(network, fuses)
+    parts = verified_parts(network, fused_works)
     return with_parts(network, parts) if parts else network
 
 
-def same_parts(network: FasterRCNN, works: Works) -> Parts:
+def verified_parts(network: FasterRCNN, works: Works) -> Parts:
     """Every part that can be traced; none where body and neck then see something else in a made-up image."""
     # Compared in float32, where a difference is none of rounding.
     exact = network if next(network.parameters()).dtype == torch.float32 else deepcopy(network).float()
-    same = same_features(exact, with_parts(exact, fused_parts(exact, works)))
+    same = features_match(exact, with_parts(exact, fused_parts(exact, works)))
     # Made anew: those that were compared have packed their weights for that small image.
     return fused_parts(network, works) if same else {}
 
@@ -83,8 +83,8 @@ def fused_parts(network: FasterRCNN, works: Works) -> Parts:
 
 def with_parts(network: FasterRCNN, parts: Mapping[str, nn.Module]) -> FasterRCNN:
     """The same detector, but for what some of its parts compute with."""
-    form = shallow(network)
-    form.backbone = shallow(network.backbone)
+    form = shallow_copy(network)
+    form.backbone = shallow_copy(network.backbone)
     if "body" in parts:
         form.backbone.body = _computing_with(network.backbone.body, parts["body"])
     if "pyramid" in parts and network.backbone.pyramid is not None:
@@ -92,12 +92,12 @@ def with_parts(network: FasterRCNN, parts: Mapping[str, nn.Module]) -> FasterRCN
     if "rpn" in parts:
         form.rpn = _computing_with(network.rpn, parts["rpn"])
     if "head" in parts:
-        form.roi = shallow(network.roi)
+        form.roi = shallow_copy(network.roi)
         form.roi.head = _computing_with(network.roi.head, parts["head"])
     return form
 
 
-def shallow(module: AnyModule) -> AnyModule:
+def shallow_copy(module: AnyModule) -> AnyModule:
     """Another module of the same parts, of which some may be replaced."""
     other = copy(module)
     other._modules = dict(module._modules)

@@ -1,6 +1,6 @@
 """A detector that works in 8 bits, on a CPU: what its features range over, and its form for inference.
 
-What the features of each layer range over is measured once, in some images (post-training quantisation). Then the
+What the features of each layer range over is measured once, in some images (post-training quantization). Then the
 convolutions and fully connected layers of body, neck and heads read whole numbers, and hand them on to each other, from
 part to part. The layers that tell regions' classes and transforms stay in floats.
 """
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
-from faster_rcnn.acceleration.fusion import layer_of, same_parts, shallow, with_parts
+from faster_rcnn.acceleration.fusion import layer_of, shallow_copy, verified_parts, with_parts
 from faster_rcnn.kernels.fused_layers import Operation
-from faster_rcnn.kernels.int8_layers import NOTHING, EightBitConv2d, EightBitLinear, Quantise, Range, Restore
+from faster_rcnn.kernels.int8_layers import EMPTY_RANGE, Dequantize, Int8Conv2d, Int8Linear, Quantize, Range
 from faster_rcnn.kernels.onednn_layers import FusedConv2d, FusedLinear
 from faster_rcnn.model import FasterRCNN
 
@@ -25,12 +25,12 @@ Ranges = Mapping[str, Range]
 """By part and node of the fused form, such as ``body.fused_3``."""
 
 
-def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, Range]:
+def calibrate(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, Range]:
     """What the features of each layer range over in these images (3, H, W), of any sizes.
 
     ``network`` is prepared for inference, and has both stages.
     """
-    recorders = {name: _Recorder(part) for name, part in same_parts(network, _everywhere).items()}
+    recorders = {name: _Observer(part) for name, part in verified_parts(network, _every_operation).items()}
     if "body" in recorders:
         recorders["body"].expect(_range_of_pixels(network))
     form = with_parts(network, recorders)
@@ -40,13 +40,13 @@ def measured_ranges(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, 
     return {f"{name}.{node}": each for name, one in recorders.items() for node, each in one.ranges.items()}
 
 
-def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
+def quantized_model(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     """The same detector in 8 bits; ``network``, prepared for inference, stays as it was.
 
     Raises ``KeyError`` where a layer has no range: they are those of another network.
     """
     precision = next(network.parameters()).dtype
-    parts = same_parts(network, _everywhere)
+    parts = verified_parts(network, _every_operation)
     in_a_row = {"body": network.backbone.body, "pyramid": network.backbone.pyramid, "rpn": network.rpn}
     readers = dict(pairwise(name for name, part in in_a_row.items() if part is not None))
     maps: Sequence[Range | None] = ()
@@ -54,14 +54,14 @@ def eight_bit_form(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     for name, part in parts.items():
         own = {key.removeprefix(f"{name}."): each for key, each in ranges.items() if key.startswith(f"{name}.")}
         hands_on = readers.get(name) in parts
-        made = _quantise(part, own, precision, given=maps if name in in_a_row else (), emits=hands_on)
+        made = _quantize(part, own, precision, given=maps if name in in_a_row else (), emits=hands_on)
         if name in readers:
             maps = made if hands_on else ()
     form = with_parts(network, parts)
     return _pooling_restored(form, maps, precision) if form.roi is not None and any(maps) else form
 
 
-def _everywhere(operation: Operation, precision: torch.dtype) -> bool:
+def _every_operation(operation: Operation, precision: torch.dtype) -> bool:
     """Every operation is taken, so that the names that ranges go by are the same on all processors."""
     return True
 
@@ -69,13 +69,13 @@ def _everywhere(operation: Operation, precision: torch.dtype) -> bool:
 def _pooling_restored(form: FasterRCNN, maps: Sequence[Range | None], precision: torch.dtype) -> FasterRCNN:
     """The same detector, whose second stage restores the maps that both stages are given, before it pools them."""
     used = maps[: len(form.roi.pooling.strides)]
-    restores = nn.ModuleList(nn.Identity() if each is None else Restore(each, precision) for each in used)
+    restores = nn.ModuleList(nn.Identity() if each is None else Dequantize(each, precision) for each in used)
     pool = form.roi.pool
 
     def pool_restored(features: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
         return pool([restore(each) for restore, each in zip(restores, features, strict=False)], regions)
 
-    form.roi = shallow(form.roi)
+    form.roi = shallow_copy(form.roi)
     form.roi.restores = restores
     form.roi.pool = pool_restored  # type: ignore[method-assign]
     return form
@@ -88,7 +88,7 @@ def _range_of_pixels(network: FasterRCNN) -> Range:
     return Range(min(0, *ends), max(0, *ends))
 
 
-class _Recorder(nn.Module):
+class _Observer(nn.Module):
     """Runs a part, and keeps the range of what its layers read and give."""
 
     def __init__(self, part: fx.GraphModule) -> None:
@@ -108,11 +108,11 @@ class _Recorder(nn.Module):
     def record(self, node: fx.Node, result: object) -> None:
         """What a node gave."""
         if node.name in self._watched and isinstance(result, Tensor) and result.numel():
-            self.ranges[node.name] = self.ranges.get(node.name, NOTHING).with_(result)
+            self.ranges[node.name] = self.ranges.get(node.name, EMPTY_RANGE).including(result)
 
 
 class _Interpreter(fx.Interpreter):
-    def __init__(self, part: fx.GraphModule, recorder: _Recorder) -> None:
+    def __init__(self, part: fx.GraphModule, recorder: _Observer) -> None:
         super().__init__(part)
         self._recorder = recorder
 
@@ -122,7 +122,7 @@ class _Interpreter(fx.Interpreter):
         return result
 
 
-def _quantise(
+def _quantize(
     part: fx.GraphModule,
     ranges: Ranges,
     precision: torch.dtype,
@@ -136,7 +136,7 @@ def _quantise(
     """
     whole = _whole_numbers(part, ranges, given, emits)
     for node, value_range in list(whole.items()):
-        _restore_for_floats(part, node, whole, Restore(value_range, precision), emits)
+        _restore_for_floats(part, node, whole, Dequantize(value_range, precision), emits)
     for node in list(part.graph.nodes):
         if _works_in_eight_bits(part, node):
             _replace(part, node, ranges, whole, precision)
@@ -193,7 +193,7 @@ def _reads_whole(part: fx.GraphModule, reader: fx.Node, whole: Mapping[fx.Node, 
 
 
 def _restore_for_floats(
-    part: fx.GraphModule, node: fx.Node, whole: Mapping[fx.Node, Range], restore: Restore, emits: bool
+    part: fx.GraphModule, node: fx.Node, whole: Mapping[fx.Node, Range], restore: Dequantize, emits: bool
 ) -> None:
     """Let all that read floats read restored ones."""
     others = [reader for reader in node.users if not _reads_whole(part, reader, whole, emits)]
@@ -209,29 +209,29 @@ def _replace(
     """Put a layer in 8 bits in the place of one in floats, and what makes whole numbers before it where it must."""
     for source in node.all_input_nodes:
         if source not in whole:
-            _read_quantised(part, node, source, whole, ranges[source.name])
+            _read_quantized(part, node, source, whole, ranges[source.name])
     layer = layer_of(part, node)
     reads, *adds = (whole[source] for source in node.all_input_nodes)
     name = f"eight_bit_{node.name}"
     if isinstance(layer, FusedConv2d):
         added = adds[0] if adds else None
-        part.add_module(name, EightBitConv2d(layer, reads, whole.get(node), added, precision))
+        part.add_module(name, Int8Conv2d(layer, reads, whole.get(node), added, precision))
     elif isinstance(layer, FusedLinear):
-        part.add_module(name, EightBitLinear(layer, reads, precision))
+        part.add_module(name, Int8Linear(layer, reads, precision))
     node.target = name
 
 
-def _read_quantised(
+def _read_quantized(
     part: fx.GraphModule, node: fx.Node, source: fx.Node, whole: dict[fx.Node, Range], value_range: Range
 ) -> None:
     """Let a node read whole numbers that are made of the floats of ``source``, once for all that read those."""
     if source.target == "flatten" and len(source.users) == 1:
         node, source = source, source.all_input_nodes[0]  # before what it copies, which is then a quarter as much
         whole[node] = value_range
-    found = next((each for each in source.users if isinstance(layer_of(part, each), Quantise)), None)
-    quantised = found or _after(part, source, f"quantised_{source.name}", Quantise(value_range))
-    whole[quantised] = value_range
-    node.replace_input_with(source, quantised)
+    found = next((each for each in source.users if isinstance(layer_of(part, each), Quantize)), None)
+    quantized = found or _after(part, source, f"quantized_{source.name}", Quantize(value_range))
+    whole[quantized] = value_range
+    node.replace_input_with(source, quantized)
 
 
 def _after(part: fx.GraphModule, node: fx.Node, name: str, layer: nn.Module) -> fx.Node:

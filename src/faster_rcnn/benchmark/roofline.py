@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from faster_rcnn.kernels.fused_layers import Operation, fuses
+from faster_rcnn.kernels.fused_layers import Operation, fused_works
 from faster_rcnn.kernels.onednn_layers import NO_ACTIVATION, FusedConv2d
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.system.devices import computing_in
@@ -119,7 +119,7 @@ def _best_seconds(conv: Convolution, precision: torch.dtype, device: torch.devic
         nn.Conv2d, weight.shape[1] * conv.groups, len(weight), weight.shape[2:], conv.stride, conv.padding,
         conv.dilation, conv.groups, bias=False,
     )  # fmt: skip
-    if device.type == "cpu" and fuses(Operation.of(layer, NO_ACTIVATION), precision):
+    if device.type == "cpu" and fused_works(Operation.of(layer, NO_ACTIVATION), precision):
         layer.weight = nn.Parameter(weight, requires_grad=False)
         packed = FusedConv2d(layer, NO_ACTIVATION)
         works.append(lambda: packed(pixels))

@@ -24,7 +24,7 @@ from faster_rcnn.benchmark.values import Contender, Machine, Spread
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.system.devices import computing_in, instruction_sets, onednn_takes_bfloat16, precision_name
+from faster_rcnn.system.devices import computing_in, instruction_sets, onednn_supports_bfloat16, precision_name
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.timing import timed
 
@@ -132,7 +132,7 @@ def machine_of(predictor: Predictor) -> Machine:
     return Machine(
         device=str(predictor.device),
         instruction_sets=tuple(instruction_sets()),
-        onednn_bfloat16=on_cpu and predictor.floats == torch.bfloat16 and onednn_takes_bfloat16(),
+        onednn_bfloat16=on_cpu and predictor.floats == torch.bfloat16 and onednn_supports_bfloat16(),
         threads=torch.get_num_threads(),
         processors=os.cpu_count() or 1,
         versions={"faster-rcnn": __version__, **{name: metadata.version(name) for name in VERSIONS}},

@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import target_size
 from faster_rcnn.inference.predictor import Predictor

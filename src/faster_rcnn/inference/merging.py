@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from faster_rcnn.inference.tiles import Tile
-from faster_rcnn.ops.boxes import area, covered
+from faster_rcnn.ops.boxes import area, ioa
 from faster_rcnn.ops.nms import nms_per_group
 from faster_rcnn.structures import Detections, ImageSize
 
@@ -105,7 +105,7 @@ def _is_covered(pieces: _Found, whole: _Found, places: Float[Tensor, "parts 4"])
     for part in pieces.part.unique().tolist():
         mine = torch.nonzero(pieces.part == part).flatten()
         own, others = pieces.only(mine), whole.only(_meets(whole.boxes, places[part]))
-        fits = covered(own.boxes, others.boxes) >= COVERED
+        fits = ioa(own.boxes, others.boxes) >= COVERED
         fits &= own.labels[:, None] == others.labels
         fits &= others.scores >= AS_SURE * own.scores[:, None]
         result[mine] = fits.any(dim=1)

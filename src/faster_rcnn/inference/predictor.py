@@ -14,9 +14,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.acceleration.compilation import Compiling
-from faster_rcnn.acceleration.folding import prepared_for
-from faster_rcnn.acceleration.forms import fast_form, refuse_eight_bits
+from faster_rcnn.acceleration.compilation import ShapeCompiler
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.acceleration.selection import accelerated_model, refuse_int8
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import refuse_vanishing, size_of, vanishes
 from faster_rcnn.inference.choice import Choice
@@ -30,7 +30,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.structures import Detections, GroundTruth, Losses, Proposals
-from faster_rcnn.system.devices import computing_in, type_of_floats
+from faster_rcnn.system.devices import computing_in, float_precision
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.weights.model_file import LoadedModel
 
@@ -83,7 +83,7 @@ class Predictor:
             MachineError: 8 bits, or the compiler, are not there.
         """
         if precision == torch.int8:
-            refuse_eight_bits(loaded, device, compile)
+            refuse_int8(loaded, device, compile)
         if device.type == "cpu":
             keep_freed_memory()
         exact = exact and precision == torch.float32
@@ -91,12 +91,12 @@ class Predictor:
         order = torch.contiguous_format if exact else torch.channels_last
         loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
         self.model = loaded.model.eval()
-        self.floats = type_of_floats(precision, device)
+        self.floats = float_precision(precision, device)
         """The type of what is not in 8 bits."""
-        prepared = prepared_for(self.model, self.floats, exact)
-        self.network = prepared if exact else fast_form(prepared, precision, loaded)
+        prepared = prepare_for_inference(self.model, self.floats, exact)
+        self.network = prepared if exact else accelerated_model(prepared, precision, loaded)
         """What looks at images: the detector, or a form of it that does the same faster."""
-        self.compiling = Compiling(self.network, prepared, compile, device, tell)
+        self.compiling = ShapeCompiler(self.network, prepared, compile, device, tell)
         self.classes = loaded.classes
         self.config = loaded.config
         self.device = device
@@ -211,7 +211,7 @@ class Predictor:
 
     def _network_for(self, pixels: Tensor) -> FasterRCNN:
         with torch.inference_mode(), computing_in(self.floats, self.device):
-            return self.compiling.network_for(self.network.padded_size(size_of(pixels)))
+            return self.compiling.model_for(self.network.padded_size(size_of(pixels)))
 
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
         number, image = numbered

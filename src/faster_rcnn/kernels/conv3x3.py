@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, pad
 
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 
-FEWEST_CHANNELS, FEWEST_POSITIONS = 16, 24 * 24
+MIN_CHANNELS, MIN_POSITIONS = 16, 24 * 24
 """Below, oneDNN's gradient is as fast as nine small matrix products."""
 
 
@@ -46,8 +46,8 @@ class Conv3x3(nn.Conv2d):
             and features.device.type == "cpu"
             and features.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
-            and min(self.weight.shape[:2]) >= FEWEST_CHANNELS
-            and features.shape[-2:].numel() >= FEWEST_POSITIONS
+            and min(self.weight.shape[:2]) >= MIN_CHANNELS
+            and features.shape[-2:].numel() >= MIN_POSITIONS
             and torch.backends.cpu.get_cpu_capability() == "AVX2"
         )
 

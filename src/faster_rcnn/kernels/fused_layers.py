@@ -64,7 +64,7 @@ OPERATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Trial:
     """A small layer in float32, what it reads, what is added to its result, and what the operation must give."""
 
     layer: nn.Conv2d | nn.Linear
@@ -74,31 +74,31 @@ class Sample:
 
 
 @cache
-def fuses(operation: Operation, precision: torch.dtype) -> bool:
+def fused_works(operation: Operation, precision: torch.dtype) -> bool:
     """Whether a fused operation works on this CPU in ``precision``; tried once in a process, on small layers."""
 
-    def fused(sample: Sample) -> Tensor:
+    def fused(sample: Trial) -> Tensor:
         layer, read = sample.layer.to(precision), sample.read.to(precision)
         if isinstance(layer, nn.Linear):
             return FusedLinear(layer, operation.activation).forward(read)
         added = None if sample.added is None else sample.added.to(precision, copy=True)
         return FusedConv2d(layer, operation.activation).forward(read, added)
 
-    return gives_the_same(operation, fused, MAX_ERROR[precision])
+    return matches_expected(operation, fused, MAX_ERROR[precision])
 
 
-def gives_the_same(operation: Operation, compute: Callable[[Sample], Tensor], max_error: float) -> bool:
+def matches_expected(operation: Operation, compute: Callable[[Trial], Tensor], max_error: float) -> bool:
     """Whether ``compute`` gives what an operation must give; errors are shares of the largest number."""
     with torch.no_grad():
-        return all(_error(compute, sample) <= max_error for sample in samples(operation))
+        return all(_error(compute, sample) <= max_error for sample in trials(operation))
 
 
-def _error(compute: Callable[[Sample], Tensor], sample: Sample) -> float:
-    found = answer(lambda: compute(sample))
+def _error(compute: Callable[[Trial], Tensor], sample: Trial) -> float:
+    found = result_or_none(lambda: compute(sample))
     return torch.inf if found is None else float((found.float() - sample.expected).abs().max() / sample.expected.max())
 
 
-def samples(operation: Operation) -> Iterator[Sample]:
+def trials(operation: Operation) -> Iterator[Trial]:
     """Small layers of an operation, of numbers that bfloat16 holds exactly: only results are rounded."""
     generator = torch.Generator().manual_seed(0)
 
@@ -113,7 +113,7 @@ def samples(operation: Operation) -> Iterator[Sample]:
         read = 8 * numbers(shape)  # so that also results of a single product go beyond 6, where ReLU6 ends
         result = layer(read)
         added = numbers(result.shape) if operation.adds else None
-        yield Sample(layer, read, added, activation(result if added is None else result + added))
+        yield Trial(layer, read, added, activation(result if added is None else result + added))
 
 
 def _layers(kind: str) -> Iterator[tuple[nn.Conv2d | nn.Linear, tuple[int, ...]]]:
@@ -126,7 +126,7 @@ def _layers(kind: str) -> Iterator[tuple[nn.Conv2d | nn.Linear, tuple[int, ...]]
         yield conv, (2, CHANNELS, 7, 6)
 
 
-def answer(work: Callable[[], Tensor]) -> Tensor | None:
+def result_or_none(work: Callable[[], Tensor]) -> Tensor | None:
     """What an operator gives; ``None`` where this PyTorch, or this processor, does not have it."""
     try:
         return work()

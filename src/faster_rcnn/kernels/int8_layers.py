@@ -13,8 +13,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from faster_rcnn.kernels.fused_layers import OPERATIONS, Operation, Sample, answer, gives_the_same
-from faster_rcnn.kernels.onednn_layers import FusedConv2d, FusedLinear, Packed
+from faster_rcnn.kernels.fused_layers import OPERATIONS, Operation, Trial, matches_expected, result_or_none
+from faster_rcnn.kernels.onednn_layers import FusedConv2d, FusedLinear, PackedWeightCache
 
 LEVELS = 255
 """Of features, beside 0."""
@@ -38,34 +38,34 @@ class Range:
         return max(self.high - self.low, 1e-8) / LEVELS
 
     @property
-    def zero(self) -> int:
+    def zero_point(self) -> int:
         """The whole number of 0.0."""
         return round(-self.low / self.scale)
 
     @staticmethod
-    def around_0(low: float, high: float) -> Range:
+    def around_zero(low: float, high: float) -> Range:
         """Raises ``ValueError`` for what is none."""
         if not -math.inf < low <= 0 <= high < math.inf:
             raise ValueError(f"no range around 0: {low} to {high}")
         return Range(low, high)
 
-    def with_(self, features: Tensor) -> Range:
+    def including(self, features: Tensor) -> Range:
         """The range of these features, too."""
         low, high = torch.aminmax(features)
         return Range(min(self.low, float(low)), max(self.high, float(high)))
 
 
-NOTHING = Range(0.0, 0.0)
+EMPTY_RANGE = Range(0.0, 0.0)
 """To begin with."""
 
 
-class Quantise(nn.Module):
+class Quantize(nn.Module):
     """From features to the nearest whole numbers; what lies outside their range goes to its end."""
 
     def __init__(self, range: Range) -> None:
         super().__init__()
         self._factor = 1 / range.scale
-        self._shift = torch.tensor(range.zero + 0.5)  # the fraction is cut off, so that half of one more rounds
+        self._shift = torch.tensor(range.zero_point + 0.5)  # the fraction is cut off, so that half of one more rounds
 
     def forward(self, features: Tensor) -> Tensor:
         """In 8 bits, in any shape."""
@@ -74,7 +74,7 @@ class Quantise(nn.Module):
         return shifted.clamp_(0, LEVELS).int().to(torch.uint8)
 
 
-class Restore(nn.Module):
+class Dequantize(nn.Module):
     """From whole numbers to the features that they stand for."""
 
     def __init__(self, range: Range, precision: torch.dtype) -> None:
@@ -84,10 +84,10 @@ class Restore(nn.Module):
 
     def forward(self, whole: Tensor) -> Tensor:
         """In floats, in any shape."""
-        return whole.float().sub_(self.range.zero).mul_(self.range.scale).to(self.precision)
+        return whole.float().sub_(self.range.zero_point).mul_(self.range.scale).to(self.precision)
 
 
-class EightBitConv2d(nn.Module):
+class Int8Conv2d(nn.Module):
     """A fused convolution in 8 bits; it gives whole numbers of a range, or floats."""
 
     def __init__(
@@ -104,21 +104,23 @@ class EightBitConv2d(nn.Module):
         self._bias = conv.bias.detach().float()
         self._weight, self._scales = _whole_weights(conv.weight.detach())
         self._zeros = torch.zeros(len(self._scales), dtype=torch.int64)
-        self._packed = Packed()
+        self._packed = PackedWeightCache()
 
     def forward(self, features: Tensor, other: Tensor | None = None) -> Tensor:
         """(images, channels, rows, columns) in 8 bits; ``other`` is lost."""
         form, border = self.form, self.form.border(features)
         geometry = form.stride, border.padding, form.dilation, form.groups
-        reads = self.reads.scale, self.reads.zero
-        packed = self._packed.of(
+        reads = self.reads.scale, self.reads.zero_point
+        packed = self._packed.get(
             features.shape,
             lambda: torch.ops.onednn.qconv_prepack(
                 border.grown(self._weight), self._scales, *reads, *geometry, list(features.shape)
             ),
         )
         weights = packed, self._scales, self._zeros
-        gives = (1.0, 0, self.precision) if self.gives is None else (self.gives.scale, self.gives.zero, torch.uint8)
+        gives = (
+            (1.0, 0, self.precision) if self.gives is None else (self.gives.scale, self.gives.zero_point, torch.uint8)
+        )
         activation = self.activation.name, list(self.activation.scalars), ""
         if other is None:
             plain: Tensor = torch.ops.onednn.qconv_pointwise(
@@ -126,14 +128,14 @@ class EightBitConv2d(nn.Module):
             )
             return plain
         assert self.adds is not None
-        adds = self.adds.scale, self.adds.zero, "sum", 1.0
+        adds = self.adds.scale, self.adds.zero_point, "sum", 1.0
         added: Tensor = torch.ops.onednn.qconv2d_pointwise.binary(
             features, *reads, *weights, other, self._bias, *geometry, *gives, *adds, *activation
         )
         return added
 
 
-class EightBitLinear(nn.Module):
+class Int8Linear(nn.Module):
     """A fused fully connected layer that reads 8 bits and gives floats."""
 
     def __init__(self, layer: FusedLinear, reads: Range, precision: torch.dtype) -> None:
@@ -149,7 +151,7 @@ class EightBitLinear(nn.Module):
         weights = self._packed, self._scales, self._zeros, self._bias
         activation = self.activation.name
         result: Tensor = torch.ops.onednn.qlinear_pointwise(
-            vectors, self.reads.scale, self.reads.zero, *weights, 1.0, 0, self.precision, activation, [], ""
+            vectors, self.reads.scale, self.reads.zero_point, *weights, 1.0, 0, self.precision, activation, [], ""
         )
         return result
 
@@ -157,27 +159,27 @@ class EightBitLinear(nn.Module):
 @cache
 def weight_limit() -> int:
     """Largest integer of a weight in 8 bits; 0 where this CPU lacks an operation that detectors use."""
-    return exact_limit() if all(works_in_8_bits(each) for each in OPERATIONS) else 0
+    return exact_limit() if all(int8_works(each) for each in OPERATIONS) else 0
 
 
 @cache
-def works_in_8_bits(operation: Operation) -> bool:
+def int8_works(operation: Operation) -> bool:
     """Whether an operation works on this CPU in 8 bits; tried once in a process, on small layers."""
 
-    def quantised(sample: Sample) -> Tensor:
-        reads, gives = NOTHING.with_(sample.read), NOTHING.with_(sample.expected)
+    def quantized(sample: Trial) -> Tensor:
+        reads, gives = EMPTY_RANGE.including(sample.read), EMPTY_RANGE.including(sample.expected)
         if isinstance(sample.layer, nn.Linear):
-            connected = EightBitLinear(FusedLinear(sample.layer, operation.activation), reads, torch.float32)
-            return connected.forward(Quantise(reads)(sample.read))
-        adds = None if sample.added is None else NOTHING.with_(sample.added)
-        conv = EightBitConv2d(FusedConv2d(sample.layer, operation.activation), reads, gives, adds, torch.float32)
-        read = Quantise(reads)(sample.read.to(memory_format=torch.channels_last))
+            connected = Int8Linear(FusedLinear(sample.layer, operation.activation), reads, torch.float32)
+            return connected.forward(Quantize(reads)(sample.read))
+        adds = None if sample.added is None else EMPTY_RANGE.including(sample.added)
+        conv = Int8Conv2d(FusedConv2d(sample.layer, operation.activation), reads, gives, adds, torch.float32)
+        read = Quantize(reads)(sample.read.to(memory_format=torch.channels_last))
         if adds is None or sample.added is None:
-            return Restore(gives, torch.float32).forward(conv.forward(read))
-        added = Quantise(adds)(sample.added.to(memory_format=torch.channels_last))
-        return Restore(gives, torch.float32).forward(conv.forward(read, added))
+            return Dequantize(gives, torch.float32).forward(conv.forward(read))
+        added = Quantize(adds)(sample.added.to(memory_format=torch.channels_last))
+        return Dequantize(gives, torch.float32).forward(conv.forward(read, added))
 
-    return exact_limit() > 0 and gives_the_same(operation, quantised, MAX_ERROR)
+    return exact_limit() > 0 and matches_expected(operation, quantized, MAX_ERROR)
 
 
 @cache
@@ -216,7 +218,7 @@ def _exact(limit: int, kernel: int) -> bool:
         return found
 
     expected = float(LEVELS) * weight.float().sum(dim=(1, 2, 3))
-    answers = [answer(convolution), answer(linear)]
+    answers = [result_or_none(convolution), result_or_none(linear)]
     return all(each is not None and bool(((each - expected).abs() <= 1e-5 * expected.abs()).all()) for each in answers)
 
 

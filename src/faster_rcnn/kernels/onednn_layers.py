@@ -65,18 +65,18 @@ class FusedConv2d(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
-        self.form = Form.of(conv)
+        self.form = ConvGeometry.of(conv)
         self.activation = activation
         self.weight = conv.weight
         self.bias = nn.Parameter(bias_of(conv), requires_grad=False)
-        self._packed = Packed()
+        self._packed = PackedWeightCache()
 
     def forward(self, features: Tensor, other: Tensor | None = None) -> Tensor:
         """(images, channels, rows, columns); ``other``, of the same shape as the result, may be overwritten by it."""
         features = features.contiguous(memory_format=torch.channels_last)
         form, border = self.form, self.form.border(features)
         geometry = border.padding, form.stride, form.dilation, form.groups
-        packed = self._packed.of(
+        packed = self._packed.get(
             features.shape,
             lambda: torch.ops.mkldnn._reorder_convolution_weight(
                 border.grown(self.weight), *geometry, list(features.shape)
@@ -123,7 +123,7 @@ class FusedLinear(nn.Module):
         return result
 
 
-class Packed:
+class PackedWeightCache:
     """Weights in the orders that oneDNN wants for the last few shapes of features, on so many threads.
 
     Weights in the order of another shape would do, but are up to a third slower, and in that for another number of
@@ -136,7 +136,7 @@ class Packed:
     def __init__(self) -> None:
         self._by_work: dict[tuple[torch.Size, int], Tensor] = {}
 
-    def of(self, shape: torch.Size, pack: Callable[[], Tensor]) -> Tensor:
+    def get(self, shape: torch.Size, pack: Callable[[], Tensor]) -> Tensor:
         """Those for a shape, and for the threads that the caller has; ``pack`` makes them."""
         work = shape, torch.get_num_threads()
         with PACKING:
@@ -150,7 +150,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
-class Border:
+class ConvPadding:
     """What lies around features: as many zeros on either side, and a kernel that is larger by as many, before."""
 
     padding: tuple[int, int]
@@ -163,7 +163,7 @@ class Border:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ConvGeometry:
     """All of a convolution but its weights."""
 
     inputs: int
@@ -176,20 +176,20 @@ class Form:
     """The kernel, where padding depends on the features: TensorFlow's SAME."""
 
     @staticmethod
-    def of(conv: nn.Conv2d) -> Form:
+    def of(conv: nn.Conv2d) -> ConvGeometry:
         """Of a layer that ``can_fuse``."""
         same = _pair(conv.kernel_size) if isinstance(conv, Conv2dSame) else None
         padding = (0, 0) if same else (int(conv.padding[0]), int(conv.padding[1]))
-        return Form(conv.in_channels, _pair(conv.stride), _pair(conv.dilation), conv.groups, padding, same)
+        return ConvGeometry(conv.in_channels, _pair(conv.stride), _pair(conv.dilation), conv.groups, padding, same)
 
-    def border(self, features: Tensor) -> Border:
+    def border(self, features: Tensor) -> ConvPadding:
         """Around these features."""
         if self.same is None:
-            return Border(self.padding)
+            return ConvPadding(self.padding)
         sides = zip(features.shape[-2:], self.same, self.stride, strict=True)
         totals = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side, kernel, stride in sides]
         rows, columns = totals
-        return Border((-(-rows // 2), -(-columns // 2)), (rows % 2, columns % 2))
+        return ConvPadding((-(-rows // 2), -(-columns // 2)), (rows % 2, columns % 2))
 
 
 def _pair(sides: tuple[int, ...]) -> tuple[int, int]:

@@ -40,10 +40,10 @@ def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"
     tensor([[0.3333, 0.0000]])
     """
     a, b = a[:, None], b[None]
-    return iou_of(intersection(a, b), a, b)
+    return iou_from_intersection(intersection(a, b), a, b)
 
 
-def iou_of(
+def iou_from_intersection(
     shared: Float[Tensor, "*pairs"], a: Float[Tensor, "*a 4"], b: Float[Tensor, "*b 4"]
 ) -> Float[Tensor, "*pairs"]:
     """Intersection over union of each pair, from the areas that they share."""
@@ -51,17 +51,17 @@ def iou_of(
     return shared / union.clamp_(min=torch.finfo(union.dtype).tiny)
 
 
-def covered(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
+def ioa(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
     """Share of each box of ``a`` that lies inside each box of ``b``, 0..1 (COCO's overlap with a crowd).
 
-    >>> covered(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 9.0, 9.0]]))
+    >>> ioa(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 9.0, 9.0]]))
     tensor([[0.5000]])
     """
     a, b = a[:, None], b[None]
-    return share_of(intersection(a, b), a)
+    return ioa_from_intersection(intersection(a, b), a)
 
 
-def share_of(shared: Float[Tensor, "*pairs"], boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*pairs"]:
+def ioa_from_intersection(shared: Float[Tensor, "*pairs"], boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*pairs"]:
     """Share of a box that the area is which it shares with another, pair by pair."""
     own = area(boxes)
     return shared / own.clamp(min=torch.finfo(own.dtype).tiny)

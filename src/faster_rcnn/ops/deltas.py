@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST_LOG_CHANGE = math.log(1000 / 16)
+MAX_LOG_CHANGE = math.log(1000 / 16)
 """A side grows by at most 62.5 times, a 16-pixel anchor to 1000 pixels: keeps exp() finite (Detectron)."""
 
 UNWEIGHTED = (1.0, 1.0, 1.0, 1.0)
@@ -50,8 +50,8 @@ def decode(
     from_x, from_y, from_width, from_height = _centres_and_sides(references.float())
     x = from_x + dx / weights[0] * from_width
     y = from_y + dy / weights[1] * from_height
-    half_width = 0.5 * from_width * torch.exp((dw / weights[2]).clamp(max=LARGEST_LOG_CHANGE))
-    half_height = 0.5 * from_height * torch.exp((dh / weights[3]).clamp(max=LARGEST_LOG_CHANGE))
+    half_width = 0.5 * from_width * torch.exp((dw / weights[2]).clamp(max=MAX_LOG_CHANGE))
+    half_height = 0.5 * from_height * torch.exp((dh / weights[3]).clamp(max=MAX_LOG_CHANGE))
     return torch.stack((x - half_width, y - half_height, x + half_width, y + half_height), dim=-1)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, smooth_l1_loss
 from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
 
-from faster_rcnn.ops.deltas import LARGEST_LOG_CHANGE, UNWEIGHTED, decode
+from faster_rcnn.ops.deltas import MAX_LOG_CHANGE, UNWEIGHTED, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def box_loss(
         sound = torch.where(weight[:, None], references, references.new_tensor([0.0, 0.0, 1.0, 1.0]))
         compare = generalized_box_iou_loss if rule.kind == "giou" else complete_box_iou_loss
         # A box without height has no aspect ratio, and CIoU no gradient: sides shrink as little as they may grow.
-        least = [-math.inf, -math.inf, *(-LARGEST_LOG_CHANGE * each for each in rule.delta_weights[2:])]
+        least = [-math.inf, -math.inf, *(-MAX_LOG_CHANGE * each for each in rule.delta_weights[2:])]
         predicted = decode(deltas.maximum(deltas.new_tensor(least)), sound, rule.delta_weights)
         total = (compare(predicted, decode(targets, sound, rule.delta_weights)) * weight).sum()
     else:

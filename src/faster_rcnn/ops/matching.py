@@ -12,23 +12,23 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from faster_rcnn.ops.boxes import intersection, iou_of, share_of
+from faster_rcnn.ops.boxes import intersection, ioa_from_intersection, iou_from_intersection
 from faster_rcnn.structures import GroundTruth
 
-COVERED_BY_IGNORED = 0.5
+IGNORED_IOA_THRESHOLD = 0.5
 """A reference that lies at least this much inside an ignored region is neutral."""
 
-MOST_PAIRS = 2**21
+MAX_PAIRS = 2**21
 """Truths times references that are compared at once: 8 MB for each number of a pair, which a cache can hold."""
 
-BLOCK = 32
+BLOCK_SIZE = 32
 """References that are left out together. Anchors that follow each other are neighbours."""
-MANY_PAIRS = 2**17
+MIN_PAIRS_FOR_BLOCKS = 2**17
 """From so many on it takes less time to find out what can be left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
+class Comparison:
     """What is known of each reference after some truths."""
 
     overlap: Float[Tensor, " references"]
@@ -39,10 +39,10 @@ class Compared:
     """Whether no reference overlaps one of the truths more."""
     in_ignored: Bool[Tensor, " references"]
 
-    def and_then(self, later: Compared, first: int) -> Compared:
+    def merged_with(self, later: Comparison, first: int) -> Comparison:
         """The same after more truths, which begin at the index ``first``."""
         higher = later.overlap > self.overlap
-        return Compared(
+        return Comparison(
             overlap=torch.where(higher, later.overlap, self.overlap),
             truth=torch.where(higher, later.truth + first, self.truth),
             is_best=self.is_best | later.is_best,
@@ -76,23 +76,23 @@ class Blocks:
 
 def compare(
     references: Float[Tensor, "references 4"], truth: GroundTruth, eligible: Bool[Tensor, " references"] | None
-) -> Compared:
+) -> Comparison:
     """Each reference with all truths, of which there is at least one; those not ``eligible`` overlap nothing.
 
-    So many truths are compared at once as ``MOST_PAIRS`` allows: memory stays flat.
+    So many truths are compared at once as ``MAX_PAIRS`` allows: memory stays flat.
     """
-    many = references.device.type == "cpu" and len(references) * len(truth.boxes) >= MANY_PAIRS
+    many = references.device.type == "cpu" and len(references) * len(truth.boxes) >= MIN_PAIRS_FOR_BLOCKS
     blocks = Blocks.of(references, eligible) if many else None
-    rows = max(1, MOST_PAIRS // max(1, len(references)))
+    rows = max(1, MAX_PAIRS // max(1, len(references)))
     parts = zip(truth.boxes.split(rows), truth.ignored.split(rows), strict=True)
-    done: Compared | None = None
+    done: Comparison | None = None
     for number, (boxes, ignored) in enumerate(parts):
         near = None if blocks is None else blocks.near(boxes)
         if blocks is None or near is None:
             some = compare_all(references, boxes, ignored, eligible)
         else:
-            some = compare_near(blocks, boxes, ignored, near)
-        done = some if done is None else done.and_then(some, number * rows)
+            some = match_blocks(blocks, boxes, ignored, near)
+        done = some if done is None else done.merged_with(some, number * rows)
     assert done is not None
     return done
 
@@ -102,23 +102,23 @@ def compare_all(
     boxes: Float[Tensor, "truths 4"],
     ignored: Bool[Tensor, " truths"],
     eligible: Bool[Tensor, " references"] | None,
-) -> Compared:
+) -> Comparison:
     """The plain way: all pairs."""
     overlaps, inside = _overlaps(boxes[:, None], references, ignored[:, None], eligible)
     overlap, best = overlaps.max(dim=0)
     highest = overlaps.amax(dim=1, keepdim=True) if len(references) else overlaps
     is_best = (overlaps == highest) & (highest > 0)
-    return Compared(overlap, best, is_best.any(dim=0), inside.any(dim=0))
+    return Comparison(overlap, best, is_best.any(dim=0), inside.any(dim=0))
 
 
-def compare_near(
+def match_blocks(
     blocks: Blocks, boxes: Float[Tensor, "truths 4"], ignored: Bool[Tensor, " truths"], near: Bool[Tensor, "truths _"]
-) -> Compared:
+) -> Comparison:
     """The same of those pairs of a truth and a block of references that are ``near``."""
     truth, block = near.nonzero(as_tuple=True)
     able = None if blocks.eligible is None else blocks.eligible[block]
     overlaps, inside = _overlaps(boxes[truth, None], blocks.boxes[block], ignored[truth, None], able)
-    places, shape = block[:, None].expand_as(overlaps), (near.shape[1], BLOCK)
+    places, shape = block[:, None].expand_as(overlaps), (near.shape[1], BLOCK_SIZE)
     overlap = overlaps.new_zeros(shape).scatter_reduce_(0, places, overlaps, "amax")
     as_much = torch.where((overlaps == overlap[block]) & (overlaps > 0), truth[:, None], len(boxes))
     first = as_much.new_full(shape, len(boxes)).scatter_reduce_(0, places, as_much, "amin")
@@ -126,7 +126,7 @@ def compare_near(
     highest = of_pairs.new_zeros(len(boxes)).scatter_reduce_(0, truth, of_pairs, "amax")[truth, None]
     is_best = _any_of_block((overlaps == highest) & (highest > 0), block, shape)
     found = overlap, first.masked_fill_(overlap == 0, 0), is_best, _any_of_block(inside, block, shape)
-    return Compared(*(each.flatten()[: blocks.count] for each in found))
+    return Comparison(*(each.flatten()[: blocks.count] for each in found))
 
 
 def _overlaps(
@@ -134,8 +134,8 @@ def _overlaps(
 ) -> tuple[Float[Tensor, "pairs size"], Bool[Tensor, "pairs size"]]:
     """Overlaps that count, and which references lie inside of ignored truths."""
     shared = intersection(boxes, references)
-    inside = (share_of(shared, references) >= COVERED_BY_IGNORED) & ignored
-    overlaps = iou_of(shared, boxes, references).masked_fill_(ignored, 0)
+    inside = (ioa_from_intersection(shared, references) >= IGNORED_IOA_THRESHOLD) & ignored
+    overlaps = iou_from_intersection(shared, boxes, references).masked_fill_(ignored, 0)
     if eligible is not None:
         overlaps.masked_fill_(~eligible, 0)
     return overlaps, inside
@@ -152,6 +152,6 @@ def _any_of_block(
 
 
 def _in_blocks(rows: Tensor) -> Tensor:
-    """(references, ...) to (blocks, BLOCK, ...); the last row fills what is left of the last block."""
-    missing = -len(rows) % BLOCK
-    return torch.cat((rows, rows[-1:].expand(missing, *rows.shape[1:]))).reshape(-1, BLOCK, *rows.shape[1:])
+    """(references, ...) to (blocks, BLOCK_SIZE, ...); the last row fills what is left of the last block."""
+    missing = -len(rows) % BLOCK_SIZE
+    return torch.cat((rows, rows[-1:].expand(missing, *rows.shape[1:]))).reshape(-1, BLOCK_SIZE, *rows.shape[1:])

@@ -8,9 +8,9 @@ from torch import Tensor
 from torchvision.ops import nms as _nms
 
 
-def nms(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], most_iou: float) -> Int[Tensor, " kept"]:
-    """Indices of the boxes that stay, best first; of two that overlap by more than ``most_iou`` the worse goes."""
-    kept: Tensor = _nms(boxes, scores, most_iou)
+def nms(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], iou_threshold: float) -> Int[Tensor, " kept"]:
+    """Indices of the boxes that stay, best first; of two that overlap by more than ``iou_threshold`` the worse goes."""
+    kept: Tensor = _nms(boxes, scores, iou_threshold)
     return kept
 
 
@@ -18,7 +18,7 @@ def nms_per_group(
     boxes: Float[Tensor, "boxes 4"],
     scores: Float[Tensor, " boxes"],
     groups: Int[Tensor, " boxes"],
-    most_iou: float,
+    iou_threshold: float,
 ) -> Int[Tensor, " kept"]:
     """The same, where only boxes of one group (class or level) compete; indices over all groups, best first.
 
@@ -30,5 +30,5 @@ def nms_per_group(
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
     exact = boxes.double()
     spread = exact.max() - exact.min() + 1
-    kept: Tensor = _nms(exact + (groups.double() * spread)[:, None], scores.double(), most_iou)
+    kept: Tensor = _nms(exact + (groups.double() * spread)[:, None], scores.double(), iou_threshold)
     return kept

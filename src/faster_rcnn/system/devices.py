@@ -66,7 +66,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
-def type_of_floats(precision: torch.dtype, device: torch.device) -> torch.dtype:
+def float_precision(precision: torch.dtype, device: torch.device) -> torch.dtype:
     """Of what is not in 8 bits, where the rest is; otherwise it is ``precision`` itself."""
     return choose_precision("auto", device) if precision == torch.int8 else precision
 
@@ -83,11 +83,11 @@ def precision_name(precision: torch.dtype) -> str:
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by the instructions of a CPU."""
     if device.type == "cuda":
-        return computes_in(torch.bfloat16, device)
+        return supports_precision(torch.bfloat16, device)
     return AUTO[widest_instructions()].floats == torch.bfloat16
 
 
-def eight_bits_are_fast() -> bool:
+def int8_is_fast() -> bool:
     """Whether this CPU has convolutions in int8 that give the right sums, and they are faster than those in floats."""
     return AUTO[widest_instructions()].int8 and weight_limit() > 0
 
@@ -100,7 +100,7 @@ def widest_instructions() -> str:
     of_torch = torch.backends.cpu.get_cpu_capability()
     if of_torch not in ("AVX2", "AVX512"):
         return "less than AVX2"
-    if of_torch == "AVX2" or not onednn_takes_bfloat16():
+    if of_torch == "AVX2" or not onednn_supports_bfloat16():
         return "AVX2"
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
     if torch.cpu._is_amx_tile_supported() and (limit in ("", "ALL", "DEFAULT") or "AMX" in limit):
@@ -109,7 +109,7 @@ def widest_instructions() -> str:
     return "AVX512-BF16" if has_bfloat16 else "AVX512"
 
 
-def onednn_takes_bfloat16() -> bool:
+def onednn_supports_bfloat16() -> bool:
     """oneDNN's own answer: it honours ONEDNN_MAX_CPU_ISA, but is also yes where AVX-512 only emulates bfloat16."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
@@ -120,17 +120,17 @@ def instruction_sets() -> list[str]:
     return [torch.backends.cpu.get_cpu_capability(), *for_bfloat16.get(widest_instructions(), [])]
 
 
-def computes_in(precision: torch.dtype, device: torch.device) -> bool:
+def supports_precision(precision: torch.dtype, device: torch.device) -> bool:
     """Whether a device computes in ``precision``; stand-ins for missing instructions take up to 30 times as long."""
     if precision != torch.bfloat16:
         return True
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return onednn_takes_bfloat16()
+    return onednn_supports_bfloat16()
 
 
 @contextmanager
-def on_threads(count: int) -> Iterator[None]:
+def using_threads(count: int) -> Iterator[None]:
     """``count`` threads of torch compute on the CPU; afterwards as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

@@ -12,13 +12,13 @@ import ctypes
 import os
 from functools import cache
 
-LARGEST = 256 * 2**20
+MAX_BLOCK_BYTES = 256 * 2**20
 """Bytes of the largest block that is kept; larger ones, such as pixels of huge images, are given back at once."""
-KEPT = 2**30
+MAX_KEPT_BYTES = 2**30
 """Bytes at the end of the heap that are kept at most; a training step of `small` leaves less."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's malloc.h."""
-OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
+ALLOCATOR_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
 """Variables of the environment by which people set this themselves."""
 
 
@@ -28,10 +28,10 @@ def keep_freed_memory() -> bool:
 
     Nothing changes where the C library is another one than glibc, or where the environment has settings for it.
     """
-    if any(os.environ.get(name) for name in OWN_SETTINGS):
+    if any(os.environ.get(name) for name in ALLOCATOR_VARIABLES):
         return False
     try:
         set_option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(set_option(M_MMAP_THRESHOLD, LARGEST) and set_option(M_TRIM_THRESHOLD, KEPT))
+    return bool(set_option(M_MMAP_THRESHOLD, MAX_BLOCK_BYTES) and set_option(M_TRIM_THRESHOLD, MAX_KEPT_BYTES))

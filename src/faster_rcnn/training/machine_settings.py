@@ -8,7 +8,7 @@ import torch
 
 from faster_rcnn.errors import MachineError
 from faster_rcnn.settings.schema import Config, TrainingConfig
-from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, computes_in, precision_name
+from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name, supports_precision
 
 
 def with_machine_settings(config: Config) -> Config:
@@ -32,7 +32,7 @@ def refuse_missing_precision(folder: Path, before: TrainingConfig, asked: Traini
     if asked.precision != "auto" or before.precision == "auto":
         return
     device = choose_device(before.device)
-    if not computes_in(PRECISIONS[before.precision], device):
+    if not supports_precision(PRECISIONS[before.precision], device):
         raise MachineError(
             f"the run in {folder} began in {before.precision}, in which {device} of this machine does not compute, so "
             "it would not end as it would have; go on where it began, or give a precision, which the run then notes: "

@@ -19,7 +19,7 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.system.devices import on_threads
+from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.alternating import train_alternating
@@ -106,7 +106,7 @@ def _train(
     threads = config.training.threads
     assert threads != "auto"  # a run begins with a number
     initialise = partial(_initialise, config=config, classes=dataset.classes, start=start)
-    with on_threads(threads):
+    with using_threads(threads):
         if config.training.scheme == "alternating":
             return train_alternating(data, dataset, config, folder, initialise, changes)
         outside = outside_proposals(dataset, config, folder)

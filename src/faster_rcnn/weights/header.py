@@ -105,5 +105,7 @@ def _classes(columns: Mapping[str, Any]) -> ClassMap:
 
 
 def _ranges(header: Mapping[str, Any]) -> Mapping[str, Range] | None:
-    ranges = {name: Range.around_0(float(low), float(high)) for name, (low, high) in header.get("ranges", {}).items()}
+    ranges = {
+        name: Range.around_zero(float(low), float(high)) for name, (low, high) in header.get("ranges", {}).items()
+    }
     return ranges or None

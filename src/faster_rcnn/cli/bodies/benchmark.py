@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from faster_rcnn.acceleration.forms import precision_for
+from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.benchmark.report import Benchmark, write_benchmark
 from faster_rcnn.benchmark.runtimes import Runner, runners, runtimes_named
 from faster_rcnn.benchmark.target import Goal, Target, find_target

@@ -106,12 +106,10 @@ def _instructions() -> str:
 
 
 def _precision() -> str:
-    from faster_rcnn.system.devices import choose_device, choose_precision, eight_bits_are_fast, precision_name
+    from faster_rcnn.system.devices import choose_device, choose_precision, int8_is_fast, precision_name
 
     device = choose_device("auto")
-    eight_bits = (
-        "8 bits are faster on the CPU (faster-rcnn quantize)" if eight_bits_are_fast() else "8 bits are not faster"
-    )
+    eight_bits = "8 bits are faster on the CPU (faster-rcnn quantize)" if int8_is_fast() else "8 bits are not faster"
     return f"auto is {precision_name(choose_precision('auto', device))} on {device}; {eight_bits}"
 
 
@@ -119,14 +117,14 @@ def _fused_operations() -> str:
     """The kinds of operations that oneDNN fuses in each precision; the parts of others are computed one by one."""
     import torch
 
-    from faster_rcnn.kernels.fused_layers import OPERATIONS, fuses
-    from faster_rcnn.kernels.int8_layers import works_in_8_bits
+    from faster_rcnn.kernels.fused_layers import OPERATIONS, fused_works
+    from faster_rcnn.kernels.int8_layers import int8_works
 
     precisions: dict[str, list[str]] = {}
     for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16), ("int8", None)):
         kinds = dict.fromkeys((each.name for each in OPERATIONS), True)
         for each in OPERATIONS:
-            kinds[each.name] &= works_in_8_bits(each) if precision is None else fuses(each, precision)
+            kinds[each.name] &= int8_works(each) if precision is None else fused_works(each, precision)
         precisions.setdefault(_those_that_work(kinds), []).append(name)
     return "; ".join(f"{kinds} in {', '.join(names)}" for kinds, names in precisions.items())
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faster_rcnn.acceleration.folding import prepared_for
-from faster_rcnn.acceleration.quantization import eight_bit_form, measured_ranges
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.acceleration.quantization import calibrate, quantized_model
 from faster_rcnn.benchmark.timing import runner_of, time_contenders
 from faster_rcnn.benchmark.values import Contender
 from faster_rcnn.cli.order import refuse_swapped
@@ -106,8 +106,8 @@ def run(
     ranges, looked_at = _ranges(loaded, _spread(train.records, count))
     save_model(out, loaded.model, loaded.config, loaded.classes, ranges)
     say(f"wrote {out}: the detector of {model}, and the ranges of its features in {looked_at} images of train")
-    quantised = replace(loaded, ranges=ranges)
-    gain = _gain(quantised, part, model)
+    quantized = replace(loaded, ranges=ranges)
+    gain = _gain(quantized, part, model)
     say(str(gain))
     _judge(gain, out, model)
     if json is not None:
@@ -125,7 +125,7 @@ def _spread(records: Sequence[ImageRecord], count: int) -> list[Path]:
 
 def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> tuple[dict[str, Range], int]:
     """The ranges, and in how many images they were measured."""
-    network = prepared_for(loaded.model, choose_precision("auto", CPU), exact=False)
+    network = prepare_for_inference(loaded.model, choose_precision("auto", CPU), exact=False)
     most_pixels = loaded.config.data.max_pixels
     damaged: list[str] = []
 
@@ -137,11 +137,11 @@ def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> tuple[dict[str, Range
                 damaged.append(str(error))
                 warn(f"{error}; it is left out")
 
-    found = measured_ranges(network, images())
+    found = calibrate(network, images())
     if len(damaged) == len(paths):
         raise DatasetError("no image of train can be decoded, so there are no ranges", code="E122")
     try:
-        eight_bit_form(network, found)
+        quantized_model(network, found)
     except KeyError as error:
         raise DatasetError(
             f"layer {error} saw nothing in {len(paths) - len(damaged)} images, as nothing was proposed there: train "
@@ -151,9 +151,9 @@ def _ranges(loaded: LoadedModel, paths: Sequence[Path]) -> tuple[dict[str, Range
     return found, len(paths) - len(damaged)
 
 
-def _gain(quantised: LoadedModel, part: Split, model: str) -> Gain:
+def _gain(quantized: LoadedModel, part: Split, model: str) -> Gain:
     floats, eight_bits = (
-        Predictor(quantised, CPU, precision, exact=False, batch=1)
+        Predictor(quantized, CPU, precision, exact=False, batch=1)
         for precision in (choose_precision("auto", CPU), INT8)
     )
     paths = _spread(part.records, TIMED)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import torch
 
-from faster_rcnn.acceleration.fusion import fused_form
-from faster_rcnn.acceleration.quantization import eight_bit_form
+from faster_rcnn.acceleration.fusion import fused_model
+from faster_rcnn.acceleration.quantization import quantized_model
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.system.devices import choose_precision, eight_bits_are_fast
+from faster_rcnn.system.devices import choose_precision, int8_is_fast
 from faster_rcnn.weights.model_file import LoadedModel
 
 
 def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:
-    """As ``choose_precision``; ``auto`` is 8 bits for a quantised detector where a CPU is faster in them."""
-    quantised = loaded.ranges is not None and device.type == "cpu"
-    return torch.int8 if name == "auto" and quantised and eight_bits_are_fast() else choose_precision(name, device)
+    """As ``choose_precision``; ``auto`` is 8 bits for a quantized detector where a CPU is faster in them."""
+    quantized = loaded.ranges is not None and device.type == "cpu"
+    return torch.int8 if name == "auto" and quantized and int8_is_fast() else choose_precision(name, device)
 
 
-def fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
+def accelerated_model(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
     """The fused form of a prepared detector, or its 8-bit form; raises ``ModelFileError`` (E123) where ranges miss."""
     if precision != torch.int8:
-        return fused_form(prepared)
+        return fused_model(prepared)
     assert loaded.ranges is not None
     try:
-        return eight_bit_form(prepared, loaded.ranges)
+        return quantized_model(prepared, loaded.ranges)
     except KeyError as error:
         raise ModelFileError(
             f"precision int8: layer {error} has no range, so the ranges in this file are those of another network, or "
@@ -34,7 +34,7 @@ def fast_form(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel)
         ) from error
 
 
-def refuse_eight_bits(loaded: LoadedModel, device: torch.device, compile: bool) -> None:
+def refuse_int8(loaded: LoadedModel, device: torch.device, compile: bool) -> None:
     """Raise where a detector cannot work in 8 bits."""
     if device.type != "cpu":
         raise OptionError(f"precision int8: 8 bits are for CPUs, and this is on {device}; bfloat16 works", code="E126")
