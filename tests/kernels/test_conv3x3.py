@@ -51,7 +51,7 @@ def count_gradients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         taken.append(tuple(features.shape))
         return weight_gradient(features, gradient)
 
-    monkeypatch.setattr(conv3x3, "weight_gradient", noted)
+    monkeypatch.setattr("faster_rcnn.kernels.conv3x3.weight_gradient", noted)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     return taken
 
