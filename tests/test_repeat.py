@@ -130,7 +130,7 @@ def test_a_run_that_is_killed_and_resumed_beside_a_busy_process_is_the_same(
 
 SCRIPT = """
 import os, signal, sys
-from faster_rcnn import cli
+from faster_rcnn.cli.main import main
 from faster_rcnn.training.display import TrainingDisplay
 step_ends, left = TrainingDisplay.step_ends, [int(sys.argv[1])]
 def counted(display, losses, lr):
@@ -139,7 +139,7 @@ def counted(display, losses, lr):
     if not left[0]:
         os.kill(os.getpid(), signal.SIGTERM)
 TrainingDisplay.step_ends = counted
-sys.exit(cli.main(sys.argv[2:]))
+sys.exit(main(sys.argv[2:]))
 """
 """A command that gets SIGTERM after so many steps."""
 

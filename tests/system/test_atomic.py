@@ -242,7 +242,7 @@ for name in ("protected", "closed/new"):
 
 HALF = """
 import pathlib, sys, time
-from faster_rcnn import atomic
+from faster_rcnn.system import atomic
 with getattr(atomic, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
     temporary.write_text("half")
     print(flush=True)
