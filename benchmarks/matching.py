@@ -1,4 +1,4 @@
-"""Anchors compared with the truths of an image: pairs that cannot overlap left out, against all; the same bits."""
+"""Anchors compared with the truths of an image, without the pairs that cannot overlap, against all; the same bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from timing import compare as compare_times
 from timing import machine
 
-from faster_rcnn.ops.matching import compare, compare_all
+from faster_rcnn.kernels.matching import compare
+from faster_rcnn.ops.assignment import compare_all
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors
 from faster_rcnn.structures import GroundTruth, ImageSize
 
@@ -31,7 +32,7 @@ def main() -> None:
         corners = torch.rand(count, 2) * torch.tensor([SIZE.width, SIZE.height])
         boxes = torch.cat((corners, corners + 8 + 64 * torch.rand(count, 2)), dim=1)
         truth = GroundTruth(boxes, torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.bool))
-        ours, peer = partial(compare, anchors, truth, None), partial(compare_all, anchors, boxes, truth.ignored, None)
+        ours, peer = partial(compare, anchors, truth, None), partial(compare_all, anchors, truth, None)
         compare_times(f"{len(anchors):,} anchors, {count} truths", ours, peer, rounds=9)
 
 

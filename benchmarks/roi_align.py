@@ -7,7 +7,7 @@ from timing import compare
 from torch import Tensor
 from torchvision.ops import roi_align as torchvision_roi_align
 
-from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
+from faster_rcnn.kernels.roi_align_cpu import gather_roi_align
 
 IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE, REGIONS = 4, 128, 52, 72, 8, 1024
 
@@ -21,7 +21,7 @@ def main() -> None:
     levels = torch.zeros(REGIONS, dtype=torch.int64)
 
     def ours(values: Tensor) -> Tensor:
-        return roi_align_by_gathering([values], regions, levels, strides=(STRIDE,), side=7, sampling_ratio=2)
+        return gather_roi_align([values], regions, levels, strides=(STRIDE,), side=7, sampling_ratio=2)
 
     def peer(values: Tensor) -> Tensor:
         pooled: Tensor = torchvision_roi_align(values, regions, 7, 1 / STRIDE, 2, aligned=False)

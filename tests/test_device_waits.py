@@ -21,9 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
 from faster_rcnn.data.loading import TrainingImage, TrainingLoader
-from faster_rcnn.ops import matching
-from faster_rcnn.roi import pooling
-from faster_rcnn.rpn import proposals
+from faster_rcnn.kernels import candidates, matching, roi_align_cpu
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.console import shown
 from faster_rcnn.training.averaging import AveragedModel
@@ -50,7 +48,7 @@ OF_PROPOSALS = {
     ("_places", "nonzero"): IMAGES,  # boxes that are too small are dropped before suppression
     ("_places", "tolist"): IMAGES,  # how many of them are of each level
     ("nms", "nms"): IMAGES * LEVELS,  # suppression of proposals, level by level
-    ("pool_regions", "nonzero"): POOLED_LEVELS,  # which regions read this level
+    ("_pool_levels", "nonzero"): POOLED_LEVELS,  # which regions read this level
 }
 OF_TRAINING = {
     **OF_PROPOSALS,
@@ -110,8 +108,8 @@ def waits_of(work: Callable[[], object]) -> dict[Wait, int]:
 @pytest.fixture(autouse=True)
 def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ways that are a CPU's."""
-    monkeypatch.setattr(pooling, "_gathers", lambda *_: False)
-    monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
+    monkeypatch.setattr(roi_align_cpu, "gather_pays", lambda *_: False)
+    monkeypatch.setattr(candidates, "CANDIDATES_PER_RESULT", ())
     monkeypatch.setattr(matching, "MIN_PAIRS_FOR_BLOCKS", sys.maxsize)
 
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
-from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
+from faster_rcnn.kernels.roi_align_cpu import gather_roi_align
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.structures import Anchors, Detections, GroundTruth
@@ -122,6 +122,6 @@ def gathered(
 ) -> Tensor:
     """RoI align by gathering from one level, called as ``ops.roi_pool.roi_align`` is."""
     levels = torch.zeros(len(regions), dtype=torch.int64)
-    return roi_align_by_gathering(
+    return gather_roi_align(
         [features], regions, levels, strides=(stride,), side=side, sampling_ratio=sampling_ratio, aligned=aligned
     )

@@ -1,13 +1,16 @@
-"""The fast way of RoI align agrees with torchvision's kernel, forwards and backwards."""
+"""RoIAlign by gathering agrees with torchvision's kernel, forwards and backwards, and is taken where it is faster."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import roi_align as torchvision_roi_align
 
-from faster_rcnn.kernels.roi_align_cpu import roi_align_by_gathering
+from faster_rcnn.kernels.roi_align_cpu import gather_pays, gather_roi_align, roi_align_levels
+from faster_rcnn.ops import roi_align as plain
 from tiny import gathered
 
 IMAGES, CHANNELS, ROWS, COLUMNS, STRIDE = 2, 5, 9, 13, 4
@@ -73,10 +76,36 @@ def test_each_region_reads_its_own_level() -> None:
     regions = some_regions()
     levels = torch.arange(len(regions)) % len(strides)
     for aligned in (False, True):
-        found = roi_align_by_gathering(
-            features, regions, levels, strides=strides, side=3, sampling_ratio=2, aligned=aligned
-        )
+        found = gather_roi_align(features, regions, levels, strides=strides, side=3, sampling_ratio=2, aligned=aligned)
         for level, (feature, stride) in enumerate(zip(features, strides, strict=True)):
             chosen = levels == level
             expected = torchvision_roi_align(feature, regions[chosen], 3, 1 / stride, 2, aligned=aligned)
             torch.testing.assert_close(found[chosen], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0, 2])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_choice_has_the_results_of_the_plain_operation(ratio: int, order: torch.memory_format) -> None:
+    strides, regions = (4, 8), some_regions()
+    features = [torch.randn(IMAGES, CHANNELS, 36 // stride, 52 // stride).to(memory_format=order) for stride in strides]
+    levels = torch.arange(len(regions)) % 2
+
+    def pooled_by(align: Callable[..., Tensor]) -> Tensor:
+        return align(features, regions, levels, strides=strides, side=3, sampling_ratio=ratio)
+
+    found, expected = pooled_by(roi_align_levels), pooled_by(plain.roi_align_levels)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        exact = torch.equal(pooled_by(roi_align_levels), pooled_by(plain.roi_align_levels))
+    assert exact == (ratio == 0 or order == torch.contiguous_format)
+
+
+def test_gathering_is_for_training_and_for_channels_last_features_on_a_cpu() -> None:
+    feature = torch.zeros(1, 2, 3, 3)
+    assert gather_pays(feature, 2)
+    assert not gather_pays(feature, 0)
+    assert not gather_pays(feature.to("meta"), 2)
+    with torch.no_grad():
+        assert not gather_pays(feature, 2)
+        assert gather_pays(feature.to(memory_format=torch.channels_last), 2)
+        assert gather_pays(feature.bfloat16(), 2)

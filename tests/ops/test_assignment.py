@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn.ops import matching
-from faster_rcnn.ops.assignment import match, sample
+from faster_rcnn.ops.assignment import compare_all, match, sample
 from faster_rcnn.structures import GroundTruth, Matches
 from tiny import boxes_of, integer_boxes, truth_of
 
@@ -243,18 +242,14 @@ def test_seeds_choose_differently_and_evenly() -> None:
     assert bool(((times > 150) & (times < 250)).all()), times.tolist()
 
 
-@pytest.mark.parametrize("most_pairs", [1, 7, 40])
-def test_truths_that_are_compared_one_after_the_other_give_the_same(
-    most_pairs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    corners = torch.rand(60, 2, generator=generator) * 60
-    boxes = torch.cat((corners, corners + 4 + torch.rand(60, 2, generator=generator) * 30), dim=1)
-    truth = GroundTruth(boxes[:20], torch.zeros(20, dtype=torch.int64), torch.arange(20) % 5 == 0)
-    at_once = rpn_match(boxes[20:], truth)
-    monkeypatch.setattr(matching, "MAX_PAIRS", most_pairs)
-    in_parts = rpn_match(boxes[20:], truth)
-    assert at_once.positive.any()
-    assert at_once.negative.any()
-    for name in ("truth", "overlap", "positive", "negative"):
-        assert torch.equal(getattr(at_once, name), getattr(in_parts, name))
+def test_a_comparison_by_hand() -> None:
+    # References: the left half, the right half, and a place far away; truths: the whole, ignored, and its right half.
+    references = boxes_of([[0, 0, 5, 10], [5, 0, 10, 10], [50, 0, 60, 10]])
+    truth = truth_of([[0, 0, 10, 10], [5, 0, 10, 10]], ignored=[True, False])
+    found = compare_all(references, truth, None)
+    assert found.iou.tolist() == [0, 1, 0]  # the ignored truth does not count
+    assert found.truth.tolist() == [0, 1, 0]
+    assert found.is_best.tolist() == [False, True, False]
+    assert found.in_ignored.tolist() == [True, True, False]  # wholly inside: IoA 1
+    without = compare_all(references, truth, torch.tensor([True, False, True]))
+    assert (without.iou.tolist(), without.is_best.tolist()) == ([0, 0, 0], [False] * 3)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn.ops.roi_align import roi_align, roi_pool
+from faster_rcnn.ops.roi_align import roi_align, roi_align_levels, roi_pool, roi_pool_levels
 from tiny import gathered, random_image
 
 # (image, x1, y1, x2, y2): inside, at the border, over it, of no size, and of the second image.
@@ -148,7 +148,7 @@ def test_roi_align_reads_a_ramp_at_the_centres_of_its_bins(align: Align) -> None
 
 
 @both_ways
-def test_a_feature_speaks_for_the_pixel_at_stride_times_its_index(align: Align) -> None:
+def test_a_feature_lies_at_the_pixel_of_stride_times_its_index(align: Align) -> None:
     # No half-pixel offset: a sample at pixel (8 * 2, 8 * 3) is feature row 3, column 2 itself. The region is one
     # feature wide around it, with one sample at its centre.
     ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
@@ -157,7 +157,7 @@ def test_a_feature_speaks_for_the_pixel_at_stride_times_its_index(align: Align) 
 
 
 @both_ways
-def test_an_aligned_feature_speaks_for_the_pixels_around_its_centre(align: Align) -> None:
+def test_an_aligned_feature_lies_at_the_centre_of_its_cell(align: Align) -> None:
     # Half a feature up and left: a sample at pixel (20, 28), the middle of column 2 and row 3 of stride 8, is that
     # feature itself. Without the offset the same place lies between four: row 3.5, column 2.5.
     ramp = (10 * torch.arange(8.0)[:, None] + torch.arange(8.0))[None, None]
@@ -198,3 +198,24 @@ def test_no_regions() -> None:
         pooled = align(MAPS, none, stride=8, side=7, sampling_ratio=ratio, aligned=aligned)
         assert pooled.shape == (0, 3, 7, 7)
     assert roi_pool(MAPS, none, stride=8, side=7).shape == (0, 3, 7, 7)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_levels_are_pooled_one_by_one_and_rows_keep_their_order(order: torch.memory_format) -> None:
+    strides = (8, 16)
+    features = [each.contiguous(memory_format=order) for each in (MAPS, MAPS[..., ::2, ::2])]
+    levels = torch.arange(len(REGIONS)) % 2
+    aligned = roi_align_levels(features, REGIONS, levels, strides=strides, side=2, sampling_ratio=2)
+    pooled = roi_pool_levels(features, REGIONS, levels, strides=strides, side=2)
+    for index, (region, level) in enumerate(zip(REGIONS, levels.tolist(), strict=True)):
+        feature, stride = features[level], strides[level]
+        alone = roi_align(feature, region[None], stride=stride, side=2, sampling_ratio=2)
+        assert torch.equal(aligned[index], alone[0])
+        assert torch.equal(pooled[index], roi_pool(feature, region[None], stride=stride, side=2)[0])
+
+
+def test_no_regions_of_any_level() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    given = ([MAPS, MAPS], REGIONS[:0], none)
+    assert roi_align_levels(*given, strides=(8, 16), side=7, sampling_ratio=2).shape == (0, 3, 7, 7)
+    assert roi_pool_levels(*given, strides=(8, 16), side=7).shape == (0, 3, 7, 7)

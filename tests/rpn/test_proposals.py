@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from faster_rcnn.kernels import candidates
 from faster_rcnn.ops.nms import nms
 from faster_rcnn.rpn import proposals
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
@@ -109,7 +110,9 @@ def test_equal_scores_keep_the_order_of_levels() -> None:
 
 @pytest.mark.parametrize("after_nms", [1, 3, 10, 40, 1000])
 @pytest.mark.parametrize("side", [20, 200, 2000])
-def test_looking_at_the_best_first_gives_the_same(after_nms: int, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_top_candidates_give_the_proposals_of_all_candidates(
+    after_nms: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Crowded, where hardly a box remains, and sparse, where nearly all do; with equal scores among them."""
     generator = torch.Generator().manual_seed(side)
     counts = (120, 60, 7, 0)
@@ -118,20 +121,20 @@ def test_looking_at_the_best_first_gives_the_same(after_nms: int, side: int, mon
     logits = torch.randn(sum(counts), 1, generator=generator).mul(4).round() / 2
     deltas = 0.1 * torch.randn(sum(counts), 4, generator=generator)
     rule = ProposalFilter(before_nms=100, after_nms=after_nms, nms_iou=0.5, min_side=1e-3, score_floor=0.0)
-    looked: list[int] = []
+    compared: list[int] = []
 
     def counting(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-        looked.append(len(boxes))
+        compared.append(len(boxes))
         return nms(boxes, scores, iou_threshold)
 
     monkeypatch.setattr(proposals, "nms", counting)
     found = select_proposals(logits, deltas, anchors, ImageSize(side + 15, side + 15), rule)
-    of_first = sum(looked)
-    monkeypatch.setattr(proposals, "FIRST_LOOKS", ())
-    looked.clear()
+    with_sets = sum(compared)
+    monkeypatch.setattr(candidates, "CANDIDATES_PER_RESULT", ())
+    compared.clear()
     expected = select_proposals(logits, deltas, anchors, ImageSize(side + 15, side + 15), rule)
     assert torch.equal(found.boxes, expected.boxes)
     assert torch.equal(found.scores, expected.scores)
     assert len(found.boxes) == min(after_nms, len(expected.boxes))
     if after_nms <= 3:
-        assert of_first < sum(looked)  # it is less work
+        assert with_sets < sum(compared)  # NMS compares fewer boxes

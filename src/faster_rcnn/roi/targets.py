@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from faster_rcnn.kernels.matching import compare
 from faster_rcnn.ops.assignment import match, sample
 from faster_rcnn.ops.deltas import encode
 from faster_rcnn.structures import GroundTruth, Proposals, RoiTargets
@@ -44,6 +45,7 @@ def roi_targets(
         negative_iou=rule.negative_iou,
         negative_iou_from=rule.negative_iou_from,
         best_of_truth=False,
+        compare=compare,
     )
     chosen = sample(matches, size=rule.samples, positive_fraction=rule.positive_fraction, seed=seed)
     boxes = candidates[chosen.indices]

@@ -13,13 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from faster_rcnn.kernels.candidates import top_candidates
 from faster_rcnn.ops.boxes import clip, sides_at_least
 from faster_rcnn.ops.deltas import decode
 from faster_rcnn.ops.nms import nms
 from faster_rcnn.structures import Anchors, ImageSize, Proposals
-
-FIRST_LOOKS = (5, 10)
-"""Anchors of all levels that are looked at first, in multiples of the proposals that are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,8 @@ def select_proposals(
     suppression removes doubles. Of all levels together the ``after_nms`` best go on.
     """
     best = _best_anchors(_evidence(logits), anchors, rule)
-    for look in _looks(best, rule) if logits.device.type == "cpu" else [best]:
-        boxes, scores = _without_doubles(look, deltas, anchors, size, rule)
+    for candidates in _candidate_sets(best, rule):
+        boxes, scores = _decode_and_suppress(candidates, deltas, anchors, size, rule)
         if len(scores) >= rule.after_nms:
             break
     # Stable, so that equal scores keep the order of levels on every machine.
@@ -81,29 +79,24 @@ def _best_anchors(evidence: Tensor, anchors: Anchors, rule: ProposalFilter) -> _
     return _Ranked(torch.cat([top.values for top in best]).sigmoid(), indices, [len(top.values) for top in best])
 
 
-def _looks(best: _Ranked, rule: ProposalFilter) -> Iterator[_Ranked]:
-    """The best of all levels, a few for each proposal that is wanted; then more; then all.
-
-    Whether a box is a double hangs on better ones alone. So where enough boxes remain of the first look, those of the
-    others are worse, and need not be made.
-    """
-    ranked = best.scores.sort(descending=True).values
-    for share in FIRST_LOOKS:
-        if share * rule.after_nms >= len(ranked):
-            break
-        places, per_level = _places(best.scores > ranked[share * rule.after_nms], best.per_level)
-        yield _Ranked(best.scores[places], best.anchors[places], per_level)
-    yield best
+def _candidate_sets(best: _Ranked, rule: ProposalFilter) -> Iterator[_Ranked]:
+    """Growing sets of the top candidates of all levels; the last one holds all of them."""
+    for mask in top_candidates(best.scores, rule.after_nms):
+        if mask is None:
+            yield best
+        else:
+            places, per_level = _places(mask, best.per_level)
+            yield _Ranked(best.scores[places], best.anchors[places], per_level)
 
 
-def _without_doubles(
-    look: _Ranked, deltas: Tensor, anchors: Anchors, size: ImageSize, rule: ProposalFilter
+def _decode_and_suppress(
+    candidates: _Ranked, deltas: Tensor, anchors: Anchors, size: ImageSize, rule: ProposalFilter
 ) -> tuple[Float[Tensor, "kept 4"], Float[Tensor, " kept"]]:
-    """Boxes of anchors, moved and clipped, and scores, level after level: tiny ones are dropped, and doubles."""
-    boxes = clip(decode(deltas[look.anchors], anchors.boxes[look.anchors]), size)
-    fit = sides_at_least(boxes, rule.min_side) & (look.scores >= rule.score_floor)
-    places, per_level = _places(fit, look.per_level)
-    boxes, scores = boxes[places], look.scores[places]
+    """Decode and clip candidates, drop tiny boxes, and remove duplicates: boxes and scores, level after level."""
+    boxes = clip(decode(deltas[candidates.anchors], anchors.boxes[candidates.anchors]), size)
+    fit = sides_at_least(boxes, rule.min_side) & (candidates.scores >= rule.score_floor)
+    places, per_level = _places(fit, candidates.per_level)
+    boxes, scores = boxes[places], candidates.scores[places]
     of_levels = zip(boxes.split(per_level), scores.split(per_level), accumulate(per_level, initial=0), strict=False)
     remaining = [nms(its_boxes, its, rule.nms_iou)[: rule.after_nms] + start for its_boxes, its, start in of_levels]
     kept = torch.cat(remaining)

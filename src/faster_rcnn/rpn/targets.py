@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from faster_rcnn.kernels.matching import compare
 from faster_rcnn.ops.assignment import match, sample
 from faster_rcnn.ops.boxes import inside
 from faster_rcnn.ops.deltas import encode
@@ -40,6 +41,7 @@ def rpn_targets(
         negative_iou=rule.negative_iou,
         best_of_truth=True,
         eligible=eligible,
+        compare=compare,
     )
     chosen = sample(matches, size=rule.samples, positive_fraction=rule.positive_fraction, seed=seed)
     boxes = anchors.boxes[chosen.indices]
