@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.run import train
 from tiny import tiny_config
 
@@ -70,6 +71,7 @@ def train_with(
     settings: Sequence[str] = (),
     proposals: Path | None = None,
     resume: bool = False,
+    callbacks: Sequence[Callback] = (),
     **flags: object,
 ) -> Path:
     """Train as the command does; flags are those that stand for a setting."""
@@ -83,4 +85,5 @@ def train_with(
         proposals=proposals,
         resume=resume,
         flags=flags,
+        callbacks=callbacks,
     )

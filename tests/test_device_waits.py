@@ -161,7 +161,7 @@ def waits_of_a_run(steps: int, folder: Path) -> Counter[Wait]:
         progress=Progress(),
     )
     with shown():
-        return Counter(waits_of(lambda: run_training(run, lambda *_: {}, TrainingDisplay(1, ()), lambda: 0)))
+        return Counter(waits_of(lambda: run_training(run, lambda *_: {}, [TrainingDisplay(())], lambda: 0)))
 
 
 def test_a_step_of_a_run_waits_no_more_often_than_a_step_alone(tmp_path: Path) -> None:

@@ -132,13 +132,13 @@ SCRIPT = """
 import os, signal, sys
 from faster_rcnn.cli.main import main
 from faster_rcnn.training.display import TrainingDisplay
-step_ends, left = TrainingDisplay.step_ends, [int(sys.argv[1])]
-def counted(display, losses, lr):
-    step_ends(display, losses, lr)
+on_step_end, left = TrainingDisplay.on_step_end, [int(sys.argv[1])]
+def counted(display, event):
+    on_step_end(display, event)
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGTERM)
-TrainingDisplay.step_ends = counted
+TrainingDisplay.on_step_end = counted
 sys.exit(main(sys.argv[2:]))
 """
 """A command that gets SIGTERM after so many steps."""

@@ -1,8 +1,9 @@
-"""Faster R-CNN: ``Detector`` is the Python door, ``faster-rcnn`` the one on the command line."""
+"""Faster R-CNN: ``Detector`` is the door for Python, ``faster-rcnn`` the one for the command line."""
 
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from faster_rcnn._version import __version__
@@ -10,21 +11,23 @@ from faster_rcnn.errors import FasterRCNNError
 
 if TYPE_CHECKING:
     from faster_rcnn.detector import Detector
+    from faster_rcnn.training.callback import Callback
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless a program asks for the log
 
-__all__ = ["Detector", "FasterRCNNError", "__version__"]
+__all__ = ["Callback", "Detector", "FasterRCNNError", "__version__"]
+
+_LAZY = {"Callback": "faster_rcnn.training.callback", "Detector": "faster_rcnn.detector"}
+"""Names that are imported when they are used first, by module, so that ``faster-rcnn --help`` answers at once."""
 
 
 def __getattr__(name: str) -> object:
-    """Import torch only when ``Detector`` is asked for, so that ``faster-rcnn --help`` answers at once."""
-    if name != "Detector":
+    """Import a lazy name."""
+    if name not in _LAZY:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from faster_rcnn.detector import Detector
-
-    return Detector
+    return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    """The public names, the lazy one too."""
+    """The public names, with those that are not imported yet."""
     return sorted(__all__)

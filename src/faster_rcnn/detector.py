@@ -24,6 +24,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.devices import choose_device
 from faster_rcnn.system.terminal import printable
+from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.run import train
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
@@ -115,10 +116,12 @@ class Detector:
         proposals: str | Path | None = None,
         val_share: float | None = None,
         resume: bool = False,
+        callbacks: Sequence[Callback] = (),
     ) -> Detector:
         """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
 
         The arguments are the command's options; ``settings`` are its ``--set``, such as ``["training.flip=0"]``.
+        ``callbacks`` follow the run (``faster_rcnn.Callback``).
         """
         flags = {
             "epochs": epochs,
@@ -142,6 +145,7 @@ class Detector:
             proposals=None if proposals is None else path_given("proposals", proposals),
             resume=resume,
             flags=flags,
+            callbacks=callbacks,
         )
         return Detector.load(folder, device or "auto", precision or "auto")
 

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -42,7 +42,6 @@ from faster_rcnn.training.loop import Run, restore_state, run_training
 from faster_rcnn.training.report import figures
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress, run_identity
-from faster_rcnn.training.step import StepLosses
 from faster_rcnn.weights.foreign.layouts import refuse_values
 from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.header import CHECKSUM_KEY
@@ -259,20 +258,6 @@ def _proposals(folder: Path) -> Door:
     return Door((Target(file, mutate),), lambda: recall_of(split, load_proposals(file), data).to_json())
 
 
-class _Silent:
-    """A reporter of a training that nobody follows."""
-
-    def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
-
-    def step_ends(self, losses: StepLosses, lr: float) -> None: ...
-
-    def validation_starts(self, images: int) -> None: ...
-
-    def images_validated(self, images: int) -> None: ...
-
-    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None: ...
-
-
 def _state(folder: Path) -> Door:
     config = training_config(epochs=1, batch=1)
     dataset = load_dataset(make_squares(folder / "data", {"train": 2}), config.data)
@@ -293,7 +278,7 @@ def _state(folder: Path) -> Door:
 
     def go_on() -> None:
         """As ``--resume``: to the end of the run, and to the numbers of its report."""
-        run_training(run, lambda model, done: {}, _Silent(), lambda: 0)
+        run_training(run, lambda model, done: {}, (), lambda: 0)
         figures(run.progress.rows, run.progress.best_epoch)
 
     def read() -> None:

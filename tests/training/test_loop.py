@@ -5,7 +5,6 @@ import json
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,30 +16,24 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.callback import Callback, EpochEnd, StepEnd, ValidationStep
 from faster_rcnn.training.loop import Interrupted, Run, Validate, restore_state, run_training
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress
-from faster_rcnn.training.step import StepLosses
 from made_data import make_squares, training_config
 
 
-class Silent:
-    """A reporter that only counts."""
+class Counting(Callback):
+    """A callback that only counts."""
 
     def __init__(self) -> None:
         self.steps = self.validated = 0
 
-    def epoch_starts(self, epoch: int, steps: int, done: int) -> None: ...
-
-    def step_ends(self, losses: StepLosses, lr: float) -> None:
+    def on_step_end(self, event: StepEnd) -> None:
         self.steps += 1
 
-    def validation_starts(self, images: int) -> None: ...
-
-    def images_validated(self, images: int) -> None:
-        self.validated += images
-
-    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None: ...
+    def on_validation_step(self, event: ValidationStep) -> None:
+        self.validated += 1
 
 
 def scripted(*values: float) -> Validate:
@@ -75,9 +68,11 @@ def prepared(data: Path, folder: Path, **training: object) -> Run:
 
 
 def go(run: Run, *aps: float, stop_after: int | None = None) -> str:
-    reporter = Silent()
+    counting = Counting()
     try:
-        return run_training(run, scripted(*aps), reporter, lambda: signal.SIGINT if reporter.steps == stop_after else 0)
+        return run_training(
+            run, scripted(*aps), [counting], lambda: signal.SIGINT if counting.steps == stop_after else 0
+        )
     finally:
         run.train.close()
 
@@ -90,6 +85,14 @@ def assert_same_weights(one: Run, other: Run) -> None:
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_squares(tmp_path_factory.mktemp("squares") / "data", {"train": 18, "val": 3})
+
+
+@pytest.fixture(scope="module")
+def whole(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of two epochs that nothing interrupted."""
+    run = prepared(squares, tmp_path_factory.mktemp("whole") / "run")
+    go(run, 0.1, 0.2)
+    return run
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -132,12 +135,10 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(squares: Path, tm
         assert {**one, "training_seconds": ""} == {**other, "training_seconds": ""}
 
 
-def test_a_signal_during_validation_is_not_kept_waiting(squares: Path, tmp_path: Path) -> None:
-    whole = prepared(squares, tmp_path / "whole")
-    go(whole, 0.1, 0.2)
-    broken, reporter = prepared(squares, tmp_path / "broken"), Silent()
+def test_a_signal_during_validation_is_not_kept_waiting(squares: Path, whole: Run, tmp_path: Path) -> None:
+    broken, counting = prepared(squares, tmp_path / "broken"), Counting()
     with pytest.raises(Interrupted):
-        run_training(broken, scripted(0.9, 0.2), reporter, lambda: signal.SIGTERM if reporter.validated else 0)
+        run_training(broken, scripted(0.9, 0.2), [counting], lambda: signal.SIGTERM if counting.validated else 0)
     broken.train.close()
     assert not (tmp_path / "broken/metrics.csv").exists()
     resumed = prepared(squares, tmp_path / "broken")
@@ -157,11 +158,11 @@ def test_the_best_model_is_of_the_epoch_with_the_highest_ap(
     run = prepared(squares, tmp_path / "run", epochs=3)
     kept: list[bytes] = []
 
-    class Keeps(Silent):
-        def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
+    class Keeping(Callback):
+        def on_epoch_end(self, event: EpochEnd) -> None:
             kept.append((tmp_path / "run/last.safetensors").read_bytes())
 
-    assert run_training(run, scripted(0.2, 0.5, 0.4), Keeps(), lambda: 0) == "all epochs are done"
+    assert run_training(run, scripted(0.2, 0.5, 0.4), [Keeping()], lambda: 0) == "all epochs are done"
     assert (tmp_path / "run/best.safetensors").read_bytes() == kept[1]
     assert run.progress.best_epoch == 1
 
@@ -210,12 +211,46 @@ def test_last_model_and_state_are_written_every_so_often_and_at_the_end(squares:
     run = prepared(squares, tmp_path / "run", epochs=3)
     steps: list[int] = []
 
-    class Looks(Silent):
-        def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
+    class Reading(Callback):
+        def on_epoch_end(self, event: EpochEnd) -> None:
             state = run_folder.read_state(tmp_path / "run")
             assert state is not None
             steps.append(state["progress"].step)
 
-    run_training(run, scripted(0.1, 0.2, 0.3), Looks(), lambda: 0)
+    run_training(run, scripted(0.1, 0.2, 0.3), [Reading()], lambda: 0)
     # Five steps an epoch: the first state is written, the second epoch ends within seconds, the third is the last.
     assert steps == [5, 5, 15]
+
+
+class Failing(Callback):
+    """A callback that fails in one of its methods, the first time that it is called."""
+
+    def __init__(self, method: str, after: int = 0) -> None:
+        self.left = after
+        setattr(self, method, self._fail)
+
+    def _fail(self, event: object) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize(
+    ("method", "after"),
+    [("on_epoch_start", 0), ("on_step_end", 6), ("on_validation_step", 0), ("on_epoch_end", 0)],
+)
+def test_a_run_that_a_callback_ended_goes_on_as_if_nothing_had_happened(
+    squares: Path, whole: Run, tmp_path: Path, method: str, after: int
+) -> None:
+    broken = prepared(squares, tmp_path / "broken")
+    with pytest.raises(ZeroDivisionError) as raised:
+        run_training(broken, scripted(0.1, 0.2), [Counting(), Failing(method, after)], lambda: 0)
+    broken.train.close()
+    assert raised.value.__notes__ == [f"raised by {method} of the callback Failing"]
+    resumed = prepared(squares, tmp_path / "broken")
+    state = run_folder.read_state(tmp_path / "broken")
+    assert state is not None
+    restore_state(resumed, state)
+    go(resumed, *([0.2] if resumed.progress.epoch else [0.1, 0.2]))
+    assert_same_weights(whole, resumed)
+    assert [row["AP"] for row in resumed.progress.rows] == [0.1, 0.2]

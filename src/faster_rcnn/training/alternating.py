@@ -8,26 +8,26 @@ backbone. What is kept: the backbone of step 2, the RPN of step 3, the second st
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from faster_rcnn.data.objects import without_classes
-from faster_rcnn.data.records import Dataset
+from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DatasetError, ModelFileError
 from faster_rcnn.inference.external_proposals import FILE, known_of_split, propose_with
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.model import FasterRCNN
 from faster_rcnn.parsing.json_values import parsed
 from faster_rcnn.proposals.file import load_proposals
-from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.devices import PRECISIONS, choose_device
 from faster_rcnn.system.files import read_bytes
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
+from faster_rcnn.training.initial_weights import Parts
+from faster_rcnn.training.machine_settings import with_training
 from faster_rcnn.training.report import REPORT
 from faster_rcnn.training.session import Task, go_on_with, train_task
 from faster_rcnn.weights.model_file import LoadedModel, load_model, new_model, save_model, stored_tensors
@@ -35,79 +35,45 @@ from faster_rcnn.weights.model_file import LoadedModel, load_model, new_model, s
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """What all four steps share."""
+def train_alternating(task: Task) -> Path:
+    """Train in four steps; returns the run folder.
 
-    data: Path
-    dataset: Dataset
-    config: Config
-    folder: Path
-    changes: tuple[str, ...]
-    """As of ``Task``."""
-
-
-def train_alternating(
-    data: Path,
-    dataset: Dataset,
-    config: Config,
-    folder: Path,
-    initialise: Callable[[FasterRCNN], str],
-    changes: tuple[str, ...] = (),
-) -> Path:
-    """Train in four steps and return the run folder; steps that a run finished before an interruption are kept.
-
-    ``changes`` are those of ``Task``.
+    Steps that were finished before an interruption are kept.
     """
-    plan = _Plan(data, dataset, config, folder, changes)
-    run_folder.write_config(folder, config)
-    first = _train_rpn(plan, 1, initialise, fixed=False)
-    second = _train_detector(plan, 2, initialise, _propose(plan, 1, first), fixed=False)
-    third = _train_rpn(plan, 3, _starting_with(second, ("backbone.",)), fixed=True)
-    fourth = _train_detector(
-        plan, 4, _starting_with(second, ("backbone.", "roi.")), _propose(plan, 3, third), fixed=True
-    )
-    return _unite(plan, third, fourth)
+    run_folder.write_config(task.folder, task.config)
+    first = _train_rpn(task, 1, task.start, fixed=False)
+    second = _train_detector(task, 2, task.start, _propose(task, 1, first), fixed=False)
+    third = _train_rpn(task, 3, Parts(second, ("backbone.",), "step 2"), fixed=True)
+    shared = Parts(second, ("backbone.", "roi."), "step 2")
+    fourth = _train_detector(task, 4, shared, _propose(task, 3, third), fixed=True)
+    return _unite(task, third, fourth)
 
 
-def _train_rpn(plan: _Plan, number: int, initialise: Callable[[FasterRCNN], str], *, fixed: bool) -> LoadedModel:
-    task = _task(plan, number, "rpn", initialise, {}, fixed)
+def _train_rpn(whole: Task, number: int, start: LoadedModel | Parts | None, *, fixed: bool) -> LoadedModel:
+    task = replace(_step_of(whole, number, "rpn", fixed=fixed), dataset=without_classes(whole.dataset), start=start)
     return _train_step(task, number, "the RPN")
 
 
 def _train_detector(
-    plan: _Plan,
+    whole: Task,
     number: int,
-    initialise: Callable[[FasterRCNN], str],
-    outside: dict[str, list[Proposals]],
+    start: LoadedModel | Parts | None,
+    proposals: Mapping[str, Sequence[Proposals]],
     *,
     fixed: bool,
 ) -> LoadedModel:
-    task = _task(plan, number, "fast-rcnn", initialise, outside, fixed)
+    task = replace(_step_of(whole, number, "fast-rcnn", fixed=fixed), start=start, outside=proposals)
     return _train_step(task, number, "Fast R-CNN on the RPN's proposals")
 
 
-def _task(
-    plan: _Plan,
-    number: int,
-    kind: Literal["rpn", "fast-rcnn"],
-    initialise: Callable[[FasterRCNN], str],
-    outside: dict[str, list[Proposals]],
-    fixed: bool,
-) -> Task:
+def _step_of(whole: Task, number: int, kind: Literal["rpn", "fast-rcnn"], *, fixed: bool) -> Task:
     """One step as a run: its stage alone, in a folder of its own."""
-    config = plan.config
-    training = {"scheme": "joint", "shared_layers": "fixed" if fixed else "trained"}
-    changed = config.model_copy(
-        update={
-            "detector": config.detector.model_copy(update={"kind": kind}),
-            "training": config.training.model_copy(update=training),
-        }
-    )
-    dataset = without_classes(plan.dataset) if kind == "rpn" else plan.dataset
-    folder = plan.folder / f"step-{number}"
+    config = whole.config
+    changed = config.model_copy(update={"detector": config.detector.model_copy(update={"kind": kind})})
+    folder = whole.folder / f"step-{number}"
     folder.mkdir(exist_ok=True)
-    return Task(plan.data, dataset, changed, folder, plan.folder, initialise, outside, plan.changes)
+    layers = "fixed" if fixed else "trained"
+    return replace(whole, config=with_training(changed, scheme="joint", shared_layers=layers), folder=folder)
 
 
 def _train_step(task: Task, number: int, what: str) -> LoadedModel:
@@ -122,54 +88,62 @@ def _train_step(task: Task, number: int, what: str) -> LoadedModel:
     return load_model(task.folder / run_folder.BEST)
 
 
-def _propose(plan: _Plan, number: int, rpn: LoadedModel) -> dict[str, list[Proposals]]:
+def _propose(task: Task, number: int, rpn: LoadedModel) -> dict[str, list[Proposals]]:
     """The RPN's proposals: as many as in training for the training split, as many as in inference for validation.
 
-    An image in which it sees nothing has none, as in joint training: its regions are its truths.
+    An image in which the RPN finds nothing has none, as in joint training: its regions are its ground truth.
     """
-    folder, settings = plan.folder / f"step-{number}", plan.config.rpn
-    outside = {}
-    device = choose_device(plan.config.training.device)
-    precision = PRECISIONS[plan.config.training.precision]
+    folder, settings = task.folder / f"step-{number}", task.config.rpn
+    found = {}
     limits = {"train": settings.proposals_after_nms_training, "val": settings.proposals_after_nms}
-    for name, most in limits.items():
-        if name not in plan.dataset.splits:
+    for name, limit in limits.items():
+        if name not in task.dataset.splits:
             continue
-        path = folder / f"{name}-{FILE}"
+        path, split = folder / f"{name}-{FILE}", task.dataset.splits[name]
         if not path.exists():
-            rpn.model.inference_filter = rpn.model.training_filter
-            predictor, split = Predictor(rpn, device, precision), plan.dataset.splits[name]
-            try:
-                propose_with(predictor, f"step {number}", path, plan.dataset.root, [split])
-            except KeyboardInterrupt:
-                _LOG.info(f"step {number} is done; go on with: {go_on_with(plan.data, plan.folder)}")
-                raise
-        split = plan.dataset.splits[name]
-        outside[name] = known_of_split(load_proposals(path), plan.dataset.root, split, most, plan.config.data)
-    return outside
+            _write_proposals(task, number, rpn, split, path)
+        found[name] = known_of_split(load_proposals(path), task.dataset.root, split, limit, task.config.data)
+    return found
 
 
-def _starting_with(start: LoadedModel, parts: tuple[str, ...]) -> Callable[[FasterRCNN], str]:
-    """Gives a new detector some parts of another; the rest stays new."""
+def _write_proposals(task: Task, number: int, rpn: LoadedModel, split: Split, path: Path) -> None:
+    device, precision = choose_device(task.config.training.device), PRECISIONS[task.config.training.precision]
+    try:
+        propose_with(
+            Predictor(_proposing_as_in_training(rpn), device, precision),
+            f"step {number}",
+            path,
+            task.dataset.root,
+            [split],
+        )
+    except KeyboardInterrupt:
+        _LOG.info(f"step {number} is done; go on with: {go_on_with(task.data, task.folder)}")
+        raise
 
-    def initialise(model: FasterRCNN) -> str:
-        taken = {name: tensor for name, tensor in stored_tensors(start.model).items() if name.startswith(parts)}
-        model.load_state_dict(taken, strict=False)
-        return f"weights of step 2: {', '.join(part.rstrip('.') for part in parts)}"
 
-    return initialise
+def _proposing_as_in_training(rpn: LoadedModel) -> LoadedModel:
+    """The same detector, giving as many proposals in inference as in training."""
+    settings = rpn.config.rpn
+    limits = {
+        "proposals_before_nms": settings.proposals_before_nms_training,
+        "proposals_after_nms": settings.proposals_after_nms_training,
+    }
+    config = rpn.config.model_copy(update={"rpn": settings.model_copy(update=limits)})
+    model = new_model("the RPN", config, rpn.classes)
+    model.load_state_dict(rpn.model.state_dict())
+    return LoadedModel(model.eval(), config, rpn.classes)
 
 
-def _unite(plan: _Plan, rpn: LoadedModel, detector: LoadedModel) -> Path:
+def _unite(task: Task, rpn: LoadedModel, detector: LoadedModel) -> Path:
     """One detector of the RPN of step 3 and all of step 4, with the numbers that step 4 was measured by."""
-    folder = plan.folder
-    model = new_model(folder, plan.config, plan.dataset.classes)
+    folder = task.folder
+    model = new_model(folder, task.config, task.dataset.classes)
     parts: dict[str, Any] = {
         name: tensor for name, tensor in stored_tensors(rpn.model).items() if name.startswith("rpn.")
     }
     model.load_state_dict(parts | stored_tensors(detector.model), strict=False)
     for name in (run_folder.BEST, run_folder.LAST):
-        save_model(folder / name, model, plan.config, plan.dataset.classes)
+        save_model(folder / name, model, task.config, task.dataset.classes)
     last = folder / "step-4"
     summaries = [_summary(folder / f"step-{step}") for step in (1, 2, 3, 4)]
     for name in (run_folder.METRICS, REPORT):

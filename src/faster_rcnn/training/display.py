@@ -1,15 +1,21 @@
-"""What a user sees of a training run: a bar with the losses, one of validation, and a line per epoch."""
+"""The command's own callback: a bar with the losses, one of validation, and a line per epoch."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any
 
 from faster_rcnn.system.progress import Meter, progress
-from faster_rcnn.training.step import StepLosses
+from faster_rcnn.training.callback import (
+    Callback,
+    EpochEnd,
+    EpochStart,
+    RunEnd,
+    StepEnd,
+    ValidationStart,
+    ValidationStep,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -17,62 +23,59 @@ SMOOTHING = 0.9
 """Weight of a step in the means of the losses that are shown, as a share of the weight of the step after it."""
 
 
-class TrainingDisplay:
-    """Told by the loop; use it in a ``with`` block, so that an interruption leaves the terminal clean."""
+class TrainingDisplay(Callback):
+    """Counts steps and validated images for the display of progress, and logs one line per epoch."""
 
-    def __init__(self, epochs: int, shown: Sequence[str]) -> None:
-        """``shown``: validation numbers of the line per epoch."""
-        self.epochs = epochs
-        self._columns = tuple(shown)
+    def __init__(self, columns: Sequence[str]) -> None:
+        """``columns``: metrics in the line of an epoch; the first one decides which epoch is the best."""
+        self._columns = tuple(columns)
         self._bar = ExitStack()
         self._meter: Meter | None = None
         self._sums: dict[str, float] = {}
         self._weight = 0.0
 
-    def __enter__(self) -> TrainingDisplay:
-        return self
+    def on_epoch_start(self, event: EpochStart) -> None:
+        """Begin a bar, with the steps that were made before an interruption as done."""
+        label = f"epoch {event.epoch}/{event.epochs}"
+        self._meter = self._bar.enter_context(progress(label, event.steps, done=event.done))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
-
-    def epoch_starts(self, epoch: int, steps: int, done: int) -> None:
-        """A new bar, that goes on after the steps that were done before an interruption."""
-        self._meter = self._bar.enter_context(progress(f"epoch {epoch + 1}/{self.epochs}", steps, done=done))
-
-    def step_ends(self, losses: StepLosses, lr: float) -> None:
+    def on_step_end(self, event: StepEnd) -> None:
         """Move the bar, and show the smoothed losses."""
         self._weight = SMOOTHING * self._weight + 1
-        for name, value in losses.named.items():
+        for name, value in event.losses.items():
             self._sums[name] = SMOOTHING * self._sums.get(name, 0.0) + value
         if self._meter:
             shown = {name: value / self._weight for name, value in self._sums.items()}
-            self._meter.advance({"loss": sum(shown.values()), **shown, "lr": lr})
+            self._meter.advance({"loss": sum(shown.values()), **shown, "lr": event.lr})
 
-    def validation_starts(self, images: int) -> None:
-        """The bar of the epoch is done; a second one counts images of the validation split."""
+    def on_validation_start(self, event: ValidationStart) -> None:
+        """End the bar of the epoch, and begin one that counts images of the validation split."""
         self._bar.close()
-        self._meter = self._bar.enter_context(progress("validating", images, passing=True))
+        self._meter = self._bar.enter_context(progress("validating", event.images, passing=True))
 
-    def images_validated(self, images: int) -> None:
-        """So many more images were validated."""
+    def on_validation_step(self, event: ValidationStep) -> None:
+        """Count one more image."""
         if self._meter:
-            self._meter.advance(steps=images)
+            self._meter.advance()
 
-    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
-        """The epoch in one line, of less than 80 letters."""
+    def on_epoch_end(self, event: EpochEnd) -> None:
+        """Log the epoch in one line of less than 80 letters."""
         self._bar.close()
-        train = sum(value for name, value in row.items() if name.startswith("train_"))
-        losses = f"loss {train:.3f}"
+        losses = f"loss {_sum(event.row, 'train_'):.3f}"
         parts: list[str] = []
-        if "AP" in row:
-            val = sum(value for name, value in row.items() if name.startswith("val_"))
-            losses += f", validation {val:.3f}"
-            parts = [f"{name} {_number(row[name])}" for name in self._columns] + (
-                ["best so far"] if best and row[self._columns[0]] else []
-            )
-        _LOG.info("  ".join([f"epoch {row['epoch']}/{self.epochs}", losses, *parts]))
+        if "AP" in event.row:
+            losses += f", validation {_sum(event.row, 'val_'):.3f}"
+            best = ["best so far"] if event.best and event.row[self._columns[0]] else []
+            parts = [f"{name} {_number(event.row[name])}" for name in self._columns] + best
+        _LOG.info("  ".join([f"epoch {event.epoch}/{event.epochs}", losses, *parts]))
+
+    def on_run_end(self, event: RunEnd) -> None:
+        """End the bar, so that an interruption leaves the terminal clean."""
+        self._bar.close()
+
+
+def _sum(row: Mapping[str, float | None], prefix: str) -> float:
+    return sum(value for name, value in row.items() if name.startswith(prefix) and value is not None)
 
 
 def _number(value: float | None) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch.optim import SGD
@@ -24,6 +24,17 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.callback import (
+    Callback,
+    EpochEnd,
+    EpochStart,
+    Event,
+    StepEnd,
+    ValidationEnd,
+    ValidationStart,
+    ValidationStep,
+    notify,
+)
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
 from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
@@ -35,29 +46,8 @@ from faster_rcnn.training.state import (
     refuse_other_progress,
     refuse_state_of_another_run,
 )
-from faster_rcnn.training.step import StepLosses, proposals_of, training_step
+from faster_rcnn.training.step import proposals_of, training_step
 from faster_rcnn.weights.model_file import save_model
-
-
-@runtime_checkable
-class Reporter(Protocol):
-    """Is told how the training goes."""
-
-    def epoch_starts(self, epoch: int, steps: int, done: int) -> None:
-        """Epoch number (from 0) has ``steps`` steps, of which ``done`` were done before an interruption."""
-
-    def step_ends(self, losses: StepLosses, lr: float) -> None:
-        """One step was made."""
-
-    def validation_starts(self, images: int) -> None:
-        """The steps of the epoch are made; ``images`` are validated next."""
-
-    def images_validated(self, images: int) -> None:
-        """So many more images were validated."""
-
-    def epoch_ends(self, row: Mapping[str, Any], best: bool) -> None:
-        """The line of ``metrics.csv`` of this epoch; ``best`` if no epoch before was better by ``criterion``."""
-
 
 Validate = Callable[[FasterRCNN, Callable[[], None]], Mapping[str, float | None]]
 """Numbers of a detector on the validation split, among them ``AP``; calls the function after each image.
@@ -111,7 +101,7 @@ class Interrupted(Signalled):
     """A signal ended the run between two steps; all is saved."""
 
 
-def run_training(run: Run, validate: Validate, report: Reporter, stop: Callable[[], int]) -> str:
+def run_training(run: Run, validate: Validate, callbacks: Sequence[Callback], stop: Callable[[], int]) -> str:
     """Train until the last epoch or until validation stops improving; returns why it ended.
 
     After every epoch the folder holds the best model and one more line of metrics; the last model and the state are
@@ -121,15 +111,17 @@ def run_training(run: Run, validate: Validate, report: Reporter, stop: Callable[
         DivergedError: a loss or gradient stopped being finite; the state before that step is saved.
         FasterRCNNError: no more images can be read; the state is saved.
         Interrupted: ``stop`` gave the number of a signal; the state is saved in the middle of the epoch.
+        Exception: a callback raised it; the state is saved.
     """
     settings, progress = run.config.training, run.progress
     keep_freed_memory()
     while progress.epoch < run.epochs:
-        report.epoch_starts(progress.epoch, run.train.steps(), progress.steps_of_epoch)
-        _train_epoch(run, report, stop)
+        epoch = progress.epoch + 1
+        _notify(run, callbacks, EpochStart(epoch, run.epochs, run.train.steps(), progress.steps_of_epoch))
+        _train_epoch(run, callbacks, stop)
         row = _epoch_line(run)
         if run.val is not None:
-            row |= _validate_epoch(run, run.val, validate, report, stop)
+            row |= _validate_epoch(run, run.val, validate, callbacks, stop)
         value = row.get(criterion(run.config))
         best = value is None or value > progress.best_value
         if best:
@@ -138,11 +130,21 @@ def run_training(run: Run, validate: Validate, report: Reporter, stop: Callable[
         progress.rows.append(row)
         progress.epoch, progress.steps_of_epoch, progress.sums = progress.epoch + 1, 0, {}
         _save_epoch(run, best)
-        report.epoch_ends(row, best)
+        best_model = run.folder / run_folder.BEST
+        _notify(run, callbacks, EpochEnd(epoch, run.epochs, progress.step, row, best, best_model))
         if run.val is not None and settings.patience and progress.epoch - 1 - progress.best_epoch >= settings.patience:
             _save_last(run)
             return f"no better {criterion(run.config)} for {settings.patience} epochs"
     return "all epochs are done"
+
+
+def _notify(run: Run, callbacks: Sequence[Callback], event: Event) -> None:
+    """Call the callbacks; where one of them fails, the run is saved before."""
+    try:
+        notify(callbacks, event)
+    except Exception:
+        _save_last(run)
+        raise
 
 
 def criterion(config: Config) -> str:
@@ -153,7 +155,7 @@ def criterion(config: Config) -> str:
     return "AR100" if config.detector.kind == "rpn" else "AP"
 
 
-def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
+def _train_epoch(run: Run, callbacks: Sequence[Callback], stop: Callable[[], int]) -> None:
     settings, progress = run.config.training, run.progress
     steps = run.steps
     run.model.train()
@@ -187,7 +189,8 @@ def _train_epoch(run: Run, report: Reporter, stop: Callable[[], int]) -> None:
         progress.step += 1
         progress.steps_of_epoch += 1
         progress.images += len(batch)
-        report.step_ends(losses, lr)
+        epoch, step = progress.epoch + 1, progress.step
+        _notify(run, callbacks, StepEnd(epoch, step, losses.named, losses.total, lr, len(batch)))
         progress.training_seconds += time.perf_counter() - start
         start = time.perf_counter()
         _end_if_stopped(run, stop)
@@ -216,20 +219,25 @@ def _epoch_line(run: Run) -> dict[str, Any]:
 
 
 def _validate_epoch(
-    run: Run, split: Split, validate: Validate, report: Reporter, stop: Callable[[], int]
+    run: Run, split: Split, validate: Validate, callbacks: Sequence[Callback], stop: Callable[[], int]
 ) -> Mapping[str, float | None]:
     """The numbers of validation; a signal ends it after the image at hand, and it begins anew when the run goes on."""
+    epoch, done = run.progress.epoch + 1, 0
 
     def image_done() -> None:
-        report.images_validated(1)
+        nonlocal done
+        done += 1
+        _notify(run, callbacks, ValidationStep(epoch, done))
         _end_if_stopped(run, stop)
 
     start = time.perf_counter()
-    report.validation_starts(len(split.records))
+    _notify(run, callbacks, ValidationStart(epoch, len(split.records)))
     try:
-        return validate(run.product, image_done)
+        found = validate(run.product, image_done)
     finally:
         run.progress.validation_seconds += time.perf_counter() - start
+    _notify(run, callbacks, ValidationEnd(epoch, found))
+    return found
 
 
 def _end_if_stopped(run: Run, stop: Callable[[], int]) -> None:

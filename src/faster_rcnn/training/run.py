@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,14 @@ from faster_rcnn.data.records import Dataset
 from faster_rcnn.data.workers import refuse_in_starting_process
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.external_proposals import outside_proposals
-from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config, TrainingConfig
-from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.alternating import train_alternating
+from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.labelled import load_for_training, with_val_seed
 from faster_rcnn.training.machine_settings import machine_changes, with_machine_settings, with_training
 from faster_rcnn.training.resume import (
@@ -35,10 +34,8 @@ from faster_rcnn.training.resume import (
 )
 from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, learning_rate, number_of_epochs
 from faster_rcnn.training.session import Task, train_task
-from faster_rcnn.weights.finetuning import load_for_finetuning
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel
-from faster_rcnn.weights.pretrained import load_pretrained
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,6 +51,7 @@ def train(
     proposals: Path | None = None,
     resume: bool = False,
     flags: Mapping[str, object] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Train a detector on the images of ``data`` and return the run folder; see the command for the options."""
     refuse_in_starting_process()
@@ -61,7 +59,7 @@ def train(
     if resume:
         folder = folder_to_resume(out, data)
         with only_writer(folder):
-            return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given))
+            return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given), callbacks)
     start = resolve_model(weights) if weights else None
     resolved = with_val_seed(_with_outside(resolve_config(model, config, settings, given, _settings_of(start))))
     _refuse_alternating_with_one_stage(resolved)
@@ -70,10 +68,10 @@ def train(
         dataset = load_for_training(data, resolved)
         resolved = with_machine_settings(_with_epochs(resolved, dataset))
         run_folder.write_data(folder, data, fingerprint_of(dataset))
-        return _train(data, dataset, resolved, folder, start)
+        return _train(Task(data, dataset, resolved, folder, folder, start, callbacks=tuple(callbacks)))
 
 
-def _go_on(data: Path, folder: Path, config: Config) -> Path:
+def _go_on(data: Path, folder: Path, config: Config, callbacks: Sequence[Callback]) -> Path:
     """Train on from the state in ``folder``."""
     state = run_folder.read_state(folder)
     if state:
@@ -91,26 +89,16 @@ def _go_on(data: Path, folder: Path, config: Config) -> Path:
         _LOG.info(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
     if state and config.training.epochs != before.epochs:
         _say_extension(before, config.training, _steps(config, dataset), state["progress"].step)
-    return _train(data, dataset, config, folder, None, state, changes)
+    return _train(Task(data, dataset, config, folder, folder, changes=changes, callbacks=tuple(callbacks)), state)
 
 
-def _train(
-    data: Path,
-    dataset: Dataset,
-    config: Config,
-    folder: Path,
-    start: LoadedModel | None,
-    state: Mapping[str, Any] | None = None,
-    changes: tuple[str, ...] = (),
-) -> Path:
-    threads = config.training.threads
+def _train(task: Task, state: Mapping[str, Any] | None = None) -> Path:
+    threads = task.config.training.threads
     assert threads != "auto"  # a run begins with a number
-    initialise = partial(_initialise, config=config, classes=dataset.classes, start=start)
     with using_threads(threads):
-        if config.training.scheme == "alternating":
-            return train_alternating(data, dataset, config, folder, initialise, changes)
-        outside = outside_proposals(dataset, config, folder)
-        return train_task(Task(data, dataset, config, folder, folder, initialise, outside, changes), state)
+        if task.config.training.scheme == "alternating":
+            return train_alternating(task)
+        return train_task(replace(task, outside=outside_proposals(task.dataset, task.config, task.folder)), state)
 
 
 def _with_known_machine(folder: Path, config: Config) -> Config:
@@ -180,12 +168,3 @@ def _settings_of(start: LoadedModel | None) -> Config | None:
         return None
     fresh = preset(start.config.preset)
     return start.config.model_copy(update={"training": fresh.training, "data": fresh.data})
-
-
-def _initialise(model: FasterRCNN, config: Config, classes: ClassMap, start: LoadedModel | None) -> str:
-    """Give a new detector the weights that it starts from; returns a line that says which."""
-    if start is not None:
-        return load_for_finetuning(model, config, classes, start)
-    if config.backbone.weights == "imagenet":
-        return load_pretrained(model, config)
-    return f"body {config.backbone.body}: random weights"

@@ -18,7 +18,7 @@ from faster_rcnn._version import __version__
 from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
-from faster_rcnn.errors import InputError, MachineError
+from faster_rcnn.errors import DivergedError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
@@ -26,15 +26,17 @@ from faster_rcnn.structures import Proposals
 from faster_rcnn.system.devices import PRECISIONS, choose_device, precision_name
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.callback import Callback, RunEnd, RunStart, notify, notify_of_end
 from faster_rcnn.training.display import TrainingDisplay
 from faster_rcnn.training.examples import Example, find_examples
+from faster_rcnn.training.initial_weights import Parts, initialise
 from faster_rcnn.training.interruption import stop_signals
 from faster_rcnn.training.loop import Run, criterion, restore_state, run_training, save_state
 from faster_rcnn.training.report import write_report
 from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.training.validation import Validator, validating_predictor
-from faster_rcnn.weights.model_file import load_model
+from faster_rcnn.weights.model_file import LoadedModel, load_model
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,12 +52,14 @@ class Task:
     folder: Path
     named: Path
     """The folder that the user knows: ``folder``, or the one above it that holds all steps of alternating training."""
-    initialise: Callable[[FasterRCNN], str]
-    """Gives the new detector the weights that it starts from; returns a line that says which."""
+    start: LoadedModel | Parts | None = None
+    """What the new detector starts from; ``None`` for the weights that its settings name."""
     outside: Mapping[str, Sequence[Proposals]] = field(default_factory=dict)
     """Proposals from outside by name of the split, in the order of its records; for Fast R-CNN."""
     changes: tuple[str, ...] = ()
     """How precision and threads differ from those that the run had before it went on."""
+    callbacks: tuple[Callback, ...] = ()
+    """Called beside the command's own display."""
 
 
 def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
@@ -76,8 +80,9 @@ def _resumable(run: Run, task: Task) -> Iterator[None]:
     """Where the training within ends early, the command that goes on from the last state is told."""
     try:
         yield
-    except (KeyboardInterrupt, InputError, MachineError):
-        if run.saved_step is not None:
+    except (Exception, KeyboardInterrupt) as error:
+        # From the weights of a run that diverged, the same steps would diverge again.
+        if run.saved_step is not None and not isinstance(error, DivergedError):
             _LOG.info(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
         raise
     finally:
@@ -103,7 +108,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
     precision = PRECISIONS[settings.precision]
     torch.manual_seed(settings.seed)
     model = build_model(config, len(dataset.classes))
-    begins = task.initialise(model) if fresh else None
+    begins = initialise(model, config, dataset.classes, task.start) if fresh else None
     if settings.shared_layers == "fixed":
         model.backbone.fix()
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
@@ -156,7 +161,7 @@ def _loader(task: Task, split: Split) -> TrainingLoader:
 
 def _train(run: Run, task: Task, began: float) -> Path:
     chosen_by = criterion(run.config)
-    display = TrainingDisplay(run.epochs, ("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
+    callbacks = (TrainingDisplay(("AP", "AP50") if chosen_by == "AP" else (chosen_by,)), *task.callbacks)
     measured: dict[int, Metrics] = {}
     validator = None
     if run.val is not None:
@@ -168,10 +173,29 @@ def _train(run: Run, task: Task, began: float) -> Path:
         measured[run.progress.epoch] = validation.metrics
         return validation.columns()
 
-    with stop_signals() as stop, display:
-        reason = run_training(run, validate, display, stop)
-    _finish(run, task, reason, measured, time.perf_counter() - began)
+    with _early_end_reported(run, callbacks):
+        with stop_signals() as stop:
+            notify(callbacks, RunStart(run.folder, run.config, run.epochs, run.steps, run.progress.step))
+            reason = run_training(run, validate, callbacks, stop)
+        _finish(run, task, reason, measured, time.perf_counter() - began)
+    notify_of_end(callbacks, _end(run, reason, None))
     return run.folder
+
+
+@contextmanager
+def _early_end_reported(run: Run, callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Call ``on_run_end`` with the error that ends the work within."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        notify_of_end(callbacks, _end(run, reason, error))
+        raise
+
+
+def _end(run: Run, reason: str, error: BaseException | None) -> RunEnd:
+    best = run.folder / run_folder.BEST if run.progress.rows else None
+    return RunEnd(run.folder, run.progress.step, best, reason, error)
 
 
 def go_on_with(data: Path, folder: Path) -> str:
