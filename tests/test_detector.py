@@ -184,5 +184,5 @@ def test_a_quantized_file_works_in_8_bits_where_asked_for_or_faster(
     ours, theirs, of_auto = (each.predict(rgb(), conf=0.0) for each in (asked, floats, auto))
     assert len(ours) == pytest.approx(len(theirs), rel=0.2)
     assert torch.equal(of_auto.boxes, ours.boxes) == fast
-    with pytest.raises(OptionError, match="E125 compile=True: a detector in 8 bits is not compiled"):
+    with pytest.raises(OptionError, match="E125 compile=True: a detector in int8 is not compiled"):
         Detector.load(file, "cpu", "int8", compile=True)

@@ -139,11 +139,11 @@ def test_a_fused_detector_finds_the_same() -> None:
 
 def fused_by_hand(layer: FusedConv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
     """A fused convolution in bfloat16 with sums in float32, as oneDNN does it, for processors that have none."""
-    form, border = layer.form, layer.form.border(features)
+    geometry, padding = layer.geometry, layer.geometry.padding_for(features)
     assert features.dtype == layer.weight.dtype == layer.bias.dtype == torch.bfloat16
     result = torch.nn.functional.conv2d(
-        features.float(), border.grown(layer.weight).float(), layer.bias.float(), form.stride, border.padding,
-        form.dilation, form.groups,
+        features.float(), padding.extended(layer.weight).float(), layer.bias.float(), geometry.stride,
+        padding.both_sides, geometry.dilation, geometry.groups,
     )  # fmt: skip
     if other is not None:
         assert other.dtype == torch.bfloat16

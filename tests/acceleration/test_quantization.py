@@ -177,7 +177,7 @@ def test_pixels_range_from_black_to_white_whatever_was_measured(case: Case) -> N
     network = case.network
     if case.name == "untraceable body":
         return
-    reads = next(each.reads for each in case.form.backbone.body.modules() if isinstance(each, Int8Conv2d))
+    reads = next(each.input_range for each in case.form.backbone.body.modules() if isinstance(each, Int8Conv2d))
     ends = [network.prepare(torch.full((3, 64, 96), level, dtype=torch.uint8)) for level in (0, 255)]
     assert (reads.low, reads.high) == pytest.approx((float(ends[0].min()), float(ends[1].max())), rel=1e-5)
 

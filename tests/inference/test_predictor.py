@@ -290,7 +290,7 @@ def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Pred
 
 def test_a_detector_without_ranges_does_not_work_in_8_bits() -> None:
     command = r"faster-rcnn quantize MODEL DATA --out FILE$"
-    with pytest.raises(ModelFileError, match=rf"^E123 precision int8: this model has no ranges .*: {command}"):
+    with pytest.raises(ModelFileError, match=rf"^E123 precision int8: this model was not quantized: .*: {command}"):
         Predictor(loaded_model(), CPU, torch.int8)
 
 
@@ -306,12 +306,12 @@ def test_ranges_of_another_network_are_told() -> None:
 
 def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = quantized(loaded_model())
-    with pytest.raises(OptionError, match=r"^E126 precision int8: 8 bits are for CPUs, and this is on cuda:0; bfloat1"):
+    with pytest.raises(OptionError, match=r"^E126 precision int8 is for CPUs, and this is on cuda:0; bfloat16 works"):
         Predictor(loaded, GPU, torch.int8)
-    with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in 8 bits is not compiled"):
+    with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in int8 is not compiled"):
         Predictor(loaded, CPU, torch.int8, compile=True)
     monkeypatch.setattr("faster_rcnn.acceleration.selection.weight_limit", lambda: 0)
-    with pytest.raises(MachineError, match=r"^precision int8: .* has no convolutions in 8 bits$"):
+    with pytest.raises(MachineError, match=r"^precision int8: .* has no int8 convolutions$"):
         Predictor(loaded, CPU, torch.int8)
 
 

@@ -1,4 +1,4 @@
-"""Fused operations are tried one by one, as detectors call them, and only those that give the right numbers count."""
+"""Fused operations are tried one by one, as detectors call them; only those with the right numbers count as working."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ RELU6 = ACTIVATIONS[nn.ReLU6]
 
 
 @pytest.fixture
-def tried_anew() -> Iterator[None]:
-    """Nothing is remembered of earlier trials, nor of these ones afterwards."""
+def without_earlier_trials() -> Iterator[None]:
+    """Forget the results of earlier trials, and those of this test afterwards."""
     fused_works.cache_clear()
     yield
     fused_works.cache_clear()
@@ -50,12 +50,12 @@ def test_every_operation_of_a_detector_is_listed_once() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_samples_are_of_their_operation_and_bfloat16_holds_their_numbers(operation: Operation) -> None:
+def test_trials_are_of_their_operation_and_bfloat16_holds_their_numbers(operation: Operation) -> None:
     found = list(trials(operation))
-    assert [each.read.ndim for each in found] == ([2] if operation.kind == LINEAR else [4, 4])
+    assert [each.input.ndim for each in found] == ([2] if operation.kind == LINEAR else [4, 4])
     for each in found:
         assert Operation.of(each.layer, operation.activation, adds=each.added is not None) == operation
-        for numbers in (each.read, *each.layer.parameters(), *(() if each.added is None else (each.added,))):
+        for numbers in (each.input, *each.layer.parameters(), *(() if each.added is None else (each.added,))):
             assert_close(numbers.bfloat16().float(), numbers, rtol=0, atol=0)
         # Enough of the results reach what an activation changes.
         assert float(each.expected.max()) > 2
@@ -63,15 +63,15 @@ def test_samples_are_of_their_operation_and_bfloat16_holds_their_numbers(operati
         assert (float(each.expected.max()) == 6) == (operation.activation == RELU6)
 
 
-def test_a_sample_by_hand() -> None:
-    [sample] = trials(Operation(LINEAR, RELU))
-    weight, bias = sample.layer.parameters()
-    assert_close(sample.expected, (sample.read @ weight.T + bias).clamp(min=0), rtol=0, atol=1e-5)
+def test_a_trial_by_hand() -> None:
+    [trial] = trials(Operation(LINEAR, RELU))
+    weight, bias = trial.layer.parameters()
+    assert_close(trial.expected, (trial.input @ weight.T + bias).clamp(min=0), rtol=0, atol=1e-5)
 
 
-@pytest.mark.usefixtures("tried_anew")
-def test_trials_hand_all_maps_over_as_detectors_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sum is tried with a map of its own, in the precision that is asked for, which may be overwritten."""
+@pytest.mark.usefixtures("without_earlier_trials")
+def test_trials_pass_maps_as_detectors_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum is tried with a map of its own, in the precision of the trial, which the operation may overwrite."""
     calls: list[tuple[Tensor, Tensor | None]] = []
 
     def keep(layer: FusedConv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
@@ -88,7 +88,7 @@ def test_trials_hand_all_maps_over_as_detectors_do(monkeypatch: pytest.MonkeyPat
     ]
 
 
-@pytest.mark.usefixtures("tried_anew")
+@pytest.mark.usefixtures("without_earlier_trials")
 @pytest.mark.parametrize("missing", [Operation(CONVOLUTION, RELU, adds=True), Operation(CONVOLUTION, RELU6)])
 def test_each_operation_is_tried_by_itself(missing: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that fails leaves the others, and one that gives other numbers does not count as one that works."""
@@ -96,8 +96,8 @@ def test_each_operation_is_tried_by_itself(missing: Operation, monkeypatch: pyte
     def compute(layer: FusedConv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
         if Operation(CONVOLUTION, layer.activation, other is not None) == missing:
             raise RuntimeError("Unsupported datatype")
-        form = layer.form
-        result = nn.functional.conv2d(features, layer.weight, layer.bias, 1, form.padding, 1, form.groups)
+        geometry = layer.geometry
+        result = nn.functional.conv2d(features, layer.weight, layer.bias, 1, geometry.padding, 1, geometry.groups)
         result = result if other is None else result + other
         wrong = {"none": nn.Identity(), "relu": nn.ReLU(), "hardtanh": nn.ReLU6(), "swish": nn.Sigmoid()}
         found: Tensor = wrong.get(layer.activation.name, nn.Hardswish())(result)
@@ -110,7 +110,7 @@ def test_each_operation_is_tried_by_itself(missing: Operation, monkeypatch: pyte
         assert found == of_convolutions - {missing, Operation(CONVOLUTION, Activation("swish"))}
 
 
-@pytest.mark.usefixtures("tried_anew")
+@pytest.mark.usefixtures("without_earlier_trials")
 def test_an_operation_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Operation] = []
 
@@ -123,7 +123,7 @@ def test_an_operation_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tried == [Operation(LINEAR)]
 
 
-def test_numbers_that_are_none_are_not_right() -> None:
+def test_nan_is_not_a_right_number() -> None:
     def nothing(sample: fused_layers.Trial) -> Tensor:
         return torch.full_like(sample.expected, torch.nan)
 
@@ -131,7 +131,7 @@ def test_numbers_that_are_none_are_not_right() -> None:
     assert fused_layers.matches_expected(Operation(LINEAR), lambda sample: sample.expected, 0.0)
 
 
-def test_an_operator_that_is_not_there_gives_nothing() -> None:
+def test_a_missing_operator_has_no_result() -> None:
     assert result_or_none(lambda: torch.ops.mkldnn.no_such_operator(torch.zeros(1))) is None
     assert result_or_none(lambda: torch.zeros(2) @ torch.zeros(3)) is None
 

@@ -1,7 +1,7 @@
-"""Batch norm folded into the convolutions before it, and weights in the type that is computed in: for inference only.
+"""A detector prepared for inference: batch norm folded into convolutions, weights in the precision of the computation.
 
-In inference a batch norm is one multiplication and one addition per channel. Put into the weights of the convolution
-before it, it costs nothing, and there is no batch norm left to read and write every feature map once more.
+In inference a batch norm is one multiplication and one addition per channel. Folded into the weights of the convolution
+before it, it costs nothing, while a batch norm of its own would read and write every feature map once more.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from faster_rcnn.model import FasterRCNN
 Conv = nn.Conv2d | DepthwiseConv2d
 
 MAX_DIFFERENCE = 1e-3
-"""Of features, in shares of the largest one, in float32; rounding leaves 1e-5."""
+"""Largest difference of features in float32, in shares of the largest feature; rounding alone makes 1e-5."""
 
 
 def prepare_for_inference(model: FasterRCNN, precision: torch.dtype, exact: bool) -> FasterRCNN:
-    """A copy of a detector for inference alone, in ``precision``; the detector itself is as before.
+    """A copy of a detector for inference only, in ``precision``; the detector itself is not changed.
 
-    Batch norm is folded where that leaves the features what they were, and features are channels last; the copy is not
-    for training. Where float32 is to be ``exact`` nothing is changed and the detector itself is given back: it keeps
-    the last bits.
+    Batch norm is folded if that keeps the features, and the copy uses channels-last memory format. With ``exact``
+    float32 the detector itself is returned, so that results keep their last bits.
     """
     if exact and precision == torch.float32:
         return model
@@ -46,10 +45,10 @@ def _for_inference(model: FasterRCNN) -> FasterRCNN:
 
 
 def fold_norms(module: nn.Module) -> int:
-    """Fold every batch norm that directly follows a convolution, in the order of the modules; returns how many.
+    """Fold every batch norm that directly follows a convolution in the order of the modules; returns their number.
 
-    The activation that timm keeps in its batch norms stays. Only right where modules run in the order in which they
-    are listed, as in all bodies that were looked at; ``prepare_for_inference`` compares.
+    The activation that timm keeps in its batch norms stays. The result is right only if modules run in the order in
+    which they are listed, as they do in all bodies examined; ``prepare_for_inference`` compares the features.
     """
     found = [(parent, *names) for parent in module.modules() for names in _pairs(parent)]
     for parent, conv_name, norm_name in found:
@@ -62,7 +61,7 @@ def fold_norms(module: nn.Module) -> int:
 
 
 def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names of a convolution, or of the last one of a sequence, and of the batch norm right after it."""
+    """Names of each convolution (alone, or the last layer of a sequence) and of the batch norm right after it."""
     for (name, child), (norm_name, norm) in pairwise(parent.named_children()):
         while isinstance(child, nn.Sequential) and len(child):
             last, child = list(child.named_children())[-1]
@@ -72,7 +71,7 @@ def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _folded(conv: Conv, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A convolution with a bias that does what both did."""
+    """One convolution with a bias that computes the convolution and the batch norm."""
     plain = conv if isinstance(conv, nn.Conv2d) else _plain_depthwise(conv)
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -84,7 +83,7 @@ def _folded(conv: Conv, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def _plain_depthwise(conv: DepthwiseConv2d) -> nn.Conv2d:
-    """The convolution whose place was taken for the sake of its backward pass."""
+    """The plain convolution that ``DepthwiseConv2d`` replaced for the sake of its backward pass."""
     channels, kernel, stride = len(conv.weight), _pair(conv.kernel), _pair(conv.stride)
     if conv.pads_same:
         plain: nn.Conv2d = Conv2dSame(channels, channels, kernel, stride, groups=channels, bias=False)
@@ -103,14 +102,14 @@ def _constant(tensor: Tensor) -> nn.Parameter:
 
 
 def _activation_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """What timm's batch norm does after normalising; torch's own does nothing."""
+    """The activation inside timm's batch norm; torch's batch norm has none."""
     activation = getattr(norm, "act", None)
     return activation if isinstance(activation, nn.Module) else nn.Identity()
 
 
 @torch.no_grad()
 def features_match(model: FasterRCNN, folded: FasterRCNN) -> bool:
-    """Whether both see the same in a made-up image."""
+    """Whether both models give the same features for a random image, within ``MAX_DIFFERENCE``."""
     device = next(model.parameters()).device
     side = 2 * model.backbone.stride
     pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)

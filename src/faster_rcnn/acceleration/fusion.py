@@ -1,15 +1,20 @@
-"""Layers fused with what follows them, in body, neck and heads: the fast form of a detector on a CPU.
+"""Layers fused with what follows them, in body, neck and heads: the fused model of a detector on a CPU.
 
-The layers that run, and what each of them reads, are found by tracing a part once (``torch.fx``). Where a convolution
-alone feeds an activation, or a sum with a map that nobody reads afterwards, one fused convolution does all of it. A
-part that cannot be traced, because its path depends on what it reads, stays as it is. An operation that this CPU does
-not have in the detector's precision is not used: what it would have computed is computed by smaller ones.
+One trace of a part (``torch.fx``) finds the layers that run and the inputs of each. A convolution whose only reader is
+an activation, or a sum with another map that no later node reads, becomes one fused convolution::
+
+    conv -> relu                  conv ---+
+                                          v
+    other -> ... (last reader)    other -> add -> relu        one FusedConv2d, which writes into ``other``
+
+A part that cannot be traced, because its path depends on its input, stays as it is. An operation that this CPU does not
+have in the detector's precision is not used: smaller operations compute the same.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from copy import copy, deepcopy
 from typing import NamedTuple, TypeVar
 
@@ -33,18 +38,18 @@ from faster_rcnn.model import FasterRCNN
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Parts = dict[str, fx.GraphModule]
-"""``body``, ``pyramid``, ``rpn`` and ``head``; those that could not be traced are not there."""
+"""Graphs by name: ``body``, ``pyramid``, ``rpn`` and ``head``. Parts that could not be traced are missing."""
 Works = Callable[[Operation, torch.dtype], bool]
 """Whether an operation may be used in a precision."""
 
 MAKERS = (operator.add, operator.mul, interpolate, torch.cat)
-"""Functions whose result is in memory of its own."""
+"""Functions whose result has memory of its own."""
 
 
 def fused_model(network: FasterRCNN) -> FasterRCNN:
-    """The same detector with fused convolutions, where this CPU has them, and where they see the same.
+    """The same detector with fused convolutions, if this CPU has them and they compute the same features.
 
-    ``network`` is one that was prepared for inference; it stays as it was.
+    ``network`` was prepared for inference, and is not changed.
     """
     weight = next(network.parameters())
     convolutions = [each for each in OPERATIONS if each.kind != LINEAR]
@@ -55,16 +60,16 @@ def fused_model(network: FasterRCNN) -> FasterRCNN:
 
 
 def verified_parts(network: FasterRCNN, works: Works) -> Parts:
-    """Every part that can be traced; none where body and neck then see something else in a made-up image."""
-    # Compared in float32, where a difference is none of rounding.
+    """Every part that can be traced; none if body and neck then give other features for a random image."""
+    # Compared in float32, where a difference does not come from rounding.
     exact = network if next(network.parameters()).dtype == torch.float32 else deepcopy(network).float()
     same = features_match(exact, with_parts(exact, fused_parts(exact, works)))
-    # Made anew: those that were compared have packed their weights for that small image.
+    # Traced again: the parts that were compared have packed their weights for that small image.
     return fused_parts(network, works) if same else {}
 
 
 def fused_parts(network: FasterRCNN, works: Works) -> Parts:
-    """Every part that can be traced, in the mode of inference, with the operations that work."""
+    """Every part that can be traced, in inference mode, with the operations that work."""
     precision = next(network.parameters()).dtype
     traced: dict[str, fx.GraphModule | None] = {"body": traced_part(network.backbone.body)}
     if network.backbone.pyramid is not None:
@@ -73,7 +78,7 @@ def fused_parts(network: FasterRCNN, works: Works) -> Parts:
         traced["rpn"] = traced_part(_Levels(network.rpn, len(network.backbone.strides)))
     if network.roi is not None:
         head = traced_part(network.roi.head)
-        traced["head"] = None if head is None else _read_as_it_lies(head, network.roi.pooling.side)
+        traced["head"] = None if head is None else _read_channels_last(head, network.roi.pooling.side)
 
     def works_here(operation: Operation) -> bool:
         return works(operation, precision)
@@ -82,30 +87,30 @@ def fused_parts(network: FasterRCNN, works: Works) -> Parts:
 
 
 def with_parts(network: FasterRCNN, parts: Mapping[str, nn.Module]) -> FasterRCNN:
-    """The same detector, but for what some of its parts compute with."""
-    form = shallow_copy(network)
-    form.backbone = shallow_copy(network.backbone)
+    """A copy of a detector that computes some of its parts with other modules, by the names of ``Parts``."""
+    model = shallow_copy(network)
+    model.backbone = shallow_copy(network.backbone)
     if "body" in parts:
-        form.backbone.body = _computing_with(network.backbone.body, parts["body"])
+        model.backbone.body = _computing_with(network.backbone.body, parts["body"])
     if "pyramid" in parts and network.backbone.pyramid is not None:
-        form.backbone.pyramid = _computing_with(network.backbone.pyramid, parts["pyramid"])
+        model.backbone.pyramid = _computing_with(network.backbone.pyramid, parts["pyramid"])
     if "rpn" in parts:
-        form.rpn = _computing_with(network.rpn, parts["rpn"])
+        model.rpn = _computing_with(network.rpn, parts["rpn"])
     if "head" in parts:
-        form.roi = shallow_copy(network.roi)
-        form.roi.head = _computing_with(network.roi.head, parts["head"])
-    return form
+        model.roi = shallow_copy(network.roi)
+        model.roi.head = _computing_with(network.roi.head, parts["head"])
+    return model
 
 
 def shallow_copy(module: AnyModule) -> AnyModule:
-    """Another module of the same parts, of which some may be replaced."""
+    """A module that shares the children of another one, but may be given other children itself."""
     other = copy(module)
     other._modules = dict(module._modules)
     return other
 
 
 def _computing_with(module: AnyModule, computation: nn.Module) -> AnyModule:
-    """A module with all that is known about the old one, and another computation in its place."""
+    """A copy of a module with the same attributes, whose only child and forward pass is ``computation``."""
     other = copy(module)
     other._modules = {"computation": computation}
     other.forward = computation.__call__
@@ -113,7 +118,7 @@ def _computing_with(module: AnyModule, computation: nn.Module) -> AnyModule:
 
 
 class _Levels(nn.Module):
-    """A part that reads a list of feature maps, whose length a trace has to know."""
+    """A part that reads a list of feature maps, with a fixed length, which tracing requires."""
 
     def __init__(self, part: nn.Module, levels: int) -> None:
         super().__init__()
@@ -125,11 +130,11 @@ class _Levels(nn.Module):
 
 
 def _fuse(part: fx.GraphModule, works: Callable[[Operation], bool]) -> fx.GraphModule:
-    """Put a fused layer in the place of each convolution or fully connected layer, and of what it can take with it."""
+    """Replace each convolution or fully connected layer, and the nodes after it that fit, by one fused layer."""
     _drop_idle_layers(part)
     for number, node in enumerate(list(part.graph.nodes)):
         layer = layer_of(part, node)
-        # One that is called for several maps packs its weights for each of them.
+        # A layer that is called several times becomes several fused layers, each with weights packed for its own maps.
         if layer is None or not (isinstance(layer, nn.Linear) or can_fuse(layer)):
             continue
         assert isinstance(layer, nn.Conv2d | nn.Linear)
@@ -149,7 +154,7 @@ def _fused(layer: nn.Conv2d | nn.Linear, activation: Activation) -> FusedConv2d 
 
 
 class _Span(NamedTuple):
-    """What one fused layer may compute, from a layer to the ``last`` node, with the sum with another map or without."""
+    """Nodes that one fused layer may compute: from a layer to ``last``, with the sum with ``other`` if there is one."""
 
     activation: Activation
     last: fx.Node
@@ -157,9 +162,10 @@ class _Span(NamedTuple):
 
 
 def _spans(part: fx.GraphModule, node: fx.Node, layer: nn.Conv2d | nn.Linear) -> Iterator[_Span]:
-    """The longest one first."""
-    sum_node, other = _sum_after(part, node) if isinstance(layer, nn.Conv2d) else (node, None)
-    if other is not None:
+    """All spans that begin with a layer, the longest one first."""
+    found = _sum_after(part, node) if isinstance(layer, nn.Conv2d) else None
+    if found is not None:
+        sum_node, other = found
         yield _Span(*_activation_after(part, sum_node, simple=True), other)
         yield _Span(NO_ACTIVATION, sum_node, other)
     yield _Span(*_activation_after(part, node, simple=isinstance(layer, nn.Linear)))
@@ -169,7 +175,7 @@ def _spans(part: fx.GraphModule, node: fx.Node, layer: nn.Conv2d | nn.Linear) ->
 def _replace(
     part: fx.GraphModule, ends: tuple[fx.Node, fx.Node], name: str, layer: nn.Module, other: fx.Node | None = None
 ) -> None:
-    """Put one layer in the place of all from the first node to the last one."""
+    """Replace all nodes from the first to the last one by one call of ``layer``."""
     first, last = ends
     part.add_module(name, layer)
     with part.graph.inserting_before(last):
@@ -178,10 +184,13 @@ def _replace(
     part.graph.eliminate_dead_code()
 
 
-def _read_as_it_lies(part: fx.GraphModule, side: int) -> fx.GraphModule:
-    """Let fully connected layers read maps (N, C, ``side``, ``side``) in the order of memory, which is channels last.
+def _read_channels_last(part: fx.GraphModule, side: int) -> fx.GraphModule:
+    """Let fully connected layers flatten maps (N, C, ``side``, ``side``) in memory order, which is channels-last.
 
-    In the order of the model every map would be copied first; here the weights are, once.
+    In the model's order every map would be copied first. Here the inputs of the weights are permuted instead, once::
+
+        flatten(map)  @ weight (outputs, C * side * side)
+        flatten(map as (N, side, side, C), a view) @ weight permuted to (outputs, side * side * C)
     """
     for node in list(part.graph.nodes):
         layer = layer_of(part, node)
@@ -199,40 +208,46 @@ def _read_as_it_lies(part: fx.GraphModule, side: int) -> fx.GraphModule:
 
 
 def layer_of(part: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    """The layer that a node calls, if it calls one."""
+    """The layer that a node calls; ``None`` for other nodes."""
     return part.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _drop_idle_layers(part: fx.GraphModule) -> None:
-    """Layers that change nothing in inference only hide from each other what they stand between."""
+    """Remove layers that do nothing in inference: they would separate nodes that could be fused."""
     for node in list(part.graph.nodes):
         if isinstance(layer_of(part, node), nn.Identity | nn.Dropout):
             node.replace_all_uses_with(node.args[0])
             part.graph.erase_node(node)
 
 
-def _sum_after(part: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, fx.Node | None]:
-    """The sum that alone reads a convolution, and what it adds to it, which the fused one overwrites.
+def _sum_after(part: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """The sum that is the only reader of a convolution, and its other term, if the fused layer may overwrite that.
 
-    That may be overwritten whose memory this part made itself, and which nobody reads later, nor the convolution.
+    The fused layer writes the sum into the memory of the other term::
+
+        owner ---> other (perhaps a view of owner's memory)
+        node ----> sum_node = node + other
+
+    The part must have made that memory itself; nothing may read it after the sum, nor may the convolution read it.
     """
     sum_node = _only_reader(node)
     if sum_node is None or sum_node.target is not operator.add:
-        return node, None
-    others = [each for each in sum_node.args if each is not node]
-    if len(others) != 1 or not isinstance(others[0], fx.Node):
-        return node, None
-    owner = _owner(part, others[0])
-    sharing = {each for each in part.graph.nodes if _owner(part, each) is owner}
-    order = {each: place for place, each in enumerate(part.graph.nodes)}
-    last_read = max(order[reader] for each in sharing for reader in each.users)
-    is_made_here = owner.op in ("call_module", "call_function")
-    free = is_made_here and last_read == order[sum_node] and not sharing & set(node.all_input_nodes)
-    return (sum_node, others[0]) if free else (node, None)
+        return None
+    terms = [each for each in sum_node.args if each is not node]
+    other = terms[0] if len(terms) == 1 else None
+    if not isinstance(other, fx.Node):
+        return None
+    owner = _memory_owner(part, other)
+    if owner.op not in ("call_module", "call_function"):
+        return None  # an input of the part, or a constant
+    sharing = {each for each in part.graph.nodes if _memory_owner(part, each) is owner}
+    if sharing & set(node.all_input_nodes) or _last_reader(part, sharing) is not sum_node:
+        return None
+    return sum_node, other
 
 
-def _owner(part: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """The node that made the memory of a map: what is not known to make its own may share that of what it reads."""
+def _memory_owner(part: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """The node that made the memory of a map: a node that may not have made its own is assumed to share its input's."""
     while node.all_input_nodes and not _makes_memory(part, node):
         node = node.all_input_nodes[0]
     return node
@@ -243,8 +258,18 @@ def _makes_memory(part: fx.GraphModule, node: fx.Node) -> bool:
     return node.target in MAKERS if layer is None else not getattr(layer, "inplace", False)
 
 
+def _last_reader(part: fx.GraphModule, nodes: Set[fx.Node]) -> fx.Node:
+    """The last node in the order of execution that reads one of ``nodes``."""
+    readers = {reader for each in nodes for reader in each.users}
+    last: fx.Node = [each for each in part.graph.nodes if each in readers][-1]
+    return last
+
+
 def _activation_after(part: fx.GraphModule, node: fx.Node, *, simple: bool) -> tuple[Activation, fx.Node]:
-    """The activation that alone reads a layer or a sum, and the last node of both; a ``simple`` one, or any."""
+    """The activation that is the only reader of a node, and its node; no activation, and the node itself, if none is.
+
+    ``simple``: only one of ``SIMPLE_ACTIVATIONS`` counts.
+    """
     reader = _only_reader(node)
     if reader is None:
         return NO_ACTIVATION, node

@@ -1,4 +1,4 @@
-"""The fast form of a detector for a precision, and when there is none."""
+"""Which optimized model computes in a precision: a fused or a quantized one; and why there may be none."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from faster_rcnn.weights.model_file import LoadedModel
 
 
 def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch.dtype:
-    """As ``choose_precision``; ``auto`` is 8 bits for a quantized detector where a CPU is faster in them."""
+    """Do what ``choose_precision`` does; but ``auto`` is int8 for a quantized detector if a CPU is faster in it."""
     quantized = loaded.ranges is not None and device.type == "cpu"
     return torch.int8 if name == "auto" and quantized and int8_is_fast() else choose_precision(name, device)
 
 
 def accelerated_model(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
-    """The fused form of a prepared detector, or its 8-bit form; raises ``ModelFileError`` (E123) where ranges miss."""
+    """The fused model of a prepared detector, or its quantized model for int8.
+
+    Raises ``ModelFileError`` (E123) where activation ranges are missing.
+    """
     if precision != torch.int8:
         return fused_model(prepared)
     assert loaded.ranges is not None
@@ -28,23 +31,23 @@ def accelerated_model(prepared: FasterRCNN, precision: torch.dtype, loaded: Load
         return quantized_model(prepared, loaded.ranges)
     except KeyError as error:
         raise ModelFileError(
-            f"precision int8: layer {error} has no range, so the ranges in this file are those of another network, or "
-            "of another version of its parts; measure them anew: faster-rcnn quantize MODEL DATA --out FILE",
+            f"precision int8: layer {error} has no activation range, so the ranges in this file belong to another "
+            "network, or to another version of its parts; calibrate again: faster-rcnn quantize MODEL DATA --out FILE",
             code="E123",
         ) from error
 
 
 def refuse_int8(loaded: LoadedModel, device: torch.device, compile: bool) -> None:
-    """Raise where a detector cannot work in 8 bits."""
+    """Raise where a detector cannot compute in int8: an ``OptionError``, ``ModelFileError`` or ``MachineError``."""
     if device.type != "cpu":
-        raise OptionError(f"precision int8: 8 bits are for CPUs, and this is on {device}; bfloat16 works", code="E126")
+        raise OptionError(f"precision int8 is for CPUs, and this is on {device}; bfloat16 works", code="E126")
     if compile:
-        raise OptionError("compile=True: a detector in 8 bits is not compiled; leave out one of both", code="E125")
+        raise OptionError("compile=True: a detector in int8 is not compiled; leave out one of both", code="E125")
     if loaded.ranges is None:
         raise ModelFileError(
-            "precision int8: this model has no ranges of its features, which 8 bits stand for; measure them on some "
-            "of its images: faster-rcnn quantize MODEL DATA --out FILE",
+            "precision int8: this model was not quantized: it has no activation ranges; calibrate them on some of its "
+            "images: faster-rcnn quantize MODEL DATA --out FILE",
             code="E123",
         )
     if weight_limit() == 0:
-        raise MachineError("precision int8: this PyTorch, or this processor, has no convolutions in 8 bits")
+        raise MachineError("precision int8: this PyTorch, or this processor, has no int8 convolutions")

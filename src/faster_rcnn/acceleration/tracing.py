@@ -1,7 +1,7 @@
-"""The graph of a part of a detector, traced while other threads of the process go on.
+"""The graph of a part of a detector, traced while other threads of the process keep running.
 
-While ``torch.fx`` traces, the call of every module in the process goes through its tracer, and it takes a call by
-another thread for one of the traced part; two traces at once leave the modules of the process unusable for good.
+While ``torch.fx`` traces, the call of every module in the process goes through its tracer, which would record a call by
+another thread as one of the traced part. Two concurrent traces leave the modules of the process unusable for good.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from torch import fx, nn
 
 from faster_rcnn.kernels.depthwise import DepthwiseConv2d
 
-_ONE_AT_A_TIME = threading.Lock()
+_TRACING = threading.Lock()
+"""Held while a part is traced."""
 
 
 class _Tracer(fx.Tracer):
@@ -41,11 +42,11 @@ class _Tracer(fx.Tracer):
 
 
 def traced_part(part: nn.Module) -> fx.GraphModule | None:
-    """The graph of a part, for inference; ``None`` where its path depends on what it reads. Safe in threads."""
+    """The graph of a part, for inference; ``None`` where its path depends on its input. Safe in threads."""
     if any(each._forward_hooks or each._forward_pre_hooks for each in part.modules()):
         return None  # a trace does not record what they do, and some bodies of timm take their features by them
     try:
-        with _ONE_AT_A_TIME:
+        with _TRACING:
             return fx.GraphModule(part, _Tracer().trace(part)).eval()
     except Exception:  # noqa: BLE001  # every family has its own way not to be traced; the plain part is right, too
         return None

@@ -1,7 +1,12 @@
-"""The convolutional body: any timm model that gives feature maps of images of any size, or torchvision's MobileNetV3.
+"""The convolutional body: any timm model with feature maps for images of any size, or torchvision's MobileNetV3.
 
 Strides and channels are properties of the body, never inferred from the shape of a feature map. A detector's images
-have many sizes: most of timm's transformers take one alone, and are refused when they are built.
+have many sizes. Most of timm's transformers take only one, and are refused when they are built.
+
+A new body's 3x3 and depthwise convolutions are replaced once by subclasses (``kernels.conv3x3``, ``kernels.depthwise``)
+that compute the same, with a faster backward pass on CPUs that need one. Their choice depends on gradient mode, dtype
+and device of each call, so they are made for training as well as for inference, and ``print(model)`` shows them;
+parameter names stay those of timm.
 """
 
 from __future__ import annotations
@@ -15,20 +20,20 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
-from faster_rcnn.backbone.stages import dilate, stride_in_first_conv, timm_features
+from faster_rcnn.backbone.stages import dilate, modules_through, stride_in_first_conv, timm_features
 from faster_rcnn.errors import OptionError
 from faster_rcnn.kernels.conv3x3 import replace_conv3x3
 from faster_rcnn.kernels.depthwise import replace_slow_depthwise
 
 MOBILENET = "torchvision:mobilenet_v3_large"
 SMALLEST_PROBE = 64
-"""Pixels of an image's side, at least, that a new body is tried with."""
+"""Smallest side in pixels of the image that a new body is tried with."""
 LARGER_MULTIPLES = (32, 64, 224)
-"""What batches could be padded to multiples of, for a body that fails: two common strides, and seven windows of 32."""
+"""Multiples to suggest for a body that fails: two common strides, and seven windows of 32 pixels."""
 
 
 class TimmBody(nn.Module):
-    """A timm model cut down to its feature maps."""
+    """A timm model without the layers after its last feature map."""
 
     def __init__(
         self,
@@ -54,7 +59,7 @@ class TimmBody(nn.Module):
         self._stage_ends = tuple(stage["module"] for stage in info.info)
 
     def freeze(self, stages: int) -> None:
-        """Train none of the first stages; raises ``OptionError`` for more than there are."""
+        """Exclude the first stages from training; raises ``OptionError`` for more than there are."""
         _refuse_missing_stages(self.name, stages, len(self._stage_ends))
         if stages:
             _freeze_through(self.name, self.layers, self._stage_ends[stages - 1])
@@ -67,8 +72,8 @@ class TimmBody(nn.Module):
 class MobileNetBody(nn.Module):
     """torchvision's MobileNetV3-Large; its stages are numbered as in torchvision's detectors.
 
-    Stage 0 is the stem, stages 1 to 4 begin at the blocks that halve the resolution, stage 5 is the last convolution.
-    A stage's feature map is the output of the block that begins it.
+    Stage 0 is the stem, stages 1 to 4 begin with the blocks that halve the resolution, stage 5 is the last convolution.
+    A stage's feature map is the output of its first block.
     """
 
     STAGES = (0, 2, 4, 7, 13, 16)
@@ -87,7 +92,7 @@ class MobileNetBody(nn.Module):
         self._outputs = tuple(self.STAGES[level] for level in levels)
 
     def freeze(self, stages: int) -> None:
-        """Train none of the first stages; raises ``OptionError`` for more than there are."""
+        """Exclude the first stages from training; raises ``OptionError`` for more than there are."""
         _refuse_missing_stages(MOBILENET, stages, len(self.STAGES))
         ends = (*self.STAGES, len(self.layers))
         for layer in self.layers[: ends[stages]]:
@@ -112,11 +117,12 @@ def build_body(
     dilated_last_stage: bool = False,
     multiple: int = 0,
 ) -> TimmBody | MobileNetBody:
-    """A body with random weights, its first stages not trained.
+    """Build a body with random weights, whose first ``frozen_stages`` are not trained.
 
-    ``multiple`` is what the sides of its images are multiples of; 0 is its largest stride. Raises ``OptionError`` for
+    The sides of its images are multiples of ``multiple``; 0 stands for its largest stride. Raises ``OptionError`` for
     an unknown name, for levels or stages that it does not have, and for a body that does not take all such images.
-    Strides grow by two at most: Eq. 1 of FPN assigns regions to every level between the finest and the coarsest.
+    The stride at most doubles between levels: Eq. 1 of FPN assigns regions to every level between the finest and the
+    coarsest.
     """
     if name == MOBILENET and (stride_in_1x1 or dilated_last_stage):
         raise OptionError(f"backbone.stride_in_1x1 and backbone.dilated_last_stage are for ResNets, not for '{name}'")
@@ -130,16 +136,16 @@ def build_body(
             f"backbone.levels {tuple(levels)} of '{name}' have the strides {body.strides}; "
             "each must be as large as the one before or twice as large"
         )
-    if not next(body.parameters()).is_meta:  # without values it computes nothing
+    if not next(body.parameters()).is_meta:  # a body without values cannot be tried
         refuse_fixed_sizes(name, body, multiple)
     body.freeze(frozen_stages)
     return body
 
 
 def refuse_fixed_sizes(name: str, body: TimmBody | MobileNetBody, multiple: int = 0) -> None:
-    """Raise ``OptionError`` for a body that does not take images of any size, found by one pass of a small image.
+    """Raise ``OptionError`` for a body that does not take images of any size, after one pass of a small image.
 
-    ``multiple`` is that of ``build_body``.
+    ``multiple`` is the one of ``build_body``.
     """
     multiple = multiple or max(body.strides)
     fault = _fault(body, multiple)
@@ -158,12 +164,12 @@ def refuse_fixed_sizes(name: str, body: TimmBody | MobileNetBody, multiple: int 
 
 
 def _fault(body: TimmBody | MobileNetBody, multiple: int) -> str | None:
-    """What goes wrong with an empty image of such sides; ``None`` where each level has its promised shape."""
-    # Odd multiples, and no square: what needs even ones, or one size, is found. 0.1 s or less on one thread.
+    """How a body fails for an image whose sides are multiples; ``None`` if each level has its promised shape."""
+    # Odd multiples, and no square: a body that needs even ones, or one size, fails. 0.1 s or less on one thread.
     odd = -(-SMALLEST_PROBE // multiple) | 1
     height, width = odd * multiple, (odd + 2) * multiple
     pixels = next(body.parameters()).new_zeros(1, 3, height, width)
-    body.eval()  # batch norm learns nothing from it
+    body.eval()  # so that batch norm keeps its statistics
     try:
         with torch.no_grad():
             features = body(pixels)
@@ -173,7 +179,7 @@ def _fault(body: TimmBody | MobileNetBody, multiple: int) -> str | None:
     finally:
         body.train()
     for feature, channels, stride in zip(features, body.channels, body.strides, strict=True):
-        # Where a side is no multiple of the stride, bodies round down or up.
+        # Bodies round down or up where a side is no multiple of the stride.
         rows, columns = ({side // stride, -(-side // stride)} for side in (height, width))
         if tuple(feature.shape) not in product({1}, {channels}, rows, columns):
             found, promised = tuple(feature.shape[1:]), (channels, max(rows), max(columns))
@@ -186,22 +192,18 @@ def _refuse_missing_stages(name: str, frozen_stages: int, stages: int) -> None:
         raise OptionError(f"backbone.frozen_stages is {frozen_stages}; '{name}' has {stages} stages")
 
 
-def _freeze_through(name: str, layers: nn.Module, last: str) -> None:
-    """Stop the training of every parameter up to and including those of the module called ``last``.
+def _freeze_through(name: str, layers: nn.Module, end: str) -> None:
+    """Exclude every parameter up to and including those of the module called ``end`` from training.
 
-    Parameters stand in the order of the forward pass. A stage that ends in a layer without parameters (ResNet's
-    stem ends in an activation) ends before the first parameter of the next stage.
+    A stage that ends in a layer without parameters (ResNet's stem ends in an activation) ends before the first
+    parameter of the next stage.
     """
-    names = [each for each, _ in layers.named_modules()]
-    if last not in names:
-        last = last.replace(".", "_")  # a list of features has flattened its names
-    if last not in names:
+    modules = modules_through(layers, end)
+    if modules is None:
         raise OptionError(
             f"backbone.frozen_stages: no layer of backbone.body '{name}' ends a stage, so none can be kept from "
             "training; --set backbone.frozen_stages=0"
         )
-    upto = {each for each in names[: names.index(last) + 1] if each} | {last}
-    for each, module in layers.named_modules():
-        if each in upto or each.startswith(f"{last}."):
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+    for module in modules.values():
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)

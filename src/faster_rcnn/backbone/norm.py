@@ -1,6 +1,7 @@
-"""Batch norm that stays as it is: statistics and affine part of a pretrained body, frozen.
+"""Frozen batch norm: the statistics and the affine part of a pretrained body do not change in training.
 
-Batches of a detector are small, so that statistics of a batch would be noise (FRCNN's successors all freeze them).
+A detector's batches are small, so that the statistics of a batch would be noise (torchvision and Detectron2 freeze
+them, too).
 """
 
 from __future__ import annotations
@@ -20,6 +21,6 @@ def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def freeze_norms(module: nn.Module) -> None:
-    """Keep statistics and affine part of every batch norm below ``module`` as they are, until ``train()``."""
+    """Freeze statistics and affine part of every batch norm below ``module``, until ``train()`` is called."""
     for layer in norms(module):
         layer.eval().requires_grad_(False)

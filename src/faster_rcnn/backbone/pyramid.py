@@ -1,4 +1,4 @@
-"""Body and feature pyramid (Lin et al., arXiv 1612.03144, section 3): one pass, features of all scales."""
+"""Body and feature pyramid (Lin et al., arXiv 1612.03144, section 3): features of all scales in one pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from faster_rcnn.kernels.conv3x3 import Padding, conv3x3
 
 
 class FeaturePyramid(nn.Module):
-    """Top-down path with lateral connections, and one more level by subsampling the coarsest."""
+    """Feature pyramid: a top-down path with lateral connections, and one more level that subsamples the coarsest.
+
+    Coarse to fine, each level adds the next coarser one, enlarged::
+
+        body:   C2      C3      C4      C5
+                 |1x1    |1x1    |1x1    |1x1
+                 + <-x2- + <-x2- + <-x2- +
+                 |3x3    |3x3    |3x3    |3x3
+                P2      P3      P4      P5 --every second--> P6
+    """
 
     def __init__(self, body_channels: Sequence[int], channels: int, norm: bool, padding: Padding = "zeros") -> None:
         super().__init__()
@@ -27,7 +36,7 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Maps (images, channels, rows, columns), finest first, one more than given."""
+        """Feature maps (images, channels, rows, columns), finest first, to pyramid levels, one more than given."""
         laterals = [layer(feature) for layer, feature in zip(self.lateral, features, strict=True)]
         merged = [laterals[-1]]
         for lateral, feature in zip(reversed(laterals[:-1]), reversed(features[:-1]), strict=True):
@@ -37,20 +46,20 @@ class FeaturePyramid(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Body and neck; the part of the detector that runs once per image (section 3, Fig. 2: "conv layers")."""
+    """Body and neck: the part of the detector that runs once per image (section 3, Fig. 2: "conv layers")."""
 
     def __init__(self, body: TimmBody | MobileNetBody, pyramid: FeaturePyramid | None, frozen_norm: bool) -> None:
-        """Without a pyramid the body gives the one level that both stages read, as in the paper."""
+        """Without a pyramid, both stages read the one level of the body, as in the paper."""
         super().__init__()
         self.body = body
         self.pyramid = pyramid
         self.region_strides = tuple(body.strides)
-        """Of the levels that regions may read: the subsampled one is for anchors only (FPN, section 4.1)."""
+        """Strides of the levels that regions may read: the subsampled one is for anchors only (FPN, section 4.1)."""
         self.channels = body.channels[-1] if pyramid is None else pyramid.channels
-        """Of every feature map."""
+        """Channels of every feature map."""
         self.strides = self.region_strides if pyramid is None else (*body.strides, body.strides[-1] * 2)
         self.stride = max(body.strides)
-        """What the sides of a batch are padded to multiples of; the subsampled level rounds up."""
+        """The sides of a batch are padded to multiples of this; the subsampled level rounds up."""
         self._frozen_norm = frozen_norm
         self._fixed = False
         self.train(self.training)
@@ -58,31 +67,31 @@ class Backbone(nn.Module):
     def forward(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
         """Feature maps (images, channels, rows, columns), one for each of ``strides``, finest first.
 
-        They have the type of the weights, or that of autocast.
+        Their type is that of the weights, or that of autocast.
         """
         return self.through_neck(self.through_body(pixels))
 
     def through_body(self, pixels: Float[Tensor, "images 3 height width"]) -> list[Tensor]:
         """The body's own feature maps (images, channels, rows, columns), finest first."""
-        floats = next((each.dtype for each in self.parameters()), pixels.dtype)  # in 8 bits it has no such weights
+        floats = next((each.dtype for each in self.parameters()), pixels.dtype)  # a quantized body has no parameters
         features: list[Tensor] = self.body(pixels.to(floats))
         return features
 
     def through_neck(self, features: list[Tensor]) -> list[Tensor]:
-        """What both stages read, from the body's feature maps: the same where there is no neck."""
+        """The feature maps that both stages read, made from those of the body; the same maps if there is no neck."""
         if self.pyramid is None:
             return features
         levels: list[Tensor] = self.pyramid(features)
         return levels
 
     def fix(self) -> None:
-        """Train nothing of it from now on: steps 3 and 4 of alternating training (section 3.2)."""
+        """Exclude the backbone from training from now on: steps 3 and 4 of alternating training (section 3.2)."""
         self._fixed = True
         self.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Switch the mode, except for frozen batch norm, and for all of a fixed backbone."""
+        """Switch the mode, except that of frozen batch norm and of a fixed backbone."""
         super().train(mode and not self._fixed)
         if self._frozen_norm:
             freeze_norms(self.body)
@@ -90,7 +99,7 @@ class Backbone(nn.Module):
 
 
 def _started(conv: nn.Conv2d, norm: bool) -> nn.Sequential:
-    """A convolution as FPN starts it (Xavier's uniform with a = 1), and a norm if asked."""
+    """Initialize a convolution as FPN does (Caffe2's XavierFill: Kaiming uniform, a = 1); append a norm if asked."""
     nn.init.kaiming_uniform_(conv.weight, a=1)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)

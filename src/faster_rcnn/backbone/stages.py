@@ -1,9 +1,9 @@
-"""Stages of timm's bodies: their last one as a head of regions (C4), and the variants that Detectron2 trains."""
+"""Stages of timm's bodies: the last one as a head for regions (C4), and the variants that Detectron2 trains."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import timm
@@ -17,10 +17,11 @@ from faster_rcnn.kernels.depthwise import replace_slow_depthwise
 
 
 def timm_features(name: str, levels: Sequence[int], *, pretrained: bool = False) -> nn.Module:
-    """A timm model that gives its feature maps; raises ``OptionError`` where it has none.
+    """Build a timm model that returns its feature maps; raises ``OptionError`` for a model without any.
 
-    ``pretrained``: with ImageNet weights, which may be fetched; else with random ones. Names that lead timm to a hub or
-    to a folder (``hf-hub:``, ``local-dir:``) are refused: a file of settings may name an architecture and nothing else.
+    ``pretrained`` loads ImageNet weights, which may be downloaded; otherwise weights are random. Names that lead timm
+    to a hub or to a folder (``hf-hub:``, ``local-dir:``) are refused: a file of settings may name an architecture and
+    nothing else.
     """
     if not timm.is_model(name):
         close = get_close_matches(name, timm.list_models(), n=1)
@@ -38,9 +39,9 @@ def timm_features(name: str, levels: Sequence[int], *, pretrained: bool = False)
 
 
 class LastStage(nn.Sequential):
-    """The stage of a body that follows a level, to be run on regions instead of images (ResNet's conv5 in C4).
+    """The stage of a body that follows a level, run on regions instead of images (ResNet's conv5 in C4).
 
-    He et al., arXiv 1512.03385, appendix A: what comes after the shared features is the second stage's network.
+    He et al., arXiv 1512.03385, appendix A: the layers after the shared features are the second stage's network.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class LastStage(nn.Sequential):
             stride_in_first_conv(name, layers)
         replace_slow_depthwise(layers)
         info: FeatureInfo = layers.feature_info  # type: ignore[assignment]  # timm is not typed
-        super().__init__(OrderedDict(_modules_between(name, layers, *info.module_name())))
+        super().__init__(_stage_after(name, layers, *info.module_name()))
         self.outputs = int(info.channels()[1])
         self._frozen_norm = frozen_norm
         self.train(self.training)
@@ -64,27 +65,46 @@ class LastStage(nn.Sequential):
         return self
 
 
-def _modules_between(name: str, layers: nn.Module, after: str, last: str) -> Iterator[tuple[str, nn.Module]]:
-    """The modules behind the one called ``after``, up to the one called ``last``, where they run one by one."""
-    parent, _, _ = after.rpartition(".")
-    container = layers if isinstance(layers, FeatureListNet) else dict(layers.named_modules()).get(parent)
-    children = {} if container is None else dict(container.named_children())
-    # A feature list has flattened the dots of its names away.
-    keys = [each if each in children else each.replace(".", "_") for each in (after, last)]
-    if not isinstance(layers, FeatureListNet):
-        keys = [each.rpartition(".")[2] for each in (after, last)]
-    names = list(children)
-    if not all(key in names for key in keys) or not (parent or isinstance(layers, FeatureListNet)):
+def modules_through(layers: nn.Module, end: str) -> dict[str, nn.Module] | None:
+    """Modules below ``layers`` through ``end`` and all inside it, by name; ``None`` if there is no ``end``.
+
+    Modules are in the order of the forward pass. ``end`` is a name that timm gives a stage's last module; the
+    dots of such a name are underscores in a list of features, which has flattened its containers::
+
+        conv1  bn1  act1  maxpool  layer1  layer1.0  ...  layer2  ...        modules_through(..., "layer1") ends
+                                   `------------------'                      before layer2
+    """
+    modules = {name: module for name, module in layers.named_modules() if name}
+    last = next((each for each in (end, end.replace(".", "_")) if each in modules), None)
+    if last is None:
+        return None
+    names = list(modules)
+    inside = [each for each in names if each.startswith(f"{last}.")]
+    return {each: modules[each] for each in [*names[: names.index(last) + 1], *inside]}
+
+
+def _stage_after(name: str, layers: nn.Module, level: str, end: str) -> OrderedDict[str, nn.Module]:
+    """The modules after the one called ``level``, through ``end``, where a container runs them one by one.
+
+    Raises ``OptionError`` where none does: the modules of a stage cannot be called without the body around them then.
+    """
+    before, through = modules_through(layers, level), modules_through(layers, end)
+    stage = {key: each for key, each in (through or {}).items() if before is not None and key not in before}
+    outermost = {key: each for key, each in stage.items() if key.rpartition(".")[0] not in stage}
+    # A list of features runs its own children one by one; in other models a container of blocks does.
+    container = "" if isinstance(layers, FeatureListNet) else level.rpartition(".")[0]
+    siblings = {key.rpartition(".")[0] for key in outermost} == {container}
+    if not siblings or (container == "" and not isinstance(layers, FeatureListNet)):
         raise OptionError(
             f"roi.head=last_stage: the stages of backbone.body '{name}' cannot be taken apart; a ResNet's, a VGG's or "
             "an EfficientNet's can, and --set roi.head=layers needs no stage"
         )
-    for key in names[names.index(keys[0]) + 1 : names.index(keys[1]) + 1]:
-        yield (f"stage_{key}" if key.isdigit() else key), children[key]
+    own = {key.rpartition(".")[2]: each for key, each in outermost.items()}
+    return OrderedDict((f"stage_{key}" if key.isdigit() else key, each) for key, each in own.items())
 
 
 def stride_in_first_conv(name: str, layers: nn.Module) -> None:
-    """Let bottlenecks halve the resolution in their first 1x1 convolution, as the ResNets of Caffe did."""
+    """Move the stride of 2 of each bottleneck to its first 1x1 convolution, as in the ResNets of Caffe."""
     bottlenecks = [block for block in layers.modules() if isinstance(getattr(block, "conv3", None), nn.Conv2d)]
     convs = [(block.get_submodule("conv1"), block.get_submodule("conv2")) for block in bottlenecks]
     halving = [
@@ -99,7 +119,10 @@ def stride_in_first_conv(name: str, layers: nn.Module) -> None:
 
 
 def dilate(name: str, stage: nn.Module) -> None:
-    """Keep the resolution in a stage that halves it, its 3x3 kernels dilated by 2 so that they see as far (DC5)."""
+    """Remove the stride of a stage that halves the resolution, and dilate its 3x3 kernels by 2 (DC5).
+
+    With dilation the receptive fields stay as large as they were.
+    """
     convs = [layer for layer in stage.modules() if isinstance(layer, nn.Conv2d)]
     pools = [layer for layer in stage.modules() if isinstance(layer, nn.AvgPool2d | nn.MaxPool2d)]
     if pools or not any(conv.stride == (2, 2) for conv in convs):

@@ -1,8 +1,9 @@
-"""3x3 convolutions that keep the resolution: what they find beyond the border, and a gradient that is fast on AVX2.
+"""3x3 convolutions that keep the resolution: their padding, and a weight gradient that is fast on AVX2.
 
-Where a processor has AVX2 and no AVX-512, oneDNN's float32 gradient of the weights of such a convolution, of features
-that lie channels last, takes 3 to 7 times as long as the convolution itself, and nearly half of what all convolutions
-of ``base`` take in training. ``weight_gradient`` is nine matrix products instead (``benchmarks/convolution.py``).
+On a processor with AVX2 and without AVX-512, oneDNN's float32 gradient of the weights of such a convolution, with
+channels-last features, takes 3 to 7 times as long as the convolution itself, and nearly half of the time of all
+convolutions of ``base`` in training. ``weight_gradient`` is nine matrix products instead
+(``benchmarks/convolution.py``).
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from torch.nn.functional import conv2d, pad
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 
 MIN_CHANNELS, MIN_POSITIONS = 16, 24 * 24
-"""Below, oneDNN's gradient is as fast as nine small matrix products."""
+"""Below these sizes oneDNN's gradient is as fast as nine small matrix products."""
 
 
 def conv3x3(inputs: int, outputs: int, padding: Padding, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the resolution; ``padding`` says what lies around the features."""
+    """A 3x3 convolution that keeps the resolution; ``padding`` is what surrounds the features."""
     if padding == "reflect":
         return _ReflectingConv2d(inputs, outputs, 3, bias=bias)
     if padding == "zeros":
@@ -30,10 +31,10 @@ def conv3x3(inputs: int, outputs: int, padding: Padding, bias: bool = True) -> n
 
 
 class Conv3x3(nn.Conv2d):
-    """A convolution of stride 1 with a border of zeros; it takes the fastest way to its gradient."""
+    """A 3x3 convolution of stride 1 with zero padding, whose weight gradient takes the faster of two ways."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(images, channels, rows, columns)."""
+        """(images, inputs, rows, columns) to (images, outputs, rows, columns)."""
         if self._gradient_is_slow(input):
             result: Tensor = _Convolution.apply(input, self.weight, self.bias)
             return result
@@ -53,7 +54,11 @@ class Conv3x3(nn.Conv2d):
 
 
 def replace_conv3x3(module: nn.Module) -> None:
-    """Put a ``Conv3x3`` in the place of every convolution that is one."""
+    """Replace every 3x3 convolution of stride 1 with zero padding below ``module`` by a ``Conv3x3``.
+
+    A layer decides by its input, dtype and gradient mode which gradient it takes, so it is replaced once, when a
+    detector is built; parameters and their names stay.
+    """
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Conv2d and _is_conv3x3(child):
@@ -65,11 +70,13 @@ def replace_conv3x3(module: nn.Module) -> None:
 
 
 def _is_conv3x3(conv: nn.Conv2d) -> bool:
-    form = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode
-    return form == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+    numbers = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode
+    return numbers == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
 
 
 class _Convolution(torch.autograd.Function):
+    """A 3x3 convolution with ``weight_gradient`` in its backward pass."""
+
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(features, weight)
@@ -78,34 +85,43 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         features, weight = ctx.saved_tensors
-        of_features, _, of_bias = ctx.needs_input_grad
-        to_features = None
-        if of_features:
-            form = (1, 1), (1, 1), (1, 1), False, (0, 0), 1  # stride, padding, dilation; not transposed; one group
-            to_features, _, _ = torch.ops.aten.convolution_backward(
-                gradients[0], features, weight, None, *form, (True, False, False)
+        needs_features, _, needs_bias = ctx.needs_input_grad
+        of_features = None
+        if needs_features:
+            numbers = (1, 1), (1, 1), (1, 1), False, (0, 0), 1  # stride, padding, dilation; not transposed; one group
+            of_features, _, _ = torch.ops.aten.convolution_backward(
+                gradients[0], features, weight, None, *numbers, (True, False, False)
             )
-        return to_features, weight_gradient(features, gradients[0]), gradients[0].sum((0, 2, 3)) if of_bias else None
+        of_bias = gradients[0].sum((0, 2, 3)) if needs_bias else None
+        return of_features, weight_gradient(features, gradients[0]), of_bias
 
 
 def weight_gradient(
     features: Float[Tensor, "images inputs rows columns"], gradient: Float[Tensor, "images outputs rows columns"]
 ) -> Float[Tensor, "outputs inputs 3 3"]:
-    """Of a ``Conv3x3`` that read ``features``: for each place of its kernel, one matrix product over all positions.
+    """The gradient of a ``Conv3x3``'s weight, from its input and the gradient of its output.
 
-    With a border of zeros around every image the features that one place of the kernel meets are the rows of all
-    images, shifted by a constant. What a shift drags in from the image next door meets the gradient's border.
+    With zeros around every image, the features that meet one element of the kernel are the flattened positions of all
+    images, shifted by a constant, so each of the nine elements is one matrix product over all positions. A shift also
+    reads across rows and images, but only into products with the zeros around the gradient. For maps of 3 x 3, padded
+    to 5 x 5 and flattened, output 6 (row 1, column 1) meets the inputs::
+
+         0  1  2  3  4        0  1  2        kernel element (0, 0): shift -6
+         5 [6] 7  8  9        5  6  7                       (1, 1): shift  0
+        10 11 12 13 14       10 11 12                       (2, 2): shift +6
+
+    Shapes in comments: P positions of all padded images, I inputs, O outputs.
     """
     width = features.shape[-1] + 2
     read, moved = (pad(each.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).flatten(0, 2) for each in (features, gradient))
-    first, end = width + 1, len(read) - width - 1
-    by_output = moved[first:end].T
-    result = read.new_empty(3, 3, gradient.shape[1], features.shape[1])
+    first, end = width + 1, len(read) - width - 1  # read (P, I), moved (P, O): the outermost shifts stay inside
+    by_output = moved[first:end].T  # (O, end - first)
+    result = read.new_empty(3, 3, gradient.shape[1], features.shape[1])  # (3, 3, O, I)
     for row in range(3):
         for column in range(3):
             shift = (row - 1) * width + column - 1
-            torch.mm(by_output, read[first + shift : end + shift], out=result[row, column])
-    return result.permute(2, 3, 0, 1)
+            torch.mm(by_output, read[first + shift : end + shift], out=result[row, column])  # (O, I)
+    return result.permute(2, 3, 0, 1)  # (O, I, 3, 3)
 
 
 class _ReflectingConv2d(nn.Conv2d):

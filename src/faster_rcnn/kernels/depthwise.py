@@ -1,7 +1,7 @@
 """Depthwise convolutions whose bfloat16 backward pass runs in float32 on a CPU.
 
-oneDNN has no fast bfloat16 backward for depthwise kernels of 5x5 or of stride 2: there float32 is 3 to 10 times
-faster (``benchmarks/depthwise.py``), and these layers were half of a training step of the ``small`` preset.
+oneDNN has no fast bfloat16 backward pass for depthwise kernels of 5x5 or of stride 2: float32 is 3 to 10 times faster
+there (``benchmarks/depthwise.py``), and these layers took half of a training step of the ``small`` preset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConv2d(nn.Module):
-    """Takes the place of a bias-free depthwise ``nn.Conv2d`` and keeps its weight."""
+    """Replaces a depthwise ``nn.Conv2d`` without bias, and keeps its weight."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class DepthwiseConv2d(nn.Module):
         self.pads_same = isinstance(conv, Conv2dSame)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Each channel of (images, channels, rows, columns) with its own kernel."""
+        """(images, channels, rows, columns) to the same channels, each convolved with its own kernel."""
         if self.pads_same:
             features = pad_same(features, list(self.kernel), list(self.stride))
         if features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
@@ -39,7 +39,7 @@ class DepthwiseConv2d(nn.Module):
 
 
 def replace_slow_depthwise(module: nn.Module) -> None:
-    """Put ``DepthwiseConv2d`` in the place of those depthwise convolutions whose backward is slow in bfloat16."""
+    """Replace the depthwise convolutions whose backward pass is slow in bfloat16 by ``DepthwiseConv2d``."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Conv2d) and _is_slow(child):
@@ -52,6 +52,8 @@ def _is_slow(conv: nn.Conv2d) -> bool:
 
 
 class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution in bfloat16 whose backward pass runs in float32."""
+
     @staticmethod
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
@@ -63,7 +65,7 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         features, weight = ctx.saved_tensors
-        to_features, to_weight, _ = torch.ops.aten.convolution_backward(
+        of_features, of_weight, _ = torch.ops.aten.convolution_backward(
             gradients[0].float(),
             features.float(),
             weight.float(),
@@ -76,11 +78,11 @@ class _Depthwise(torch.autograd.Function):
             len(weight),
             (ctx.needs_input_grad[0], ctx.needs_input_grad[1], False),
         )
-        # Autograd asks for the types of the inputs; the weight's own is restored by the cast that made it bfloat16.
+        # Autograd requires the types of the inputs; the cast that made the weight bfloat16 restores its own type.
         half = features.dtype
         return (
-            None if to_features is None else to_features.to(half),
-            None if to_weight is None else to_weight.to(half),
+            None if of_features is None else of_features.to(half),
+            None if of_weight is None else of_weight.to(half),
             None,
             None,
         )

@@ -27,7 +27,7 @@ CHANNELS = 24
 """One and a half of the blocks of 16 channels that AVX-512 computes."""
 GROUPS = {CONVOLUTION: 1, GROUPED: 2, DEPTHWISE: CHANNELS}
 KERNELS = (1, 3)
-"""oneDNN has kernels of their own for 1x1 convolutions."""
+"""Kernel sizes of the trials: oneDNN has special code for 1x1 convolutions."""
 MAX_ERROR = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 """Shares of the largest result; rounding to bfloat16 changes a number by 2**-9 of itself."""
 
@@ -60,15 +60,15 @@ OPERATIONS = (
     *(Operation(kind, activation, adds=True) for kind in GROUPS for activation in SIMPLE_ACTIVATIONS),
     *(Operation(LINEAR, activation) for activation in SIMPLE_ACTIVATIONS),
 )
-"""All that a fused detector may call."""
+"""All operations that a fused detector may call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A small layer in float32, what it reads, what is added to its result, and what the operation must give."""
+    """A small layer in float32, its input, what is added to its result, and the result that an operation must give."""
 
     layer: nn.Conv2d | nn.Linear
-    read: Tensor
+    input: Tensor
     added: Tensor | None
     expected: Tensor
 
@@ -77,29 +77,32 @@ class Trial:
 def fused_works(operation: Operation, precision: torch.dtype) -> bool:
     """Whether a fused operation works on this CPU in ``precision``; tried once in a process, on small layers."""
 
-    def fused(sample: Trial) -> Tensor:
-        layer, read = sample.layer.to(precision), sample.read.to(precision)
+    def fused(trial: Trial) -> Tensor:
+        layer, read = trial.layer.to(precision), trial.input.to(precision)
         if isinstance(layer, nn.Linear):
             return FusedLinear(layer, operation.activation).forward(read)
-        added = None if sample.added is None else sample.added.to(precision, copy=True)
+        added = None if trial.added is None else trial.added.to(precision, copy=True)
         return FusedConv2d(layer, operation.activation).forward(read, added)
 
     return matches_expected(operation, fused, MAX_ERROR[precision])
 
 
 def matches_expected(operation: Operation, compute: Callable[[Trial], Tensor], max_error: float) -> bool:
-    """Whether ``compute`` gives what an operation must give; errors are shares of the largest number."""
+    """Whether ``compute`` gives the results of all trials of an operation, within ``max_error`` of the largest number.
+
+    A ``compute`` that raises, or gives NaN, does not.
+    """
     with torch.no_grad():
-        return all(_error(compute, sample) <= max_error for sample in trials(operation))
+        return all(_error(compute, trial) <= max_error for trial in trials(operation))
 
 
-def _error(compute: Callable[[Trial], Tensor], sample: Trial) -> float:
-    found = result_or_none(lambda: compute(sample))
-    return torch.inf if found is None else float((found.float() - sample.expected).abs().max() / sample.expected.max())
+def _error(compute: Callable[[Trial], Tensor], trial: Trial) -> float:
+    found = result_or_none(lambda: compute(trial))
+    return torch.inf if found is None else float((found.float() - trial.expected).abs().max() / trial.expected.max())
 
 
 def trials(operation: Operation) -> Iterator[Trial]:
-    """Small layers of an operation, of numbers that bfloat16 holds exactly: only results are rounded."""
+    """Small layers of an operation, with numbers that bfloat16 holds exactly, so that only results are rounded."""
     generator = torch.Generator().manual_seed(0)
 
     def numbers(shape: Sequence[int]) -> Tensor:
@@ -110,14 +113,14 @@ def trials(operation: Operation) -> Iterator[Trial]:
     for layer, shape in _layers(operation.kind):
         for each in layer.requires_grad_(False).parameters():
             each.copy_(numbers(each.shape))
-        read = 8 * numbers(shape)  # so that also results of a single product go beyond 6, where ReLU6 ends
+        read = 8 * numbers(shape)  # so that also results of a single product exceed 6, where ReLU6 ends
         result = layer(read)
         added = numbers(result.shape) if operation.adds else None
         yield Trial(layer, read, added, activation(result if added is None else result + added))
 
 
 def _layers(kind: str) -> Iterator[tuple[nn.Conv2d | nn.Linear, tuple[int, ...]]]:
-    """Layers without numbers, and the shape of what each reads."""
+    """Layers with uninitialized weights, and the shape of each one's input."""
     if kind == LINEAR:
         yield nn.utils.skip_init(nn.Linear, 36, 5), (4, 36)
         return
@@ -127,7 +130,7 @@ def _layers(kind: str) -> Iterator[tuple[nn.Conv2d | nn.Linear, tuple[int, ...]]
 
 
 def result_or_none(work: Callable[[], Tensor]) -> Tensor | None:
-    """What an operator gives; ``None`` where this PyTorch, or this processor, does not have it."""
+    """The result of an operator; ``None`` where this PyTorch, or this processor, does not have it."""
     try:
         return work()
     except (RuntimeError, AttributeError, TypeError):

@@ -1,7 +1,7 @@
-"""What the machine has: where tensors live, and the precision that ``auto`` is there.
+"""The machine's devices, and the precision that ``auto`` stands for on each.
 
-No stopwatch decides: what ``auto`` means follows from ``AUTO`` by the instructions that torch and oneDNN use, so that
-all processes of one machine compute in the same precision, whatever else it does.
+No timing decides: ``auto`` follows from the table ``AUTO``, by the instructions that torch and oneDNN use, so that all
+processes on one machine compute in the same precision, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torc
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """What ``auto`` is on a CPU."""
+    """The precisions that ``auto`` stands for on a CPU."""
 
     floats: torch.dtype
+    """For a detector that is not quantized."""
     int8: bool
     """Whether a quantized detector computes in int8."""
 
@@ -35,18 +36,21 @@ AUTO = {
     "AVX2": Auto(torch.float32, int8=True),
     "less than AVX2": Auto(torch.float32, int8=False),
 }
-"""By the widest instructions of a CPU, as ``benchmarks/precisions.py`` measures them.
+"""Precisions by the widest instructions of a CPU, as ``benchmarks/precisions.py`` measures them.
 
 The rows of AVX512-BF16, AVX512 (with VNNI and without) and AVX2 were measured on an idle processor with AVX512-BF16 and
 VNNI, the narrower ones with ``ONEDNN_MAX_CPU_ISA``: milliseconds of an image in float32, bfloat16 and int8 were 74, 38
-and 30; 77, 147 and 30 (without VNNI 73, 145 and 38); 100, many times more and 61. On AMX only floats were: bfloat16
-took a quarter of the time of float32 for body, neck and RPN head of ``base``. What was not measured is float32 and no
-int8: int8 on AMX, and the last row, in which processors other than x86 are.
+and 30; 77, 147 and 30 (without VNNI 73, 145 and 38); 100, many times more and 61. On AMX only floats were measured:
+bfloat16 took a quarter of the time of float32 for body, neck and RPN head of ``base``. Rows that were not measured have
+float32 and no int8: int8 on AMX, and the last row, which includes processors other than x86.
 """
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU; raises ``OptionError`` for what is not there."""
+    """The device of an option: ``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises ``OptionError`` (E126) for a device that this machine does not have.
+    """
     count = torch.cuda.device_count()
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
@@ -60,19 +64,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Type of convolutions and matrix products; ``auto`` is bfloat16 where the processor computes in it."""
+    """Type of convolutions and matrix products; ``auto`` is bfloat16 where that is faster, else float32."""
     if name == "auto":
         return torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
     return PRECISIONS[name]
 
 
 def float_precision(precision: torch.dtype, device: torch.device) -> torch.dtype:
-    """Of what is not in 8 bits, where the rest is; otherwise it is ``precision`` itself."""
+    """Type of the layers that stay in floats: ``precision`` itself, or that of ``auto`` where the others are int8."""
     return choose_precision("auto", device) if precision == torch.int8 else precision
 
 
 def precision_name(precision: torch.dtype) -> str:
-    """As options and reports have it.
+    """Name of a precision in options and reports.
 
     >>> precision_name(torch.bfloat16)
     'bfloat16'
@@ -81,21 +85,21 @@ def precision_name(precision: torch.dtype) -> str:
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether bfloat16 is faster: by the generation of a GPU (since Ampere), by the instructions of a CPU."""
+    """Whether bfloat16 is faster than float32: on a GPU since Ampere, on a CPU by its instructions."""
     if device.type == "cuda":
         return supports_precision(torch.bfloat16, device)
     return AUTO[widest_instructions()].floats == torch.bfloat16
 
 
 def int8_is_fast() -> bool:
-    """Whether this CPU has convolutions in int8 that give the right sums, and they are faster than those in floats."""
+    """Whether this CPU has int8 convolutions that give the right sums and are faster than those in floats."""
     return AUTO[widest_instructions()].int8 and weight_limit() > 0
 
 
 def widest_instructions() -> str:
-    """The row of ``AUTO`` for what torch's and oneDNN's kernels use of this CPU.
+    """The row of ``AUTO`` for the instructions of this CPU that torch's and oneDNN's kernels use.
 
-    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` may keep them from using all that it has.
+    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` may restrict them to fewer than the CPU has.
     """
     of_torch = torch.backends.cpu.get_cpu_capability()
     if of_torch not in ("AVX2", "AVX512"):
@@ -110,18 +114,18 @@ def widest_instructions() -> str:
 
 
 def onednn_supports_bfloat16() -> bool:
-    """oneDNN's own answer: it honours ONEDNN_MAX_CPU_ISA, but is also yes where AVX-512 only emulates bfloat16."""
+    """Whether oneDNN offers bfloat16: it honours ONEDNN_MAX_CPU_ISA, but accepts AVX-512, which only emulates it."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def instruction_sets() -> list[str]:
-    """The widest vectors that torch's own kernels use of the CPU, then what oneDNN uses of it for bfloat16."""
+    """The widest vector instructions that torch's own kernels use, then those that oneDNN uses for bfloat16."""
     for_bfloat16 = {"AVX512-BF16": ["AVX512-BF16"], "AMX": ["AVX512-BF16", "AMX"]}
     return [torch.backends.cpu.get_cpu_capability(), *for_bfloat16.get(widest_instructions(), [])]
 
 
 def supports_precision(precision: torch.dtype, device: torch.device) -> bool:
-    """Whether a device computes in ``precision``; stand-ins for missing instructions take up to 30 times as long."""
+    """Whether a device computes in ``precision`` itself; emulation, which takes up to 30 times as long, is none."""
     if precision != torch.bfloat16:
         return True
     if device.type == "cuda":
@@ -131,7 +135,7 @@ def supports_precision(precision: torch.dtype, device: torch.device) -> bool:
 
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """``count`` threads of torch compute on the CPU; afterwards as many as before."""
+    """Use ``count`` CPU threads of torch inside the block, and as many as before after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -142,6 +146,6 @@ def using_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def computing_in(precision: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Convolutions and matrix products in ``precision``; boxes, losses and softmax stay float32 by themselves."""
+    """Run convolutions and matrix products in ``precision``; boxes, losses and softmax stay float32 by themselves."""
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
         yield

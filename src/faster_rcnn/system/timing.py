@@ -1,4 +1,4 @@
-"""The time that a piece of work takes on a device."""
+"""The time that a function takes on a device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def timed(work: Callable[[], Result], device: torch.device) -> tuple[float, Result]:
-    """Seconds, and what came out; a GPU is waited for."""
+    """Run ``work`` once; returns its seconds and its result. On a GPU the time ends when the GPU has finished."""
     _wait_for(device)
     start = time.perf_counter()
     result = work()
