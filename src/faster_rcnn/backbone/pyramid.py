@@ -22,7 +22,7 @@ class FeaturePyramid(nn.Module):
                  |1x1    |1x1    |1x1    |1x1
                  + <-x2- + <-x2- + <-x2- +
                  |3x3    |3x3    |3x3    |3x3
-                P2      P3      P4      P5 --every second--> P6
+                P2      P3      P4      P5 -> P6 (every second)
     """
 
     def __init__(self, body_channels: Sequence[int], channels: int, norm: bool, padding: Padding = "zeros") -> None:
