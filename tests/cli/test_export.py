@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from faster_rcnn.building import build_model
-from faster_rcnn.cli.bodies import export as job
-from faster_rcnn.cli.bodies import import_weights
+from faster_rcnn.cli.export import export
+from faster_rcnn.cli.import_weights import import_weights
 from faster_rcnn.errors import ModelFileError, OptionError, VerificationError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, Detections
-from faster_rcnn.weights.classes import coco_classes
+from faster_rcnn.weights.foreign import torchvision_export
 from faster_rcnn.weights.foreign.layouts import model_from_layout
 from faster_rcnn.weights.foreign.torchvision_checkpoint import ARGUMENTS, EPSILON, WITHOUT_EFFECT, plan_export
 from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
@@ -77,7 +77,7 @@ def test_torchvision_finds_the_same(
     path, out = tmp_path / "ours.safetensors", tmp_path / f"theirs{ending}"
     save_model(path, ours.model, ours.config, ours.classes)
 
-    assert job.run(str(path), layout=layout, out=out) == 0
+    assert export(str(path), layout=layout, out=out) == 0
     said = capsys.readouterr().err
     assert "labels there: 0 is background, 1 is 'class 0', 2 is 'class 1'" in said
     theirs = built_by(calls_in(said))
@@ -94,9 +94,9 @@ def test_there_and_back_is_the_same_to_the_last_bit(
     model = build_model(LAYOUTS[layout].config(), 2)
     path, out, again = tmp_path / "ours.safetensors", tmp_path / "theirs.pth", tmp_path / "again.safetensors"
     save_model(path, model, LAYOUTS[layout].config(), ClassMap(("cat", "dog"), (1, 2)))
-    assert job.run(str(path), layout=None, out=out) == 0
+    assert export(str(path), layout=None, out=out) == 0
     built_by(calls_in(capsys.readouterr().err))
-    import_weights.run(out, layout=layout, classes="cat,dog", out=again)
+    import_weights(out, layout=layout, classes="cat,dog", out=again)
     assert path.read_bytes() == again.read_bytes()
 
 
@@ -147,19 +147,13 @@ def test_nothing_is_written_for_a_model_that_does_not_fit(tmp_path: Path) -> Non
         ModelFileError,
         match=r"backbone\.body is test_resnet, there resnet50; .*settings that differ beside these: [0-9]+;",
     ):
-        job.run(str(path), layout="torchvision:fasterrcnn_resnet50_fpn", out=out)
+        export(str(path), layout="torchvision:fasterrcnn_resnet50_fpn", out=out)
     assert not out.exists()
 
 
 def test_another_ending_is_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"--out .*pets\.onnx must end in \.pth, \.pt or \.safetensors"):
-        job.run("no such model", layout=None, out=tmp_path / "pets.onnx")
-
-
-def test_labels_without_a_class_are_told() -> None:
-    told = job._labels(coco_classes())
-    assert told.startswith("labels there: 0 is background, 1 is 'person', 2 is 'bicycle'")
-    assert told.endswith("80 classes in the order of the model file; 10 labels have no class and may be reported there")
+        export("no such model", layout=None, out=tmp_path / "pets.onnx")
 
 
 def test_settings_of_the_tables_exist_and_are_in_one_table() -> None:
@@ -178,7 +172,7 @@ def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
     out.write_text("mine")
     message = r"^E123 .*bad\.safetensors: 1 tensor \('roi\.classes\.bias'\) is not finite"
     with pytest.raises(ModelFileError, match=message):
-        job.run(str(tmp_path / "bad.safetensors"), layout=None, out=out)
+        export(str(tmp_path / "bad.safetensors"), layout=None, out=out)
     assert out.read_text() == "mine"
 
 
@@ -195,10 +189,10 @@ def test_what_differs_when_it_is_read_back_takes_no_files_place(
         torch.nn.init.zeros_(loaded.model.roi.classes.weight)
         return loaded
 
-    monkeypatch.setattr(job, "model_from_layout", other)
+    monkeypatch.setattr(torchvision_export, "model_from_layout", other)
     with pytest.raises(
-        VerificationError, match=r"written for .*out\.safetensors differs from the model in 'roi\.class"
+        VerificationError, match=r"written for .*out\.safetensors differs from the detector in tensor 'roi\.class"
     ):
-        job.run(str(tmp_path / "model.safetensors"), layout=None, out=out)
+        export(str(tmp_path / "model.safetensors"), layout=None, out=out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "out.safetensors"]
     assert out.read_text() == "mine"

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torchvision.models import detection
 
-from faster_rcnn.cli.bodies import import_weights as job
+from faster_rcnn.cli.import_weights import import_weights
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError, VerificationError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights import verification
 from faster_rcnn.weights.classes import coco_classes, read_classes
 from faster_rcnn.weights.foreign import published
 from faster_rcnn.weights.model_file import load_model
@@ -41,7 +42,7 @@ def test_a_checkpoint_becomes_a_model_file(
     three_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "pets.safetensors"
-    assert job.run(three_classes, layout=LAYOUT, classes="cat,dog,cow", out=out) == 0
+    assert import_weights(three_classes, layout=LAYOUT, classes="cat,dog,cow", out=out) == 0
     loaded = load_model(out)
     assert loaded.classes.names == ("cat", "dog", "cow")
     assert loaded.config == preset("mobile-320")
@@ -55,7 +56,7 @@ def test_a_checkpoint_becomes_a_model_file(
 
 def test_cocos_outputs_keep_their_ids_and_holes(tmp_path: Path) -> None:
     torch.save(checkpoint(91), tmp_path / "coco.pth")
-    job.run(tmp_path / "coco.pth", layout=LAYOUT, classes=None, out=tmp_path / "coco.safetensors")
+    import_weights(tmp_path / "coco.pth", layout=LAYOUT, classes=None, out=tmp_path / "coco.safetensors")
     classes = load_model(tmp_path / "coco.safetensors").classes
     assert classes.ids == tuple(range(1, 91))
     assert [classes.ids[label] for label in classes.holes] == [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
@@ -77,7 +78,7 @@ def test_what_does_not_fit_is_refused(
     three_classes: Path, tmp_path: Path, layout: str, classes: str | None, message: str
 ) -> None:
     with pytest.raises(ModelFileError, match=message):
-        job.run(three_classes, layout=layout, classes=classes, out=tmp_path / "out.safetensors")
+        import_weights(three_classes, layout=layout, classes=classes, out=tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 
@@ -86,7 +87,7 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(
         ModelFileError, match=r"its keys are 'model' \(an object of pathlib\.\w+\); save model.state_dict"
     ):
-        job.run(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
+        import_weights(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
 
 
 def test_names_in_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_settings_that_weights_do_not_hold_are_named_and_set(
 ) -> None:
     out = tmp_path / "own.safetensors"
     settings = ["rpn.anchor_sizes=[[8,16,32,64,128],[8,16,32,64,128],[8,16,32,64,128]]", "roi.score_floor=0.2"]
-    assert job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=settings) == 0
+    assert import_weights(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=settings) == 0
     [line] = [each for each in capsys.readouterr().err.splitlines() if "assumed" in each]
     assert "image.short_side=320 image.long_side=640 image.mean=[0.485,0.456,0.406]" in line
     assert "rpn.anchor_heights_over_widths=[0.5,1,2] rpn.proposals_after_nms=150" in line
@@ -122,10 +123,10 @@ def test_settings_that_weights_do_not_hold_are_named_and_set(
     with pytest.raises(
         OptionError, match=r"E125 --set rpn.anchor_size=\[8\]: there is no setting .* mean 'rpn.anchor_sizes"
     ):
-        job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_size=[8]"])
+        import_weights(three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_size=[8]"])
     # Two sizes and three ratios are six anchors for each place, and the file has rows for fifteen.
     with pytest.raises(ModelFileError, match=r"has the shape \(15, 256, 1, 1\), the detector needs \(6, 256, 1, 1\)"):
-        job.run(
+        import_weights(
             three_classes, layout=LAYOUT, classes="a,b,c", out=out, settings=["rpn.anchor_sizes=[[8,9],[8,9],[8,9]]"]
         )
 
@@ -136,7 +137,7 @@ def test_values_that_are_not_finite_are_the_checkpoints_fault(tmp_path: Path) ->
     out = tmp_path / "out.safetensors"
     out.write_text("mine")
     with pytest.raises(ModelFileError, match=r"^E123 .*bad\.pth: 1 tensor \('rpn.head.bbox_pred.bias'\) is not finite"):
-        job.run(tmp_path / "bad.pth", layout=LAYOUT, classes="a,b,c", out=out)
+        import_weights(tmp_path / "bad.pth", layout=LAYOUT, classes="a,b,c", out=out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pth", "out.safetensors"]
     assert out.read_text() == "mine"
 
@@ -146,11 +147,14 @@ def test_what_differs_when_it_is_read_back_takes_no_files_place(
 ) -> None:
     out = tmp_path / "out.safetensors"
     out.write_text("mine")
-    monkeypatch.setattr(job, "load_model", lambda path: replace(load_model(path), classes=ClassMap(("x",), (1,))))
+    monkeypatch.setattr(
+        verification, "load_model", lambda path: replace(load_model(path), classes=ClassMap(("x",), (1,)))
+    )
     with pytest.raises(
-        VerificationError, match=r"what was written for .*out.safetensors differs from what was imported"
+        VerificationError,
+        match=r"what was written for .*out.safetensors differs from the detector in its settings or classes",
     ):
-        job.run(three_classes, layout=LAYOUT, classes="a,b,c", out=out)
+        import_weights(three_classes, layout=LAYOUT, classes="a,b,c", out=out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
     assert out.read_text() == "mine"
 

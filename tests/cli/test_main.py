@@ -8,19 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import pytest
 
 from faster_rcnn import __version__
-from faster_rcnn.benchmark.target import Goal  # before jobs that it imports are replaced
-from faster_rcnn.benchmark.timing import Amount
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.main import main
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
-from faster_rcnn.inference.choice import Choice
 from faster_rcnn.system.console import say, warn
 from faster_rcnn.training.interruption import Signalled
 
@@ -37,28 +35,33 @@ class Fake(Protocol):
 
 
 @pytest.fixture
-def fake_job(monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Puts a function in the place of a job, and records how it is called."""
+def fake_command(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Replaces the body of a command, and records the arguments that its options give."""
 
     def install(name: str, action: Callable[[], int] = lambda: 0) -> dict[str, Any]:
         call: dict[str, Any] = {}
+        real = app[name].default_command
+        assert real is not None
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            call.update(args=args, **kwargs)
+        @wraps(real)
+        def body(*args: Any, **kwargs: Any) -> int:
+            bound = signature(real).bind(*args, **kwargs)
+            bound.apply_defaults()
+            call.update(bound.arguments)
             return action()
 
-        if name == "train":
-            monkeypatch.setattr("faster_rcnn.training.run.train", run)
-            return call
-        module = ModuleType(f"faster_rcnn.cli.bodies.{name}")
-        module.run = run  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        import faster_rcnn.cli.bodies
-
-        monkeypatch.setattr(faster_rcnn.cli.bodies, name, module, raising=False)
+        monkeypatch.setattr(app[name], "default_command", body)
         return call
 
     return install
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Replaces the training, and records how the command calls it."""
+    call: dict[str, Any] = {}
+    monkeypatch.setattr("faster_rcnn.training.run.train", lambda *args, **kwargs: call.update(args=args, **kwargs))
+    return call
 
 
 def run(line: str) -> int:
@@ -116,7 +119,7 @@ def test_help_as_a_word(line: str, same: str, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("line", ["--quiet demo", "demo -q"])
 def test_quiet_commands_show_results_warnings_and_errors(
-    fake_job: Fake, line: str, capsys: pytest.CaptureFixture[str]
+    fake_command: Fake, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def action() -> int:
         say("working")
@@ -124,28 +127,28 @@ def test_quiet_commands_show_results_warnings_and_errors(
         print("result")
         raise DatasetError("no labels")
 
-    fake_job("demo", action)
+    fake_command("demo", action)
     assert run(line) == 2
     assert capsys.readouterr() == ("result\n", "warning: odd\nfaster-rcnn: error: no labels\n")
 
 
-def test_options_for_all_commands_end_where_names_begin(fake_job: Fake) -> None:
-    call = fake_job("predict")
+def test_options_for_all_commands_end_where_names_begin(fake_command: Fake) -> None:
+    call = fake_command("predict")
     assert run("predict m -- -q --debug -") == 0
-    assert call["args"] == ("m", ["-q", "--debug", "/dev/stdin"])
+    assert call["source"] == ["-q", "--debug", "/dev/stdin"]
 
 
 @pytest.mark.parametrize("line", ["predict m - --json -", "predict m --json - -", "predict m --conf 0.3 -"])
-def test_a_dash_among_the_sources_is_standard_input(fake_job: Fake, line: str) -> None:
-    call = fake_job("predict")
+def test_a_dash_among_the_sources_is_standard_input(fake_command: Fake, line: str) -> None:
+    call = fake_command("predict")
     assert run(line) == 0
-    assert call["args"] == ("m", ["/dev/stdin"])
+    assert call["source"] == ["/dev/stdin"]
     assert call["json"] in ("-", None)
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_names_of_standard_output_are_a_dash(fake_job: Fake, name: str) -> None:
-    call = fake_job("predict")
+def test_names_of_standard_output_are_a_dash(fake_command: Fake, name: str) -> None:
+    call = fake_command("predict")
     assert run(f"predict m a.jpg --json {name}") == 0
     assert call["json"] == "-"
 
@@ -167,15 +170,14 @@ def test_names_are_printed_in_any_encoding(encoding: str) -> None:
         assert subprocess.run(arguments, capture_output=True, env=environment, check=False).returncode == 0
 
 
-def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixture[str]) -> None:
-    call = fake_job("train")
+def test_train_passes_every_flag_on(training: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     line = (
         "train cells --model base --weights w --out o --epochs 3 --batch 2 --lr 1e-2 --image-size 320 --seed 1 "
         "--workers 0 --device cpu --precision bfloat16 --threads 3 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 "
         "--proposals p --resume"
     )
     assert main(line.split()) == 0
-    assert call == {
+    assert training == {
         "args": (Path("cells"),), "model": "base", "weights": "w", "out": Path("o"), "config": Path("c.yaml"),
         "settings": ["a.b=1", "c.d=[1,2]", "e.f=-3"], "proposals": Path("p"), "resume": True,
         "flags": {
@@ -187,105 +189,100 @@ def test_train_passes_every_flag_on(fake_job: Fake, capsys: pytest.CaptureFixtur
     assert (out, err) == ("", f"faster-rcnn {__version__}: training on cells\n")
 
 
-def test_epochs_may_be_auto(fake_job: Fake) -> None:
-    call = fake_job("train")
+def test_epochs_may_be_auto(training: dict[str, Any]) -> None:
     assert main(["train", "cells", "--epochs", "auto"]) == 0
-    assert call["flags"]["epochs"] == "auto"
+    assert training["flags"]["epochs"] == "auto"
 
 
-def test_train_leaves_what_is_not_given_to_the_settings(fake_job: Fake) -> None:
-    call = fake_job("train")
+def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]) -> None:
     assert main(["train", "cells"]) == 0
-    given = {name: value for name, value in call.items() if value is not None}
+    given = {name: value for name, value in training.items() if value is not None}
     assert set(given.pop("flags").values()) == {None}
     assert given == {"args": (Path("cells"),), "settings": (), "resume": False}
 
 
-def test_the_other_commands_pass_their_flags_on(fake_job: Fake) -> None:
-    call = fake_job("evaluate")
-    assert run("evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3") == 0
-    assert call == {
-        "args": ("m", Path("cells")), "split": "val", "precision": "float32", "json": "-", "proposals": Path("p"),
-        "tile": 640, "overlap": 0.3, "device": "auto",
-    }  # fmt: skip
-    call = fake_job("proposals")
-    assert run("proposals cells --method rpn --model m --out p") == 0
-    assert call == {
-        "args": (Path("cells"),),
-        "method": "rpn",
-        "model": "m",
-        "mode": "fast",
-        "out": Path("p"),
-        "count": 2000,
-        "json": None,
-        "device": "auto",
-    }
-    call = fake_job("recall")
-    assert run("recall cells --proposals p q --proposals r --split val --plot f.svg --json -") == 0
-    assert call == {
-        "args": (Path("cells"), [Path("p"), Path("q"), Path("r")]), "split": "val", "plot": Path("f.svg"), "json": "-",
-    }  # fmt: skip
-    call = fake_job("predict")
-    assert run("predict m a.jpg --precision int8") == 0
-    assert call["precision"] == "int8"
-    assert run("predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --out o --json x --tile 800") == 0
-    assert call == {
-        "args": ("m", ["a.jpg", "b/", "c.png"]), "conf": 0.25, "max_det": 9, "precision": "auto", "out": Path("o"),
-        "json": "x", "proposals": None, "tile": 800, "overlap": None, "choice": Choice(), "device": "auto",
-    }  # fmt: skip
-    call = fake_job("import_weights")
-    assert run("import w.pth --layout torchvision:x --classes a,b --out m") == 0
-    assert call == {
-        "args": (Path("w.pth"),), "layout": "torchvision:x", "classes": "a,b", "out": Path("m"), "settings": (),
-        "key": None,
-    }  # fmt: skip
-    call = fake_job("export")
-    assert run("export runs/pets --layout torchvision:x --out pets.pth") == 0
-    assert call == {"args": ("runs/pets",), "layout": "torchvision:x", "out": Path("pets.pth")}
-    call = fake_job("quantize")
-    assert run("quantize runs/pets pets --out fast --count 9 --split val --json - --device cpu") == 0
-    assert call == {
-        "args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 9, "split": "val", "json": "-",
-        "device": "cpu",
-    }  # fmt: skip
-    call = fake_job("quantize")
-    assert run("quantize runs/pets pets --out fast") == 0
-    assert call == {
-        "args": ("runs/pets", Path("pets")), "out": Path("fast"), "count": 32, "split": None, "json": None,
-        "device": "auto",
-    }  # fmt: skip
-    call = fake_job("benchmark")
-    line = (
-        "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
-        "--compare torchvision --target-ms 40 --data cells --split val --out o --json -"
-    )
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        (
+            "evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3",
+            {
+                "model": "m", "data": Path("cells"), "split": "val", "precision": "float32", "json": "-",
+                "proposals": Path("p"), "tile": 640, "overlap": 0.3, "device": "auto",
+            },
+        ),
+        (
+            "proposals cells --method rpn --model m --out p",
+            {
+                "data": Path("cells"), "method": "rpn", "model": "m", "mode": "fast", "out": Path("p"), "count": 2000,
+                "json": None, "device": "auto",
+            },
+        ),
+        (
+            "recall cells --proposals p q --proposals r --split val --plot f.svg --json -",
+            {
+                "data": Path("cells"), "proposals": [Path("p"), Path("q"), Path("r")], "split": "val",
+                "plot": Path("f.svg"), "json": "-",
+            },
+        ),
+        (
+            "predict m a.jpg b/ --conf 0.25 c.png --max-det 9 --precision int8 --out o --json x --tile 800",
+            {
+                "model": "m", "source": ["a.jpg", "b/", "c.png"], "conf": 0.25, "max_det": 9, "precision": "int8",
+                "out": Path("o"), "json": "x", "proposals": None, "tile": 800, "overlap": None, "classes": None,
+                "iou": None, "agnostic_nms": False, "device": "auto",
+            },
+        ),
+        (
+            "import w.pth --layout torchvision:x --classes a,b --out m",
+            {
+                "file": Path("w.pth"), "layout": "torchvision:x", "classes": "a,b", "out": Path("m"),
+                "settings": None, "key": None,
+            },
+        ),
+        (
+            "export runs/pets --layout torchvision:x --out pets.pth",
+            {"model": "runs/pets", "layout": "torchvision:x", "out": Path("pets.pth")},
+        ),
+        (
+            "quantize runs/pets pets --out fast --count 9 --split val --json - --device cpu",
+            {
+                "model": "runs/pets", "data": Path("pets"), "out": Path("fast"), "count": 9, "split": "val",
+                "json": "-", "device": "cpu",
+            },
+        ),
+        (
+            "quantize runs/pets pets --out fast",
+            {
+                "model": "runs/pets", "data": Path("pets"), "out": Path("fast"), "count": 32, "split": None,
+                "json": None, "device": "auto",
+            },
+        ),
+        (
+            "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
+            "--compare torchvision --target-ms 40 --data cells --split val --out o --json -",
+            {
+                "model": "m", "images": ["a.jpg", "b"], "image_size": 320, "count": 5, "rounds": 2,
+                "precision": "float32", "compare": "torchvision", "compile": True, "target_ms": 40,
+                "data": Path("cells"), "split": "val", "out": Path("o"), "json": "-", "device": "auto",
+            },
+        ),
+        ("demo", {"out": None, "device": "auto"}),
+        ("config", {"model": "small"}),
+    ],
+)  # fmt: skip
+def test_options_become_arguments(line: str, arguments: dict[str, Any], fake_command: Fake) -> None:
+    call = fake_command(line.partition(" ")[0])
     assert run(line) == 0
-    assert call == {
-        "args": ("m",), "images": ["a.jpg", "b"], "image_size": 320, "amount": Amount(5, 2), "precision": "float32",
-        "compare": "torchvision", "compile": True, "goal": Goal(40, Path("cells"), "val"), "out": Path("o"),
-        "json": "-", "device": "auto",
-    }  # fmt: skip
-    call = fake_job("demo")
-    assert main(["demo"]) == 0
-    assert call == {"args": (None, "auto")}
-    call = fake_job("config")
-    assert main(["config"]) == 0
-    assert call == {"args": ("small",)}
+    assert call == arguments
 
 
-@pytest.mark.parametrize("command", ["evaluate m d", "predict m s", "quantize m d --out o", "benchmark m", "compare d",
-                                     "proposals d --method rpn --out o", "train d", "demo"])  # fmt: skip
-def test_every_command_that_runs_a_model_takes_a_device(
-    command: str, fake_job: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    call = fake_job(command.partition(" ")[0])
-    if command.startswith("compare"):
-        from faster_rcnn.cli.bodies import compare
-
-        monkeypatch.setattr(compare, "Given", lambda *_: None, raising=False)
-        monkeypatch.setattr(compare, "Training", lambda *_: None, raising=False)
-    assert run(f"{command} --device cuda:1") == 0
-    assert "cuda:1" in (call.get("device"), call.get("flags", {}).get("device"), *call["args"])
+@pytest.mark.parametrize("line", ["evaluate m d", "predict m s", "quantize m d --out o", "benchmark m", "compare d",
+                                  "proposals d --method rpn --out o", "train d", "demo"])  # fmt: skip
+def test_every_command_that_runs_a_model_takes_a_device(line: str, fake_command: Fake) -> None:
+    call = fake_command(line.partition(" ")[0])
+    assert run(f"{line} --device cuda:1") == 0
+    assert call["device"] == "cuda:1"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
@@ -389,18 +386,18 @@ class OutOfMemoryError(RuntimeError):
     ],
 )
 def test_every_fault_is_one_line_and_an_exit_code(
-    fake_job: Fake, error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+    fake_command: Fake, error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_job("demo", failing(error))
+    fake_command("demo", failing(error))
     assert main(["demo"]) == code
-    assert capsys.readouterr().err.splitlines()[1:] == [f"faster-rcnn: {line}"]
+    assert capsys.readouterr().err.splitlines() == [f"faster-rcnn: {line}"]
 
 
 @pytest.mark.parametrize("line", ["--debug demo", "demo --debug"])
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(
-    fake_job: Fake, line: str, capsys: pytest.CaptureFixture[str]
+    fake_command: Fake, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_job("demo", failing(DatasetError("no labels\x1b[2J")))
+    fake_command("demo", failing(DatasetError("no labels\x1b[2J")))
     assert main(line.split()) == 2
     err = capsys.readouterr().err
     assert "\x1b" not in err
@@ -410,16 +407,14 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code(
 
 def test_what_is_logged_is_a_warning_and_what_pillow_logs_is_not_printed() -> None:
     code = (
-        "import logging, sys, types\n"
-        "import faster_rcnn.cli.bodies\n"
+        "import logging, sys\n"
+        "from faster_rcnn.cli.app import app\n"
         "from faster_rcnn.cli.main import main\n"
-        "def log(**options):\n"
+        "def log():\n"
         "    logging.getLogger('PIL.TiffImagePlugin').error('More samples per pixel than can be decoded')\n"
         "    logging.getLogger('faster_rcnn.data').warning('odd')\n"
         "    return 0\n"
-        "job = types.ModuleType('faster_rcnn.cli.bodies.doctor')\n"
-        "job.run = log\n"
-        "sys.modules['faster_rcnn.cli.bodies.doctor'] = job\n"
+        "app['doctor'].default_command = log\n"
         "sys.exit(main(['doctor']))\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
@@ -427,12 +422,12 @@ def test_what_is_logged_is_a_warning_and_what_pillow_logs_is_not_printed() -> No
     assert "samples" not in result.stderr
 
 
-def test_a_job_says_its_own_exit_code(fake_job: Fake) -> None:
-    fake_job("doctor", lambda: 5)
+def test_a_command_chooses_its_exit_code(fake_command: Fake) -> None:
+    fake_command("doctor", lambda: 5)
     assert main(["doctor"]) == 5
 
 
-def test_sigterm_unwinds_the_job(fake_job: Fake) -> None:
+def test_sigterm_unwinds_the_command(fake_command: Fake) -> None:
     saved: list[str] = []
 
     def action() -> int:
@@ -445,7 +440,7 @@ def test_sigterm_unwinds_the_job(fake_job: Fake) -> None:
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    fake_job("demo", action)
+    fake_command("demo", action)
     assert main(["demo"]) == 143
     assert saved == ["state"]
     assert signal.getsignal(signal.SIGTERM) is before

@@ -120,6 +120,12 @@ def found_compiler() -> str | None:
     return next((name for name in (os.environ.get("CXX"), *COMPILERS) if name and shutil.which(name)), None)
 
 
+def compiler_text() -> str:
+    """The C++ compiler that compiled inference uses, or that there is none."""
+    found = found_compiler()
+    return f"{found} (for compiled inference)" if found else "none (needed for compiled inference alone)"
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 

@@ -1,10 +1,13 @@
-"""The command ``faster-rcnn export``: its options."""
+"""The command ``faster-rcnn export``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from faster_rcnn.cli.options import announce
+from faster_rcnn.cli.outputs import model_file, require_file
+from faster_rcnn.errors import OptionError
+from faster_rcnn.system.console import say
 
 
 def export(model: str, /, *, out: Path, layout: str | None = None) -> int:
@@ -13,9 +16,20 @@ def export(model: str, /, *, out: Path, layout: str | None = None) -> int:
     Args:
         model: Model file, run folder or published name.
         out: File to write: .pth for torch.load, or .safetensors.
-        layout: Such as torchvision:fasterrcnn_resnet50_fpn; the one that fits where not given.
+        layout: torchvision's detector, such as torchvision:fasterrcnn_resnet50_fpn; by default the one that fits.
     """
     announce(f"exporting {model}")
-    from faster_rcnn.cli.bodies import export as job
+    from faster_rcnn.weights.foreign.published import resolve_model
+    from faster_rcnn.weights.foreign.torchvision_checkpoint import plan_export
+    from faster_rcnn.weights.foreign.torchvision_export import SAFETENSORS, TORCH, meaning_of_labels, write_checkpoint
 
-    return job.run(model, layout=layout, out=out)
+    if out.suffix not in (*TORCH, SAFETENSORS):
+        raise OptionError(f"--out {out} must end in {', '.join(TORCH)} or {SAFETENSORS}", code="E125")
+    require_file("--out", out, [model_file(model)])
+    loaded = resolve_model(model)
+    plan = plan_export(model, loaded.config, layout)
+    write_checkpoint(loaded, plan.layout, out)
+    say(f"wrote {out} as {plan.layout}, read it back and found it equal. It is loaded by")
+    say(*plan.calls(len(loaded.classes) + 1, out))
+    say(meaning_of_labels(loaded.classes))
+    return 0

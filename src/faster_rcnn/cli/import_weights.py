@@ -1,10 +1,12 @@
-"""The command ``faster-rcnn import``: its options."""
+"""The command ``faster-rcnn import``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from faster_rcnn.cli.options import Settings, announce
+from faster_rcnn.cli.outputs import require_file
+from faster_rcnn.system.console import say
 
 
 def import_weights(
@@ -17,17 +19,27 @@ def import_weights(
     settings: Settings = None,
     key: str | None = None,
 ) -> int:
-    """Make a model file of a checkpoint that torchvision's or Detectron2's detectors wrote.
+    """Convert a checkpoint of torchvision's or Detectron2's detectors into a model file.
 
     Args:
-        file: The checkpoint: a state dict or what holds one, as .pth, .ckpt or .safetensors, or Detectron2's .pkl.
-        layout: What wrote it, such as torchvision:fasterrcnn_resnet50_fpn or detectron2:faster_rcnn_R_50_FPN_3x.
+        file: Checkpoint: a state dict or a file that contains one, as .pth, .ckpt, .safetensors or Detectron2's .pkl.
+        layout: Its detector, such as torchvision:fasterrcnn_resnet50_fpn or detectron2:faster_rcnn_R_50_FPN_3x.
         out: Model file to write.
-        classes: Names as a,b,c, or a file with one a line; COCO's where the size fits.
+        classes: Class names as a,b,c, or a file with one name a line; COCO's where the size fits.
         settings: Settings that the weights do not hold, such as rpn.anchor_sizes, as section.key=value.
-        key: Which weights, where the file has several sets, such as model_ema.
+        key: Name of the weights to read where the file has several sets, such as model_ema.
     """
     announce(f"importing {file}")
-    from faster_rcnn.cli.bodies import import_weights as job
+    from faster_rcnn.weights.foreign.checkpoint_import import import_checkpoint
+    from faster_rcnn.weights.verification import save_verified
 
-    return job.run(file, layout=layout, classes=classes, out=out, settings=settings or (), key=key)
+    require_file("--out", out, [file])
+    imported = import_checkpoint(file, layout=layout, classes=classes, settings=settings or (), key=key)
+    save_verified(out, imported)
+    holes = len(imported.classes.holes)
+    known = len(imported.classes) - holes
+    unused = f" ({holes} more outputs have no class and are never reported)" if holes else ""
+    counted = "1 class" if known == 1 else f"{known} classes"
+    say(f"imported {file} as {layout} (from preset {imported.config.preset}): {counted}{unused}")
+    say(f"wrote {out}, read it back and found it equal")
+    return 0

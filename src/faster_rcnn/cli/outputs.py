@@ -16,7 +16,6 @@ from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.system.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
 from faster_rcnn.system.streams import writing_results
 from faster_rcnn.system.terminal import printable_lines
-from faster_rcnn.training import run_folder
 from faster_rcnn.weights.finding import find_model_file
 
 STDOUT = "-"
@@ -192,6 +191,8 @@ def _refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path | None
 
 def _refuse_file_of_run(option: str, target: Path) -> None:
     """Raise ``OptionError`` where an existing file belongs to a training run."""
+    from faster_rcnn.training import run_folder
+
     real = target.resolve()
     if real.name in run_folder.FILES and run_folder.holds_run(real.parent):
         raise OptionError(

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from detectron2_peer import CONSTANTS, cheap_weights, formula_weights, read_peer, write_pickle
-from faster_rcnn.cli.bodies import import_weights as job
+from faster_rcnn.cli.import_weights import import_weights
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.rpn.anchors import base_anchors
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.classes import coco_80_classes
+from faster_rcnn.weights.foreign.checkpoint_import import table_of
 from faster_rcnn.weights.foreign.detectron2_layout import LAYOUTS
 from faster_rcnn.weights.foreign.layouts import classes_of, fit_of, layout_named, model_from_layout
 from faster_rcnn.weights.foreign.published import resolve_model
@@ -137,7 +138,7 @@ def test_the_job_prints_what_became_of_every_tensor(
 ) -> None:
     foreign = formula_weights(read_peer(detectron2_keys, RPN), seed=1)
     path, out = write_pickle(tmp_path / "model.pkl", {**foreign, **CONSTANTS}), tmp_path / "rpn.safetensors"
-    assert job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out) == 0
+    assert import_weights(path, layout=f"detectron2:{RPN}", classes=None, out=out) == 0
     said = capsys.readouterr().err.splitlines()
     assert [" ".join(line.split()) for line in said[:5]] == [
         "weights taken from 'model'",
@@ -158,7 +159,7 @@ def test_the_job_prints_what_became_of_every_tensor(
 def test_the_table_of_a_file_that_does_not_fit(detectron2_keys: Path) -> None:
     # Of FPN's 295, C4 knows the 6 of the first stage and the 4 outputs by name; it wants 275.
     fit = fit_of(cheap_weights(read_peer(detectron2_keys, FPN)), "detectron2:faster_rcnn_R_50_C4_3x", 80)
-    *_, total = job.table_of(fit)
+    *_, total = table_of(fit)
     assert total == "295 tensors in the file, 10 with a place, 265 missing, 285 left over"
 
 
@@ -218,8 +219,8 @@ def test_anchors_of_ones_own_are_imported_with_set(detectron2_keys: Path, tmp_pa
     with pytest.raises(
         ModelFileError, match=r"holds other anchors than this layout.*--set rpn\.anchor_sizes and --set"
     ):
-        job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out)
-    assert job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out, settings=[
+        import_weights(path, layout=f"detectron2:{RPN}", classes=None, out=out)
+    assert import_weights(path, layout=f"detectron2:{RPN}", classes=None, out=out, settings=[
         "rpn.anchor_sizes=[[16],[32],[64],[128],[256]]"
     ]) == 0  # fmt: skip
     assert load_model(out).config.rpn.anchor_sizes == ((16,), (32,), (64,), (128,), (256,))
@@ -229,7 +230,7 @@ def test_a_setting_that_the_file_holds_itself_is_not_overruled(detectron2_keys: 
     foreign = formula_weights(read_peer(detectron2_keys, RPN), seed=1)
     path, out = write_pickle(tmp_path / "model.pkl", {**foreign, **CONSTANTS}), tmp_path / "rpn.safetensors"
     with pytest.raises(OptionError, match=r"^E125 --set image\.std: .*model\.pkl holds it itself, as \["):
-        job.run(path, layout=f"detectron2:{RPN}", classes=None, out=out, settings=["image.std=[0.5,0.5,0.5]"])
+        import_weights(path, layout=f"detectron2:{RPN}", classes=None, out=out, settings=["image.std=[0.5,0.5,0.5]"])
     assert not out.exists()
 
 

@@ -1,26 +1,18 @@
-"""``faster-rcnn config``: the whole configuration as YAML, each field below what it means."""
+"""A configuration as YAML text, each field below a comment that states its meaning, unit and source."""
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.schema import Config, Section
-from faster_rcnn.system.console import show
 from faster_rcnn.system.terminal import printable_lines
 
 WIDTH = 110
-
-
-def run(model: str) -> int:
-    """Print the configuration of a preset, a model file, a run folder or published weights; returns the exit code."""
-    show(as_yaml(_configuration(model)))
-    return 0
+"""Characters of a comment line, its indent included."""
 
 
 def as_yaml(config: Config) -> str:
@@ -35,16 +27,6 @@ def as_yaml(config: Config) -> str:
     return "\n".join(lines)
 
 
-def _configuration(model: str) -> Config:
-    if model in PRESETS or not (os.path.exists(model) or model.startswith(("torchvision:", "detectron2:"))):
-        return preset(model)
-    from faster_rcnn.weights.finding import find_model_file
-    from faster_rcnn.weights.foreign.published import resolve_model
-    from faster_rcnn.weights.model_file import read_model_config
-
-    return read_model_config(find_model_file(model)) if os.path.exists(model) else resolve_model(model).config
-
-
 def _fields(section: Section) -> Iterator[str]:
     for name, field in type(section).model_fields.items():
         yield from _comment(field.description or "", "  ")
@@ -57,7 +39,7 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    """One value on one line; characters that a terminal obeys are YAML's escapes."""
+    """One value on one line; characters that control a terminal become YAML escapes."""
     text = _dumped(value, allow_unicode=True)
     if printable_lines(text) != text:
         text = _dumped(value, allow_unicode=False)

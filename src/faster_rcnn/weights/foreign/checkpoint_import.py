@@ -1,23 +1,22 @@
-"""``faster-rcnn import``: a model file from a checkpoint that another project's detectors wrote."""
+"""Makes one of our detectors of a checkpoint that another project's detectors wrote."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from faster_rcnn.cli.outputs import require_file
-from faster_rcnn.errors import FasterRCNNError, OptionError, VerificationError
+from faster_rcnn.errors import OptionError
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.atomic import atomic_write
-from faster_rcnn.system.console import say
 from faster_rcnn.weights.foreign.layouts import Fit, classes_of, count_classes, fit_of, layout_named, model_from_layout
 from faster_rcnn.weights.foreign.state_dict import read_checkpoint
-from faster_rcnn.weights.model_file import LoadedModel, load_model, save_model, stored_tensors
+from faster_rcnn.weights.model_file import LoadedModel
+
+_LOG = logging.getLogger(__name__)
 
 ASSUMED = (
     "image.short_side",
@@ -41,45 +40,42 @@ HELD = {
     "rpn.anchor_sizes": "proposal_generator.anchor_generator.cell_anchors.0",
     "rpn.anchor_heights_over_widths": "proposal_generator.anchor_generator.cell_anchors.0",
 }
-"""Settings that Detectron2's files may hold, and the tensor that does."""
+"""Settings that Detectron2's files may hold, and the tensor that holds each."""
 
 
-def run(
-    file: Path,
-    *,
-    layout: str,
-    classes: str | None,
-    out: Path,
-    settings: Sequence[str] = (),
-    key: str | None = None,
-) -> int:
-    """Convert, write, read back and compare; returns the exit code."""
-    require_file("--out", out, [file])
+def import_checkpoint(
+    file: Path, *, layout: str, classes: str | None = None, settings: Sequence[str] = (), key: str | None = None
+) -> LoadedModel:
+    """Read and convert a checkpoint; logs which of its tensors were used and which settings are assumed.
+
+    Args:
+        file: checkpoint of torchvision or Detectron2.
+        layout: detector that wrote it, such as ``torchvision:fasterrcnn_resnet50_fpn``.
+        classes: names as ``a,b,c``, or a file with one a line; COCO's where the size fits.
+        settings: settings that weights do not hold, as ``section.key=value``.
+        key: name of the set of weights, where the file has several.
+
+    Raises:
+        ModelFileError: the file cannot be read, or its tensors do not fit the layout or the classes.
+        OptionError: there is no such setting, or the file itself holds another value of it (E125).
+    """
     own = layout_named(layout).config()
     config = resolve_config(None, None, settings, {}, start=own)  # before a large file is read
     checkpoint = read_checkpoint(file, key)
     for note in checkpoint.notes:
-        say(note)
+        _LOG.info(note)
     foreign = checkpoint.tensors
-    say(*table_of(fit_of(foreign, layout, count_classes(file, foreign, layout), config)))
-    names = classes_of(file, foreign, layout, classes, config)
-    imported = model_from_layout(file, foreign, layout, names, config)
+    for line in table_of(fit_of(foreign, layout, count_classes(file, foreign, layout), config)):
+        _LOG.info(line)
+    imported = model_from_layout(file, foreign, layout, classes_of(file, foreign, layout, classes, config), config)
     given = [each.partition("=")[0].strip() for each in settings]
     _refuse_overruled(file, given, config, imported.config)
-    say(_assumptions(foreign, imported.config, given))
-    with atomic_write(out) as temporary:
-        save_model(temporary, imported.model, imported.config, imported.classes)
-        verify(temporary, imported, out)
-    known = len(names) - len(names.holes)
-    unused = f" ({len(names.holes)} more outputs have no class and are never reported)" if names.holes else ""
-    counted = "1 class" if known == 1 else f"{known} classes"
-    say(f"imported {file} as {layout} (from preset {imported.config.preset}): {counted}{unused}")
-    say(f"wrote {out}, read it back and found it equal")
-    return 0
+    _LOG.info(_assumptions(foreign, imported.config, given))
+    return imported
 
 
 def table_of(fit: Fit) -> list[str]:
-    """Lines that say for each part of the detector how many tensors were found, and what became of all of them."""
+    """A line for each part of the detector with its number of tensors, and one that accounts for all in the file."""
     width = max(len(part) for part in fit.parts)
     rows = [f"{part:{width}}  {found:5} of {wanted} tensors" for part, (found, wanted) in fit.parts.items()]
     found = sum(found for found, _ in fit.parts.values())
@@ -89,21 +85,8 @@ def table_of(fit: Fit) -> list[str]:
     return [*rows, f"{total}, {len(fit.missing)} missing, {len(fit.left_over)} left over"]
 
 
-def verify(path: Path, expected: LoadedModel, out: Path) -> None:
-    """Raise ``VerificationError`` unless the model file, which is to become ``out``, holds exactly this detector."""
-    try:
-        found = load_model(path)
-    except FasterRCNNError as error:
-        raise VerificationError(f"what was written for {out} cannot be read back and is removed: {error}") from error
-    wanted = stored_tensors(expected.model)
-    differing = [name for name, each in stored_tensors(found.model).items() if not torch.equal(each, wanted[name])]
-    if differing or found.config != expected.config or found.classes != expected.classes:
-        what = f"tensor '{differing[0]}'" if differing else "its settings or classes"
-        raise VerificationError(f"what was written for {out} differs from what was imported in {what}; it is removed")
-
-
 def _refuse_overruled(file: Path, given: Sequence[str], asked: Config, found: Config) -> None:
-    """Raise ``OptionError`` for a setting that was given and that the file holds with another value."""
+    """Raise ``OptionError`` for a given setting of which the file holds another value."""
     for name in given:
         if _value(asked, name) != _value(found, name):
             raise OptionError(
@@ -113,7 +96,7 @@ def _refuse_overruled(file: Path, given: Sequence[str], asked: Config, found: Co
 
 
 def _assumptions(foreign: Mapping[str, Tensor], config: Config, given: Sequence[str]) -> str:
-    """One line of the settings that are the layout's own because neither the file nor the user gives them."""
+    """One line of the settings that the layout gives because neither the file nor the user does."""
     absent = {"faster-rcnn": "", "fast-rcnn": "rpn.", "rpn": "roi."}[config.detector.kind]
     names = [
         name
