@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import fx
 
+from faster_rcnn.system.console import shown
+
 ROOT = Path(__file__).parents[1]
 
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -68,6 +70,13 @@ def _traces_without_checks_of_shapes() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fx.Tracer, "trace", unchecked)
+        yield
+
+
+@pytest.fixture
+def shown_log() -> Iterator[None]:
+    """Shows what the library logs and counts, as the command shows it."""
+    with shown():
         yield
 
 

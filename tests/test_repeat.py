@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.cli.bodies import evaluate, predict
+from faster_rcnn.cli.evaluate import evaluate
+from faster_rcnn.cli.predict import predict
 from faster_rcnn.system.devices import supports_precision, using_threads
 from faster_rcnn.training import run_folder
 from made_data import make_squares, settings_file, train_with
@@ -84,10 +85,8 @@ def test_two_runs_beside_a_busy_process_are_the_same(precision: str, squares: Pa
         with busy_neighbours(neighbours), using_threads(2):
             train_with(squares, config=tiny, out=out, precision=precision, threads=2, workers=2)
             options: dict[str, Any] = {"precision": precision, "device": "cpu"}
-            predict.run(
-                str(out), [str(squares / "images")], conf=0.01, max_det=None, out=None, json=str(lines), **options
-            )
-            evaluate.run(str(out), squares, split="val", json=str(numbers), **options)
+            predict(str(out), [str(squares / "images")], conf=0.01, max_det=None, out=None, json=str(lines), **options)
+            evaluate(str(out), squares, split="val", json=str(numbers), **options)
         found.append([*files(out), lines.read_bytes(), numbers.read_bytes()])
     assert found[0] == found[1]
     assert b'"score"' in found[0][2]

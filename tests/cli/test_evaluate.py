@@ -10,7 +10,8 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from faster_rcnn.cli.bodies import evaluate, predict
+from faster_rcnn.cli.evaluate import evaluate
+from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
 from faster_rcnn.evaluation.detector import settings_for
 from faster_rcnn.inference.inputs import to_pixels
@@ -40,13 +41,13 @@ def numbers(model: str, data: Path, tmp_path: Path, **options: Any) -> dict[str,
     """What evaluate writes as JSON."""
     target = tmp_path / "numbers.json"
     given: dict[str, Any] = {"split": None, "precision": "float32", **options}
-    assert evaluate.run(model, data, json=str(target), **given) == 0
+    assert evaluate(model, data, json=str(target), **given) == 0
     found: dict[str, Any] = json.loads(target.read_text())
     return found
 
 
 def test_the_table_goes_to_standard_output(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.run(model, data, split="test", precision="float32", json=None) == 0
+    assert evaluate(model, data, split="test", precision="float32", json=None) == 0
     out, err = capsys.readouterr()
     assert out.startswith("AP     ")
     assert "3 images, 3 boxes to find" in out
@@ -55,7 +56,7 @@ def test_the_table_goes_to_standard_output(model: str, data: Path, capsys: pytes
 
 
 def test_json_on_standard_output_stands_there_alone(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.run(model, data, split=None, precision="float32", json="-") == 0
+    assert evaluate(model, data, split=None, precision="float32", json="-") == 0
     found = json.loads(capsys.readouterr().out)
     twelve = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
     assert list(found) == [*twelve, "per_class", "images", "split", "device", "precision", "threads"]
@@ -81,7 +82,7 @@ def test_what_predict_wrote_measures_as_the_model_itself(model: str, tmp_path: P
     coco_folder(data, truth)
     lines, results = tmp_path / "found.jsonl", tmp_path / "results.json"
     sources = [str(data / "images")]
-    predict.run(model, sources, conf=0.0, max_det=None, precision="float32", out=None, json=str(lines))
+    predict(model, sources, conf=0.0, max_det=None, precision="float32", out=None, json=str(lines))
     results.write_text(json.dumps([row for number, one in enumerate(found, 1) for row in one.to_coco(10 * number)]))
     expected = numbers(model, data, tmp_path)
     assert 0 < expected["AP"] < 1
@@ -156,7 +157,7 @@ def test_a_class_the_model_does_not_know_stops(model: str, tmp_path: Path) -> No
         r"data has 3 classes \(cat, dog, horse\)\. .*faster-rcnn train DATA --weights .*tiny.safetensors$"
     )
     with pytest.raises(ModelFileError, match=message):
-        evaluate.run(model, data, split=None, precision="float32", json=None)
+        evaluate(model, data, split=None, precision="float32", json=None)
 
 
 def test_classes_are_told_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path, model: str) -> None:
@@ -217,12 +218,12 @@ def test_many_images_that_cannot_be_decoded_stop(model: str, data: Path, monkeyp
 
     monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", broken)
     with pytest.raises(DatasetError, match=r"^E105 2 of 3 images of test cannot be decoded, more than the 5 %"):
-        evaluate.run(model, data, split=None, precision="float32", json=None)
+        evaluate(model, data, split=None, precision="float32", json=None)
 
 
 def test_an_absent_split_names_those_that_exist(model: str, data: Path) -> None:
     with pytest.raises(OptionError, match="has no split 'val'; it has: test"):
-        evaluate.run(model, data, split="val", precision="float32", json=None)
+        evaluate(model, data, split="val", precision="float32", json=None)
 
 
 def test_options_that_change_nothing_for_finished_detections_are_told(
@@ -230,7 +231,7 @@ def test_options_that_change_nothing_for_finished_detections_are_told(
 ) -> None:
     results = tmp_path / "results.json"
     results.write_text("[]")
-    evaluate.run(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p", tile=9)
+    evaluate(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p", tile=9)
     out, err = capsys.readouterr()
     assert json.loads(out)["AP"] == 0.0
     assert "warning: --precision bfloat16 changes nothing" in err
@@ -265,7 +266,7 @@ def test_tiles_and_proposals_of_whole_images_exclude_each_other(model: str, data
 
 def test_a_folder_as_json_file_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="is a folder; name a file"):
-        evaluate.run("no model", tmp_path, split=None, precision="auto", json=str(tmp_path))
+        evaluate("no model", tmp_path, split=None, precision="auto", json=str(tmp_path))
 
 
 def test_data_are_read_as_those_of_training_but_for_parts_that_lie_elsewhere(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.cli.bodies import evaluate
+from faster_rcnn.cli.evaluate import evaluate
 from faster_rcnn.errors import OptionError
 from made_data import make_squares, settings_file, train_with
 
@@ -155,7 +155,7 @@ def test_two_at_once_are_refused_and_readers_are_not(squares: Path, tmp_path: Pa
         with pytest.raises(OptionError, match=rf"^E132 {run} is being written to by process {process.pid};") as raised:
             train_with(squares, out=run, resume=True)
         assert raised.value.exit_code == 2
-        evaluate.run(str(run), squares, split="val", precision="float32", json=None)
+        evaluate(str(run), squares, split="val", precision="float32", json=None)
     finally:
         killed(process, run)
     assert os.listdir(run)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.cli.bodies import evaluate, predict, quantize
+from faster_rcnn.cli.evaluate import evaluate
 from faster_rcnn.cli.order import refuse_swapped
+from faster_rcnn.cli.predict import predict
+from faster_rcnn.cli.quantize import quantize
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.weights.finding import find_model_file
 
@@ -31,11 +33,11 @@ def test_a_detector_in_the_place_of_images_is_told(run: Path, model: str) -> Non
         f"E123 photos is no detector, and {model} is one: were they swapped? The detector comes first: faster-rcnn "
     )
     with pytest.raises(OptionError, match=f"{message}evaluate {model} photos$"):
-        evaluate.run("photos", Path(model), split=None, **OPTIONS)
+        evaluate("photos", Path(model), split=None, **OPTIONS)
     with pytest.raises(OptionError, match=f"{message}predict {model} photos$"):
-        predict.run("photos", [model], conf=0.5, max_det=None, out=None, **OPTIONS)
+        predict("photos", [model], conf=0.5, max_det=None, out=None, **OPTIONS)
     with pytest.raises(OptionError, match=f"{message}quantize {model} photos$"):
-        quantize.run("photos", Path(model), count=1, split=None, out=Path("out"), json=None)
+        quantize("photos", Path(model), count=1, split=None, out=Path("out"), json=None)
 
 
 def test_other_images_follow(run: Path) -> None:

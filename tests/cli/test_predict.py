@@ -15,8 +15,9 @@ from torch import Tensor
 
 from faster_rcnn import Detector
 from faster_rcnn.building import build_model
-from faster_rcnn.cli.bodies import predict
+from faster_rcnn.cli import predict as command
 from faster_rcnn.cli.main import main
+from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.settings.schema import DetectorConfig
@@ -42,7 +43,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(model: str, *sources: str, **options: Any) -> int:
     defaults: dict[str, Any] = {"conf": 0.0, "max_det": 5, "precision": "float32", "out": None, "json": None}
-    return predict.run(model, list(sources), **{**defaults, **options})
+    return predict(model, list(sources), **{**defaults, **options})
 
 
 def files_below(folder: str) -> list[str]:
@@ -127,7 +128,7 @@ def test_a_file_of_lines_appears_when_it_is_whole(model: str, photos: Path, monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict, "_record", interrupted)
+    monkeypatch.setattr(command, "_record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(model, "photos", json="found.jsonl")
     assert Path("found.jsonl").read_text() == "the old one"
@@ -220,7 +221,7 @@ def test_sources_above_the_working_folder_stay_in_the_folder_of_pictures(
     assert files_below("deep") == ["out/photo.jpg", "out/sub/here.jpg", "photo.jpg"]
     assert Path("deep/photo.jpg").read_text() == "precious"
     err = capsys.readouterr().err
-    assert "2 images named more than once: each is done once" in err
+    assert "2 images named more than once: each is predicted once" in err
     assert "2 images, 10 detections" in err
 
 
@@ -327,7 +328,7 @@ def test_pictures_without_a_reader_end_with_2(model: str, photos: Path, capsys: 
     assert run(model, "photos") == 2
     err = capsys.readouterr().err
     assert (
-        "warning: E122 photos: 1 .heic file cannot be read, such as e.heic; save as JPEG or PNG; the others are d"
+        "E122 photos: 1 .heic file cannot be read, such as e.heic; save as JPEG or PNG; the others are predicted\n"
         in err
     )
     assert "photos: 1 .txt file left out, such as notes.txt: not called as images are" in err
@@ -363,7 +364,7 @@ def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys:
     model = model_file(tmp_path / "m.safetensors", roi={"score_floor": 0.05, "max_detections": 8})
     assert run(str(model), "photos", json="-", conf=0.01, max_det=20) == 0
     out, err = capsys.readouterr()
-    assert err.count("--conf 0.01: the model reports nothing below a score of 0.05") == 1
+    assert err.count("--conf 0.01: the model itself reports no score below 0.05") == 1
     assert err.count("--max-det 20: the model reports at most 8 detections of an image") == 1
     scores = [one["score"] for line in out.splitlines() for one in json.loads(line)["detections"]]
     assert min(scores) >= 0.05
@@ -374,7 +375,7 @@ def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys:
     save_model(rpn, build_model(config, 1), config, ClassMap(("object",), (1,)))
     assert run(str(rpn), "photos", json="-", conf=0.01, max_det=20) == 0
     err = capsys.readouterr().err
-    assert "the model reports nothing below a score of 0.1" in err
+    assert "the model itself reports no score below 0.1" in err
     assert "the model reports at most 5 detections of an image" in err
 
 

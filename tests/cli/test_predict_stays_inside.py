@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faster_rcnn.cli.bodies import predict
+from faster_rcnn.cli import predict as command
+from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import FasterRCNNError, ImageError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.choice import Choice
@@ -160,7 +161,7 @@ DRAWN_BEFORE = Case((("work", "a.jpg", "drawn"),), (0,), ("relative",), ".", Non
     max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_nothing_but_the_outputs_is_written(case: Case, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_predictor", lambda *_: Stub())
+    monkeypatch.setattr(command, "_predictor", lambda *_: Stub())
     with TemporaryDirectory() as folder, chdir(folder):
         root = Path(os.path.realpath(folder))
         build(root, case)
@@ -177,7 +178,7 @@ def check(root: Path, case: Case, runs: int) -> None:
     own = [os.path.realpath(out), *([] if target is None else [os.path.realpath(target)])]
     try:
         for _ in range(runs):
-            code = predict.run("m", sources, conf=0, max_det=None, precision="auto", out=out, json=target)
+            code = predict("m", sources, conf=0, max_det=None, precision="auto", out=out, json=target)
     except FasterRCNNError:
         assert contents(root) == before  # refused before anything was written
         return

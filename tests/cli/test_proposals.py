@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from faster_rcnn.cli.bodies import proposals
+from faster_rcnn.cli.proposals import proposals
 from faster_rcnn.errors import OptionError
 from faster_rcnn.proposals.file import load_proposals
-from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import save_model
 from made_data import make_squares
@@ -38,36 +37,28 @@ def boxes_in(path: Path) -> list[torch.Tensor]:
 def test_a_first_stage_gives_as_many_as_are_asked_for(squares: Path, model: Path, tmp_path: Path) -> None:
     few, many, all_of_them = (tmp_path / f"{name}.safetensors" for name in ("few", "many", "all"))
     for out, count in ((few, 7), (many, 400)):
-        assert proposals.run(squares, method="rpn", model=str(model), mode="fast", out=out, count=count) == 0
+        assert proposals(squares, method="rpn", model=str(model), mode="fast", out=out, count=count) == 0
     # An image of 64 x 96 has 3 x (16 x 24 + 8 x 12 + 4 x 6 + 2 x 3 + 1 x 2) = 1536 anchors. At most 60 of each level,
     # as the detector decodes for itself, would be 60 + 60 + 60 + 18 + 6 = 204, too few for 400.
     assert [len(boxes) for boxes in boxes_in(few)] == [7, 7, 7]
     assert [len(boxes) for boxes in boxes_in(many)] == [400, 400, 400]
     numbers = tmp_path / "recall.json"
-    proposals.run(squares, method="rpn", model=str(model), mode="fast", out=all_of_them, json=str(numbers))
+    proposals(squares, method="rpn", model=str(model), mode="fast", out=all_of_them, json=str(numbers))
     most = max(len(boxes) for boxes in boxes_in(all_of_them))
     assert 400 < most <= 1536
     told = json.loads(numbers.read_text())
     assert max(each["most_proposals"] for each in told.values()) == most
 
 
-@pytest.mark.parametrize(
-    ("before", "count", "expected"), [(1000, 2000, (2000, 2000)), (6000, 2000, (6000, 2000)), (1000, 10, (1000, 10))]
-)
-def test_fewer_anchors_are_raised_and_more_are_kept(before: int, count: int, expected: tuple[int, int]) -> None:
-    rule = ProposalFilter(before, 300, 0.65, 2.0, 0.01)
-    assert proposals._giving(rule, count) == ProposalFilter(*expected, 0.65, 2.0, 0.01)
-
-
 def test_selective_search_gives_the_same_best_ones(squares: Path, tmp_path: Path) -> None:
     few, many = tmp_path / "few.safetensors", tmp_path / "many.safetensors"
     for out, count in ((few, 5), (many, 2000)):
-        proposals.run(squares, method="selective-search", model=None, mode="fast", out=out, count=count)
+        proposals(squares, method="selective-search", model=None, mode="fast", out=out, count=count)
     for boxes, more in zip(boxes_in(few), boxes_in(many), strict=True):
         assert len(boxes) == 5 < len(more)
         assert torch.equal(boxes, more[:5])
 
 
 def test_less_than_one_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"--count 0: at least one proposal of an image is written down"):
-        proposals.run(tmp_path, method="selective-search", model=None, mode="fast", out=tmp_path / "no", count=0)
+    with pytest.raises(OptionError, match=r"--count 0: at least one proposal of an image is written"):
+        proposals(tmp_path, method="selective-search", model=None, mode="fast", out=tmp_path / "no", count=0)

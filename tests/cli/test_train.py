@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from faster_rcnn.cli.bodies import proposals
+from faster_rcnn.cli.proposals import proposals
 from faster_rcnn.errors import DatasetError, FasterRCNNError, MachineError, ModelFileError, OptionError
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.training import schedule
@@ -178,7 +178,7 @@ def test_alternating_training_goes_on_where_the_rpn_sees_nothing(squares: Path, 
 def test_a_run_on_proposals_goes_on_with_them(squares: Path, config: Path, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("one.safetensors", "other.safetensors")]
     for file in files:
-        proposals.run(squares, method="selective-search", model=None, mode="fast", out=file)
+        proposals(squares, method="selective-search", model=None, mode="fast", out=file)
     run = train_with(squares, config=config, out=tmp_path / "run", proposals=files[0])
     (run / "summary.json").unlink()  # as if it had been interrupted
     with pytest.raises(OptionError, match=r"E124 .*data\.proposals .*one\.safetensors -> .*other\.safetensors"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.data.records import Dataset, Split, evenly_spread
 from faster_rcnn.errors import OptionError
 from faster_rcnn.structures import ClassMap
 
@@ -28,3 +29,20 @@ def test_a_missing_split_says_which_exist() -> None:
     assert caught.value.exit_code == 2
     with pytest.raises(OptionError, match="neither a test nor a val split; it has: train"):
         dataset("train").split()
+
+
+def test_items_are_spread_by_hand() -> None:
+    assert evenly_spread([], 8) == []
+    assert evenly_spread("abc", 8) == ["a", "b", "c"]
+    assert evenly_spread(range(8), 8) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert evenly_spread(range(73), 8) == [0, 9, 18, 27, 36, 45, 54, 63]  # multiples of 73 / 8 = 9.125, rounded down
+
+
+@pytest.mark.parametrize("count", [1, 7, 32, 63, 64, 100])
+def test_items_are_spread_from_the_first_to_the_end(count: int) -> None:
+    places = evenly_spread(range(63), count)
+    assert len(places) == min(count, 63)
+    steps = [after - before for before, after in pairwise(places)]
+    assert max(steps, default=1) - min(steps, default=1) <= 1
+    assert places[0] == 0
+    assert 63 - places[-1] <= max(steps, default=63)

@@ -9,10 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from faster_rcnn.cli.bodies import evaluate, predict, proposals
+from faster_rcnn.cli.evaluate import evaluate
+from faster_rcnn.cli.predict import predict
+from faster_rcnn.cli.proposals import proposals
 from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.inference.external_proposals import filter_with_count
 from faster_rcnn.proposals.file import load_proposals
+from faster_rcnn.rpn.proposals import ProposalFilter
 from made_data import make_squares, settings_file, train_with
+
+pytestmark = pytest.mark.usefixtures("shown_log")
 
 
 @pytest.fixture
@@ -27,7 +33,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def measured(run: Path, data: Path, out: Path, given: Path | None = None) -> dict[str, object]:
-    evaluate.run(str(run), data, split="val", precision="float32", json=str(out), proposals=given)
+    evaluate(str(run), data, split="val", precision="float32", json=str(out), proposals=given)
     numbers: dict[str, object] = json.loads(out.read_text())
     return numbers
 
@@ -36,7 +42,7 @@ def test_fast_rcnn_from_a_file_of_selective_search(
     squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "search.safetensors"
-    assert proposals.run(squares, method="selective-search", model=None, mode="fast", out=file) == 0
+    assert proposals(squares, method="selective-search", model=None, mode="fast", out=file) == 0
     assert len(load_proposals(file).images) == 8
     run = train_with(squares, config=config, out=tmp_path / "run", proposals=file, epochs=1)
     assert not any(name.startswith("rpn.") for name in load_file(run / "best.safetensors"))
@@ -45,19 +51,19 @@ def test_fast_rcnn_from_a_file_of_selective_search(
     assert measured(run, squares, tmp_path / "n.json") == measured(run, squares, tmp_path / "m.json", file)
     out = tmp_path / "lines.json"
     image = str(squares / "images/val0.png")
-    code = predict.run(str(run), [image], conf=0.05, max_det=None, precision="float32", out=None, json=str(out))
+    code = predict(str(run), [image], conf=0.05, max_det=None, precision="float32", out=None, json=str(out))
     assert code == 0
     searched = json.loads(out.read_text())
     assert searched["image"] == image
     # predict, too, takes them from a file, and recognises its images by the end of their paths.
     monkeypatch.chdir(squares / "images")
     given = ["val0.png"]
-    predict.run(str(run), given, conf=0.05, max_det=None, precision="float32", out=None, json=str(out), proposals=file)
+    predict(str(run), given, conf=0.05, max_det=None, precision="float32", out=None, json=str(out), proposals=file)
     assert json.loads(out.read_text())["detections"] == searched["detections"]
     elsewhere = tmp_path / "other.png"
     elsewhere.write_bytes(Path("val0.png").read_bytes())
     with pytest.raises(DatasetError, match=r"E136 .*has no proposals for '.*other\.png'"):
-        predict.run(
+        predict(
             str(run),
             [str(elsewhere)],
             conf=0.05,
@@ -87,11 +93,11 @@ def test_an_rpn_alone_finds_objects_and_proposes_for_others(squares: Path, confi
     assert not any(name.startswith("roi.") for name in load_file(run / "best.safetensors"))
     assert set(measured(run, squares, tmp_path / "m.json")["per_class"]) == {"object"}  # type: ignore[call-overload]
     file = tmp_path / "rpn.safetensors"
-    proposals.run(squares, method="rpn", model=str(run), mode="fast", out=file)
+    proposals(squares, method="rpn", model=str(run), mode="fast", out=file)
     fast = train_with(squares, config=config, out=tmp_path / "fast", proposals=file, epochs=1)
     assert (fast / "best.safetensors").exists()
     with pytest.raises(OptionError, match="which has no first stage"):
-        proposals.run(squares, method="rpn", model=str(fast), mode="fast", out=tmp_path / "no")
+        proposals(squares, method="rpn", model=str(fast), mode="fast", out=tmp_path / "no")
     with pytest.raises(OptionError, match="which has no second stage"):
         measured(run, squares, tmp_path / "no.json", file)
 
@@ -99,7 +105,7 @@ def test_an_rpn_alone_finds_objects_and_proposes_for_others(squares: Path, confi
 def test_the_second_stage_of_a_whole_detector_takes_proposals_too(squares: Path, config: Path, tmp_path: Path) -> None:
     run = train_with(squares, config=config, out=tmp_path / "run", epochs=1)
     file = tmp_path / "own.safetensors"
-    proposals.run(squares, method="rpn", model=str(run), mode="fast", out=file)
+    proposals(squares, method="rpn", model=str(run), mode="fast", out=file)
     own, given = (measured(run, squares, tmp_path / f"{each}.json", each) for each in (None, file))
     assert own["AP50"] == pytest.approx(given["AP50"], abs=0.05)
 
@@ -107,7 +113,7 @@ def test_the_second_stage_of_a_whole_detector_takes_proposals_too(squares: Path,
 def test_proposals_that_do_not_fit_are_refused(squares: Path, config: Path, tmp_path: Path) -> None:
     other = make_squares(tmp_path / "other", {"test": 1})
     file = tmp_path / "other.safetensors"
-    proposals.run(other, method="selective-search", model=None, mode="fast", out=file)
+    proposals(other, method="selective-search", model=None, mode="fast", out=file)
     with pytest.raises(
         DatasetError, match=r"E136 .*for 6 of the 6 images of train \('images/train0\.png', .* \.\.\.\)"
     ):
@@ -115,7 +121,7 @@ def test_proposals_that_do_not_fit_are_refused(squares: Path, config: Path, tmp_
     with pytest.raises(OptionError, match="proposals are what is learnt"):
         train_with(squares, config=config, proposals=file, settings=["detector.kind=rpn"])
     with pytest.raises(OptionError, match="--method rpn needs a detector, and only it"):
-        proposals.run(squares, method="rpn", model=None, mode="fast", out=file)
+        proposals(squares, method="rpn", model=None, mode="fast", out=file)
 
 
 def test_an_image_that_cannot_be_read_is_left_out_until_it_is_mended(
@@ -124,7 +130,7 @@ def test_an_image_that_cannot_be_read_is_left_out_until_it_is_mended(
     image, file = squares / "images/train0.png", tmp_path / "search.safetensors"
     whole = image.read_bytes()
     image.write_bytes(whole[:200] + bytes(50) + whole[250:])  # the header says nothing of it
-    proposals.run(squares, method="selective-search", model=None, mode="fast", out=file)
+    proposals(squares, method="selective-search", model=None, mode="fast", out=file)
     assert load_proposals(file).unreadable == {"images/train0.png"}
     train_with(squares, config=config, out=tmp_path / "run", proposals=file, epochs=1)
     assert "it is left out of training" in capsys.readouterr().err
@@ -153,3 +159,11 @@ def test_alternating_training_shares_one_backbone(
     capsys.readouterr()
     train_with(squares, out=run, resume=True)
     assert capsys.readouterr().err.count("was done before") == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "count", "expected"), [(1000, 2000, (2000, 2000)), (6000, 2000, (6000, 2000)), (1000, 10, (1000, 10))]
+)
+def test_fewer_anchors_are_raised_and_more_are_kept(before: int, count: int, expected: tuple[int, int]) -> None:
+    rule = ProposalFilter(before, 300, 0.65, 2.0, 0.01)
+    assert filter_with_count(rule, count) == ProposalFilter(*expected, 0.65, 2.0, 0.01)

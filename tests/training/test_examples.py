@@ -11,7 +11,7 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.settings.schema import DataConfig
-from faster_rcnn.training.examples import LONG_SIDE, example_places, find_examples
+from faster_rcnn.training.examples import LONG_SIDE, find_examples
 from faster_rcnn.weights.model_file import LoadedModel
 from made_data import HEIGHT, WIDTH, make_squares
 from tiny import decided_model, tiny_config
@@ -25,13 +25,6 @@ def predictor(split: Split) -> Predictor:
 @pytest.fixture
 def squares(tmp_path: Path) -> Split:
     return load_dataset(make_squares(tmp_path / "data", {"train": 2, "val": 11}), DataConfig()).splits["val"]
-
-
-def test_places_are_spread_over_the_split() -> None:
-    assert example_places(0) == []
-    assert example_places(3) == [0, 1, 2]
-    assert example_places(8) == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert example_places(73) == [0, 9, 18, 27, 36, 45, 54, 63]  # multiples of 73 / 8 = 9.125, rounded down
 
 
 def test_small_images_are_enlarged_three_times_and_boxes_are_counted(squares: Split) -> None:

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from faster_rcnn import Detector
-from faster_rcnn.cli.bodies import evaluate
+from faster_rcnn.cli.evaluate import evaluate
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import Config
@@ -50,7 +50,7 @@ def test_evaluate_gives_the_numbers_of_training_to_all_digits(
     run = train_with(squares, config=file, out=tmp_path / "run")
     trained_in: Any = settings.get("precision", "float32")  # that of ``training_config``
     precision: Any = "auto" if choose_precision("auto", CPU) == PRECISIONS[trained_in] else trained_in
-    evaluate.run(str(run), squares, split="val", precision=precision, json=str(tmp_path / "numbers.json"))
+    evaluate(str(run), squares, split="val", precision=precision, json=str(tmp_path / "numbers.json"))
     measured = json.loads((tmp_path / "numbers.json").read_text())
     summary = json.loads((run / "summary.json").read_text())
     lines = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
@@ -61,9 +61,7 @@ def test_evaluate_gives_the_numbers_of_training_to_all_digits(
         assert line[name] == ("" if measured[name] is None else str(measured[name]))
     metrics = Detector.load(run, precision=precision).evaluate(squares, "val")
     assert metrics.ap == measured["AP"]
-    evaluate.run(
-        str(run / "last.safetensors"), squares, split="val", precision=precision, json=str(tmp_path / "last.json")
-    )
+    evaluate(str(run / "last.safetensors"), squares, split="val", precision=precision, json=str(tmp_path / "last.json"))
     assert json.loads((tmp_path / "last.json").read_text())["AP"] == summary["last"]["AP"]
 
 

@@ -1,4 +1,4 @@
-"""Where results go: to standard output, into a stream, or to a file that is either whole or not there."""
+"""Writes results to standard output, into a stream, or to a file, which is either complete or absent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 from faster_rcnn.system.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
+from faster_rcnn.system.console import say, show
 from faster_rcnn.system.streams import writing_results
 from faster_rcnn.system.terminal import printable_lines
 from faster_rcnn.weights.finding import find_model_file
@@ -115,6 +116,33 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     else:
         with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
             yield _line_writer(file)
+
+
+@runtime_checkable
+class Report(Protocol):
+    """A result with a form for people and a form for programs."""
+
+    def table(self) -> str:
+        """Text for a terminal."""
+
+    def to_json(self) -> object:
+        """What JSON can hold."""
+
+
+def deliver(report: Report, target: str | None) -> None:
+    """Print a result as a table, and write it as JSON to ``target``; where that is ``-``, the JSON alone is printed."""
+    if target != STDOUT:
+        show(report.table())
+    deliver_numbers(report.to_json(), target)
+
+
+def deliver_numbers(numbers: object, target: str | None) -> None:
+    """Write a result as JSON to ``target`` where one is given, and name the file."""
+    if target is None:
+        return
+    write_json(target, numbers)
+    if target != STDOUT:
+        say(f"numbers in {target}")
 
 
 def write_json(target: str, value: object) -> None:

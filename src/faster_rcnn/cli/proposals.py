@@ -1,38 +1,89 @@
-"""The command ``faster-rcnn proposals``: its options."""
+"""The command ``faster-rcnn proposals``."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Literal
+from statistics import median
+from typing import TYPE_CHECKING, Literal
 
 from faster_rcnn.cli.options import Integer, JsonOut, announce
+from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
+from faster_rcnn.errors import OptionError
+from faster_rcnn.system.atomic import atomic_write
+from faster_rcnn.system.console import say, warn
+
+if TYPE_CHECKING:
+    from faster_rcnn.proposals.file import ProposalFile
+
+Method = Literal["selective-search", "rpn"]
 
 
 def proposals(
     data: Path,
     /,
     *,
-    method: Literal["selective-search", "rpn"],
+    method: Method,
     out: Path,
     model: str | None = None,
     mode: Literal["fast", "quality"] = "fast",
-    count: Integer = 2000,
+    count: Integer = 2000,  # section 3.3: what Fast R-CNN is trained on
     device: str = "auto",
     json: JsonOut = None,
 ) -> int:
-    """Propose where objects may be in every image, write that down for Fast R-CNN, and tell its recall.
+    """Compute proposals for every image, write them to a file for Fast R-CNN, and measure their recall.
 
     Args:
         data: Folder or file of labelled images.
-        method: Selective search, or the first stage of a detector.
+        method: Selective search, or the first stage (RPN) of a detector.
         out: File of proposals to write.
-        model: With the method rpn: model file, run folder or published name.
-        mode: Mode of selective search.
-        count: Proposals of an image, at most, best first; in place of the model's own number.
-        device: With the method rpn, the device that computes: auto, cpu, cuda or cuda:N.
+        model: Detector for the method rpn: model file, run folder or published name.
+        mode: Mode of selective search; quality finds more, and takes longer.
+        count: Proposals of an image at most, best first; it replaces the model's own number.
+        device: Device that computes the method rpn: auto, cpu, cuda or cuda:N.
         json: File for the recall of each split; - for standard output.
     """
     announce(f"proposals for {data}")
-    from faster_rcnn.cli.bodies import proposals as job
+    from faster_rcnn.data.reading import load_present
+    from faster_rcnn.evaluation.recall_of_files import RecallOfSplits, recall_of
+    from faster_rcnn.inference.external_proposals import compute_file, propose_with, search_settings, with_count
+    from faster_rcnn.inference.loading import load_predictor
+    from faster_rcnn.proposals.file import load_proposals
 
-    return job.run(data, method=method, model=model, mode=mode, out=out, count=count, json=json, device=device)
+    require_json(json, [None if model is None else model_file(model), data])
+    require_file("--out", out, [None if model is None else model_file(model), data])
+    _refuse_options(method, model, count, device)
+    config = search_settings(mode, count)
+    dataset = load_present(data, config.data)
+    for warning in dataset.warnings:
+        warn(warning)
+    splits = list(dataset.splits.values())
+    began = time.monotonic()
+    with atomic_write(out) as written:  # read back from there, since a pipe cannot be
+        if model is None:
+            compute_file(written, dataset.root, splits, config)
+        else:
+            propose_with(with_count(load_predictor(model, "auto", device), count), model, written, dataset.root, splits)
+        file = load_proposals(written)
+    _say_summary(file, time.monotonic() - began, out)
+    deliver(RecallOfSplits({split.name: recall_of(split, file, dataset.root) for split in splits}), json)
+    return 0
+
+
+def _refuse_options(method: Method, model: str | None, count: int, device: str) -> None:
+    if (method == "rpn") != (model is not None):
+        raise OptionError(
+            "--method rpn needs a detector, and only it: "
+            "faster-rcnn proposals DATA --method rpn --model MODEL --out FILE"
+        )
+    if model is None and device != "auto":
+        raise OptionError(f"--device {device}: selective search computes on the CPU; leave the option out")
+    if count < 1:
+        raise OptionError(f"--count {count}: at least one proposal of an image is written")
+
+
+def _say_summary(file: ProposalFile, seconds: float, out: Path) -> None:
+    counts = [len(each.proposals.boxes) for each in file.images.values()]
+    if counts:
+        each = f"{median(counts):g} proposals each (median), {seconds / len(counts):.3f} s per image"
+        say(f"{len(counts)} images, {each} by {file.method}; wrote {out}")

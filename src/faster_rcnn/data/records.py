@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jaxtyping import Float64
 from torch import Tensor
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,3 +75,9 @@ class Dataset:
         existing = ", ".join(self.found)
         missing = f"no split '{name}'" if name is not None else "neither a test nor a val split"
         raise OptionError(f"{self.root} has {missing}; it has: {existing}. Choose one with --split")
+
+
+def evenly_spread(items: Sequence[Item], max_items: int) -> list[Item]:
+    """Up to ``max_items`` items at even distances, always the same ones: neighbours in a folder are often alike."""
+    count = min(max_items, len(items))
+    return [items[index * len(items) // count] for index in range(count)]

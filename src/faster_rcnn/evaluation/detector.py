@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
@@ -25,18 +23,9 @@ from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import Detections
-from faster_rcnn.system.devices import precision_name
 from faster_rcnn.system.progress import counted
 
 _LOG = logging.getLogger(__name__)
-
-
-def computed_with(predictor: Predictor | None) -> dict[str, str | int | None]:
-    """How results were computed, which may decide their last digits; all null for detections of a file."""
-    if predictor is None:
-        return dict.fromkeys(("device", "precision", "threads"))
-    name = precision_name(predictor.precision)
-    return {"device": str(predictor.device), "precision": name, "threads": torch.get_num_threads()}
 
 
 def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import current_process
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +31,8 @@ from faster_rcnn.proposals.file import (
     save_proposals,
 )
 from faster_rcnn.proposals.selective_search import selective_search
+from faster_rcnn.rpn.proposals import ProposalFilter
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import Proposals
 from faster_rcnn.system.devices import computing_in
@@ -129,6 +133,24 @@ def _begin() -> None:
     """Called first in each of these processes."""
     end_with_parent()
     torch.set_num_threads(1)  # a forked process must not use the threads that its parent had
+
+
+def search_settings(mode: Literal["fast", "quality"], count: int) -> Config:
+    """Settings with which ``compute_file`` searches in ``mode`` for at most ``count`` proposals of an image."""
+    config = preset("small")
+    search = {"selective_search": mode, "outside_proposals": count}
+    return config.model_copy(update={"detector": config.detector.model_copy(update=search)})
+
+
+def with_count(predictor: Predictor, count: int) -> Predictor:
+    """The predictor, whose first stage now gives ``count`` proposals of an image."""
+    predictor.network.inference_filter = filter_with_count(predictor.network.inference_filter, count)
+    return predictor
+
+
+def filter_with_count(rule: ProposalFilter, count: int) -> ProposalFilter:
+    """The same filter with ``count`` proposals of an image, even if all of them are of one level."""
+    return replace(rule, before_nms=max(rule.before_nms, count), after_nms=count)
 
 
 def search_method(config: Config) -> str:

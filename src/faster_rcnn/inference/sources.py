@@ -6,6 +6,7 @@ Names are held, never pixels: a million images cost some hundred megabytes.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import stat
@@ -17,7 +18,10 @@ from functools import cache
 from pathlib import Path
 
 from faster_rcnn.data.layout.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures, walk
+from faster_rcnn.errors import OptionError
 from faster_rcnn.system.files import is_special, read_pipe
+
+_LOG = logging.getLogger(__name__)
 
 STDIN = "-"
 STDIN_NAMES = (STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -81,6 +85,24 @@ def find_images(sources: Sequence[str]) -> Sources:
         unused.update(dict.fromkeys(_unused(source, held)))
         notes.update(dict.fromkeys(_notes(source, held)))
     return Sources(tuple(names.values()), count - len(names), tuple(unused), tuple(notes))
+
+
+def require_images(sources: Sequence[str], done: str) -> Sources:
+    """Find the images of all sources, and log a warning about each source without any.
+
+    Args:
+        sources: files, folders, patterns, or ``-``.
+        done: what happens to the other images, in the warning: they are ``predicted``, or ``timed``.
+
+    Raises:
+        OptionError: there is no image at all (E122).
+    """
+    found = find_images(sources)
+    if not found.names:
+        raise OptionError("; ".join(found.unused), code="E122")
+    for line in found.unused:
+        _LOG.warning(f"E122 {line}; the others are {done}")
+    return found
 
 
 def place_of(name: str, real_folder: Callable[[str], str] = os.path.realpath) -> str:

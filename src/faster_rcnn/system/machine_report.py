@@ -14,8 +14,8 @@ from faster_rcnn.kernels.int8_layers import int8_works
 from faster_rcnn.system.devices import (
     choose_device,
     choose_precision,
-    int8_is_fast,
     instruction_sets,
+    int8_is_fast,
     precision_name,
 )
 

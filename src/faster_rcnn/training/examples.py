@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.records import ImageRecord, Split, evenly_spread
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Seen
 from faster_rcnn.reporting.drawing.boxes import draw_detections
@@ -31,16 +31,10 @@ class Example:
     truths: int
 
 
-def example_places(images: int, most: int = MOST_EXAMPLES) -> list[int]:
-    """Which of so many images are shown: always the same ones, spread over all of them."""
-    count = min(images, most)
-    return [index * images // count for index in range(count)]
-
-
 def find_examples(predictor: Predictor, split: Split) -> list[Example]:
     """Look at some images of the split; one that cannot be read is left out, as it was from training."""
     examples = []
-    records = [split.records[place] for place in example_places(len(split.records))]
+    records = evenly_spread(split.records, MOST_EXAMPLES)
     for record, seen in zip(records, predictor.outcomes([each.path for each in records], SCORE), strict=True):
         if isinstance(seen, Seen):
             examples.append(_example(record, seen, split))

@@ -133,7 +133,8 @@ def test_pickle_and_pth_are_the_same_detector(
         )
 
 
-def test_the_job_prints_what_became_of_every_tensor(
+@pytest.mark.usefixtures("shown_log")
+def test_the_command_accounts_for_every_tensor(
     detectron2_keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = formula_weights(read_peer(detectron2_keys, RPN), seed=1)

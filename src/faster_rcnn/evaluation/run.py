@@ -1,0 +1,79 @@
+"""Measures a detector, or a file of finished detections, on a split of labelled images."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faster_rcnn.data.reading import load_split
+from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure, take_proposals, tell_split
+from faster_rcnn.evaluation.matching import NamedImage
+from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.evaluation.results import read_results
+from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.system.devices import precision_name
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics on one split, and how the detections were computed, which may decide the last digits."""
+
+    metrics: Metrics
+    split: str
+    device: str | None = None
+    """``None``, as are precision and threads, for detections of a file, which does not hold them."""
+    precision: str | None = None
+    threads: int | None = None
+
+    def table(self) -> str:
+        """The metrics as text for a terminal."""
+        return self.metrics.table()
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``evaluate --json`` writes."""
+        how = {"device": self.device, "precision": self.precision, "threads": self.threads}
+        return self.metrics.to_json(self.split) | how
+
+
+def evaluate_detector(
+    predictor: Predictor, data: Path, split: str | None, model: str, proposals: Path | None = None
+) -> Evaluation:
+    """Metrics of a detector on labelled images.
+
+    Args:
+        predictor: the detector, perhaps in tiles.
+        data: folder or file of labelled images.
+        split: name of the split; ``test`` where there is one, else ``val``, if it is not given.
+        model: the detector's name in messages.
+        proposals: file of proposals for the second stage.
+
+    Raises:
+        DatasetError: the data or the proposals cannot be used.
+        OptionError: there is no such split, or the detector takes no external proposals.
+        ModelFileError: the data has classes that the detector lacks.
+    """
+    dataset = load_split(data, settings_for(data, predictor.config.data, predictor.tiling), split)
+    part = tell_split(dataset, split)
+    if proposals is not None:
+        take_proposals(predictor, proposals, dataset.root, part, model)
+    metrics = measure_detector(predictor, part, model)
+    name = precision_name(predictor.precision)
+    return Evaluation(metrics, part.name, str(predictor.device), name, torch.get_num_threads())
+
+
+def evaluate_results(results: Path, data: Path, split: str | None) -> Evaluation:
+    """Metrics of the detections in a file, see ``read_results``; raises ``DatasetError`` and ``OptionError``."""
+    part = split_to_measure(data, DataConfig(), split)
+    images = [NamedImage(record.image_id, record.path, record.size) for record in part.records]
+    found = read_results(results, images, part.classes)
+    for note in found.notes:
+        _LOG.info(note)
+    return Evaluation(measure_split(part, dict(enumerate(found.detections))), part.name)
