@@ -23,10 +23,11 @@ from bars import Bar, judge
 from torch import Tensor, nn
 from translation import fit_norms
 
+from faster_rcnn.benchmark.loading import at_image_size, load_or_build
+from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.runtimes import runners
 from faster_rcnn.benchmark.stages import batch_of
 from faster_rcnn.benchmark.timing import machine_of, runner_of, time_contenders
-from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.model import FasterRCNN
@@ -81,9 +82,9 @@ def shared(ours: Tensor, theirs: Tensor) -> float:
 
 def compare(preset: str, image_size: int | None, rounds: int, folder: Path) -> list[Bar]:
     """Time both, print the times, and compare their boxes."""
-    loaded = benchmark._resized(benchmark._model(preset), image_size)
-    size, device = benchmark.own_size(loaded.config), torch.device("cpu")
-    picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, size)
+    loaded = at_image_size(load_or_build(preset), image_size)
+    size, device = own_size(loaded.config), torch.device("cpu")
+    picture = made_up_picture(folder / FILE_NAME, size)
     pixels, _ = read_image(picture, loaded.config.data.max_pixels)
     make_lively(loaded.model, pixels)
     ours = Predictor(loaded, device, torch.float32, exact=False, batch=1)

@@ -19,8 +19,9 @@ import torch
 from timing import compare, machine
 
 from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.benchmark.loading import at_image_size, load_or_build
+from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.timing import runner_of
-from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.kernels.onednn_layers import FusedConv2d
@@ -29,12 +30,12 @@ from faster_rcnn.system.devices import PRECISIONS
 
 def compare_fused(model: str, precision: torch.dtype, size: int, rounds: int, folder: Path) -> float:
     """Time both at one size of the short side, in turn, print the times, and return the median of the ratios."""
-    loaded = benchmark._resized(benchmark._model(model), size)
+    loaded = at_image_size(load_or_build(model), size)
     fused = Predictor(loaded, torch.device("cpu"), precision, exact=False, batch=1)
     single_steps = copy(fused)
     single_steps.network = prepare_for_inference(fused.model, precision, exact=False)
     layers = sum(isinstance(each, FusedConv2d) for each in fused.network.modules())
-    picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, benchmark.own_size(loaded.config))
+    picture = made_up_picture(folder / FILE_NAME, own_size(loaded.config))
     pixels, _ = read_image(picture, loaded.config.data.max_pixels)
     ours, peer = runner_of("fused", fused), runner_of("single steps", single_steps)
     return compare(

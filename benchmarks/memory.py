@@ -20,8 +20,9 @@ from tempfile import TemporaryDirectory
 import torch
 from timing import machine, seconds
 
+from faster_rcnn.benchmark.loading import load_or_build
+from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.timing import pixels_of
-from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.system.devices import choose_precision
 
@@ -33,10 +34,10 @@ IMAGES = 5
 
 def work(preset: str) -> None:
     """In a process of its own: print the median of seconds, and of pages asked for, of an image."""
-    loaded, device = benchmark._model(preset), torch.device("cpu")
+    loaded, device = load_or_build(preset), torch.device("cpu")
     predictor = Predictor(loaded, device, choose_precision("auto", device), exact=False)
     with TemporaryDirectory() as folder:
-        picture = benchmark.made_up_picture(Path(folder) / benchmark.MADE_UP, benchmark.own_size(loaded.config))
+        picture = made_up_picture(Path(folder) / FILE_NAME, own_size(loaded.config))
         pixels = pixels_of(predictor, picture)
     times, pages = [], []
     for _ in range(IMAGES + 2):

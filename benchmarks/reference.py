@@ -20,10 +20,11 @@ from tempfile import TemporaryDirectory
 import torch
 from bars import Bar, judge
 
+from faster_rcnn.benchmark.loading import at_image_size, load_or_build
+from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.runtimes import openvino_runner, runners, runtimes_named
 from faster_rcnn.benchmark.timing import floor_of, machine_of, pixels_of, runner_of, time_contenders, time_detector
 from faster_rcnn.benchmark.values import Contender, Spread
-from faster_rcnn.cli.bodies import benchmark
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.system.console import say
 from faster_rcnn.system.devices import choose_precision
@@ -79,9 +80,9 @@ class Measured:
 
 def measure(preset: str, image_size: int | None, rounds: int, folder: Path) -> Measured:
     """Print what works and how long it takes."""
-    loaded = benchmark._resized(benchmark._model(preset), image_size)
-    precision, size = choose_precision("auto", torch.device("cpu")), benchmark.own_size(loaded.config)
-    picture = benchmark.made_up_picture(folder / benchmark.MADE_UP, size)
+    loaded = at_image_size(load_or_build(preset), image_size)
+    precision, size = choose_precision("auto", torch.device("cpu")), own_size(loaded.config)
+    picture = made_up_picture(folder / FILE_NAME, size)
     ours, compiled = (
         Predictor(loaded, torch.device("cpu"), precision, exact=False, compile=compile, tell=say, batch=1)
         for compile in (False, True)

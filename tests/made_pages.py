@@ -10,7 +10,7 @@ from faster_rcnn.benchmark.report import Benchmark, write_benchmark
 from faster_rcnn.benchmark.roofline import Convolution, Floor
 from faster_rcnn.benchmark.stages import ImageTimes, StageTimes
 from faster_rcnn.benchmark.target import Target, Trial
-from faster_rcnn.benchmark.values import Contender, Machine, Spread, Used
+from faster_rcnn.benchmark.values import BenchmarkSetup, Contender, Machine, Spread
 from faster_rcnn.comparison.measure import FAST, FASTER
 from faster_rcnn.comparison.report import Circumstances, Comparison, System, write_comparison
 from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
@@ -41,7 +41,7 @@ def made_benchmark(folder: Path) -> Path:
     return write_benchmark(
         folder,
         Benchmark(
-            used=Used(f"{FOLDER}/best.safetensors", False, "bfloat16", 100, ImageSize(416, 555), 3),
+            setup=BenchmarkSetup(f"{FOLDER}/best.safetensors", False, "bfloat16", 100, ImageSize(416, 555), 3),
             machine=Machine("cpu", ("AVX2", "AVX512", "AVX512-BF16", "VNNI"), True, 2, 2, versions),
             times=(ImageTimes(0.001, 0.002, 0.4567, 0.08, 0.016, 0.032, 0.164, 0.1284, 0.2563),),
             latency=Spread(0.5, 0.4, 0.6),

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from faster_rcnn.cli.bodies import compare, demo, evaluate
-from faster_rcnn.cli.bodies.compare import Given, Training
+from faster_rcnn.cli.compare import compare
+from faster_rcnn.cli.demo import demo
+from faster_rcnn.cli.evaluate import evaluate
 from made_data import train_with
 
 
@@ -27,13 +28,13 @@ def _all_threads() -> None:
 def test_the_detector_overfits_sixteen_images(data_folder: Callable[[str], Path], tmp_path: Path) -> None:
     data = data_folder("fruits18")
     train_with(data, epochs=50, batch=4, out=tmp_path / "run")
-    evaluate.run(str(tmp_path / "run"), data, split="train", precision="auto", json=str(tmp_path / "metrics.json"))
+    evaluate(str(tmp_path / "run"), data, split="train", precision="auto", json=str(tmp_path / "metrics.json"))
     assert json.loads((tmp_path / "metrics.json").read_text())["AP50"] >= 0.9
 
 
 @pytest.mark.soak
 def test_the_demo_finds_its_digits(tmp_path: Path) -> None:
-    demo.run(tmp_path / "demo")
+    demo(out=tmp_path / "demo")
     assert json.loads((tmp_path / "demo/test.json").read_text())["AP50"] >= 0.9
     assert (tmp_path / "demo/pictures.png").exists()
 
@@ -45,15 +46,15 @@ def test_the_papers_detector_overfits_from_random_weights(data_folder: Callable[
     settings = ["backbone.weights=none", "backbone.frozen_stages=0", "training.flip=0"]
     run = tmp_path / "run"
     train_with(data, model="paper", out=run, settings=settings, image_size=300, batch=2, epochs=100, lr=0.06, workers=0)
-    evaluate.run(str(tmp_path / "run"), data, split="train", precision="auto", json=str(tmp_path / "metrics.json"))
+    evaluate(str(tmp_path / "run"), data, split="train", precision="auto", json=str(tmp_path / "metrics.json"))
     assert json.loads((tmp_path / "metrics.json").read_text())["AP50"] >= 0.9
 
 
 @pytest.mark.soak
 def test_faster_rcnn_is_faster_and_better_than_fast_rcnn(data_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """The same body and budget on BCCD, both trained here: about an hour on two cores, for an idle machine."""
-    training = Training(flags={"epochs": 8, "batch": 4, "seed": 0})
-    compare.run(data_folder("bccd"), Given(), training, out=tmp_path / "out", json=str(tmp_path / "numbers.json"))
+    out, numbers = tmp_path / "out", tmp_path / "numbers.json"
+    compare(data_folder("bccd"), epochs=8, batch=4, seed=0, out=out, json=str(numbers))
     measured = json.loads((tmp_path / "numbers.json").read_text())
     ours, before = measured["faster_rcnn"], measured["fast_rcnn"]
     assert ours["metrics"]["AP50"] >= before["metrics"]["AP50"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from faster_rcnn.benchmark.picture import made_up_picture
 from faster_rcnn.benchmark.runtimes import RUNTIMES, runners, runtimes_named
-from faster_rcnn.cli.bodies.benchmark import made_up_picture
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.structures import ImageSize

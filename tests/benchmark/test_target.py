@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from faster_rcnn.benchmark import target
 from faster_rcnn.benchmark.target import Goal, Target, Trial, find_target, goal_of, use_numbers
-from faster_rcnn.benchmark.timing import Amount
 from faster_rcnn.benchmark.values import Spread
-from faster_rcnn.cli.bodies import benchmark
+from faster_rcnn.cli.benchmark import benchmark
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.kernels.int8_layers import weight_limit
@@ -112,8 +112,8 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
     data = make_squares(tmp_path / "data", {"train": 1, "val": 2})
     model = str(model_file(tmp_path / "m.safetensors", ClassMap(("dark", "light"), (3, 7)), roi=ROI))
     out, file = tmp_path / "speed", tmp_path / "speed.json"
-    goal = Goal(1e6, data, "val")
-    assert benchmark.run(model, image_size=48, amount=Amount(1, 1), goal=goal, out=out, json=str(file)) == 0
+    options: dict[str, Any] = {"target_ms": 1e6, "data": data, "split": "val"}
+    assert benchmark(model, image_size=48, count=1, rounds=1, **options, out=out, json=str(file)) == 0
     found = json.loads(file.read_text())["target"]
     assert found["chosen"] == found["own"] == found["fitting"][0]
     assert (found["chosen"]["image_size"], found["milliseconds"]) == (48, 1e6)
@@ -121,7 +121,7 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
     assert "for 1e+06 ms" in capsys.readouterr().out
     assert load_model(out / "target.safetensors").config.image.short_side == 48
     # Nothing is so fast: told, and the exit code says so.
-    assert benchmark.run(model, amount=Amount(1, 1), goal=Goal(1e-3), json=str(file)) == 2
+    assert benchmark(model, count=1, rounds=1, target_ms=1e-3, json=str(file)) == 2
     assert json.loads(file.read_text())["target"]["chosen"] is None
 
 
@@ -129,7 +129,7 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
 def test_a_detector_that_was_timed_in_8_bits_keeps_its_ranges(tmp_path: Path) -> None:
     loaded, file, out = quantized(loaded_model(roi=ROI)), tmp_path / "m.safetensors", tmp_path / "speed"
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
-    assert benchmark.run(str(file), amount=Amount(1, 1), precision="int8", goal=Goal(1e6), out=out) == 0
+    assert benchmark(str(file), count=1, rounds=1, precision="int8", target_ms=1e6, out=out) == 0
     assert load_model(out / "target.safetensors").ranges == loaded.ranges
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from faster_rcnn.benchmark.roofline import Floor
 from faster_rcnn.benchmark.stages import ImageTimes
 from faster_rcnn.benchmark.target import Target
-from faster_rcnn.benchmark.values import Contender, Machine, Spread, Used
+from faster_rcnn.benchmark.values import BenchmarkSetup, Contender, Machine, Spread
 from faster_rcnn.reporting.pages import render_page, write_page
 from faster_rcnn.system.terminal import printable
 
@@ -33,7 +33,7 @@ COLUMNS = ("stage", "median", "10th to 90th percentile", "share")
 class Benchmark:
     """One detector on one machine."""
 
-    used: Used
+    setup: BenchmarkSetup
     machine: Machine
     times: tuple[ImageTimes, ...]
     """Of every image in every round."""
@@ -81,7 +81,7 @@ class Benchmark:
         stages = {name: {**each.to_json(), "share": shares[name]} for name, each in self.stages().items()}
         floor = self.floor
         return {
-            **asdict(self.used),
+            **asdict(self.setup),
             "machine": {**asdict(self.machine), "amx": self.machine.amx},
             "seconds": {"stages": stages, "total": self.total.to_json(), "one_at_a_time": self.latency.to_json()},
             "images_per_second": {
@@ -129,8 +129,8 @@ class Benchmark:
             ),
             ("above the floor", f"these three take {self.dense}, {self.floor_ratio:.1f} times the floor"),
             ("memory", f"{self.memory / 1e6:,.0f} MB at most, the whole process"),
-            ("model", self.used.model_text),
-            ("images", self.used.images_text),
+            ("model", self.setup.model_text),
+            ("images", self.setup.images_text),
             ("machine", str(self.machine)),
         ]
         if self.layout is not None:
@@ -155,7 +155,7 @@ def write_benchmark(folder: Path, benchmark: Benchmark) -> Path:
     html = render_page(
         "benchmark.html.jinja",
         benchmark=benchmark,
-        name=Path(benchmark.used.model).name,
+        name=Path(benchmark.setup.model).name,
         columns=COLUMNS,
         bars=_bars(benchmark),
         total=1000 * benchmark.total.median,

@@ -21,7 +21,7 @@ from faster_rcnn.benchmark.roofline import Floor, Work, measure_floor, work_of
 from faster_rcnn.benchmark.runtimes import Runner
 from faster_rcnn.benchmark.stages import ImageTimes, batch_of, detect_in_parts
 from faster_rcnn.benchmark.values import Contender, Machine, Spread
-from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.errors import ImageError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.system.devices import computing_in, instruction_sets, onednn_supports_bfloat16, precision_name
@@ -32,20 +32,6 @@ VERSIONS = ("torch", "torchvision")
 """Packages that the times depend on, beside this one."""
 LEAST_SCORE = 0.0
 """Of detections that are asked for: the model's own floor alone decides."""
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """How much is timed: ``images`` at most, each ``rounds`` times."""
-
-    images: int = 20
-    rounds: int = 3
-
-    def __post_init__(self) -> None:
-        if self.images < 1 or self.rounds < 1:
-            raise OptionError(
-                f"--count {self.images} --rounds {self.rounds}: at least one image is timed at least once", code="E125"
-            )
 
 
 @dataclass(frozen=True, slots=True)

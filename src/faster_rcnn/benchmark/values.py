@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from faster_rcnn.errors import OptionError
 from faster_rcnn.structures import ImageSize
 
 
@@ -44,6 +45,20 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is timed: ``images`` at most, each ``rounds`` times."""
+
+    images: int = 20
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.rounds < 1:
+            raise OptionError(
+                f"{self.images} images and {self.rounds} rounds: at least one of each is timed", code="E125"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """What the times were measured on."""
 
@@ -71,8 +86,8 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """What was timed."""
+class BenchmarkSetup:
+    """What is timed."""
 
     model: str
     """As the user names it."""

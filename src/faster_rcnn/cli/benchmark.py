@@ -1,13 +1,23 @@
-"""The command ``faster-rcnn benchmark``: its options."""
+"""The command ``faster-rcnn benchmark``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, announce
+from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.system.atomic import make_folder
+from faster_rcnn.system.console import say
+
+if TYPE_CHECKING:
+    from faster_rcnn.benchmark.report import Benchmark
+    from faster_rcnn.weights.model_file import LoadedModel
+
+TARGET = "target.safetensors"
+"""File in --out: the detector with the settings that keep an image below --target-ms."""
 
 
 def benchmark(
@@ -28,39 +38,54 @@ def benchmark(
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
-    """Where the time of one image goes, stage by stage, and the floor that its convolutions set.
+    """Time a detector stage by stage, and compare it with the lower bound that its convolutions set.
 
     Args:
         model: Model file, run folder or published name; or a preset, with random weights.
-        images: Image files, folders or patterns; a made-up picture of the model's own size where not given.
+        images: Image files, folders or patterns; by default a made-up picture of the model's own size.
         image_size: Pixels of the shorter side; the longer side's limit follows.
         count: How many images are timed at most.
         rounds: How many times each of them is timed.
         precision: Number format of convolutions and matrix products; auto is the fastest one.
         device: Device that computes: auto, cpu, cuda or cuda:N.
-        compare: Others with the same weights, timed in turn: any of torchvision,onnxruntime,openvino.
-        compile: Time the compiled detector, too, in turn.
-        target_ms: Find the image size and number of proposals that keep an image below so many milliseconds.
+        compare: Peers with the same weights, timed in turn: any of torchvision,onnxruntime,openvino.
+        compile: Time the compiled detector too, in turn.
+        target_ms: Find the image size and number of proposals that keep an image below this many milliseconds.
         data: Labelled images for --target-ms: what smaller images and fewer proposals cost in AP.
-        split: Part of these data; test where there is one, else val.
+        split: Split of these data; by default test where there is one, else val.
         out: Folder for the page benchmark.html, and for the detector that --target-ms finds.
         json: File for the numbers; - for standard output.
     """
     announce(f"timing {model}")
+    from faster_rcnn.benchmark.loading import at_image_size, images_to_time, load_or_build, refuse_single_stages
+    from faster_rcnn.benchmark.report import write_benchmark
+    from faster_rcnn.benchmark.run import Request, run_benchmark
+    from faster_rcnn.benchmark.runtimes import runtimes_named
     from faster_rcnn.benchmark.target import goal_of
-    from faster_rcnn.benchmark.timing import Amount
-    from faster_rcnn.cli.bodies import benchmark as job
+    from faster_rcnn.benchmark.values import Amount
+    from faster_rcnn.system.devices import choose_device
 
-    return job.run(
-        model,
-        images=images,
-        image_size=image_size,
-        amount=Amount(count, rounds),
-        precision=precision,
-        device=device,
-        compare=compare,
-        compile=compile,
-        goal=goal_of(target_ms, data, split),
-        out=out,
-        json=json,
-    )
+    amount, goal = Amount(count, rounds), goal_of(target_ms, data, split)
+    place = choose_device(device)
+    require_json(json, [model_file(model), data])
+    require_folder("--out", out)
+    runtimes = [] if compare is None else runtimes_named(compare)
+    paths = images_to_time(images, count) if images else []
+    loaded = at_image_size(load_or_build(model), image_size)
+    refuse_single_stages(model, loaded.config)
+    found = run_benchmark(loaded, Request(model, place, precision, paths, amount, runtimes, compile, goal))
+    deliver(found, json)
+    if out is not None:
+        make_folder(out)
+        say(f"drawn in {write_benchmark(out, found)}")
+        _write_target(out, loaded, found)
+    return 2 if found.target is not None and found.target.chosen is None else 0
+
+
+def _write_target(out: Path, loaded: LoadedModel, found: Benchmark) -> None:
+    """Write the detector with the settings that were chosen for --target-ms, where there are some."""
+    from faster_rcnn.weights.model_file import save_model
+
+    if found.target is not None and found.target.chosen is not None:
+        save_model(out / TARGET, loaded.model, found.target.chosen.config, loaded.classes, loaded.ranges)
+        say(f"the detector with these settings: {out / TARGET}")

@@ -1,10 +1,13 @@
-"""The command ``faster-rcnn compare``: its options."""
+"""The command ``faster-rcnn compare``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from faster_rcnn.cli.options import Epochs, Integer, JsonOut, Settings, announce
+from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.system.console import say
+from faster_rcnn.system.locking import only_writer
 
 
 def compare(
@@ -28,15 +31,15 @@ def compare(
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
-    """Faster R-CNN against Fast R-CNN with selective search: time of each stage, recall, AP; same body, same budget.
+    """Compare Faster R-CNN with Fast R-CNN on selective search: time of each stage, recall and AP.
 
-    Trains both, or takes both with --faster and --fast; what an earlier call has trained or proposed is used again.
-    Recall is that of the 300 best proposals of an image.
+    Both have the same body and the same training budget. The command trains both, or takes both with --faster and
+    --fast; detectors and proposals of an earlier call are used again. Recall is that of an image's 300 best proposals.
 
     Args:
         data: Folder or file of labelled images.
         model: Preset that both are trained with.
-        epochs: Passes over the training images, for each.
+        epochs: Passes over the training images, for each of the two.
         batch: Images per step.
         lr: Learning rate for 16 images per step; scaled to the batch.
         image_size: Pixels of the shorter side; the longer side's limit follows.
@@ -45,15 +48,19 @@ def compare(
         settings: Single settings of both, as section.key=value; several may follow.
         faster: Run folder or model file of a Faster R-CNN.
         fast: Run folder or model file of a Fast R-CNN that was trained on selective search.
-        proposals: File of selective search for all images; computed where not given.
-        split: Which part of the data to measure on; test where there is one, else val.
+        proposals: File of selective search for all images; by default it is computed.
+        split: Split of the data to measure on; by default test where there is one, else val.
         images: How many of its images are timed.
         rounds: How many times each of them is timed.
-        out: Folder for runs, proposals and the page; runs/NAME-comparison where not given.
+        out: Folder for runs, proposals and the page; by default runs/NAME-comparison.
         json: File for the numbers; - for standard output.
     """
     announce(f"comparing two systems on {data}")
-    from faster_rcnn.cli.bodies import compare as job
+    from faster_rcnn.benchmark.values import Amount
+    from faster_rcnn.comparison.measure import PROPOSED, compare_systems
+    from faster_rcnn.comparison.report import write_comparison
+    from faster_rcnn.comparison.run import Given, Training, both_systems
+    from faster_rcnn.system.devices import choose_device
 
     flags = {
         "epochs": epochs,
@@ -63,6 +70,17 @@ def compare(
         "seed": seed,
         "device": None if device == "auto" else device,
     }
-    given = job.Given(faster, fast, proposals)
-    training = job.Training(model, settings or (), flags)
-    return job.run(data, given, training, split=split, images=images, rounds=rounds, out=out, json=json, device=device)
+    require_json(json, [data, proposals, *(model_file(each) for each in (faster, fast) if each is not None)])
+    choose_device(device)
+    amount = Amount(images, rounds)
+    folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
+    require_folder("--out", folder)
+    with only_writer(folder):
+        given, training = Given(faster, fast, proposals), Training(model, settings or (), flags)
+        pair = both_systems(data, given, training, split, folder)
+        found = compare_systems(data, pair, split, folder, amount, device)
+        deliver(found, json)
+        say(f"drawn in {write_comparison(folder, found)}")
+    both = f"{pair.proposals} {folder / PROPOSED}"
+    say(f"recall as curves: faster-rcnn recall {data} --split {found.split} --proposals {both} --plot recall.svg")
+    return 0

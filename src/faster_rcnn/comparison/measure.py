@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from faster_rcnn.benchmark.stages import StageTimes, time_fast_rcnn, time_faster_rcnn
+from faster_rcnn.benchmark.values import Amount
 from faster_rcnn.comparison.report import STAGES, Circumstances, Comparison, System
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.reading import load_present, load_split
@@ -39,18 +40,6 @@ SEARCHED, PROPOSED = "selective-search.safetensors", "first-stage.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """How much is timed: the first ``images`` of the split, each ``rounds`` times."""
-
-    images: int = 20
-    rounds: int = 3
-
-    def __post_init__(self) -> None:
-        if self.images < 1 or self.rounds < 1:
-            raise OptionError(f"--images {self.images} --rounds {self.rounds}: at least one of each is timed")
-
-
-@dataclass(frozen=True, slots=True)
 class Pair:
     """The two detectors as a user names them, and the file of proposals for the second one."""
 
@@ -59,7 +48,7 @@ class Pair:
     proposals: Path
 
 
-def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, timing: Timing, device: str) -> Comparison:
+def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, amount: Amount, device: str) -> Comparison:
     """Measure both detectors on a split: the times of their stages, their proposals, their detections."""
     first, second = (load_predictor(model, "auto", device) for model in (pair.faster, pair.fast))
     _refuse_unlike(pair, first.config, second.config)
@@ -70,8 +59,8 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
     take_proposals(second, pair.proposals, dataset.root, part, pair.fast)
     propose_with(first, pair.faster, folder / PROPOSED, dataset.root, [part])
     proposed = load_proposals(folder / PROPOSED)
-    images = _readable(part, first.config, timing.images)
-    times = _time_both(first, second, images, found, dataset.root, timing.rounds)
+    images = _readable(part, first.config, amount.images)
+    times = _time_both(first, second, images, found, dataset.root, amount.rounds)
     systems = [
         System(name, model, each, _median_count(file, part, dataset.root), recall_of(part, file, dataset.root), metrics)
         for name, model, each, file, metrics in (
@@ -85,7 +74,7 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, tim
         torch.get_num_threads(),
         found.method,
         len(images),
-        timing.rounds,
+        amount.rounds,
     )
     return Comparison(str(data), part.name, how, *systems)
 

@@ -1,29 +1,24 @@
-"""``faster-rcnn compare``: Faster R-CNN against Fast R-CNN with selective search, the same body and the same budget.
-
-The first paragraph of the paper as a measurement: where the time of an image goes in each, and what it finds.
-"""
+"""Trains Faster R-CNN and Fast R-CNN with selective search with the same body and budget, or takes both as given."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faster_rcnn.cli.outputs import STDOUT, model_file, require_folder, require_json, write_json
-from faster_rcnn.comparison.measure import PROPOSED, Pair, Timing, compare_systems, refuse_unusable, searched
-from faster_rcnn.comparison.report import write_comparison
+from faster_rcnn.comparison.measure import Pair, refuse_unusable, searched
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import OptionError
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.console import say, show
-from faster_rcnn.system.devices import choose_device
-from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.resume import config_to_resume, data_differences
 from faster_rcnn.training.run import train
 from faster_rcnn.weights.finding import find_model_file
 from faster_rcnn.weights.model_file import read_model_config
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +32,23 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What need not be made."""
+    """Detectors and proposals that need not be made."""
 
     faster: str | None = None
     """Run folder or model file; both detectors are given, or none."""
     fast: str | None = None
     proposals: Path | None = None
-    """Of selective search, for all images that are used."""
+    """File of selective search for all images that are used."""
 
 
-def run(
-    data: Path,
-    given: Given,
-    training: Training,
-    *,
-    split: str | None = None,
-    images: int = 20,
-    rounds: int = 3,
-    out: Path | None = None,
-    json: str | None = None,
-    device: str = "auto",
-) -> int:
-    """Train both or take both, measure both on one split, and write a table and a page."""
-    read = [data, given.proposals, *(model_file(each) for each in (given.faster, given.fast) if each is not None)]
-    require_json(json, read)
-    choose_device(device)
-    timing = Timing(images, rounds)
-    folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
-    require_folder("--out", folder)
-    with only_writer(folder):
-        pair = _both(data, given, training, split, folder)
-        comparison = compare_systems(data, pair, split, folder, timing, device)
-        if json != STDOUT:
-            show(comparison.table())
-        if json is not None:
-            write_json(json, comparison.to_json())
-        say(f"drawn in {write_comparison(folder, comparison)}")
-    both = f"{pair.proposals} {folder / PROPOSED}"
-    say(f"recall as curves: faster-rcnn recall {data} --split {comparison.split} --proposals {both} --plot recall.svg")
-    return 0
+def both_systems(data: Path, given: Given, training: Training, split: str | None, folder: Path) -> Pair:
+    """The two detectors, as given or trained below ``folder``, and the proposals of selective search.
 
+    Whatever would stop the comparison at its end stops it before the training.
 
-def _both(data: Path, given: Given, training: Training, split: str | None, folder: Path) -> Pair:
-    """The two detectors that are given, or trained; and the proposals of selective search.
-
-    Whatever would stop the comparison in the end stops it before the training.
+    Raises:
+        OptionError: one detector is given alone, or an earlier run in ``folder`` has other settings or data.
+        DatasetError: the data or the proposals cannot be used.
     """
     if given.faster is not None and given.fast is not None:
         return Pair(
@@ -109,7 +76,7 @@ def _refuse_other_kinds(config: Config) -> None:
 
 
 def _trained(data: Path, training: Training, proposals: Path | None, folder: Path) -> Path:
-    """A run folder; what an earlier call of the command finished or began is kept."""
+    """A run folder; a run that an earlier call finished is taken, and one that it began is continued."""
     model, settings, flags = training.model, training.settings, training.flags or {}
     if run_folder.is_finished(folder):
         given = {**flags, "proposals": None if proposals is None else str(proposals)}
@@ -120,7 +87,7 @@ def _trained(data: Path, training: Training, proposals: Path | None, folder: Pat
                 "with --out",
                 code="E132",
             )
-        say(f"was trained before: {folder}")
+        _LOG.info(f"was trained before: {folder}")
         return folder
     begun = run_folder.holds_begun_run(folder)
     return train(data, model=model, settings=settings, flags=flags, out=folder, proposals=proposals, resume=begun)
