@@ -54,7 +54,7 @@ def rgb(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray[Any, np.
 
 
 def image_file(path: Path, height: int = 40, width: int = 60, seed: int = 0) -> Path:
-    """Noise in the format that the name's ending says."""
+    """Noise in the format of the name's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rgb(height, width, seed)).save(path)
     return path

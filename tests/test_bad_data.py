@@ -1,4 +1,4 @@
-"""What is wrong with labelled images is said in one line, with its code, and exit code 2; or listed, and goes on.
+"""Faults of labelled images: many give one line with a code and exit code 2, single ones are listed and work continues.
 
 The codes are those of the project's study of what users suffer from; every message may only name commands, options
 and settings that exist.
@@ -122,7 +122,7 @@ def test_e101_absent_part(coco: Callable[..., Path]) -> None:
 def test_e101_folders_without_annotations(tmp_path: Path) -> None:
     refused(tmp_path, "E101", "it is empty", "COCO", "VOC", "YOLO", "CSV")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    refused(tmp_path, "E101", "holds images, but nothing that says where the objects are")
+    refused(tmp_path, "E101", "holds images, but no annotations of objects")
     refused(tmp_path / "a.png", "E101", "is an image")
     (tmp_path / "labels").mkdir()
     refused(tmp_path, "E101", "looks like YOLO, but has no data.yaml")
@@ -230,7 +230,7 @@ def test_e105_truncated_image(coco: Callable[..., Path]) -> None:
 def test_e106_other_size(coco: Callable[..., Path]) -> None:
     root = coco()
     Image.new("RGB", (50, 40)).save(root / "images" / "000.png")
-    listed(root, "E106 000.png is 50x40, but train.json says 100x80")
+    listed(root, "E106 000.png is 50x40, but train.json has 100x80")
     Image.new("RGB", (50, 40)).save(root / "images" / "001.png")
     refused(root, "E106", "2 of 4 images")
 
@@ -241,7 +241,7 @@ def test_e106_exif_is_explained(coco: Callable[..., Path]) -> None:
     exif[0x0112] = 6
     for name in ("000", "001"):
         Image.new("RGB", (100, 80)).save(root / "images" / f"{name}.png", exif=exif)
-    refused(root, "E106", "000.png is 80x100, but train.json says 100x80", "EXIF orientation 6")
+    refused(root, "E106", "000.png is 80x100, but train.json has 100x80", "EXIF orientation 6")
 
 
 # E107 to E111, E118: boxes ------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_e106_exif_is_explained(coco: Callable[..., Path]) -> None:
     [
         ("E107", [46, 30, 3, 0], "height 0 (xywh = [46, 30, 3, 0]); dropped"),
         ("E107", [46, 30, -3, 5], "width -3 (xywh = [46, 30, -3, 5]); dropped"),
-        ("E107", [46, 30, 0.001, 5], "has no area that could be seen, the image is 100x80; dropped"),
+        ("E107", [46, 30, 0.001, 5], "has no visible area, the image is 100x80; dropped"),
         ("E108", [100, 30, 5, 5], "(xywh = [100, 30, 5, 5]) lies fully outside, the image is 100x80; dropped"),
         ("E108", [90, 30, 15, 5], "(xywh = [90, 30, 15, 5]) sticks out by 5 pixels, the image is 100x80; clipped"),
         ("E118", [1, 2, 3], "needs four numbers but has [1, 2, 3]; dropped"),
@@ -332,7 +332,7 @@ def test_e112_undeclared_class(coco: Callable[..., Path]) -> None:
     refused(coco(change), "E112", "1 annotations use a category_id", "annotation id 3 of 001.png", "declared are 1, 2")
 
 
-def test_e113_repeated_annotation_ids_are_told(coco: Callable[..., Path]) -> None:
+def test_e113_repeated_annotation_ids_are_reported(coco: Callable[..., Path]) -> None:
     def change(content: dict[str, Any]) -> None:
         content["annotations"][3]["id"] = 0
 
@@ -432,7 +432,7 @@ def test_e120_too_large_image(coco: Callable[..., Path]) -> None:
     refused(root, "E120", "4 of 4 images", "100x80 = 8,000 pixels", "--set data.max_pixels=8000", max_pixels=7999)
 
 
-def test_a_box_given_twice_is_told(coco: Callable[..., Path]) -> None:
+def test_a_box_given_twice_is_reported(coco: Callable[..., Path]) -> None:
     def change(content: dict[str, Any]) -> None:
         content["annotations"].append({**content["annotations"][0], "id": 99})
 

@@ -39,6 +39,6 @@ def test_image_seeds_are_all_different_and_fit() -> None:
     ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
-    # torch's generator looks at the lower 32 bits only
+    # torch's generator uses the lower 32 bits only
     assert len({seed % 2**32 for seed in seeds}) == len(seeds)
     assert image_seed(0, 0, 0) == image_seed(0, 0, 0, 0)

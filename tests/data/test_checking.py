@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,26 @@ def test_notes_have_no_error_codes(tmp_path: Path) -> None:
     assert "boxes that stuck out by at most 1 pixel, clipped: 1" in notes
 
 
-def test_an_image_that_is_listed_twice_is_told(tmp_path: Path) -> None:
+def test_an_image_that_is_listed_twice_is_reported(tmp_path: Path) -> None:
     coco(tmp_path, "train", [BOX, BOX, BOX])
     path = tmp_path / "annotations" / "train.json"
     path.write_text(path.read_text().replace("train1.png", "train0.png"))
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
     assert f"images listed more than once, kept so: 1 ({tmp_path / 'images' / 'train0.png'})" in notes
+
+
+def test_faults_beyond_those_in_the_notes_are_logged_for_debugging(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    coco(tmp_path, "train", [BOX])
+    path = tmp_path / "annotations" / "train.json"
+    content = json.loads(path.read_text())
+    box = content["annotations"][0]
+    content["annotations"] = [{**box, "id": n, "bbox": FLAT if n < 22 else BOX} for n in range(2200)]
+    path.write_text(json.dumps(content))
+    with caplog.at_level(logging.DEBUG, "faster_rcnn.data.checking"):
+        split = load_dataset(tmp_path, DataConfig()).splits["train"]
+    assert "  and 2 more" in split.notes
+    logged = [record.getMessage() for record in caplog.records if record.name == "faster_rcnn.data.checking"]
+    assert logged == list(split.faults[20:])
+    assert [text.split(" ")[0] for text in logged] == ["E107", "E107"]

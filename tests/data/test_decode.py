@@ -1,4 +1,4 @@
-"""Every kind of image file becomes upright 8-bit RGB, and what was done is said."""
+"""Every kind of image file becomes upright 8-bit RGB, and the conversion is named."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from faster_rcnn.structures import ImageSize
 LIMIT = 178_956_970
 ORIENTATION = 0x0112
 
-# A 2 x 3 image whose pixels are all different, so that each of the eight orientations can be told from the others.
+# A 2 x 3 image whose pixels are all different, so that each of the eight orientations can be distinguished.
 UPRIGHT = np.arange(6, dtype=np.uint8).reshape(2, 3)[..., None] * np.array([40, 20, 10], dtype=np.uint8)
 
 
@@ -49,7 +49,7 @@ def stored_for(orientation: int) -> np.ndarray:
 
 def test_an_image_of_many_bands_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """600 rows are two bands of 256 and one of 88."""
-    monkeypatch.setattr("faster_rcnn.data.decode._PIXELS", 256 * 7)
+    monkeypatch.setattr("faster_rcnn.data.decode._BAND_PIXELS", 256 * 7)
     array = np.random.default_rng(0).integers(0, 256, (600, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(as_array(encoded(Image.fromarray(array), "PNG")), array)
 
@@ -101,11 +101,11 @@ RGB = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype
 )
 def test_each_mode_becomes_rgb(image: Image.Image, kind: str, conversion: str | None) -> None:
     source = encoded(image, kind)
-    pixels, said = read_image(source, LIMIT)
+    pixels, named = read_image(source, LIMIT)
     assert pixels.shape == (3, 5, 7)
     assert pixels.dtype == torch.uint8
     assert pixels.permute(1, 2, 0).is_contiguous()  # which is the order that is resized fastest
-    assert said == conversion == image_header(source, LIMIT).conversion
+    assert named == conversion == image_header(source, LIMIT).conversion
     if kind != "JPEG":
         np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), np.array(image.convert("RGB")))
 
@@ -127,9 +127,9 @@ def test_palette_with_transparency_keeps_its_colours() -> None:
 def test_16_bit_grey_is_scaled_not_cut(kind: str) -> None:
     # 65535 / 257 = 255; 32896 / 257 = 128; 257 / 257 = 1; 128 / 257 rounds to 0
     image = Image.fromarray(np.array([[65535, 32896, 257, 128]], dtype=np.uint16))
-    pixels, said = read_image(encoded(image, kind), LIMIT)
+    pixels, named = read_image(encoded(image, kind), LIMIT)
     assert pixels[0].tolist() == [[255, 128, 1, 0]]
-    assert said == "16-bit"
+    assert named == "16-bit"
 
 
 def test_floats_have_no_range_and_are_refused(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_truncated_file_is_found_and_named(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_said(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.jpg"
     path.write_bytes(content)
     for reader in (read_image, image_header):
@@ -192,7 +192,7 @@ def test_what_is_no_image_is_said(tmp_path: Path, content: bytes) -> None:
         read_image(content, LIMIT)
 
 
-def test_absent_file_is_said(tmp_path: Path) -> None:
+def test_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"^E104 .*gone\.jpg does not exist"):
         read_image(tmp_path / "gone.jpg", LIMIT)
 

@@ -1,4 +1,4 @@
-"""A run's data are recognised wherever they lie, and every difference is named."""
+"""The data of a run is recognised in any place, and every difference is named."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_what_is_no_record_is_refused(content: object) -> None:
         Fingerprint.from_json(content)
 
 
-def test_files_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
+def test_files_are_distinguished_by_their_bytes(tmp_path: Path) -> None:
     for name, text in (("a", "1"), ("b", "1"), ("c", "2")):
         (tmp_path / name).write_text(text)
     found = content_digests(tmp_path / name for name in "abca")

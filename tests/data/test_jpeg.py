@@ -1,4 +1,4 @@
-"""Damage that libjpeg goes over is found, with the bytes that everybody decodes, and sound files have none."""
+"""Damage that libjpeg skips is found, with the pixels of every other decoder; sound files have no damage."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
     count = jpeg.count_scans(content)
     assert 5 < count < 20
     last = content[content.rindex(b"\xff\xda") : -2]
-    more = content[:-2] + last * jpeg.MOST_SCANS + content[-2:]
+    more = content[:-2] + last * jpeg.MAX_SCANS + content[-2:]
     with pytest.raises(ImageError, match=rf"^E105 cannot decode image: it is a JPEG of {count + 100} scans, more than"):
         decode_image(more, LIMIT)
-    assert jpeg.count_scans(content + last * jpeg.MOST_SCANS) == count  # as a film behind the picture of a telephone
+    assert jpeg.count_scans(content + last * jpeg.MAX_SCANS) == count  # as a film behind the picture of a telephone

@@ -1,4 +1,4 @@
-"""Only the splits that are asked for have to be there; the others are at most a warning."""
+"""Only the splits that are needed must exist; faults of the others are at most warnings."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_share_is_refused_where_there_is_a_validation_split(tmp_path: Path) ->
     assert loaded(load_split(tmp_path, DataConfig(val_share=0.5), "val")) == {"val": 2}
 
 
-def test_what_is_not_used_or_used_twice_is_told(tmp_path: Path) -> None:
+def test_what_is_not_used_or_used_twice_is_reported(tmp_path: Path) -> None:
     coco(tmp_path, "train", 2)
     coco(tmp_path, "val", 1)
     shutil.copy(tmp_path / "images" / "train1.png", tmp_path / "images" / "val0.png")

@@ -1,4 +1,4 @@
-"""What is no image, is absurd or fails in its decoder is told with the file's name; nothing waits or explodes."""
+"""Files that cannot be decoded raise an error with the file's name; nothing waits, and no memory is exhausted."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def fault(source: Path | bytes) -> str:
     return str(one.value)
 
 
-def test_pipes_sockets_devices_folders_and_links_to_nothing_are_told(tmp_path: Path) -> None:
+def test_pipes_sockets_devices_folders_and_links_to_nothing_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.png"))
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to("nothing.png")
     (tmp_path / "device.png").symlink_to("/dev/zero")
-    told = {
+    reported = {
         "pipe.png": "E104 cannot read {}: it is a named pipe, not a file; save its content in a file",
         "socket.png": "E104 cannot read {}: it is a socket, not a file; save its content in a file",
         "device.png": "E104 cannot read {}: it is a device, not a file; save its content in a file",
@@ -60,11 +60,11 @@ def test_pipes_sockets_devices_folders_and_links_to_nothing_are_told(tmp_path: P
         "link.png": "E104 {} is a link to a file that does not exist",
         "nothing.png": "E104 {} does not exist",
     }
-    for name, line in told.items():
+    for name, line in reported.items():
         assert fault(tmp_path / name) == line.format(tmp_path / name)
 
 
-def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     for source in (path, path.read_bytes()):
@@ -104,7 +104,7 @@ def test_what_pillow_leaves_to_other_programs_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no frame"), NotImplementedError("no frame"), OSError("no frame")])
-def test_whatever_a_decoder_raises_is_told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_decoder_raises_becomes_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(image: Image.Image) -> None:
         raise error
 
@@ -118,7 +118,7 @@ def test_memory_that_lacks_is_no_damage() -> None:
             raise error
 
 
-def test_what_libtiff_has_to_say_is_told_with_the_name_and_not_printed(
+def test_warnings_of_libtiff_get_the_name_of_the_file_and_are_not_printed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.tif"
@@ -127,6 +127,6 @@ def test_what_libtiff_has_to_say_is_told_with_the_name_and_not_printed(
     content = bytearray(path.read_bytes())
     content[12:20] = b"\xff" * 8  # pixels, which stand before the tags
     path.write_bytes(content)
-    told = decode_image(path, LIMIT).damage
-    assert str(told).startswith(f"{path} may be damaged: Fax4Decode: Bad code word at line ")
+    reported = decode_image(path, LIMIT).damage
+    assert str(reported).startswith(f"{path} may be damaged: Fax4Decode: Bad code word at line ")
     assert capfd.readouterr().err == ""

@@ -1,9 +1,10 @@
-"""Formats are recognised by looking, agree with each other, and settings say what looking cannot."""
+"""Formats are recognised and agree with each other; settings decide where nothing is recognised."""
 
 from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -165,7 +166,7 @@ def test_a_data_set_one_folder_too_deep_is_named(tmp_path: Path, inner: str) -> 
     [
         ("train.tsv", r"it holds train\.tsv, and tables are read as CSV: save it as train\.csv"),
         ("labels.xlsx", r"it holds labels\.xlsx, and tables are read as CSV"),
-        ("photo.heic", "it holds images, but nothing that says where the objects are"),
+        ("photo.heic", "it holds images, but no annotations of objects"),
         ("train/metadata.jsonl", r"it holds \.jsonl files, none of which is read as annotations"),
     ],
 )
@@ -177,7 +178,7 @@ def test_what_a_folder_holds_instead_of_annotations(tmp_path: Path, name: str, m
 
 
 def test_split_folders_of_labels_without_a_description(tmp_path: Path) -> None:
-    """The lines that the message asks for are enough."""
+    """The lines in the message are enough."""
     for split in ("train", "valid"):
         _picture(tmp_path / split / "images" / f"{split}.png")
         _write(tmp_path / split / "labels" / f"{split}.txt", _LABEL)
@@ -241,9 +242,9 @@ def test_a_picture_with_xml_instead_of_labels_is_no_background(tmp_path: Path) -
 
 
 def test_labels_whose_accents_are_stored_otherwise(tmp_path: Path) -> None:
-    composed, parted = "\u00e9", "e\u0301"
+    composed, decomposed = "\u00e9", "e\u0301"
     _picture(tmp_path / "images" / f"{composed}.png")
-    _write(tmp_path / "labels" / f"{parted}.txt", _LABEL)
+    _write(tmp_path / "labels" / f"{decomposed}.txt", _LABEL)
     _write(tmp_path / "data.yaml", _YAML)
     train = load_dataset(tmp_path, DataConfig()).splits["train"]
     assert [len(record.truth.labels) for record in train.records] == [1]
@@ -331,3 +332,22 @@ def test_what_is_no_file_in_the_place_of_one_is_refused_and_not_waited_for(
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_the_format_and_its_files_are_logged_for_debugging(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for split in ("train", "val"):
+        image = tmp_path / "images" / split / "a.png"
+        image.parent.mkdir(parents=True)
+        Image.new("RGB", (20, 10), (0, 0, 10 * len(split))).save(image)
+        label = tmp_path / "labels" / split / "a.txt"
+        label.parent.mkdir(parents=True)
+        label.write_text("0 0.5 0.5 1 1\n0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
+    with caplog.at_level(logging.DEBUG, "faster_rcnn.data.reading"):
+        load_dataset(tmp_path, DataConfig(), ["val"])
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG] == [
+        f"{tmp_path} holds files of these kinds: 2 .png, 2 .txt, 1 .yaml",
+        f"train is YOLO, described by {tmp_path}/data.yaml, from {tmp_path}/images/train",
+        f"val is YOLO, described by {tmp_path}/data.yaml, from {tmp_path}/images/val",
+        "val lists 1 images, 0 of them without boxes, and 2 boxes",
+    ]

@@ -1,4 +1,4 @@
-"""Which split is meant where none is named."""
+"""The split that is used where none is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training will not learn, and what AP will not show, is said before the work."""
+"""Boxes that training cannot learn, and splits too small for a reliable AP, are reported before the work."""
 
 from __future__ import annotations
 

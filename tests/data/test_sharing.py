@@ -62,7 +62,7 @@ def test_images_of_two_splits_are_found_by_their_bytes(tmp_path: Path) -> None:
     almost.write_bytes(content)
     gone = tmp_path / "gone.bmp"
     assert shared_images({"train": train, "val": [*copies, other, almost, gone]}) == [
-        "2 of 5 images of val are in train, too: copy2.bmp, copy0.bmp; AP of val says nothing about new images while "
+        "2 of 5 images of val are in train, too: copy2.bmp, copy0.bmp; AP of val does not measure new images while "
         "they are"
     ]
     assert shared_images({"train": train, "val": [other], "test": [almost]}) == []

@@ -1,4 +1,4 @@
-"""Pictures that are there and not used are counted and named."""
+"""Pictures of a data set that are not used are counted and named."""
 
 from __future__ import annotations
 

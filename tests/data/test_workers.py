@@ -1,4 +1,4 @@
-"""Processes that read images: signals to the group do not end them, and their death is noticed between two steps."""
+"""Worker processes: signals to the group do not end them, and their death is raised between two steps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_signal_to_the_group_does_not_end_them(squares: Path, number: signal.S
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & {number} == set()  # nor is it blocked here
 
 
-def test_one_that_is_killed_is_told_where_batches_are_read_and_nowhere_else(squares: Path) -> None:
+def test_the_death_of_a_worker_is_raised_between_batches_and_nowhere_else(squares: Path) -> None:
     loader = loader_of(squares)
     batches = loader.epoch(0)
     next(batches)

@@ -52,7 +52,7 @@ def _end_if_stuck() -> None:
 
 
 def _kept(name: str, one: Outcome, file: Path) -> Path:
-    """A copy of the file, where it can be looked at."""
+    """Copy the file to a place where a person can inspect it."""
     kept = Path(tempfile.gettempdir()) / f"fuzz-{name}-{one.number}-{file.name}".replace(" ", "-")
     shutil.copy(file, kept)
     return kept

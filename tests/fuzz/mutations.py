@@ -1,6 +1,6 @@
 """Damaged and hostile variants of valid files, each made from a seeded generator, so that it can be made again.
 
-A mutation of bytes knows nothing of the format and mostly ends in a reader's first check. Those of text, JSON, XML and
+A mutation of bytes ignores the format and mostly ends in a reader's first check. Those of text, JSON, XML and
 YAML keep the rest of the file valid and so reach the code behind that check.
 """
 

@@ -296,7 +296,7 @@ def _state(folder: Path) -> Door:
     run_folder.write_state(folder, begun)
 
     def mutated(random: Random, seeds: Sequence[bytes]) -> bytes:
-        """A damaged archive, or a whole one in which other numbers say how far the run is."""
+        """A damaged archive, or a whole one with other numbers for the progress of the run."""
         if random.random() < 0.5:
             return binaries.mutated_archive(random, seeds)
         state, stream = random.choice((begun, finished)), io.BytesIO()

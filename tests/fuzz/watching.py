@@ -1,4 +1,4 @@
-"""Gives a reader its mutations one by one and says what became of each: time, memory, and any fault."""
+"""Runs a reader on its mutations one by one and records the result of each: time, memory, and any fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of others: what is broken is told with its place, and no value makes a message longer than a line."""
+"""JSON of other programs: a message names the place of a fault, and no value makes it longer than a line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import json
 import pytest
 
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.parsing.json_values import first_of, parsed, shortened
+from faster_rcnn.parsing.json_values import (
+    finite_score,
+    four_numbers,
+    parsed,
+    parsed_lines,
+    require_keys,
+    shortened,
+    shown,
+    unknown_values,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,40 @@ def test_of_a_large_value_no_more_is_written_than_is_shown() -> None:
     assert shortened(nested) == "[" * 77 + "..."
 
 
-def test_of_names_the_first_are_shown_each_cut() -> None:
-    assert first_of(["a", "b"]) == "a, b"
-    assert first_of(["x" * 1000, *"abcde"]) == "x" * 77 + "..., a, b, c, d, ..."
+def test_the_line_of_a_fault_is_that_of_the_file() -> None:
+    assert parsed_lines("a.jsonl", '{"a": 1}\n\n[2]\n') == [(1, {"a": 1}), (3, [2])]
+    with pytest.raises(
+        DatasetError, match=r"E102 a\.jsonl is not valid JSON at line 3 column 2: .*; the text ends in the"
+    ):
+        parsed_lines("a.jsonl", "1\n\n[\n")
+
+
+def test_a_record_without_its_keys_is_refused_with_its_content() -> None:
+    require_keys("a.json", {"id": 1, "more": 2}, ("id",), "an image")
+    with pytest.raises(DatasetError, match=r"^E103 a\.json is not an image, it has no 'id', 'name': \{\}$"):
+        require_keys("a.json", {}, ("id", "name"), "an image")
+    with pytest.raises(DatasetError, match=r"it has no 'id': \[1\]$"):
+        require_keys("a.json", [1], ("id",), "an image")
+
+
+def test_a_box_is_four_finite_numbers() -> None:
+    assert four_numbers("a", [1, 2.5, "3", -4], "[x, y, w, h]") == (1.0, 2.5, 3.0, -4.0)
+    for value in ([1, 2, 3], [1, 2, 3, float("nan")], [1, 2, 3, None], [1, 2, 3, True], "1234", None):
+        with pytest.raises(DatasetError, match=r"^E118 a: a box must be four finite numbers \[x, y, w, h\], not "):
+            four_numbers("a", value, "[x, y, w, h]")
+
+
+def test_a_score_is_any_finite_number() -> None:
+    assert [finite_score("a", value) for value in (0, -3.5, "1e9")] == [0.0, -3.5, 1e9]
+    for value in (float("inf"), None, "high"):
+        with pytest.raises(DatasetError, match=r"^E118 a: 'score' must be a finite number, not "):
+            finite_score("a", value)
+
+
+def test_unknown_values_are_named_once_and_as_json() -> None:
+    assert unknown_values([1, "a", 1, [2], None, "a", [2]], {1}) == ['"a"', "[2]", "null"]
+    assert unknown_values(["x" * 300], set()) == ['"' + "x" * 76 + "..."]
+
+
+def test_text_is_shown_unchanged_and_other_values_as_json() -> None:
+    assert [shown(value) for value in (7, "a b", None, [1], "x" * 81)] == ["7", "a b", "null", "[1]", "x" * 77 + "..."]

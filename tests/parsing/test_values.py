@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.parsing.values import as_flag, as_id, as_integer, as_number, cut, is_text
+from faster_rcnn.parsing.values import as_flag, as_id, as_integer, as_number, cut, first_of, is_text
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,10 @@ def test_half_of_a_character_is_no_text(text: str, expected: bool) -> None:
 def test_long_texts_are_cut() -> None:
     assert cut("x" * 80) == "x" * 80
     assert cut("x" * 81) == "x" * 77 + "..."
+
+
+def test_the_first_items_of_a_list_are_named_and_the_others_counted() -> None:
+    assert first_of([]) == ""
+    assert first_of(["a", 2]) == "a, 2"
+    assert first_of("abcdefg") == "a, b, c, d, e and 2 more"
+    assert first_of(["x" * 1000, "b"], 1) == "x" * 297 + "... and 1 more"

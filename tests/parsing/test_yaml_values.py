@@ -1,4 +1,4 @@
-"""YAML of others: aliases that stand for too much, tags that promise too much, and texts that stay text."""
+"""YAML of other programs: aliases that expand to too much, tags that do not fit, and texts that stay text."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_empty_document_has_no_root() -> None:
         ("a: *" + "b" * 1000, "found undefined alias 'bbb"),
     ],
 )
-def test_what_is_not_composed_is_told_with_its_place(text: str, message: str) -> None:
+def test_what_is_not_composed_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(yaml.YAMLError) as refusal:
         composed(text)
     assert message in place_of(refusal.value)

@@ -1,4 +1,4 @@
-"""What is opened for reading is a file: pipes and devices are refused at once, as nobody may ever write to them."""
+"""Only files are opened for reading: pipes and devices are refused at once, since no process may ever write to them."""
 
 from __future__ import annotations
 

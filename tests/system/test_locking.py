@@ -67,7 +67,7 @@ def test_a_killed_process_holds_nothing_though_a_child_of_it_lives(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_holder_is_named_as_far_as_the_file_tells(tmp_path: Path) -> None:
+def test_the_holder_is_named_as_far_as_the_file_names_it(tmp_path: Path) -> None:
     with only_writer(tmp_path):
         for text, named in {
             "12 elsewhere\n": "process 12 of the machine elsewhere;",

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
-from faster_rcnn.system.atomic import atomic_write, is_stream, open_stream, refuse_unwritable, told_of
+from faster_rcnn.system.atomic import as_machine_error, atomic_write, is_stream, open_stream, refuse_unwritable
 from faster_rcnn.system.console import say, show
 from faster_rcnn.system.streams import writing_results
 from faster_rcnn.system.terminal import printable_lines
@@ -106,12 +106,12 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
     if target == STDOUT:
         yield _shown_line_writer()
     elif is_stream(Path(target)):
-        with told_of(Path(target)):
+        with as_machine_error(Path(target)):
             stream = open_stream(Path(target))
         try:
             yield _stream_writer(stream, Path(target))
         finally:
-            with told_of(Path(target)):
+            with as_machine_error(Path(target)):
                 stream.close()  # writes what is left once more
     else:
         with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -193,7 +193,7 @@ def _line_writer(file: TextIOBase) -> Callable[[object], None]:
 
 def _stream_writer(stream: BinaryIO, path: Path) -> Callable[[object], None]:
     def write_line(value: object) -> None:
-        with told_of(path):
+        with as_machine_error(path):
             stream.write(json_text(value).encode() + b"\n")
             stream.flush()
 

@@ -1,1 +1,1 @@
-"""Labelled images: readers, checks, augmentation, loading."""
+"""Labelled images: reading, checking, augmentation, loading."""

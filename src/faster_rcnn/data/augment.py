@@ -1,7 +1,7 @@
-"""Random changes of a training image: pure functions of their numbers, or of a generator they are given.
+"""Random augmentation of a training image: pure functions of numbers, or of a generator that is passed in.
 
-Boxes follow the pixels: a flipped image has flipped truths and proposals. Pixels are RGB, 8-bit or float in 0..1, and
-stay what they are.
+Boxes follow the pixels: a flipped image has flipped truths and proposals. Pixels are RGB, uint8 or float in 0..1, and
+keep their type.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.
 _MAX_CHANGE = 0.5
 """Brightness, contrast and saturation are multiplied by at most 1 ± this, at strength 1 (SSD, 1512.02325)."""
 VISIBLE = 0.3
-"""Share of a truth that must be left for it to be worth finding, when an image is cut."""
+"""Share of a truth box that must remain in a cut image; a truth box with less of it left is ignored."""
 _MAX_TURN = math.radians(18)
 """Hue is turned by at most this angle, at strength 1 (SSD)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """An image and the boxes that follow its pixels."""
+    """An image with the boxes that follow its pixels."""
 
     pixels: Pixels
     truth: GroundTruth
     proposals: Proposals | None = None
-    """From outside, for Fast R-CNN."""
+    """External proposals, for Fast R-CNN."""
 
 
 def draw(generator: Generator, low: float = 0.0, high: float = 1.0) -> float:
-    """A random number, evenly spread over low..high."""
+    """A random number, uniform in low..high."""
     return low + (high - low) * torch.rand((), generator=generator).item()
 
 
@@ -67,9 +67,9 @@ def _flip_boxes(boxes: Float[Tensor, "boxes 4"], width: int) -> Float[Tensor, "b
 def place_on_canvas(image: Labelled, canvas: ImageSize, fill: Sequence[float], generator: Generator) -> Labelled:
     """Put an image at a random place of a canvas: cut where it is larger, surrounded by ``fill`` where smaller.
 
-    ``fill`` is a colour (RGB, 0..1). Every image of a batch then keeps its size whatever factor it was resized by,
-    and no step costs more than another. Truths of which less than ``VISIBLE`` is left are ignored, neither to be
-    found nor punished for; those outside are gone, and so are proposals.
+    ``fill`` is a colour (RGB, 0..1). Every image of a batch then keeps its size for every resize factor, and no step
+    costs more than another. Truth boxes with less than the share ``VISIBLE`` left become ignored regions, neither
+    required nor penalised; truth boxes and proposals outside of the canvas are removed.
     """
     pixels, truth, proposals = image.pixels, image.truth, image.proposals
     size = ImageSize(pixels.shape[-2], pixels.shape[-1])
@@ -90,21 +90,21 @@ def place_on_canvas(image: Labelled, canvas: ImageSize, fill: Sequence[float], g
 
 
 def _cut(boxes: Float[Tensor, "boxes 4"], canvas: ImageSize) -> tuple[Float[Tensor, "boxes 4"], Bool[Tensor, " boxes"]]:
-    """The part of each box on the canvas, and whether a pixel of it is left."""
+    """Boxes clipped to the canvas, and a mask of those with at least a pixel left on both sides."""
     inside = clip(boxes, canvas)
     return inside, sides_at_least(inside, 1.0)
 
 
 def _shared(offset: int, length: int, room: int) -> tuple[slice, slice]:
-    """Where something of ``length`` pixels that begins at ``offset`` lies in a ``room``: there, and in itself."""
+    """The visible part of ``length`` pixels at ``offset`` in ``room`` pixels, as slices of the room and of itself."""
     begin, end = max(offset, 0), min(offset + length, room)
     return slice(begin, end), slice(begin - offset, end - offset)
 
 
 def photometric(pixels: Pixels, strength: float, generator: Generator) -> Pixels:
-    """Change brightness, contrast, saturation and hue at random; ``strength`` 0 changes nothing, 1 is the most.
+    """Change brightness, contrast, saturation and hue at random; ``strength`` 0 changes nothing, 1 is the maximum.
 
-    All four are linear in colour, so they are one 3x3 matrix and a shift, and the image is gone over once.
+    All four are linear in colour, so one 3x3 matrix and a shift apply them in a single pass over the image.
     """
     spread = _MAX_CHANGE * strength
     brightness, contrast, saturation = (draw(generator, 1 - spread, 1 + spread) for _ in range(3))
@@ -122,7 +122,7 @@ def photometric(pixels: Pixels, strength: float, generator: Generator) -> Pixels
 
 
 def colour_matrix(gain: float, saturation: float, turn: float) -> Float[Tensor, "3 3"]:
-    """Matrix on RGB columns that multiplies all light by ``gain``, colour by ``saturation`` and turns hue (radians)."""
+    """Matrix on RGB columns that scales brightness by ``gain``, chroma by ``saturation``, and turns hue (radians)."""
     cosine, sine = saturation * math.cos(turn), saturation * math.sin(turn)
     inner = torch.tensor([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
     turned: Tensor = torch.linalg.solve(_YIQ, inner @ _YIQ)

@@ -1,4 +1,4 @@
-"""Which images form the steps of an epoch, and the random numbers that belong to each image."""
+"""The images of each step of an epoch, and the random seeds of each image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from faster_rcnn.structures import ImageSize
 
 _MASK = (1 << 64) - 1
 AUGMENTATION, _ORDER = 1, 2
-"""Streams: augmentation, sampling (0) and the order of images must not share their random numbers."""
+"""Streams of random numbers: augmentation, sampling (0) and the order of images must not share any."""
 
 
 def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:
-    """A number below 2**63 that looks random: SplitMix64's mixing step over the four numbers in turn."""
+    """A pseudo-random number below 2**63: SplitMix64's mixing step over the four numbers in turn."""
     state = 0
     for number in (seed, epoch, index, stream):
         state = (state + number + 0x9E3779B97F4A7C15) & _MASK
@@ -27,8 +27,8 @@ def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:
 def epoch_batches(sizes: Sequence[ImageSize], batch: int, seed: int, epoch: int) -> list[list[int]]:
     """Indices of the images of each step of one epoch: each image once, in random order.
 
-    Portraits and landscapes don't mix, since a batch is padded to its largest sides. What is left over of each makes
-    a last, short batch.
+    A batch holds portraits or landscapes only, since it is padded to its largest sides. The rest of each kind makes a
+    last, short batch.
     """
     generator = torch.Generator().manual_seed(image_seed(seed, epoch, 0, _ORDER))
     waiting: dict[bool, list[int]] = {False: [], True: []}
@@ -40,7 +40,7 @@ def epoch_batches(sizes: Sequence[ImageSize], batch: int, seed: int, epoch: int)
             batches.append(group.copy())
             group.clear()
     batches += [group for group in waiting.values() if group]
-    # The left-overs would otherwise always come last, and one group of them after the other.
+    # Otherwise the short batches would always come last.
     return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
 
 

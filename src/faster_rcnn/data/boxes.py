@@ -1,6 +1,6 @@
-"""The rules for one box: what its numbers mean, and what is wrong with them.
+"""The rules for a single box: the meaning of its numbers, and their faults.
 
-Nothing is guessed: a box is clipped to the image or dropped, and each case is told with the numbers of the file.
+Nothing is guessed: a box is clipped to the image or dropped, and each case is reported with the numbers of the file.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from faster_rcnn.structures import ImageSize
 Corners = tuple[float, float, float, float]
 
 _TOLERANCE = 1.0
-"""Pixels that a box may stick out without being called bad: tools differ in whether the last pixel is included."""
+"""Pixels that a box may extend beyond the image without a fault: not all tools include the last pixel."""
 
-_SMALLEST = 0.01
-"""Shortest side in pixels; float32 cannot tell edges apart that are much closer."""
+_MIN_SIDE = 0.01
+"""Minimum length of a side in pixels; edges that are much closer are equal in float32."""
 
 _NO_NUMBERS = frozenset((bool, type(None)))
 """Types of values that are no numbers, although ``float`` takes some of them."""
 
-
-_SHOWN = 20
-"""So many values of a box are shown, which should have four."""
+_MAX_SHOWN = 20
+"""Maximum number of values in the message about a box that does not have four."""
 
 
 class Fault(NamedTuple):
-    """Something that is wrong, with its code and its line for the user."""
+    """A fault of an image or a box: its code and its line for the user."""
 
     code: str
     text: str
@@ -42,16 +41,16 @@ class Fault(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What becomes of a box: its corners inside the image, or none; and why."""
+    """The result of checking a box: its corners inside the image, or ``None`` for a dropped box; and its fault."""
 
     corners: Corners | None
     fault: Fault | None = None
     trimmed: bool = False
-    """Clipped by so little that it is no fault."""
+    """Whether the box was clipped by so little that it is no fault."""
 
 
 class PlacedBox(NamedTuple):
-    """A box together with the image it is in and that image's true size."""
+    """A box with its image and the true size of that image."""
 
     box: ListedBox
     image: ListedImage
@@ -59,16 +58,16 @@ class PlacedBox(NamedTuple):
 
 
 def judge(placed: PlacedBox, listing: Listing) -> Judgement:
-    """Clip a box to its image, or say why it has to be dropped."""
+    """Clip a box to its image, or find the reason to drop it (E107, E108, E118)."""
     box, image, size = placed
     place = f"{image.annotation} {box.where} in {image.file_name}"
     values = as_numbers(box.written)
     if values is None or box.category == "":
         lack = "has no class name" if values is not None else f"needs four numbers but has {_shown(box.written)}"
         return Judgement(None, Fault("E118", f"{place} {lack}; dropped"))
-    if problem := _without_area(values, listing.notation):
-        code = "E118" if problem.startswith(("xmax", "ymax")) else "E107"
-        return Judgement(None, Fault(code, f"{place}: {problem} ({_written(box, listing.notation)}); dropped"))
+    if (fault := _without_area(values, listing.notation)) is not None:
+        text = f"{place}: {fault.text} ({_written(box, listing.notation)}); dropped"
+        return Judgement(None, Fault(fault.code, text))
     corners = to_corners(values, listing.notation, listing.offset, size)
     if _is_inside(corners, size):  # as nearly all boxes are, so no text is made for them
         return Judgement(corners)
@@ -76,7 +75,7 @@ def judge(placed: PlacedBox, listing: Listing) -> Judgement:
 
 
 def as_numbers(written: Sequence[object]) -> Corners | None:
-    """The four numbers of a box; none if there are not four, or one is text, infinite or not a number."""
+    """The four numbers of a box; ``None`` if there are not four, or one is text, infinite or NaN."""
     if len(written) != 4 or not _NO_NUMBERS.isdisjoint(map(type, written)):
         return None
     try:
@@ -87,7 +86,10 @@ def as_numbers(written: Sequence[object]) -> Corners | None:
 
 
 def to_corners(values: Corners, notation: Notation, offset: float, size: ImageSize) -> Corners:
-    """(x1, y1, x2, y2) in continuous pixels."""
+    """Convert four numbers to (x1, y1, x2, y2) in continuous pixels of an image of the given size.
+
+    ``offset`` is the number of the first pixel (1 in VOC); it shifts the left and upper edge of ``xyxy`` alone.
+    """
     a, b, c, d = values
     if notation == "xywh":
         return a, b, a + c, b + d
@@ -100,7 +102,7 @@ def to_corners(values: Corners, notation: Notation, offset: float, size: ImageSi
 def exact_xywh(box: ListedBox, corners: Corners, notation: Notation) -> Corners:
     """(x, y, width, height) in double precision: the numbers of the file, unless the box was clipped.
 
-    Metrics are taken of these. A width made of corners would differ from the file's own in its last digits.
+    Metrics use these numbers. A width computed from corners would differ from the file's own in its last digits.
     """
     x1, y1, x2, y2 = corners
     if notation == "xywh" and (written := as_numbers(box.written)) is not None:
@@ -110,28 +112,28 @@ def exact_xywh(box: ListedBox, corners: Corners, notation: Notation) -> Corners:
     return x1, y1, x2 - x1, y2 - y1
 
 
-def _without_area(values: Corners, notation: Notation) -> str | None:
-    """What is wrong with width or height, by the numbers as written.
+def _without_area(values: Corners, notation: Notation) -> Fault | None:
+    """What is wrong with width or height, by the numbers as written: edges in the wrong order (E118), or none (E107).
 
-    VOC's ``xmax = xmin`` means one pixel if taken at its word, but it is a slip of the mouse wherever it occurs.
+    VOC's ``xmax = xmin`` means a width of one pixel literally, but wherever it occurs it is a slip of the mouse.
     """
     a, b, c, d = values
     if notation == "xyxy":
         for axis, low, high in (("x", a, c), ("y", b, d)):
             if high < low:
-                return f"{axis}max {high:g} is smaller than {axis}min {low:g}"
+                return Fault("E118", f"{axis}max {high:g} is smaller than {axis}min {low:g}")
         c, d = c - a, d - b
     for side, length in (("width", c), ("height", d)):
         if length <= 0:
-            return f"{side} {length:g}"
+            return Fault("E107", f"{side} {length:g}")
     return None
 
 
 def _is_inside(corners: Corners, size: ImageSize) -> bool:
-    """Whether a box is inside its image and not too thin, so that nothing is to be done about it."""
+    """Whether a box is inside its image and not too thin, so that it needs no change."""
     x1, y1, x2, y2 = corners
     inside = x1 >= 0 and y1 >= 0 and x2 <= size.width and y2 <= size.height
-    return inside and min(x2 - x1, y2 - y1) >= _SMALLEST
+    return inside and min(x2 - x1, y2 - y1) >= _MIN_SIDE
 
 
 def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:
@@ -141,8 +143,8 @@ def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:
     shorter = min(inside[2] - inside[0], inside[3] - inside[1])
     if shorter <= 0:
         return Judgement(None, Fault("E108", f"{place} lies fully outside, {image}; dropped"))
-    if shorter < _SMALLEST:
-        return Judgement(None, Fault("E107", f"{place} has no area that could be seen, {image}; dropped"))
+    if shorter < _MIN_SIDE:
+        return Judgement(None, Fault("E107", f"{place} has no visible area, {image}; dropped"))
     if inside == corners:
         return Judgement(corners)
     overhang = max(abs(before - after) for before, after in zip(corners, inside, strict=True))
@@ -152,7 +154,7 @@ def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:
 
 
 def _shown(written: Sequence[object]) -> str:
-    return "[" + cut(", ".join(shown(value) for value in written[:_SHOWN]), 200) + "]"
+    return "[" + cut(", ".join(shown(value) for value in written[:_MAX_SHOWN]), 200) + "]"
 
 
 def _written(box: ListedBox, notation: Notation) -> str:
@@ -160,7 +162,7 @@ def _written(box: ListedBox, notation: Notation) -> str:
 
 
 def refuse_other_units(boxes: Sequence[PlacedBox], listing: Listing) -> None:
-    """Stop where all numbers are shares of the image, in a format of pixels (E110); no other rule sees it."""
+    """Stop where all numbers are shares of the image, in a format of pixels (E110); no other rule detects this."""
     if listing.notation == "cxcywh":
         return
     largest = (max(map(abs, values)) for placed in boxes if (values := as_numbers(placed.box.written)) is not None)
@@ -207,15 +209,15 @@ def _refuse_pixels(boxes: Sequence[PlacedBox], listing: Listing) -> None:
     example = large[0]
     raise DatasetError(
         f"{example.image.annotation} {example.box.where}: {_shown(example.box.written)} are pixels, but "
-        f"{listing.format} wants shares of the image's width and height, 0 to 1; "
-        f"{len(large)} of {len(boxes)} boxes are so. Divide them in the files",
+        f"{listing.format} needs shares of the image's width and height, 0 to 1; "
+        f"{len(large)} of {len(boxes)} boxes are. Divide them in the files",
         code="E111",
     )
 
 
 def _fits(placed: PlacedBox, notation: Notation, offset: float) -> bool:
     values = as_numbers(placed.box.written)
-    if values is None or _without_area(values, notation):
+    if values is None or _without_area(values, notation) is not None:
         return False
     judged = _clip(to_corners(values, notation, offset, placed.size), placed.size, "")
     return judged.fault is None

@@ -1,11 +1,12 @@
-"""From what is listed to what can be used: images that exist and decode, boxes that are inside them.
+"""Checks of listed images and boxes: images must exist and decode, boxes must be inside them.
 
-Single faults are listed and go on, many of them mean that something is wrong with the data as a whole and stop:
-at most 5 % of the images may be excluded and 1 % of the boxes clipped or dropped, always at least one.
+Single faults are listed, and the work continues. Many faults point to an error of the data as a whole and stop it: at
+most 5 % of the images may be excluded and 1 % of the boxes clipped or dropped, always at least one.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,15 +24,17 @@ from faster_rcnn.data.boxes import (
 )
 from faster_rcnn.data.damage import MAX_LEFT_OUT_PERCENT, max_left_out
 from faster_rcnn.data.decode import ImageHeader, image_header, is_whole
-from faster_rcnn.data.layout.folders import Folders, first_of
+from faster_rcnn.data.layout.folders import Folders
 from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
-from faster_rcnn.parsing.values import cut
+from faster_rcnn.parsing.values import cut, first_of
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
 
-_SHOWN = 20
-"""Faults of each kind that notes spell out; all of them are in ``Split.faults``."""
+_LOG = logging.getLogger(__name__)
+
+_MAX_SHOWN = 20
+"""Maximum number of faults of each kind in the notes; all are in ``Split.faults``, and the others in the debug log."""
 
 
 def check(
@@ -40,7 +43,7 @@ def check(
     """Check a listing against its images and make it a split.
 
     Raises:
-        DatasetError: more images or boxes are bad than go through, or they are bad in a pattern.
+        DatasetError: more images or boxes have faults than are allowed, or their faults have a pattern.
     """
     usable, image_faults = _usable_images(listing, folders, max_pixels)
     placed = [[PlacedBox(box, image, header.size) for box in image.boxes] for image, header in usable]
@@ -57,10 +60,12 @@ def check(
     notes = [
         *_counts(listing, records, classes),
         *listing.notes,
-        *_told(image_faults, "images excluded", len(listing.images)),
-        *_told(box_faults, "boxes clipped or dropped", len(everything)),
-        *_small_matters(usable, judged),
+        *_fault_lines(image_faults, "images excluded", len(listing.images)),
+        *_fault_lines(box_faults, "boxes clipped or dropped", len(everything)),
+        *_minor_notes(usable, judged),
     ]
+    for fault in (*image_faults[_MAX_SHOWN:], *box_faults[_MAX_SHOWN:]):
+        _LOG.debug("%s", fault)
     faults = tuple(str(fault) for fault in image_faults + box_faults)
     return Split(listing.split, records, classes, tuple(notes), faults)
 
@@ -70,7 +75,7 @@ def _usable_images(
 ) -> tuple[list[tuple[ListedImage, ImageHeader]], list[Fault]]:
     usable, faults = [], []
     for image in listing.images:
-        found = _look_at(image, folders, max_pixels)
+        found = _header_of(image, folders, max_pixels)
         if isinstance(found, Fault):
             faults.append(found)
         else:
@@ -84,8 +89,8 @@ def _usable_images(
     return usable, faults
 
 
-def _look_at(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHeader | Fault:
-    """The header of an image that can be used, or what is wrong with it."""
+def _header_of(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHeader | Fault:
+    """The header of a usable image, or the fault of an image that is not."""
     if not folders.has(image.path):
         return Fault("E104", f"{cut(image.file_name, 300)} does not exist{folders.hint(image.path)}")
     if image.fault is not None:
@@ -105,9 +110,7 @@ def _look_at(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHead
 
 def _size_differs(image: ListedImage, listed: ImageSize, header: ImageHeader) -> str:
     real = header.size
-    text = (
-        f"{image.file_name} is {real.width}x{real.height}, but {image.annotation} says {listed.width}x{listed.height}"
-    )
+    text = f"{image.file_name} is {real.width}x{real.height}, but {image.annotation} has {listed.width}x{listed.height}"
     if header.orientation >= 5 and listed == ImageSize(real.width, real.height):
         return (
             f"{text}: the file is stored turned (EXIF orientation {header.orientation}) and its boxes seem to be "
@@ -131,7 +134,7 @@ def _refuse_many_images(faults: list[Fault], listing: Listing, folders: Folders)
 
 
 def _advice(all_absent: bool, listing: Listing, folders: Folders) -> str:
-    """What helps where images are absent: another folder only where none of them is there under a similar name."""
+    """A remedy for absent images: another folder only where none of them exists under a similar name."""
     absent = [image for image in listing.images if not folders.has(image.path)]
     source = listing.source.name
     if any(folders.hint(image.path) for image in absent[:5]):
@@ -204,17 +207,15 @@ def _counts(listing: Listing, records: Sequence[ImageRecord], classes: ClassMap)
     ]
 
 
-def _told(faults: Sequence[Fault], what: str, total: int) -> list[str]:
+def _fault_lines(faults: Sequence[Fault], what: str, total: int) -> list[str]:
     if not faults:
         return []
-    rest = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-    return [f"{what}: {len(faults)} of {total}", *(f"  {fault}" for fault in faults[:_SHOWN]), *rest]
+    rest = [f"  and {len(faults) - _MAX_SHOWN} more"] if len(faults) > _MAX_SHOWN else []
+    return [f"{what}: {len(faults)} of {total}", *(f"  {fault}" for fault in faults[:_MAX_SHOWN]), *rest]
 
 
-def _small_matters(
-    usable: Sequence[tuple[ListedImage, ImageHeader]], judged: Sequence[Sequence[Judgement]]
-) -> list[str]:
-    """What is worth a line but no fault: conversions, boxes that touch the border, boxes given twice."""
+def _minor_notes(usable: Sequence[tuple[ListedImage, ImageHeader]], judged: Sequence[Sequence[Judgement]]) -> list[str]:
+    """Lines about conversions, boxes that are slightly clipped and repeated boxes, which are no faults."""
     lines = []
     converted = Counter(header.conversion for _, header in usable if header.conversion is not None)
     if converted:
@@ -236,11 +237,11 @@ def _small_matters(
 
 
 def _repeated(boxes: Sequence[ListedBox]) -> list[ListedBox]:
-    seen: set[tuple[object, ...]] = set()
+    earlier: set[tuple[object, ...]] = set()
     repeated = []
     for box in boxes:
         key = (box.category, *map(str, box.written))
-        if key in seen:
+        if key in earlier:
             repeated.append(box)
-        seen.add(key)
+        earlier.add(key)
     return repeated

@@ -1,4 +1,4 @@
-"""One class map for all splits: from the data's ids or names to labels 0..K-1.
+"""The class map of a data set: from the ids or names in its files to labels 0..K-1, the same for all splits.
 
 Ids may be any numbers, with holes, in any order. Background is built into the detector and is never a class.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.layout.listing import Listing
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.parsing.values import cut
+from faster_rcnn.parsing.values import cut, first_of
 from faster_rcnn.structures import ClassMap
 
 
 def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
-    """The classes of a data set, sorted by id (by name where there are only names), and notes about them.
+    """The classes that all splits agree on, sorted by id (by name where there are only names), and notes on them.
 
     Raises:
         DatasetError: splits differ (E116), an undeclared class is used (E112), a name or id occurs twice (E113),
@@ -42,7 +41,7 @@ def agree(listings: Sequence[Listing]) -> tuple[ClassMap, tuple[str, ...]]:
 
 
 def _refuse_unread(listing: Listing) -> None:
-    """Stop where classes exist by being used and no annotation could be read: the reason is that of the first."""
+    """Stop where boxes define the classes and no annotation could be read; the message gives the first reason."""
     faults = [image.fault for image in listing.images if image.fault is not None]
     if listing.categories is None and faults and len(faults) == len(listing.images):
         code, text = faults[0].split(" ", 1)
@@ -50,13 +49,13 @@ def _refuse_unread(listing: Listing) -> None:
 
 
 def labels_of(classes: ClassMap, listing: Listing) -> dict[int | str, int]:
-    """Label by what boxes of the listing call their class: an id, or a name."""
+    """Labels by the key that the boxes of a listing have for their class: an id, or a name."""
     keys: Sequence[int | str | None] = classes.names if listing.categories is None else classes.ids
     return {key: label for label, key in enumerate(keys) if key is not None}
 
 
 def _alike(classes: ClassMap) -> list[str]:
-    """Notes on names that a person may take for each other: they stay what they are, each a class of its own."""
+    """Notes on class names that a person may confuse; each remains a class of its own."""
     names = [name for name in classes.names if name is not None]
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -85,9 +84,9 @@ def _names_in_use(listings: Sequence[Listing]) -> tuple[list[str], list[str]]:
         if found - train:
             only_train = first_of(sorted(train - found)) or "nothing"
             raise _different(listings[place], only_train, listing, first_of(sorted(found - train)))
-        unseen = sorted(train - found)
-        if unseen:
-            notes.append(f"no object of {first_of(unseen)} in {listing.split}: nothing can be said about it there")
+        absent = sorted(train - found)
+        if absent:
+            notes.append(f"no object of {first_of(absent)} in {listing.split}: it cannot be measured there")
     return sorted(train), notes
 
 
@@ -118,7 +117,7 @@ def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
 
 
 def _unlearnt(listings: Sequence[Listing], classes: ClassMap) -> list[str]:
-    """A note on declared classes that training has no object of."""
+    """A note on declared classes without any object in the training split."""
     train = next((listing for listing in listings if listing.split == "train"), None)
     if train is None:
         return []

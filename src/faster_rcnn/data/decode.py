@@ -1,7 +1,7 @@
-"""From an image file to 8-bit RGB pixels, upright.
+"""Decoding of image files to upright uint8 RGB pixels.
 
-Whatever a file holds (grey, palette, transparency, 16 bits, an EXIF orientation) becomes the same kind of tensor, and
-what was done is said, so that it can be counted and told.
+Every content of a file (grey, palette, transparency, 16 bits, an EXIF orientation) becomes the same kind of tensor, and
+the conversion is returned, so that it can be counted and reported.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from faster_rcnn.data import jpeg
 from faster_rcnn.data.decoder_warnings import decoder_warnings
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.opening import DAMAGE, opened
 from faster_rcnn.errors import ImageError
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ImageSize
 
 _LOG = logging.getLogger(__name__)
@@ -36,51 +36,51 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _FLIPPED = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
-"""Axes (1 is down, 2 is right) that are turned round by orientation, from 5 on after rows and columns have changed."""
+"""Axes (1 is down, 2 is right) that are flipped, by EXIF orientation; from 5 on after a transposition."""
 _TAIL = 4096
-_PIXELS = 2**20
-"""The pixels of a band of an image, which is one row where that has more."""
+_BAND_PIXELS = 2**20
+"""Pixels of a band of an image; a band is one row where that has more."""
 
 
 class ImageHeader(NamedTuple):
-    """What the first bytes of an image file tell."""
+    """The properties of an image that are known from the first bytes of its file."""
 
     size: ImageSize
-    """Upright."""
+    """Size of the upright image."""
     orientation: int
     """EXIF: 1 is upright as stored, 5 to 8 swap width and height."""
     conversion: str | None
-    """What has to be done to make it upright 8-bit RGB; none if nothing."""
+    """The conversion to upright 8-bit RGB that is needed; ``None`` if none is."""
 
 
 def image_header(source: Path | bytes, max_pixels: int) -> ImageHeader:
-    """Look at an image without decoding its pixels.
+    """Read the header of an image without decoding its pixels.
 
     Raises:
-        ImageError: it is no image (E105), has too many pixels (E120) or values without a fixed range (E119).
+        ImageError: ``source`` is no image (E105), has too many pixels (E120) or values without a fixed range (E119).
     """
     with opened(source, max_pixels) as (image, _):
         return _header(image)
 
 
 class Decoded(NamedTuple):
-    """An upright image in RGB."""
+    """A decoded upright image in RGB."""
 
     pixels: UInt8[Tensor, "3 height width"]
-    """In channels-last memory format, the order that is resized fastest."""
+    """Pixels in channels-last memory format, which is resized fastest."""
     conversion: str | None
-    """What was done to make it upright 8-bit RGB; none if nothing."""
+    """The conversion to upright 8-bit RGB that was done; ``None`` if none was."""
     damage: str | None
-    """A line about damage that the decoder went over; none where it found none."""
+    """A line about damage that the decoder skipped; ``None`` where it found none."""
 
 
 def read_image(source: Path | bytes, max_pixels: int) -> tuple[UInt8[Tensor, "3 height width"], str | None]:
-    """Decode an image file, or its bytes, to upright RGB, with what was converted, if anything.
+    """Decode an image file, or its bytes, to upright RGB; also give the conversion, if one was needed.
 
-    Damage that the decoder goes over is logged with the file's name.
+    Damage that the decoder skips is logged with the file's name.
 
     Raises:
-        ImageError: it cannot be decoded (E105), is too large (E120) or has values without a fixed range (E119).
+        ImageError: ``source`` cannot be decoded (E105), is too large (E120) or has values without a fixed range (E119).
     """
     decoded = decode_image(source, max_pixels)
     if decoded.damage is not None:
@@ -99,33 +99,33 @@ def decode_image(source: Path | bytes, max_pixels: int) -> Decoded:
             found = jpeg.decode(encoded)
             if found is not None:
                 return Decoded(
-                    _turned(found.pixels, header.orientation), header.conversion, _told(source, found.damage)
+                    _upright(found.pixels, header.orientation), header.conversion, _damage_line(source, found.damage)
                 )
         # Pillow turns TIFFs upright by itself while loading and then removes the tag, so the tag is read again.
         with decoder_warnings() as warned:
             image.load()
         upright = _UPRIGHT.get(_orientation(image))
         pixels = _in_rgb(image if upright is None else image.transpose(upright))
-        return Decoded(pixels, header.conversion, _told(source, first_of(dict.fromkeys(warned), 3) or None))
+        return Decoded(pixels, header.conversion, _damage_line(source, first_of(dict.fromkeys(warned), 3) or None))
 
 
 def _refuse_scans(source: Path | bytes, scans: int) -> None:
-    if scans > jpeg.MOST_SCANS:
+    if scans > jpeg.MAX_SCANS:
         name = "image" if isinstance(source, bytes) else str(source)
         raise ImageError(
-            f"cannot decode {name}: it is a JPEG of {scans:,} scans, more than the {jpeg.MOST_SCANS} that are read; "
+            f"cannot decode {name}: it is a JPEG of {scans:,} scans, more than the {jpeg.MAX_SCANS} that are read; "
             "save it again",
             code="E105",
         )
 
 
-def _told(source: Path | bytes, damage: str | None) -> str | None:
+def _damage_line(source: Path | bytes, damage: str | None) -> str | None:
     name = "image" if isinstance(source, bytes) else str(source)
     return None if damage is None else f"{name} may be damaged: {damage}; it is used as it was decoded"
 
 
-def _turned(pixels: UInt8[Tensor, "3 height width"], orientation: int) -> UInt8[Tensor, "3 height2 width2"]:
-    """The upright image of one that is stored with an EXIF orientation."""
+def _upright(pixels: UInt8[Tensor, "3 height width"], orientation: int) -> UInt8[Tensor, "3 height2 width2"]:
+    """The upright pixels of an image that is stored in an EXIF orientation."""
     if orientation == 1:
         return pixels
     across = pixels.mT if orientation >= 5 else pixels
@@ -133,9 +133,9 @@ def _turned(pixels: UInt8[Tensor, "3 height width"], orientation: int) -> UInt8[
 
 
 def is_whole(path: Path, max_pixels: int) -> bool:
-    """Whether an image file seems complete: cheap, by its end mark; only a doubtful file is decoded.
+    """Whether an image file seems complete, by its cheap end mark; only a doubtful file is decoded.
 
-    A JPEG ends with FFD9 and a PNG with IEND, possibly with a camera's appendix behind it.
+    A JPEG ends with FFD9 and a PNG with IEND, possibly followed by data that a camera appends.
     """
     with path.open("rb", buffering=0) as stream:  # two short reads: a buffer would only be filled twice
         start = stream.read(4)
@@ -153,7 +153,7 @@ def is_whole(path: Path, max_pixels: int) -> bool:
 def _header(image: Image.Image) -> ImageHeader:
     orientation = _orientation(image)
     width, height = image.size
-    # Pillow reports TIFF sizes as they will be after its own rotation.
+    # Pillow reports the sizes of TIFFs after its own rotation.
     if orientation >= 5 and image.format != "TIFF":
         width, height = height, width
     steps = [step for step in (_mode_step(image), "EXIF rotation" if orientation > 1 else None) if step]
@@ -161,7 +161,7 @@ def _header(image: Image.Image) -> ImageHeader:
 
 
 def _orientation(image: Image.Image) -> int:
-    # The base class's method: PNG's own decodes all pixels in search of a tag behind them.
+    # The method of the base class: that of PNG decodes all pixels in search of a tag behind them.
     try:
         value = Image.Image.getexif(image).get(_ORIENTATION, 1)
     except DAMAGE:
@@ -170,7 +170,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _mode_step(image: Image.Image) -> str | None:
-    """What has to be done about the kind of pixels."""
+    """The conversion that the pixel mode of an image needs; ``None`` for RGB."""
     mode = image.mode
     if mode.startswith("I") or ";16" in str(getattr(image, "tile", "")):
         return "16-bit"
@@ -194,9 +194,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _in_rgb(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
-    """Band by band: Pillow and numpy would copy all pixels several times more, 4 GB of a large image."""
+    """Convert an image to RGB band by band; at once, Pillow and numpy would make copies of up to 4 GB."""
     rows = torch.empty(image.height, image.width, 3, dtype=torch.uint8)
-    step = max(1, _PIXELS // image.width)
+    step = max(1, _BAND_PIXELS // image.width)
     for top in range(0, image.height, step):
         bottom = min(top + step, image.height)
         band = np.array(_to_rgb(image.crop((0, top, image.width, bottom))))

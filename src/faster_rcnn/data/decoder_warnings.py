@@ -1,7 +1,7 @@
-"""What libraries written in C print while they decode an image: caught, so that it is shown with the file's name.
+"""Capture of the warnings that C libraries print while they decode an image, so that the file can be named.
 
-libjpeg and libtiff write warnings to the C library's ``stderr``, without the file's name. Here that stream, not the
-file descriptor that Python writes to, is another one while an image is decoded.
+libjpeg and libtiff write warnings to the C library's ``stderr``, without the file's name. While an image is decoded,
+that stream is replaced by a stream in memory; the file descriptor, which Python writes to, is not touched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
-_ONE_AT_A_TIME = threading.Lock()
+_LOCK = threading.Lock()
 
 
 class _Stream(NamedTuple):
@@ -29,9 +29,9 @@ class _Stream(NamedTuple):
 
 @cache
 def _memory_stream() -> _Stream | None:
-    """The stream that takes the place of ``stderr``; none on systems whose C library has no such thing.
+    """The stream that replaces ``stderr``; ``None`` on systems whose C library has no memory streams.
 
-    It is never closed, since another thread may be writing to it; warnings of damaged files are all that it keeps.
+    It is never closed, since another thread may be writing to it; it keeps only the warnings of damaged files.
     """
     try:
         libc = ctypes.CDLL(None)
@@ -47,13 +47,13 @@ def _memory_stream() -> _Stream | None:
 
 @contextmanager
 def decoder_warnings() -> Iterator[list[str]]:
-    """Lines that the C library's ``stderr`` would have shown, in the list after the block."""
+    """Give a list that holds, after the block, the lines that C libraries wrote to ``stderr`` within it."""
     lines: list[str] = []
     stream = _memory_stream()
     if stream is None:
         yield lines
         return
-    with _ONE_AT_A_TIME:
+    with _LOCK:
         before, own = stream.length.value, stream.stderr.value
         stream.stderr.value = stream.file
         try:

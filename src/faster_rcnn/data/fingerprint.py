@@ -1,6 +1,6 @@
-"""What a run was trained on: classes, images and boxes as digests, and how two such records differ.
+"""Fingerprints of training data: classes, images and boxes as digests, and the differences of two fingerprints.
 
-A fingerprint does not depend on where the data lies, on the order of boxes within an image, or on the format.
+A fingerprint does not depend on the place of the data, on the order of boxes within an image, or on the format.
 """
 
 from __future__ import annotations
@@ -14,59 +14,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.parsing.values import cut
+from faster_rcnn.parsing.values import cut, first_of
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.files import open_file
 
-VERSION = 1
+_VERSION = 1
 """The version of the JSON form."""
 TRAINED_ON = ("train", "val")
-"""Splits that decide what a run becomes."""
+"""Splits that influence a trained model: one gives the gradients, the other chooses the best epoch."""
 
 
 class ImagePrint(NamedTuple):
     """One image of a split, as hexadecimal digests."""
 
     name: str
-    """As the data names it."""
+    """The name of the image in the data."""
     content: str
-    """The digest of the bytes of its file."""
+    """Digest of the bytes of the image file."""
     boxes: str
-    """The digest of its boxes and of which of them are ignored."""
+    """Digest of the boxes with their flags for ignored regions."""
     truth: str
-    """The digest of the same with the ids of their classes."""
+    """Digest of the boxes with their flags and class ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a run is trained on."""
+    """The identity of the data that a run is trained on."""
 
     classes: tuple[tuple[int, str], ...]
-    """Ids and names, in the order of the labels."""
+    """Ids and names of the classes, in the order of the labels."""
     splits: Mapping[str, tuple[ImagePrint, ...]]
     """The images of ``train``, and of ``val`` where there is one, in their order."""
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain values, with the version of its format."""
+        """The fingerprint as plain values, with the version of its format."""
         splits = {name: [list(image) for image in images] for name, images in self.splits.items()}
-        return {"version": VERSION, "classes": [list(each) for each in self.classes], "splits": splits}
+        return {"version": _VERSION, "classes": [list(each) for each in self.classes], "splits": splits}
 
     def digest(self) -> str:
-        """128 bits for the whole record, as hexadecimal digits."""
+        """A digest of 128 bits of the whole fingerprint, as hexadecimal digits."""
         return hashlib.blake2b(json.dumps(self.to_json()).encode(), digest_size=16).hexdigest()
 
     @staticmethod
     def from_json(content: object) -> Fingerprint:
-        """The record of what ``to_json`` returned.
+        """The fingerprint that ``to_json`` returned as plain values.
 
         Raises:
-            ValueError: it is not of that form, or of another version.
+            ValueError: the content has another form or version.
         """
-        if not isinstance(content, dict) or content.get("version") != VERSION:
-            raise ValueError(f"no record of training data of version {VERSION}")
+        if not isinstance(content, dict) or content.get("version") != _VERSION:
+            raise ValueError(f"no record of training data of version {_VERSION}")
         try:
             classes = tuple((int(number), str(name)) for number, name in content["classes"])
             splits = {
@@ -81,10 +80,10 @@ class Fingerprint:
 def fingerprint_of(dataset: Dataset, contents: Mapping[Path, str] | None = None) -> Fingerprint:
     """The fingerprint of the splits that a run is trained on.
 
-    ``contents`` are digests of the files as ``content_digests`` returns them; without them the files are read here.
+    ``contents`` are digests of the files as ``content_digests`` returns them; without it the files are read here.
 
     Raises:
-        DatasetError: an image file cannot be read any more (E104).
+        DatasetError: an image file can no longer be read (E104).
     """
     used = {name: split.records for name, split in dataset.splits.items() if name in TRAINED_ON}
     if contents is None:
@@ -102,7 +101,7 @@ def fingerprint_of(dataset: Dataset, contents: Mapping[Path, str] | None = None)
 
 
 def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """A digest of 128 bits of the bytes of each file.
+    """A digest of 128 bits of each file's bytes.
 
     Raises:
         DatasetError: a file cannot be read (E104).
@@ -120,7 +119,7 @@ def content_digest(path: Path) -> str:
 
 
 def _truth_digests(record: ImageRecord, classes: ClassMap) -> tuple[str, str]:
-    """Digests of the boxes alone and with their classes; neither depends on the order of the boxes."""
+    """Digests of the boxes without and with their classes; neither depends on the order of the boxes."""
     truth = record.truth
     boxes = zip(truth.boxes.tolist(), truth.ignored.tolist(), truth.labels.tolist(), strict=True)
     packed = sorted(
@@ -138,7 +137,7 @@ def _declared(classes: ClassMap) -> tuple[tuple[int, str], ...]:
 
 
 def differences(before: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
-    """What differs between the data of a run and data that are read now, in sentences; none where nothing does."""
+    """Sentences about the differences between the data of a run and the data that is read now; empty without any."""
     sentences = _class_differences(before.classes, now.classes)
     same_classes = not sentences
     for split in dict.fromkeys((*before.splits, *now.splits)):
@@ -163,7 +162,7 @@ def _class_differences(before: Sequence[tuple[int, str]], now: Sequence[tuple[in
     ids = {name: number for number, name in now}
     shared = [(number, name) for number, name in before if name in ids]
     names_before = set(old.values())
-    # Where classes have no ids of their own, one that comes or goes moves the numbers of the others.
+    # Where classes have no ids of their own, an added or removed class changes the numbers of the others.
     same_order = [name for _, name in shared] == [name for _, name in now if name in names_before]
     moved = [f"'{name}' had id {number} and has {ids[name]}" for number, name in shared if ids[name] != number]
     if moved and not (same_order and (gone or added)):
@@ -194,26 +193,26 @@ def _image_differences(
 def _paired(
     before: Sequence[ImagePrint], now: Sequence[ImagePrint]
 ) -> tuple[list[tuple[ImagePrint, ImagePrint]], list[str], list[str]]:
-    """Images that are the same ones by name, or by content where the name changed; those gone; those new."""
+    """Pairs of equal images (by name, or by content where the name changed); removed images; new images."""
     old, new = _by_name(before), _by_name(now)
     pairs = [(old[key], new[key]) for key in old if key in new]
-    nameless: defaultdict[str, deque[ImagePrint]] = defaultdict(deque)
+    unpaired: defaultdict[str, deque[ImagePrint]] = defaultdict(deque)
     for key in new:
         if key not in old:
-            nameless[new[key].content].append(new[key])
+            unpaired[new[key].content].append(new[key])
     gone = []
     for key in old:
         if key in new:
             continue
-        if same := nameless[old[key].content]:
+        if same := unpaired[old[key].content]:
             pairs.append((old[key], same.popleft()))
         else:
             gone.append(old[key].name)
-    return pairs, gone, [one.name for left in nameless.values() for one in left]
+    return pairs, gone, [one.name for left in unpaired.values() for one in left]
 
 
 def _by_name(images: Sequence[ImagePrint]) -> dict[tuple[str, int], ImagePrint]:
-    """Images by name, and by number among those of one name."""
+    """Images by name and by number among the images of that name."""
     count: Counter[str] = Counter()
     named = {}
     for image in images:

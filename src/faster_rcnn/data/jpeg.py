@@ -1,4 +1,4 @@
-"""JPEG files to pixels by torchvision's decoder, which goes on over damaged data, with a line about such damage."""
+"""Decoding of JPEG files by torchvision, which continues over damaged data; the damage is reported in one line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from faster_rcnn.data.decoder_warnings import decoder_warnings
 
 _ZEROS = bytes(64)
-"""As many zero bytes stand for two or three blocks in which every coefficient is -1, which no picture has."""
+"""So many zero bytes encode two or three blocks whose coefficients are all -1, which no picture has."""
 _END_OF_BLOCK, _SIXTEEN_ZEROS = 0x00, 0xF0
-"""Huffman symbols after which blocks may well be flat."""
-MOST_SCANS = 100
-"""The most that a progressive JPEG may have: encoders make about ten, and each takes time for the whole picture."""
+"""Huffman symbols of flat blocks, which are usual in pictures."""
+MAX_SCANS = 100
+"""Maximum number of scans of a progressive JPEG: encoders make about ten, and each costs a pass over all pixels."""
 _BASELINE = (0xC0, 0xC1)
 
 
 class DecodedJpeg(NamedTuple):
-    """Pixels as they are stored, and what is wrong with the file."""
+    """Pixels in the stored orientation, and a line about damage of the file."""
 
     pixels: UInt8[Tensor, "3 height width"]
     damage: str | None
 
 
 def decode(encoded: bytes) -> DecodedJpeg | None:
-    """RGB pixels of a JPEG file, the same bits as Pillow's in half the time; none where the decoder gives up."""
+    """RGB pixels of a JPEG file, bit-equal to Pillow's in half the time; ``None`` where the decoder gives up."""
     buffer = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
     try:
         with decoder_warnings() as warnings:
@@ -42,16 +42,16 @@ def decode(encoded: bytes) -> DecodedJpeg | None:
 
 
 def count_scans(encoded: bytes) -> int:
-    """How often the data of a JPEG file go over the picture; what cameras append behind it is not counted."""
+    """The number of scans of a JPEG file; images that cameras append behind it are not counted."""
     start = _scan(encoded)
     end = encoded.find(b"\xff\xd9", start)
     return 1 + encoded.count(b"\xff\xda", start, len(encoded) if end < 0 else end)
 
 
 def zeroed(encoded: bytes) -> list[str]:
-    """A line where a part of the picture's data was overwritten with zeros, which libjpeg need not notice.
+    """A line where part of the picture's data was overwritten with zeros, which libjpeg need not notice.
 
-    Only files are judged whose code makes a long run of zeros impossible in a sound picture: baseline JPEGs in one
+    Only files whose code makes a long run of zeros impossible in a sound picture are checked: baseline JPEGs of one
     scan, in whose table for the first component the code of zeros stands for a coefficient.
     """
     start = _scan(encoded)
@@ -63,7 +63,7 @@ def zeroed(encoded: bytes) -> list[str]:
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, place of its content and content of each segment before the picture's data, that of SOS the last."""
+    """(marker, position of the content, content) of the segments before the picture's data; SOS is the last."""
     place = 2
     while place + 4 <= len(encoded) and encoded[place] == 0xFF:
         marker, (length,) = encoded[place + 1], struct.unpack(">H", encoded[place + 2 : place + 4])
@@ -74,7 +74,7 @@ def _segments(encoded: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _scan(encoded: bytes) -> int:
-    """Where the picture's data begins; thumbnails, which have data of their own, stand in segments before."""
+    """Position of the picture's data; thumbnails, which have data of their own, are in the segments before."""
     return max((place + len(content) for _, place, content in _segments(encoded)), default=len(encoded))
 
 
@@ -94,7 +94,7 @@ def _zeros_are_coefficients(encoded: bytes) -> bool:
 
 
 def _first_symbols(tables: bytes) -> dict[int, int]:
-    """The symbol whose code is all zeros, of each table for AC coefficients of a DHT segment."""
+    """For each table of AC coefficients in a DHT segment, by its number: the symbol whose code is all zeros."""
     found, place = {}, 0
     while place + 17 < len(tables):
         kind, counts = tables[place], tables[place + 1 : place + 17]

@@ -1,7 +1,7 @@
-"""Training images in batches: the same ones for the same seed, whatever number of processes decodes them.
+"""Batches of training images: the same images for the same seed, with any number of worker processes.
 
 Everything random about an image is a function of (seed, epoch, index of the image), so neither the order of work nor
-the number of workers can change it, and an interrupted epoch can go on in its middle.
+the number of workers changes it, and an interrupted epoch can continue in its middle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, st
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.decode import decode_image
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.data.workers import begin_reading, deaths_told, received, sheltered, workers_here
+from faster_rcnn.data.workers import begin_reading, received, sheltered, worker_death_as_machine_error, workers_here
 from faster_rcnn.errors import ImageError
 from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
@@ -32,26 +32,26 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingImage:
-    """One image as the model takes it."""
+    """An augmented training image with its truth, as the model takes it."""
 
     pixels: UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"]
-    """RGB, resized: 8-bit, or float in 0..1 where the resize method is ``plain``."""
+    """RGB, resized: uint8, or float in 0..1 where the resize method is ``plain``."""
     truth: GroundTruth
-    """In the pixels of the resized image."""
+    """Boxes in pixels of the resized image."""
     image_id: int | str
     seed: int
-    """For whatever is sampled of this image in this epoch; below 2**63."""
+    """Seed of all sampling for this image in this epoch; below 2**63."""
     index: int
-    """Place of its record in the split."""
+    """Index of the image's record in the split."""
     proposals: Proposals | None = None
-    """From outside, where the detector is Fast R-CNN; in the pixels of the resized image."""
+    """External proposals of a Fast R-CNN, in pixels of the resized image."""
     damage: str | None = None
-    """What the decoder found to be damaged in its file."""
+    """A line about damage that the decoder found in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """Stands for an image that turned out to be damaged."""
+    """Takes the place of an image that cannot be decoded."""
 
     index: int
     message: str
@@ -68,7 +68,7 @@ def training_image(
 ) -> TrainingImage:
     """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded.
 
-    ``proposals`` from outside are in the pixels of the original image.
+    ``proposals`` are external ones, in pixels of the original image.
     """
     generator = Generator().manual_seed(image_seed(training.seed, epoch, index, AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
@@ -86,7 +86,7 @@ def training_image(
 def _resized(
     record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float, proposals: Proposals | None
 ) -> tuple[Labelled, str | None]:
-    """The resized image, and what its decoder found to be damaged."""
+    """The resized image, and a line about damage that its decoder found."""
     pixels, _, damage = decode_image(record.path, data.max_pixels)
     refuse_vanishing(str(record.path), size_of(pixels), image.short_side, image.long_side)
     sides = image.short_side * factor, image.long_side * factor
@@ -98,7 +98,7 @@ def _resized(
 
 
 class _Images(Dataset[TrainingImage | _Unreadable]):
-    """Gives the image for a key (epoch, index). Holds no state of its own."""
+    """Maps a key (epoch, index) to a training image; holds no state of its own."""
 
     def __init__(
         self,
@@ -135,12 +135,12 @@ class _EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 def _packed(images: list[TrainingImage | _Unreadable]) -> bytes:
-    """A batch as plain bytes: torch would send tensors through shared memory, of which containers give 64 MB."""
+    """A batch as plain bytes: torch would send tensors through shared memory, of which containers have 64 MB."""
     return pickle.dumps(images)
 
 
 class TrainingLoader:
-    """Batches of a split, for training epoch after epoch, read by worker processes that stay.
+    """Batches of a split, for training epoch after epoch, read by worker processes that stay alive.
 
     An image that cannot be decoded is left out of its batch and logged once; a batch without any image is skipped.
     """
@@ -174,10 +174,10 @@ class TrainingLoader:
         )
 
     def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[list[TrainingImage]]:
-        """Batches of one training epoch, augmented; the first ``skip_batches`` of them are not even read.
+        """Augmented batches of one training epoch; the images of the first ``skip_batches`` are not read.
 
         Raises:
-            DatasetError: more than 5 % of the images turned out to be damaged (E105).
+            DatasetError: more than 5 % of the images cannot be decoded (E105).
         """
         sizes = [record.size for record in self._split.records]
         batches = epoch_batches(sizes, self._training.batch, self._training.seed, epoch)
@@ -196,7 +196,7 @@ class TrainingLoader:
 
     def _run(self, batches: list[list[tuple[int, int]]]) -> Iterator[list[TrainingImage]]:
         self._sampler.batches = batches
-        with warnings.catch_warnings(), sheltered(), deaths_told():
+        with warnings.catch_warnings(), sheltered(), worker_death_as_machine_error():
             # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             iterator = iter(self._loader)

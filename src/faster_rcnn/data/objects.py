@@ -1,4 +1,4 @@
-"""Labelled images for a region proposal network alone, which tells objects from background and no more."""
+"""Labelled images for a detector that is a region proposal network alone: every object has the one class."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.structures import ClassMap, GroundTruth
 
 OBJECT = ClassMap(("object",), (1,))
-"""The one class of a region proposal network."""
+"""The only class of a region proposal network."""
 
 
 def without_classes(dataset: Dataset) -> Dataset:
-    """The same images, every truth an object."""
+    """The data set with the class ``object`` for every truth box."""
     splits = {name: split_without_classes(split) for name, split in dataset.splits.items()}
     return replace(dataset, classes=OBJECT, splits=splits)
 
 
 def split_without_classes(split: Split) -> Split:
-    """The same split, every truth an object."""
+    """The split with the class ``object`` for every truth box."""
     return replace(split, classes=OBJECT, records=tuple(_without_class(record) for record in split.records))
 
 

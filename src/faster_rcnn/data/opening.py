@@ -1,4 +1,4 @@
-"""Image files and bytes, opened with Pillow: what is none, is absurd, or fails in its decoder is told in one line."""
+"""Opening of image files and bytes with Pillow; whatever cannot be opened raises ``ImageError`` with one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from faster_rcnn.errors import ImageError, is_out_of_memory
 from faster_rcnn.system.files import ABOUT_LFS, LFS_POINTER, open_file
 
 LONGEST_SIDE = 2**24
-"""Pixels; up to here float32, in which boxes are, has every integer."""
+"""Maximum width and height in pixels: up to here float32, the type of boxes, represents every integer."""
 _ICON = b"\0\0\1\0"
 _NOT_READ = frozenset(("EPS", "WMF", "IPTC", "FPX", "MIC", "BUFR", "GRIB", "HDF5", "MPEG", "FLI"))
-"""Formats of Pillow that are no pictures of pixels, or that it leaves to other programs: of EPS it runs Ghostscript."""
+"""Formats of Pillow that are not pixel images, or that need other programs: for EPS Pillow runs Ghostscript."""
 
-# What Pillow's plugins raise on damaged files; a blind `except Exception` would also hide faults of ours.
+# What Pillow's plugins raise on damaged files; `except Exception` would also hide faults of this package.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -39,11 +39,11 @@ DAMAGE = (
 
 @contextmanager
 def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image, io.BufferedIOBase]]:
-    """The image and the stream it is read from; Pillow's own size check and warnings make way for ours.
+    """Open an image: give it and the stream that it is read from, with our size check instead of Pillow's.
 
     Raises:
-        ImageError: it is no file (E104), no image (E105), has too many pixels (E120) or values without a fixed range
-            (E119); within the block, too, where its decoder fails.
+        ImageError: ``source`` is no file (E104), no image (E105), has too many pixels (E120) or values without a fixed
+            range (E119). The same errors are raised within the block, where the decoder fails.
     """
     name = "image" if isinstance(source, bytes) else str(source)
     pillows_limit = Image.MAX_IMAGE_PIXELS
@@ -74,10 +74,10 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image,
 
 
 def _image_in(stream: io.BytesIO | io.BufferedReader, max_pixels: int) -> Image.Image:
-    """The image that Pillow opens, with its limit, which is a global and refuses twice as many pixels, set to ours.
+    """Open an image with Pillow's limit, which is a global and refuses twice as many pixels, set to our limit.
 
-    The size of an image is checked by ours, which names it; Pillow's is for images within the image. Those of an icon
-    are decoded as it is opened, so for icons the limit holds before.
+    Our own check measures the image itself, with its name in the message; Pillow's check measures images within the
+    image. The images of an icon are decoded while it is opened, so for icons the limit is set before.
     """
     within = -(-max_pixels // 2)
     is_icon = stream.read(len(_ICON)) == _ICON
@@ -89,7 +89,7 @@ def _image_in(stream: io.BytesIO | io.BufferedReader, max_pixels: int) -> Image.
 
 
 def _unreadable(source: Path | bytes, name: str, error: OSError) -> str:
-    """What the system has against a file."""
+    """The reason for which the system does not open a file."""
     if isinstance(error, FileNotFoundError):
         broken = isinstance(source, Path) and source.is_symlink()
         return f"{name} is a link to a file that does not exist" if broken else f"{name} does not exist"
@@ -97,7 +97,7 @@ def _unreadable(source: Path | bytes, name: str, error: OSError) -> str:
 
 
 def _unidentified(source: Path | bytes, name: str) -> str:
-    """What a file is that no decoder knows."""
+    """The message for a file that no decoder recognises."""
     if isinstance(source, Path):
         with open_file(source) as stream:
             source = stream.read(len(LFS_POINTER))

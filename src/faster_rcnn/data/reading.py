@@ -1,8 +1,9 @@
-"""The one way in for labelled images: the splits that are needed are read and checked, the others left alone."""
+"""Loading of labelled images: the splits that are needed are found, read and checked; others are left alone."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,18 +15,21 @@ from faster_rcnn.data.checking import check
 from faster_rcnn.data.classes import agree, labels_of
 from faster_rcnn.data.finding import ORDER, Part, existing, find, other_descriptions
 from faster_rcnn.data.formats import coco, coco_files, table, voc, yolo
-from faster_rcnn.data.layout.folders import Folders, first_of, nearby
+from faster_rcnn.data.layout.folders import Folders, file_kinds, nearby
 from faster_rcnn.data.layout.listing import Listing
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.data.sharing import share_out, shared_images
 from faster_rcnn.data.unused import outside_pictures, unused_pictures
 from faster_rcnn.errors import DatasetError, OptionError
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import ClassMap
 
+_LOG = logging.getLogger(__name__)
+
 
 class _Source(NamedTuple):
-    """A data set whose parts are known and not read yet."""
+    """A data set whose parts are found and not yet read."""
 
     root: Path
     is_folder: bool
@@ -39,13 +43,14 @@ class _Source(NamedTuple):
         listing = _read(self.parts[split], split, self.root, self.images, self.folders, self.settings)
         if not listing.images:
             raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
+        _log_listing(listing)
         return listing
 
 
 class _Read(NamedTuple):
-    """What was read of a data set."""
+    """The listings of a data set that were read."""
 
-    wanted: dict[str, Listing]
+    needed: dict[str, Listing]
     others: dict[str, Listing]
     """Splits that are read for their class names alone."""
     warnings: list[str]
@@ -54,12 +59,12 @@ class _Read(NamedTuple):
 def load_dataset(data: Path, settings: DataConfig, splits: Sequence[str] | None = None) -> Dataset:
     """Find, read and check the splits of a data set that are needed, all of them unless they are named.
 
-    Nothing is ever written to the data. The images of other splits are not touched, and what is wrong with those splits
-    is a warning.
+    Nothing is ever written to the data. The images of other splits are not opened, and faults of those splits are
+    warnings.
 
     Raises:
-        DatasetError: the format is not known, or the data cannot be used; the message says why and what helps.
-        OptionError: a share of the training images is asked for where there is a validation split.
+        DatasetError: the format is not known, or the data cannot be used; the message has the reason and a remedy.
+        OptionError: a share of the training images is requested although there is a validation split.
     """
     source = _located(data, settings)
     if settings.val_share > 0 and (parts := source.parts.get("val")) is not None:
@@ -71,7 +76,7 @@ def load_dataset(data: Path, settings: DataConfig, splits: Sequence[str] | None 
 
 
 def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequence[str] = ()) -> Dataset:
-    """The split to measure on (``name``, else ``test``, else ``val``) and those of ``also``; others are not touched.
+    """Load the split to measure on (``name``, else ``test``, else ``val``) and those of ``also``.
 
     Raises:
         OptionError: there is no such split; the message lists those that exist.
@@ -98,10 +103,10 @@ def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequenc
 
 
 def load_present(data: Path, settings: DataConfig) -> Dataset:
-    """All splits that are there; one whose list or whose images do not exist is left out with a warning.
+    """Load all splits; a split whose list or images do not exist is left out with a warning.
 
     Raises:
-        DatasetError: no split is there, or one that is there cannot be used.
+        DatasetError: no split exists, or an existing split cannot be used.
     """
     source = _located(data, settings)
     reasons = {split: reason for split in source.parts if (reason := _why_absent(source, split)) is not None}
@@ -128,17 +133,38 @@ def _located(data: Path, settings: DataConfig) -> _Source:
         raise DatasetError(f"{data} does not exist.{nearby(data)} Nothing was downloaded", code="E101")
     root = data if data.is_dir() else data.parent
     parts = find(data, root, settings)
+    _log_parts(root, parts)
     images = existing(settings.images, root, "images") if settings.images is not None else None
     return _Source(
         root, data.is_dir(), {name: parts[name] for name in ORDER if name in parts}, images, settings, Folders()
     )
 
 
+def _log_parts(root: Path, parts: dict[str, Part]) -> None:
+    """Log the kinds of files in a folder, the format that was recognised, and the files by which it was."""
+    if not _LOG.isEnabledFor(logging.DEBUG):
+        return
+    kinds = sorted(file_kinds(root).items(), key=lambda item: (-item[1], item[0]))
+    counts = first_of((f"{count} {kind}" for kind, count in kinds), 10)
+    _LOG.debug("%s holds files of these kinds: %s", root, counts)
+    for split, part in parts.items():
+        described = "" if part.description is None else f", described by {part.description.file}"
+        _LOG.debug("%s is %s%s, from %s", split, part.format, described, first_of(part.sources, 3))
+
+
+def _log_listing(listing: Listing) -> None:
+    boxes = sum(len(image.boxes) for image in listing.images)
+    empty = sum(not image.boxes for image in listing.images)
+    _LOG.debug(
+        "%s lists %d images, %d of them without boxes, and %d boxes", listing.split, len(listing.images), empty, boxes
+    )
+
+
 @contextmanager
 def _without_cycle_collection() -> Iterator[None]:
-    """Pauses the garbage collector, which finds nothing here: records hold no cycles.
+    """Pause the garbage collector, which finds nothing here, since records hold no cycles.
 
-    20,000 boxes are enough objects for it to walk through everything that torch imported several times: 0.4 of the 2.8
+    20,000 boxes are enough objects for the collector to traverse all of torch's objects several times: 0.4 of the 2.8
     seconds that 5,000 images took.
     """
     was_enabled = gc.isenabled()
@@ -154,7 +180,7 @@ def _without_cycle_collection() -> Iterator[None]:
 def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     read = _read_splits(source, splits)
     classes, notes, warnings = _agreed(read)
-    loaded = {split: _checked(source, listing, classes) for split, listing in _ordered(read.wanted)}
+    loaded = {split: _checked(source, listing, classes) for split, listing in _ordered(read.needed)}
     _refuse_nothing_to_train_on(loaded.get("train"))
     if loaded:
         first = next(iter(loaded.values()))
@@ -166,47 +192,47 @@ def _load(source: _Source, splits: Sequence[str]) -> Dataset:
 
 
 def _checked(source: _Source, listing: Listing, classes: ClassMap) -> Split:
-    """A split, with a note on its images that are not in the data set, unless a setting names their folder."""
+    """Check a listing; a note names images outside of the data set, unless a setting names their folder."""
     split = check(listing, classes, labels_of(classes, listing), source.folders, source.settings.max_pixels)
     outside = outside_pictures(source.root, listing, source.folders) if source.images is None else []
     return replace(split, notes=(*split.notes, *outside))
 
 
 def _unused(source: _Source, read: _Read) -> list[str]:
-    """Notes on annotation files that are no split, and on pictures that none mentions, where all splits were read."""
+    """Notes on annotation files that are no split and, where all splits were read, on unmentioned pictures."""
     used = [path for part in source.parts.values() for path in part.sources]
     formats = {part.format for part in source.parts.values()} if source.is_folder else set()
     notes = coco_files.unused(source.root, used) if coco.FORMAT in formats else []
     notes += table.unused(source.root, used) if table.FORMAT in formats else []
-    listings = {**read.others, **read.wanted}
+    listings = {**read.others, **read.needed}
     if not set(source.parts) <= set(listings):
         return notes
     return [*notes, *unused_pictures(source.root, source.is_folder, listings.values(), source.folders)]
 
 
 def _shared(read: _Read) -> list[str]:
-    """Warnings of images that are in two splits; where nothing is trained, other splits are left alone."""
-    listings = {**read.others, **read.wanted} if "train" in read.wanted else read.wanted
+    """Warnings of images that two splits share; without training, splits that are not needed are left alone."""
+    listings = {**read.others, **read.needed} if "train" in read.needed else read.needed
     return shared_images({split: [image.path for image in listing.images] for split, listing in _ordered(listings)})
 
 
 def _read_splits(source: _Source, splits: Sequence[str]) -> _Read:
-    """The splits that are needed; the others where training should know of them, or classes exist by being used."""
-    wanted = {split: source.read(split) for split in source.parts if split in splits}
+    """Read the splits that are needed, and the others for training or where boxes define the classes."""
+    needed = {split: source.read(split) for split in source.parts if split in splits}
     others: dict[str, Listing] = {}
     warnings = []
     if source.settings.val_share > 0 and "val" in splits and "val" not in source.parts and "train" in source.parts:
-        whole = wanted.get("train") or source.read("train")
-        train, wanted["val"] = share_out(whole, source.settings.val_share, source.settings.val_seed or 0)
-        (wanted if "train" in splits else others)["train"] = train
-    if "train" in splits or any(listing.categories is None for listing in wanted.values()):
-        for split in [split for split in source.parts if split not in wanted and split not in others]:
+        whole = needed.get("train") or source.read("train")
+        train, needed["val"] = share_out(whole, source.settings.val_share, source.settings.val_seed or 0)
+        (needed if "train" in splits else others)["train"] = train
+    if "train" in splits or any(listing.categories is None for listing in needed.values()):
+        for split in [split for split in source.parts if split not in needed and split not in others]:
             try:
                 others[split] = source.read(split)
                 warnings += _absent_images(others[split], source.folders)
             except DatasetError as error:
                 warnings.append(f"{split}, which is not needed here, cannot be used: {error}")
-    return _Read(wanted, others, warnings)
+    return _Read(needed, others, warnings)
 
 
 def _absent_images(listing: Listing, folders: Folders) -> list[str]:
@@ -218,19 +244,19 @@ def _absent_images(listing: Listing, folders: Folders) -> list[str]:
 
 
 def _agreed(read: _Read) -> tuple[ClassMap, tuple[str, ...], list[str]]:
-    """The classes, with notes; where a split that is not needed does not agree, it is left out with a warning."""
-    if not read.wanted:
+    """The classes, with notes; a split that is not needed and does not agree is left out with a warning."""
+    if not read.needed:
         return ClassMap((), ()), (), []
     try:
-        return *agree([listing for _, listing in _ordered({**read.others, **read.wanted})]), []
+        return *agree([listing for _, listing in _ordered({**read.others, **read.needed})]), []
     except DatasetError:
         if not read.others:
             raise
-    wanted = list(read.wanted.values())
-    agreed, warnings = agree(wanted), []
+    needed = list(read.needed.values())
+    agreed, warnings = agree(needed), []
     for split, other in read.others.items():
         try:
-            agree([*wanted, other])
+            agree([*needed, other])
         except DatasetError as error:
             warnings.append(f"{split}, which is not needed here, does not fit: {error}")
     return *agreed, warnings

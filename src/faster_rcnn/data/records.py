@@ -1,4 +1,4 @@
-"""What a reader gives: images with their truth, in splits, under one class map."""
+"""Values that describe labelled images: image records with their ground truth, splits, and whole data sets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRecord:
-    """One image and what an annotator drew in it."""
+    """One image and its ground truth."""
 
     path: Path
     file_name: str
-    """As the data names it."""
+    """The name of the image in the data."""
     image_id: int | str
-    """The data's own id, of which only equality counts; 1..N by sorted file name where the format has none."""
+    """The id in the data, of which only equality matters; 1..N by sorted file name where the format has no ids."""
     size: ImageSize
-    """Upright, that is after the EXIF orientation."""
+    """Size of the upright image, that is after applying the EXIF orientation."""
     truth: GroundTruth
-    """In the pixels of the upright original."""
+    """Boxes in pixels of the upright original image."""
     areas: Float64[Tensor, " truths"]
-    """Square pixels: COCO's ``area`` (of the object's outline) where the data has it, else that of the box."""
+    """Areas in square pixels: COCO's ``area`` (of the object's outline) where the data has it, else that of the box."""
     boxes_xywh: Float64[Tensor, "truths 4"]
-    """The boxes of ``truth`` as (x, y, width, height) with the digits of the file, for metrics."""
+    """The boxes of ``truth`` as (x, y, width, height) with all digits of the file, for metrics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,33 +43,33 @@ class Split:
     records: tuple[ImageRecord, ...]
     classes: ClassMap
     notes: tuple[str, ...]
-    """Lines for the user: counts, and whatever was clipped, dropped, excluded or converted."""
+    """Lines for the user: counts, and what was clipped, dropped, excluded or converted."""
     faults: tuple[str, ...] = ()
-    """Every single dropped box and excluded image; ``notes`` shows the first of each kind."""
+    """One line for every dropped box and excluded image; ``notes`` shows the first of each kind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Labelled images as they were found."""
+    """The labelled images of a folder or file, in splits with one class map."""
 
     root: Path
     format: str
     classes: ClassMap
     splits: dict[str, Split]
-    """Those that were read."""
+    """The splits that were read."""
     found: tuple[str, ...]
-    """Names of all splits that there are."""
+    """Names of all splits that exist, read or not."""
     warnings: tuple[str, ...] = ()
-    """Lines for the user about what is wrong with the data and does not stop the work."""
+    """Lines for the user about faults of the data that do not stop the work."""
 
     def split(self, name: str | None = None) -> Split:
         """The split to evaluate on: ``name``, or ``test`` where there is one, else ``val``.
 
         Raises:
-            OptionError: there is no such split; says which exist.
+            OptionError: there is no such split; the message lists those that exist.
         """
-        wanted = [name] if name is not None else ["test", "val"]
-        for candidate in wanted:
+        choices = [name] if name is not None else ["test", "val"]
+        for candidate in choices:
             if candidate in self.splits:
                 return self.splits[candidate]
         existing = ", ".join(self.found)

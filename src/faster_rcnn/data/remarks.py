@@ -1,4 +1,4 @@
-"""Remarks on labelled images that can be used but will not give what is expected of them."""
+"""Remarks on labelled images that are usable, but too few or too small for good results."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from faster_rcnn.settings.schema import ImageConfig
 from faster_rcnn.structures import ImageSize
 
 MIN_IMAGES, MIN_OBJECTS = 10, 50
-"""With fewer, an image more or less that is found changes AP by points, and the best epoch is one of luck."""
+"""With fewer images or objects, one detection more or less changes AP by points, and chance chooses the best epoch."""
 
 
 def few_objects(split: Split) -> list[str]:
-    """A line where a split has too few images or objects for its AP to mean much."""
+    """A line where a split has too few images or objects for a reliable AP."""
     images = len(split.records)
     objects = sum(int((~record.truth.ignored).sum()) for record in split.records)
     if images >= MIN_IMAGES and objects >= MIN_OBJECTS:
@@ -32,7 +32,7 @@ def few_objects(split: Split) -> list[str]:
 
 
 def tiny_boxes(split: Split, image: ImageConfig) -> list[str]:
-    """A line where boxes are smaller than a pixel of the resized image, since training drops such boxes."""
+    """A line about boxes that are smaller than a pixel of the resized image, since training drops such boxes."""
     sides = _shorter_sides(split.records, image)
     tiny = int((sides < 1).sum())
     if not tiny:
@@ -61,11 +61,11 @@ def _resized(record: ImageRecord, image: ImageConfig) -> ImageSize:
 
 
 def _remedy(split: Split, image: ImageConfig) -> str:
-    """The smallest ``--image-size`` that leaves a pixel of each box; sides are rounded, so it is tried."""
+    """The smallest ``--image-size`` that leaves a pixel of each box; sides are rounded, so sizes are tried in turn."""
     small = [record for record in split.records if (_shorter_sides([record], image) < 1).any()]
-    least = math.ceil(image.short_side / float(_shorter_sides(small, image).amin()))
+    first = math.ceil(image.short_side / float(_shorter_sides(small, image).amin()))
     proportion = image.long_side / image.short_side
-    for side in count(least):
+    for side in count(first):
         larger = image.model_copy(update={"short_side": side, "long_side": round(side * proportion)})
         if (_shorter_sides(small, larger) >= 1).all():
             break

@@ -1,4 +1,4 @@
-"""Dividing the images of a data set: a share of the training images for validation, and images in two splits."""
+"""Division of images among splits: a validation share of the training images, and images that two splits share."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from itertools import combinations
 from pathlib import Path
 
 from faster_rcnn.data.fingerprint import content_digest
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.layout.listing import ListedImage, Listing
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.system.files import open_file
 
 _SAMPLE = 4096
-"""Bytes of a file that are compared before the whole file is."""
+"""Bytes of a file that are compared before the whole file is compared."""
 
 
 def share_out(train: Listing, share: float, seed: int) -> tuple[Listing, Listing]:
-    """The training images without a share for validation, and that share.
+    """Divide the training images into a training and a validation split.
 
-    Its images are those with the smallest digests of the seed and their file names: when an image is added or removed,
+    The validation images are those with the smallest digests of seed and file name: when an image is added or removed,
     at most one other image changes sides.
 
     Raises:
-        DatasetError: no image would be left on one of the sides (E115).
+        DatasetError: one of the two splits would be empty (E115).
     """
     count = round(share * len(train.images))
     if not 0 < count < len(train.images):
@@ -48,26 +48,26 @@ def _digest(image: ListedImage, seed: int) -> bytes:
     text = f"{seed} {image.file_name}"
     try:
         encoded = text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # a name that no file can have; the image is left out later, with its reason
+    except UnicodeEncodeError:  # a name that no file can have; the image is excluded later, with the reason
         encoded = text.encode(errors="surrogatepass")
     return hashlib.blake2b(encoded, digest_size=8).digest()
 
 
 def shared_images(splits: Mapping[str, Sequence[Path]]) -> list[str]:
-    """A warning for each two splits that have images in common, by the bytes of their files."""
+    """A warning for each pair of splits that share images, by the bytes of their files."""
     warnings = []
     for first, second in combinations(splits, 2):
         same = _also_in(splits[second], splits[first])
         if same:
             warnings.append(
                 f"{len(same)} of {len(splits[second])} images of {second} are in {first}, too: "
-                f"{first_of(path.name for path in same)}; AP of {second} says nothing about new images while they are"
+                f"{first_of(path.name for path in same)}; AP of {second} does not measure new images while they are"
             )
     return warnings
 
 
 def _also_in(images: Sequence[Path], others: Sequence[Path]) -> list[Path]:
-    """Those images whose bytes are also another file's: sizes are compared first, so that few files have to be read."""
+    """The images whose bytes are also those of another file; sizes are compared first, so that few files are read."""
     same = set(images) & set(others)
     mine, theirs = set(images) - same, set(others)
     for key in (_file_size, _middle, _content):
@@ -88,7 +88,7 @@ def _file_size(path: Path) -> object:
 
 
 def _middle(path: Path) -> object:
-    """A few bytes of the middle: uncompressed images are all of one size."""
+    """Some bytes of the middle of a file, since uncompressed images have equal sizes."""
     try:
         with open_file(path) as stream:
             stream.seek(path.stat().st_size // 2)

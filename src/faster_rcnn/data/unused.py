@@ -1,4 +1,4 @@
-"""Pictures that lie in a data set and are not used, counted and named."""
+"""Lines about pictures of a data set that are not used, and about used pictures outside of it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from faster_rcnn.data.layout.folders import Folders, first_of, is_picture, unread_pictures, walk
+from faster_rcnn.data.layout.folders import Folders, is_picture, unread_pictures, walk
 from faster_rcnn.data.layout.image_folders import OF_ANNOTATIONS
 from faster_rcnn.data.layout.listing import Listing
+from faster_rcnn.parsing.values import first_of
 
 _MAX_FOLDERS = 10_000
-"""Folders that are gone through at most: the folder of a data set may hold a whole disk."""
+"""Maximum number of folders that are searched: the folder of a data set may hold a whole disk."""
 
 
 def unused_pictures(root: Path, whole: bool, listings: Iterable[Listing], folders: Folders) -> list[str]:
-    """Lines about pictures that no annotation mentions, and about those of a kind that is not read.
+    """Lines about pictures that no annotation mentions, and about pictures of kinds that are not read.
 
-    The folders of the images are gone through, and with ``whole`` the folder of the data set with all folders in it.
+    The folders of the images are searched, and with ``whole`` the folder of the data set with all folders in it.
     """
     used = _used_names(listings)
     names = {folder: folders.names(Path(folder)) for folder in used}
@@ -36,7 +37,7 @@ def unused_pictures(root: Path, whole: bool, listings: Iterable[Listing], folder
 
 
 def outside_pictures(root: Path, listing: Listing, folders: Folders) -> list[str]:
-    """A line about pictures that lie outside of the data set, where absolute paths or ``..`` lead."""
+    """A line about used pictures outside of the data set, where absolute paths or ``..`` lead to."""
     home = os.path.abspath(root.parent if root.name.lower() in OF_ANNOTATIONS else root)
     outside = [
         os.path.join(folder, name)
@@ -76,5 +77,5 @@ def _used_names(listings: Iterable[Listing]) -> dict[str, set[str]]:
 
 
 def _below(root: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Each folder with the names of the files in it; hidden folders are not entered."""
+    """Folders below a root with the names of their files; hidden folders are not entered."""
     return ((place, frozenset(files)) for place, _, files in walk(root))

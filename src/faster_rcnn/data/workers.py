@@ -1,4 +1,4 @@
-"""Processes that read images: which signals reach them, when their end is noticed, that they end with their parent."""
+"""Worker processes that read images: their signals, the detection of their death, and their end with the parent."""
 
 from __future__ import annotations
 
@@ -20,61 +20,61 @@ from faster_rcnn.system.signals import STOPPING
 Batch = TypeVar("Batch")
 
 SECONDS_BETWEEN_CHECKS = 1.0
-"""How often a process checks that its parent is there."""
+"""Time between two checks of a worker that its parent is alive."""
 
 _LOG = logging.getLogger(__name__)
-_OF_TORCH = "DataLoader worker"
-"""How torch's RuntimeError about a process that ended begins."""
+_WORKER_DIED = "DataLoader worker"
+"""First words of torch's RuntimeError about a worker process that ended."""
 _GUARD = "put the lines that train below if __name__ == '__main__':, or train with workers=0"
-"""What a script needs whose processes are not forked."""
+"""The remedy for scripts on systems whose processes are not forked."""
 
 
-def workers_here(asked: int) -> int:
-    """The number of processes asked for; none in a daemonic process, which Python lets have no children.
+def workers_here(requested: int) -> int:
+    """The number of workers that is requested; 0 in a daemonic process, which Python does not allow children.
 
     Tasks of Celery and workers of ``multiprocessing.Pool`` are such processes.
     """
-    if asked and multiprocessing.current_process().daemon:
-        _LOG.info("training.workers=%d: a daemonic process has no children, so it reads the images itself", asked)
+    if requested and multiprocessing.current_process().daemon:
+        _LOG.info("training.workers=%d: a daemonic process has no children, so it reads the images itself", requested)
         return 0
-    return asked
+    return requested
 
 
 def refuse_in_starting_process() -> None:
-    """Raise where this process is only being started to read images, and for that runs the user's script again.
+    """Raise where this process is a worker that is being started, and for that runs the user's script again.
 
-    Systems that do not fork load the script into each new process: one that trains there, too, would never end.
+    Systems that do not fork load the script into each new process: a script that trains there, too, would never end.
 
     Raises:
-        OptionError: with what to write into the script.
+        OptionError: this process is such a worker; the message has the line that the script needs.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself checks
         raise OptionError(f"the script that trains was loaded again by a process that reads images: {_GUARD}")
 
 
 @contextmanager
 def sheltered() -> Iterator[None]:
-    """The signals that stop a process do not reach what starts within, until it runs ``begin_reading``.
+    """Block the stopping signals for processes that start within the block, until they run ``begin_reading``.
 
     Ctrl-C, ``timeout``, Slurm, systemd and a closed terminal signal the whole process group. The main process then
-    finishes its step with the images that the others have read, saves, and ends them; they end as well where it dies.
-    torch's handler of SIGCHLD, which it installs with its first processes, is taken away again; see ``received``.
+    finishes its step with the images that the workers have read, saves, and ends them; they end as well where it dies.
+    torch's handler of SIGCHLD, which it installs with its first workers, is removed again; see ``received``.
     """
     with _blocked(set(STOPPING)), _same_handler_of_children():
         yield
 
 
 def begin_reading(worker: int = 0) -> None:
-    """Called first in a process that reads images for training: it ends with its parent, and by no signal before."""
+    """Prepare a worker that reads images for training: it ends with its parent, and ignores the stopping signals."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
 
 
 def end_with_parent() -> None:
-    """Let this process of ``multiprocessing`` end soon after its parent, even one that was killed.
+    """Let this process of ``multiprocessing`` end soon after its parent, even where the parent was killed.
 
-    torch's own processes notice it, too, but then wait to hand over what they have read, which nobody takes.
+    torch's own workers notice the parent's end, too, but then wait to hand over images that no process takes.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -84,8 +84,8 @@ def end_with_parent() -> None:
 def _end_after(parent: BaseProcess, above: int) -> None:
     """End this process when ``parent`` has ended, or ``above``, which started it.
 
-    A sibling that was forked later keeps the parent's end of the pipe open by which its end is noticed, so on Unix the
-    process above is looked at, too. A forkserver is above, and not the parent.
+    The parent's end is noticed by a pipe, and a sibling that was forked later keeps the parent's end of it open. So on
+    Unix the process above is checked, too, which is the parent or a forkserver.
     """
     while parent.is_alive() and os.getppid() == above:
         parent.join(SECONDS_BETWEEN_CHECKS)
@@ -106,7 +106,7 @@ def _blocked(numbers: set[signal.Signals]) -> Iterator[None]:
 
 @contextmanager
 def _same_handler_of_children() -> Iterator[None]:
-    """The handler of SIGCHLD is afterwards what it was."""
+    """Restore the handler of SIGCHLD after the block."""
     if not _may_set_handlers():
         yield
         return
@@ -114,22 +114,22 @@ def _same_handler_of_children() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is not None:  # None is a handler that was not made in Python
+        if before is not None:  # None stands for a handler that was not set in Python
             signal.signal(signal.SIGCHLD, before)
 
 
 def received(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches of torch's loader; that a process which reads images was killed is raised only here.
+    """The batches of torch's loader; an error about a killed worker is raised only between two batches.
 
-    torch raises it wherever the main process is when SIGCHLD comes, which may be in the middle of a step: half of the
-    weights would be moved, and the state could not be saved.
+    torch raises it wherever the main process is when SIGCHLD arrives, which may be in the middle of a step: half of the
+    weights would be updated, and the state could not be saved.
 
     Raises:
-        MachineError: a process ended that should not.
+        MachineError: a worker ended too early.
     """
     while True:
         try:
-            with deaths_told(), _raising_for_dead_workers():
+            with worker_death_as_machine_error(), _raising_for_dead_workers():
                 batch = next(batches)
         except StopIteration:
             return
@@ -137,12 +137,12 @@ def received(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 @contextmanager
-def deaths_told() -> Iterator[None]:
-    """torch's error about a process that ended becomes ``MachineError``."""
+def worker_death_as_machine_error() -> Iterator[None]:
+    """Turn torch's error about a worker that ended into ``MachineError``."""
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith(_OF_TORCH):
+        if not str(error).startswith(_WORKER_DIED):
             raise
         reason = " ".join(str(error).split()).rstrip(". ")
         # A forked process has not loaded the script.
@@ -160,10 +160,10 @@ def _raising_for_dead_workers() -> Iterator[None]:
         return
     with _same_handler_of_children():
         signal.signal(signal.SIGCHLD, lambda number, frame: _error_if_any_worker_fails())
-        _error_if_any_worker_fails()  # since the batch before
+        _error_if_any_worker_fails()  # checks the time since the last batch
         yield
 
 
 def _may_set_handlers() -> bool:
-    """Whether this is the main thread, of a system that has SIGCHLD."""
+    """Whether this is the main thread of a system that has SIGCHLD."""
     return hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()

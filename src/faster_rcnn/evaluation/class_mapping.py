@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.errors import ModelFileError
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ClassMap, Detections
 
 

@@ -22,7 +22,6 @@ from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.matching import NamedImage, positions_of
 from faster_rcnn.parsing.json_values import (
     finite_score,
-    first_of,
     four_numbers,
     parsed,
     parsed_lines,
@@ -32,7 +31,7 @@ from faster_rcnn.parsing.json_values import (
     unknown_values,
 )
 from faster_rcnn.parsing.text import read_text
-from faster_rcnn.parsing.values import as_id, cut
+from faster_rcnn.parsing.values import as_id, cut, first_of
 from faster_rcnn.structures import ClassMap, ImageSize
 
 HIGH_FLOOR = 0.1

@@ -17,7 +17,7 @@ from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.inputs import memory_told
 from faster_rcnn.inference.result import Seen
 from faster_rcnn.inference.sources import STDIN, is_pipe, place_of
-from faster_rcnn.system.atomic import quick_write, told_of
+from faster_rcnn.system.atomic import as_machine_error, quick_write
 
 DEFAULT_FOLDER = "predictions"
 KEPT_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -111,7 +111,7 @@ class PictureFolder:
     def _replaces(self, place: str) -> bool:
         """Whether a picture of an earlier run has this name; raises where it is anything else."""
         target = self.folder / place
-        with told_of(target):
+        with as_machine_error(target):
             try:
                 kind = os.lstat(target).st_mode
             except FileNotFoundError:
@@ -196,5 +196,5 @@ def _png_info() -> PngInfo:
 
 def _is_drawn(path: Path) -> bool:
     """Whether a file is a picture of an earlier run; its mark stands before the pixels."""
-    with told_of(path), path.open("rb") as file:
+    with as_machine_error(path), path.open("rb") as file:
         return MARK.encode() in file.read(1024)

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from faster_rcnn.data.layout.folders import Folders, first_of, is_hidden, is_picture, nearby, unread_pictures, walk
+from faster_rcnn.data.layout.folders import Folders, is_hidden, is_picture, nearby, unread_pictures, walk
 from faster_rcnn.errors import OptionError
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.system.files import is_special, read_pipe
 
 _LOG = logging.getLogger(__name__)

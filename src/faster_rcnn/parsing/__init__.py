@@ -1,1 +1,1 @@
-"""Texts from outside: files, JSON, YAML and single values, each read with bounds and one-line errors."""
+"""Reading of texts that others wrote: files, JSON, YAML and single values, with bounds and one-line errors."""

@@ -1,4 +1,4 @@
-"""JSON that others wrote, taken apart with errors that say where it is wrong."""
+"""Parsing of JSON that other programs wrote, with errors that name the place of a fault."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from faster_rcnn.parsing.values import as_number, cut
 
 
 class _RepeatedKeyError(ValueError):
-    """An object has a key with two values."""
+    """An object has one key with different values."""
 
 
 def parsed(where: str, text: str, first_line: int = 1) -> Any:
-    """The value that ``text`` holds.
+    """Parse a JSON text; ``where`` names it in messages.
 
     Raises:
-        DatasetError: it is not JSON, of which line and column are named, counted from ``first_line`` (E102).
+        DatasetError: ``text`` is not JSON; the message names line and column, counted from ``first_line`` (E102).
     """
-    text = text.rstrip()  # else the end of a broken file is told as the line after it
+    text = text.rstrip()  # otherwise the message would name the line after the end of a broken file
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -38,7 +38,7 @@ def parsed(where: str, text: str, first_line: int = 1) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, in which a key may not have two values."""
+    """Build an object of its pairs; a key may not have two different values."""
     found = dict(pairs)
     if len(found) != len(pairs):
         for key, value in pairs:
@@ -50,13 +50,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parsed_lines(where: str, text: str) -> list[tuple[int, Any]]:
-    """The values of JSON lines with their line numbers; blank lines are left out."""
+    """Parse JSON Lines to (line number, value); blank lines are left out."""
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return [(number, parsed(where, line, number)) for number, line in lines]
 
 
 def require_keys(where: str, record: object, keys: tuple[str, ...], meaning: str) -> None:
-    """Check that ``record`` is an object with these keys; ``meaning`` is what it should be."""
+    """Check that ``record`` is an object with these keys; ``meaning`` names it in the message (E103)."""
     present = record if isinstance(record, dict) else {}
     missing = [f"'{key}'" for key in keys if key not in present]
     if missing:
@@ -66,7 +66,7 @@ def require_keys(where: str, record: object, keys: tuple[str, ...], meaning: str
 
 
 def four_numbers(where: str, value: object, order: str) -> tuple[float, float, float, float]:
-    """A box; ``order`` says how its numbers are meant."""
+    """Parse a box: a list of four finite numbers, whose order ``order`` names in the message (E118)."""
     numbers = [as_number(number) for number in value] if isinstance(value, list) else []
     if len(numbers) != 4 or None in numbers:
         raise DatasetError(f"{where}: a box must be four finite numbers {order}, not {shortened(value)}", code="E118")
@@ -75,7 +75,7 @@ def four_numbers(where: str, value: object, order: str) -> tuple[float, float, f
 
 
 def finite_score(where: str, value: object) -> float:
-    """A score; any finite number, as only the order counts."""
+    """Parse a score: any finite number, since only the order of scores matters (E118)."""
     number = as_number(value)
     if number is None:
         raise DatasetError(f"{where}: 'score' must be a finite number, not {shortened(value)}", code="E118")
@@ -83,29 +83,23 @@ def finite_score(where: str, value: object) -> float:
 
 
 def unknown_values(values: Iterable[object], known: Container[object]) -> list[str]:
-    """The different values that are not among the known ones, as they stand in JSON; lists and objects never are."""
+    """The distinct values that are not in ``known``, as short JSON texts; lists and objects are never known."""
     counts = Counter(shortened(value, 200) for value in values if isinstance(value, list | dict) or value not in known)
-    return list(counts)
+    return [cut(value) for value in counts]
 
 
-def first_of(names: Iterable[object], most: int = 5) -> str:
-    """The first few, for a message."""
-    listed = list(names)
-    return ", ".join(cut(str(name)) for name in listed[:most]) + (", ..." if len(listed) > most else "")
-
-
-def shown(value: object, most: int = 80) -> str:
-    """A text as it is, anything else as JSON; both cut to a length that fits a message."""
+def shown(value: object, max_length: int = 80) -> str:
+    """A value for a message: text unchanged, anything else as JSON, both cut to ``max_length`` characters."""
     if type(value) is int:  # as nearly all ids are
-        return cut(str(value), most)
-    return cut(value, most) if isinstance(value, str) else shortened(value, most)
+        return cut(str(value), max_length)
+    return cut(value, max_length) if isinstance(value, str) else shortened(value, max_length)
 
 
-def shortened(value: object, most: int = 80) -> str:
-    """A value as JSON, cut to a length that fits a message."""
+def shortened(value: object, max_length: int = 80) -> str:
+    """A value as JSON, cut to ``max_length`` characters."""
     parts: list[str] = []
     for part in json.JSONEncoder(default=str).iterencode(value):  # piece by piece: a value may be as large as its file
-        parts.append(cut(part, most))
-        if sum(map(len, parts)) > most:
+        parts.append(cut(part, max_length))
+        if sum(map(len, parts)) > max_length:
             break
-    return cut("".join(parts), most)
+    return cut("".join(parts), max_length)

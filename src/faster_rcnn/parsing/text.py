@@ -1,7 +1,7 @@
 """Text files as other programs write them: UTF-8, UTF-16 with a byte order mark, or the encoding that an XML declares.
 
-No encoding is guessed. A file that is in none of these is refused with the byte that does not fit and with what the
-text would be in the encodings that are likely, so that a person can choose.
+No encoding is guessed. A file in any other encoding is refused; the message shows the byte that does not fit and the
+text around it in likely encodings, so that a person can choose.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _MARKS = (
 )
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'<>]*)["']""")
 _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "big5": "cp950", "euc_kr": "cp949"}
-"""Encodings that hold all characters of another; files that declare the smaller one often use the larger one."""
+"""Supersets of encodings: files that declare the smaller encoding often use characters of the larger one."""
 _NO_XML = frozenset(("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"))
-"""Encodings of Python's own or of a few words; some take time with the square of a text's length."""
+"""Encodings that no XML file has: Python's own, and those of single words. Some decode in quadratic time."""
 _WIDE = ("utf-16", "utf-32")
 _WESTERN, _EASTERN = ("cp1252",), ("gb18030", "cp932", "cp950", "cp949", "cp1251")
 _ADVICE = "save it as UTF-8 in an editor"
@@ -35,25 +35,25 @@ def read_text(path: Path) -> str:
     r"""The content of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark; lines end with ``\n``.
 
     Raises:
-        DatasetError: it cannot be read, or is in another encoding (E102).
+        DatasetError: the file cannot be read, or is in another encoding (E102).
     """
     raw = _content(path, read_bytes)
     return _with_newlines(_decoded(raw, path, None))
 
 
 def read_text_argument(path: Path) -> str:
-    """The same of a file that the command line names, which may also be ``/dev/stdin`` or ``<(command)``."""
+    """The content of a file of the command line, as ``read_text``; it may also be ``/dev/stdin`` or ``<(command)``."""
     return _with_newlines(_decoded(_content(path, read_argument), path, None))
 
 
 def read_xml_text(path: Path) -> str:
-    """The content of an XML file, by its byte order mark, else the encoding that it declares, else UTF-8.
+    """The content of an XML file, decoded by its byte order mark, else by the declared encoding, else as UTF-8.
 
     Raises:
-        DatasetError: it cannot be read, or is not in the encoding that it declares (E102).
+        DatasetError: the file cannot be read, or is not in the encoding that it declares (E102).
     """
     raw = _content(path, read_bytes)
-    if raw[:2] in (b"<\0", b"\0<"):  # an XML begins with '<', which gives UTF-16 away without a mark
+    if raw[:2] in (b"<\0", b"\0<"):  # an XML file begins with '<', which identifies UTF-16 without a mark
         return _decoded((codecs.BOM_UTF16_LE if raw[0] else codecs.BOM_UTF16_BE) + raw, path, None)
     declared = _DECLARATION.match(raw[:200])
     return _decoded(raw, path, None if declared is None else declared[1].decode("latin-1"))
@@ -103,7 +103,7 @@ def _as_declared(raw: bytes, path: Path, declared: str) -> str:
 
 def _by_codec(raw: bytes, codec: str) -> str:
     if codec.startswith(_WIDE) or codec in _NO_XML:
-        raise LookupError(codec)  # what declares in single bytes that its characters have several is mistaken
+        raise LookupError(codec)  # a declaration in single bytes of an encoding with wider characters is wrong
     try:
         return raw.decode(codec)
     except UnicodeDecodeError:
@@ -121,14 +121,14 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def _where(raw: bytes, error: UnicodeDecodeError) -> str:
-    """Line and byte that do not fit, and what the place reads in likely encodings."""
+    """The line and the byte that do not fit, and the text around them in likely encodings."""
     line = raw.count(b"\n", 0, error.start) + 1
     place = f"byte {error.start} (0x{raw[error.start]:02X}, line {line}) does not fit"
     return f"{place}{_readings(raw, error.start)}"
 
 
 def _readings(raw: bytes, start: int) -> str:
-    """What stands around a byte, such as `` (cp1252 gives 'piña')``, in the encodings that fit the whole file."""
+    """The text around a byte in the likely encodings that fit the whole file, such as `` (cp1252 gives 'piña')``."""
     runs = re.findall(rb"[\x80-\xff]+", raw)
     # Western text has single letters beyond ASCII between others; other scripts have runs of them.
     candidates = _WESTERN if max(map(len, runs), default=0) == 1 else (*_EASTERN, *_WESTERN)

@@ -1,24 +1,27 @@
-"""Values of annotation files by their meaning: ids, numbers and flags, whether written as numbers or as text."""
+"""The meaning of values in annotation files: ids, numbers and flags, written as numbers or as text."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_MOST_DIGITS = 4000
-"""Python refuses to read longer integers."""
-_HALF = re.compile("[\ud800-\udfff]")
+_MAX_DIGITS = 4000
+"""Python refuses to read integers of more than 4,300 digits."""
+_MAX_ITEM = 300
+"""Characters of one item of a list in a message: long enough for whole paths."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO = frozenset(("", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "unspecified"))
 _YES = frozenset(("1", "1.0", "y", "yes", "t", "true", "on"))
 
 
 def as_id(value: object) -> int | str | None:
-    """An id, of which only equality counts: an integer of any size, or text; none for anything else.
+    """An id (an integer of any size, or text), of which only equality matters; ``None`` for anything else.
 
-    ``7``, ``7.0`` and ``"7"`` are the same id. Text that is not an integer as one writes it, such as ``"007"`` or a
-    hash, stays text.
+    ``7``, ``7.0`` and ``"7"`` are the same id. Text that is not the usual spelling of an integer, such as ``"007"`` or
+    a hash, stays text.
     """
     if isinstance(value, bool):
         return None
@@ -26,18 +29,18 @@ def as_id(value: object) -> int | str | None:
         return int(value)
     if isinstance(value, str):
         text = value.strip()
-        return int(text) if len(text) < _MOST_DIGITS and _INTEGER.fullmatch(text) else text or None
+        return int(text) if len(text) < _MAX_DIGITS and _INTEGER.fullmatch(text) else text or None
     return value if isinstance(value, int) else None
 
 
 def as_integer(value: object) -> int | None:
-    """An integer, or text of one; none for anything else."""
+    """The integer that a number or a text is; ``None`` for anything else."""
     number = as_id(value)
     return number if isinstance(number, int) else None
 
 
 def as_number(value: object) -> float | None:
-    """A finite number, or text of one with a decimal point; none for anything else."""
+    """The finite number that a number, or a text with a decimal point, is; ``None`` for anything else."""
     if isinstance(value, str):
         value = float(value) if _NUMBER.fullmatch(value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -50,17 +53,25 @@ def as_number(value: object) -> float | None:
 
 
 def is_text(text: str) -> bool:
-    """Whether a text has whole characters alone: half of one that takes 32 bits cannot be written anywhere."""
-    return text.isascii() or _HALF.search(text) is None
+    """Whether a text can be encoded: it holds no surrogate, which is half of a character."""
+    return text.isascii() or _SURROGATE.search(text) is None
 
 
-def cut(text: str, most: int = 80) -> str:
-    """A text, shortened where it is longer than a message should be."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def cut(text: str, max_length: int = 80) -> str:
+    """A text, shortened where it has more than ``max_length`` characters."""
+    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
+
+
+def first_of(items: Iterable[object], count: int = 5) -> str:
+    """The first few items in one line, each cut to a length that fits a message: ``a, b, c and 4 more``."""
+    listed = list(items)
+    rest = len(listed) - count
+    shown = ", ".join(cut(str(item), _MAX_ITEM) for item in listed[:count])
+    return shown + (f" and {rest} more" if rest > 0 else "")
 
 
 def as_flag(value: object) -> bool | None:
-    """Yes or no by its meaning: ``"0"``, ``"False"``, ``0.0`` and null are no; none for what is neither."""
+    """A flag by its meaning: ``"0"``, ``"False"``, ``0.0`` and null are no; ``None`` where it is neither yes nor no."""
     if value is None or isinstance(value, int):
         return None if value not in (None, 0, 1) else bool(value)
     if isinstance(value, str):

@@ -1,6 +1,6 @@
-"""YAML that others wrote: what its aliases stand for is counted before anything is made of them.
+"""Parsing of YAML that others wrote: the size of its expanded aliases is checked before any value is built.
 
-A kilobyte of aliases of aliases may stand for more values than any memory holds.
+A kilobyte of aliases of aliases may expand to more values than any memory holds.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _PREFIX = "tag:yaml.org,2002:"
 _KINDS = frozenset(f"{_PREFIX}{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map", "merge"))
 _TEXT, _MERGE, _DATE, _DEFAULT = (f"{_PREFIX}{kind}" for kind in ("str", "merge", "timestamp", "value"))
 _BYTES = re.compile("[\udc80-\udcff]")
-"""How Python has those bytes of a file's name that are no UTF-8."""
+"""Surrogates by which Python represents the bytes of a file name that are not UTF-8."""
 _MAX_LEVELS = 100
-"""Lists within lists; Python's own stack ends at some hundreds."""
+"""Maximum nesting of lists and mappings; Python's own stack ends at some hundreds."""
 _MAX_REPEATED = 1_000_000
-"""Values and characters that the aliases of a file may add to it."""
+"""Maximum number of values and characters that the aliases of a file may add to it."""
 _MAX_NUMBER = 1000
-"""Characters of a number: Python refuses to write integers of more than 4,300 digits."""
+"""Maximum length of a number in characters: Python refuses to write integers of more than 4,300 digits."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Dates and ``=`` are text: no value that is read here is one, and ``2001-99-99`` is no date."""
+    """Loads dates and ``=`` as text: no value that is read here is a date, and ``2001-99-99`` is none at all."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # overrides PyYAML's own attribute
         first: [(tag, form) for tag, form in resolvers if tag not in (_DATE, _DEFAULT)]
@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Refuse what a tag such as ``!!int`` promises and the value is not, for which PyYAML raises anything."""
+        """Raise ``ConstructorError`` for a value that does not fit its tag (``!!int``); PyYAML raises many types."""
         try:
             if node.tag != _TEXT and isinstance(node, yaml.ScalarNode) and len(node.value) > _MAX_NUMBER:
                 raise ValueError("as many digits are no number")
@@ -46,18 +46,18 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice, of which PyYAML would take the last one."""
-        seen = set()
+        """Refuse a repeated key, of which PyYAML would take the last value."""
+        earlier = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and key.value in earlier:
                 problem = f"'{cut(key.value)}' stands twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            earlier.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
 
 class _Extent(NamedTuple):
-    """What a node stands for when each alias is what it names."""
+    """The size of a node whose aliases are expanded."""
 
     size: int
     """Values and characters."""
@@ -65,11 +65,11 @@ class _Extent(NamedTuple):
 
 
 def composed(text: str) -> yaml.Node | None:
-    """The root of a YAML document; none of an empty one.
+    """The root node of a YAML document; ``None`` for an empty document.
 
     Raises:
-        yaml.YAMLError: it is not YAML, has a tag that is not read, is nested too deeply, or its aliases stand for too
-            much or for what they are in.
+        yaml.YAMLError: the text is not YAML, has a tag that is not read, is nested too deeply, or has aliases that
+            expand to too much or to a node that contains them.
     """
     try:
         root = yaml.compose(text, Loader=_Loader)  # a SafeLoader
@@ -81,7 +81,7 @@ def composed(text: str) -> yaml.Node | None:
 
 
 def plain_value(node: yaml.Node) -> Any:
-    """A node as Python's lists, numbers and texts; raises ``yaml.YAMLError`` where it is not what its tag promises."""
+    """A node as Python's lists, numbers and texts; raises ``yaml.YAMLError`` where a value does not fit its tag."""
     loader = _Loader("")
     try:
         return loader.construct_object(node, deep=True)
@@ -92,7 +92,7 @@ def plain_value(node: yaml.Node) -> Any:
 def text_value(node: yaml.Node) -> Any:
     """A node as lists, dictionaries, and texts as they are written: ``no`` and ``1.0`` are names of classes.
 
-    Raises ``yaml.YAMLError`` where a key stands twice or is no text.
+    Raises ``yaml.YAMLError`` where a key occurs twice or is not text.
     """
     waiting, found = [node], set[int]()
     while waiting:
@@ -107,7 +107,7 @@ def text_value(node: yaml.Node) -> Any:
 
 
 def place_of(error: yaml.YAMLError) -> str:
-    """Such as `` at line 3 column 4: found a tab``, or what is known of it."""
+    """Place and problem of an error, as far as they are known, such as `` at line 3 column 4: found a tab``."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if isinstance(error, yaml.reader.ReaderError):
         return f" at character {error.position + 1}: {error.reason}: {error.character:#x}"
@@ -116,7 +116,7 @@ def place_of(error: yaml.YAMLError) -> str:
 
 
 def _extent(node: yaml.Node, known: dict[int, _Extent | None]) -> _Extent:
-    """``known`` holds the extents of the nodes before, and none for those that this one is in."""
+    """The extent of a node; ``known`` holds those of earlier nodes, and ``None`` for nodes that contain this one."""
     if id(node) in known:
         extent = known[id(node)]
         if extent is None:

@@ -1,7 +1,7 @@
-"""Files that are either there and whole, or not there: written beside their place, then renamed into it.
+"""Atomic writing of files: a file is written under a temporary name beside its place, then renamed.
 
-A link is followed, so that it stays and its target is replaced. What is no regular file (a pipe, a device, an open
-file such as ``/dev/fd/63``) is written to, and never replaced.
+A link is followed, so that it stays and its target is replaced. Anything that is not a regular file (a pipe, a device,
+an open file such as ``/dev/fd/63``) is written to, and never replaced.
 """
 
 from __future__ import annotations
@@ -22,44 +22,46 @@ from typing import BinaryIO
 from faster_rcnn.errors import MachineError
 from faster_rcnn.system.locking import NO_LINK, lock
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The disk, the quota or the largest file size is used up."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a used-up quota, or a file of the largest size that is allowed."""
 
-TORCH_SAVE = "inline_container"
-"""In the RuntimeError by which torch.save tells, without a number, that it could not write."""
+_TORCH_SAVE = "inline_container"
+"""Part of the message of the RuntimeError, without an error number, that torch.save raises when it cannot write."""
 
-MOST_LINKS = 40
-"""As many as Linux follows."""
+_MAX_LINKS = 40
+"""Maximum number of links that are followed one after the other; Linux has the same limit."""
 
-PART = re.compile(r"\.[0-9]+-[0-9a-f]{8}\.part")
-"""Names of temporary files: the process that writes, and a random number."""
+_PART = re.compile(r"\.[0-9]+-[0-9a-f]{8}\.part")
+"""Names of temporary files: the id of the writing process, and a random number."""
 
 _LOG = logging.getLogger(__name__)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary file to write into; at the end what it holds takes the place of ``path``, or goes into that stream.
+    """Give a temporary file to write into; at the end its content replaces ``path``, or is copied into that stream.
 
     The content is on the disk before the name is, so that a crash or a power cut leaves the old file or the new one.
-    After any failure the old file is still there and the temporary one is not; a stream is given nothing. A file that
-    is replaced passes on its permissions. Temporary files that killed processes left in the same folder are removed.
-    Raises ``MachineError`` where the disk is full or may not be written.
+    After any failure the old file is still there, the temporary file is removed, and a stream has received nothing.
+    The permissions of a replaced file are kept. Temporary files that killed processes left in the folder are removed.
+
+    Raises:
+        MachineError: the disk is full (E133) or may not be written to.
     """
-    with told_of(path), _copied_into(path) if is_stream(path) else _renamed_to(path, _flush) as temporary:
+    with as_machine_error(path), _copied_into(path) if is_stream(path) else _renamed_to(path, _flush) as temporary:
         remove_abandoned(temporary.parent)
         yield temporary
 
 
 @contextmanager
 def quick_write(path: Path) -> Iterator[Path]:
-    """As ``atomic_write`` for a file, but without waiting for the disk: a power cut may leave it empty."""
-    with told_of(path), _renamed_to(path, lambda _: None) as temporary:
+    """Write a file as ``atomic_write`` does, but without waiting for the disk: a power cut may leave it empty."""
+    with as_machine_error(path), _renamed_to(path, lambda _: None) as temporary:
         yield temporary
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path, or the target of a link, is no file that could be replaced: an open file, a pipe, a device."""
+    """Whether a path, or the target of a link, cannot be replaced: it is an open file, a pipe or a device."""
     if _open_file(path) is not None:
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
@@ -68,16 +70,16 @@ def is_stream(path: Path) -> bool:
 def open_stream(path: Path) -> BinaryIO:
     """Open a stream for writing; a named pipe waits for its reader."""
     number = _open_file(path)
-    # Without O_CREAT, which Linux refuses for other users' pipes in /tmp; a duplicate goes on where the owner stopped.
+    # Without O_CREAT, which Linux refuses for other users' pipes in /tmp; a duplicate writes on after its owner.
     return os.fdopen(os.open(path, os.O_WRONLY) if number is None else os.dup(number), "wb")
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise ``MachineError`` where no file ``path`` could be written.
+    """Raise ``MachineError`` where the file ``path`` could not be written.
 
-    Leaves everything as it was, but for temporary files that killed processes left in that folder.
+    Nothing is changed, except that temporary files of killed processes are removed from that folder.
     """
-    with told_of(path):
+    with as_machine_error(path):
         if is_stream(path):
             if _open_file(path) is None and not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -97,8 +99,8 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def told_of(path: Path) -> Iterator[None]:
-    """What goes wrong with the disk becomes a ``MachineError`` that names ``path``; a reader's leaving stays itself."""
+def as_machine_error(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into a ``MachineError`` that names ``path``; ``BrokenPipeError`` passes unchanged."""
     try:
         yield
     except BrokenPipeError:
@@ -111,13 +113,13 @@ def told_of(path: Path) -> Iterator[None]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove this user's temporary files of ``atomic_write`` whose writer was killed: nobody holds their lock.
+    """Remove this user's temporary files of ``atomic_write`` whose writer was killed, since no process locks them.
 
-    Where the file system has no locks they stay.
+    On a file system without locks they stay.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for each in entries:
-            if PART.fullmatch(each.name) and each.is_file(follow_symlinks=False):
+            if _PART.fullmatch(each.name) and each.is_file(follow_symlinks=False):
                 _remove_if_abandoned(each.path)
 
 
@@ -147,7 +149,7 @@ def _renamed_to(path: Path, flush: Callable[[Path], None]) -> Iterator[Path]:
 
 @contextmanager
 def _copied_into(path: Path) -> Iterator[Path]:
-    """By way of a file elsewhere: some formats are not written from their beginning to their end."""
+    """Write a file elsewhere and copy it: some formats are not written from their beginning to their end."""
     with _part_in(Path(tempfile.gettempdir()), mode=0o600) as temporary:
         yield temporary
         with temporary.open("rb") as content, open_stream(path) as stream:
@@ -156,9 +158,9 @@ def _copied_into(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _part_in(folder: Path, mode: int = 0o666) -> Iterator[Path]:
-    """An empty file with a name of its own, in the folder of the file that it becomes: only there a rename is whole.
+    """Make an empty file with a new name, in the folder of the file that it becomes: only there is a rename atomic.
 
-    It is locked, as far as the file system can, so that no other process takes it for one that was left behind.
+    It is locked where the file system can, so that no other process takes it for an abandoned file.
     """
     path, descriptor = _new_part(folder, mode)
     try:
@@ -171,9 +173,9 @@ def _part_in(folder: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 def _new_part(folder: Path, mode: int) -> tuple[Path, int | None]:
-    """A new file, and its descriptor where that holds a lock."""
+    """Make a new file; its descriptor is given where that holds a lock."""
     while True:
-        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part"  # short, for names have a longest
+        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part"  # short, since the length of names is limited
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         try:
             locked = lock(descriptor)
@@ -182,12 +184,12 @@ def _new_part(folder: Path, mode: int) -> tuple[Path, int | None]:
             return path, None
         if locked and path.exists():
             return path, descriptor
-        os.close(descriptor)  # taken for an abandoned one before it was locked
+        os.close(descriptor)  # another process removed it as abandoned before it was locked
 
 
 @contextmanager
 def _folders_for_now(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it, and remove at the end what was made."""
+    """Make a folder and those above it; the folders that were made are removed at the end."""
     missing = list(takewhile(lambda each: not os.path.lexists(each), (folder, *folder.parents)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,17 +201,17 @@ def _folders_for_now(folder: Path) -> Iterator[None]:
 
 
 def _try_to_write(place: Path) -> None:
-    """Raise ``OSError`` where a file cannot be made in this folder, or the old one not be written; changes nothing."""
+    """Raise ``OSError`` where a file cannot be made in this folder, or an old file not be written; nothing changes."""
     with suppress(FileNotFoundError):
-        os.close(os.open(place, os.O_WRONLY))  # also a name that is too long, and a folder
+        os.close(os.open(place, os.O_WRONLY))  # raises for a name that is too long, and for a folder
     with _part_in(place.parent):
         pass
 
 
 def _open_file(path: Path) -> int | None:
-    """The number of this process's open file that a path such as ``/dev/stdout`` or ``/dev/fd/63`` stands for."""
+    """The descriptor of this process's open file that a path means, such as ``/dev/stdout`` or ``/dev/fd/63``."""
     each = os.path.abspath(path)
-    for _ in range(MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         folder, name = os.path.split(each)
         if name.isdecimal() and os.path.realpath(folder) in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
             return int(name)
@@ -220,7 +222,7 @@ def _open_file(path: Path) -> int | None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk; Windows offers this for neither."""
+    """Wait until a file, or the names in a folder, are on the disk; Windows offers neither."""
     if os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -231,9 +233,9 @@ def _flush(path: Path) -> None:
 
 
 def _fault(error: OSError | RuntimeError, path: Path) -> MachineError | None:
-    """What went wrong with the disk, in one line; ``None`` for a fault of another kind."""
+    """The error for a fault of the disk; ``None`` for a fault of another kind."""
     kept = "; the old file is kept" if os.path.isfile(path) else ""
-    if (isinstance(error, OSError) and error.errno in NO_SPACE) or TORCH_SAVE in str(error):
+    if (isinstance(error, OSError) and error.errno in _NO_SPACE) or _TORCH_SAVE in str(error):
         return MachineError(f"no space left to write {path}{kept}; free some and run the command again", code="E133")
     if isinstance(error, OSError):
         return MachineError(f"cannot write {path}: {error.strerror or error}{kept}")

@@ -1,4 +1,4 @@
-"""Files that others wrote, opened for reading: what is no file, such as a named pipe, is refused instead of awaited."""
+"""Opening of files that others wrote: a named pipe or a device is refused instead of waited for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from io import BufferedReader
 from pathlib import Path
 
 MAX_PATH = 4096
-"""Characters of a path; no system has files of longer ones, and longer texts take some comparisons minutes."""
+"""Maximum length of a path in characters: no system has longer ones, and some comparisons of longer texts take minutes.
+"""
 
 _HANDED_OVER = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/[0-9]+")
-"""Streams that the process which started this one has opened: its standard input, and a shell's ``<(command)``."""
+"""Paths of streams that the parent process has opened: standard input, and a shell's ``<(command)``."""
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-"""Such a file begins so; it stands for one whose content was not fetched."""
+"""First bytes of a pointer file, which stands for a file whose content was not fetched."""
 ABOUT_LFS = "it is a pointer of Git LFS, not the file itself; fetch that where it was cloned: git lfs pull"
 
 
@@ -25,7 +26,7 @@ def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading.
 
     Raises:
-        OSError: there is no such file, or it is none: to open a pipe waits for its writer, and a device never ends.
+        OSError: the file does not exist, or is none: opening a pipe waits for its writer, and a device never ends.
     """
     try:
         mode = os.stat(path).st_mode
@@ -40,7 +41,7 @@ def read_bytes(path: Path) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: as ``open_file`` does, and where it is a pointer of Git LFS.
+        OSError: as ``open_file`` does, and where the file is a pointer of Git LFS.
     """
     with open_file(path) as file:
         content = file.read()
@@ -50,7 +51,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_argument(path: Path) -> bytes:
-    """The content of a file that the command line names and that is read once, so that ``<(command)`` is one, too.
+    """The content of a file of the command line, which is read once, so that it may also be ``<(command)``.
 
     Raises:
         OSError: as ``open_file`` does, also for named pipes that lie in a folder.
@@ -59,7 +60,7 @@ def read_argument(path: Path) -> bytes:
 
 
 def is_special(path: str) -> bool:
-    """Whether there is something that is neither a file nor a folder: a named pipe, a socket, a device."""
+    """Whether a path is something other than a file or a folder: a named pipe, a socket, a device."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -68,14 +69,14 @@ def is_special(path: str) -> bool:
 
 
 def read_pipe(path: Path, seconds: float = 5.0) -> bytes | None:
-    """What is written to a pipe until its writers have closed it; none where nobody opens it for so many seconds."""
+    """The content of a pipe until its writers close it; ``None`` where no writer opens it for so many seconds."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     end = time.monotonic() + seconds
     with open(descriptor, "rb", buffering=0) as pipe:
-        while (first := pipe.read(1)) == b"":  # nobody has it open; None is a writer who has not written yet
+        while (first := pipe.read(1)) == b"":  # no writer has it open; None means that a writer has not written yet
             if time.monotonic() > end:
                 return None
             time.sleep(0.02)

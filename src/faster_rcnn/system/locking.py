@@ -1,6 +1,6 @@
-"""Files and folders that belong to one living process; the system ends a lock with its process, however that ends.
+"""Locks on files and folders of one living process; the system ends a lock with its process, however that ends.
 
-A lock is ``flock`` on an open file. Windows and some network file systems have none: there everything works without.
+A lock is ``flock`` on an open file. Windows and some network file systems have no locks: there nothing is locked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 
 from faster_rcnn.errors import MachineError, OptionError
@@ -21,10 +22,10 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = ".faster-rcnn.lock"
-"""The file in a locked folder; it holds the process and the machine, and goes with the lock, but after a kill."""
+"""The file in a locked folder: it names process and machine, and is removed with the lock, except after a kill."""
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-"""Where a file that is opened under our own name is a link, it is not ours."""
+"""Refuses to open a link: this package makes none under the names of its own files."""
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
 _HOLDER = re.compile(r"([0-9]+) (\S+)\n?")
@@ -33,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed; ``False`` where it is locked already, in this process or another one.
+    """Lock an open file until it is closed; ``False`` where this or another process has locked it already.
 
     A forked child that inherits the descriptor holds the lock, too. Raises ``OSError`` where files cannot be locked.
     """
@@ -50,18 +51,18 @@ def lock(descriptor: int) -> bool:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Makes a folder and keeps other processes that ask for this, too, out of it; readers are not hindered.
+    """Make a folder and lock it against other processes that call this function; readers are not hindered.
 
-    What was made and is empty at the end is removed. Where the file system has no locks a warning says so.
+    Folders that were made and are empty at the end are removed. A file system without locks causes a warning.
 
     Raises:
         OptionError: another process holds the folder (E132).
-        MachineError: the folder cannot be made, or not be written to.
+        MachineError: the folder cannot be made or written to.
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         try:
-            held = _Held(_taken(folder))
+            descriptor = _taken(folder)
         except OSError as error:
             raise MachineError(
                 f"--out {folder}: nothing can be written there: {error.strerror or error}; name another folder"
@@ -69,13 +70,13 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            held.release(folder / LOCK)
+            _release(descriptor, folder / LOCK)
     finally:
         remove_empty(made)
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process is the only writer of a folder at this moment."""
+    """Whether a process holds the lock of a folder at this moment."""
     try:
         descriptor = os.open(folder / LOCK, os.O_RDWR)
     except OSError:
@@ -89,35 +90,42 @@ def is_held(folder: Path) -> bool:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove those of the folders that are there and empty, one after the other."""
+    """Remove the folders that exist and are empty, one after the other."""
     for each in folders:
         with suppress(OSError):
             each.rmdir()
 
 
-class _Held:
-    """An open lock file. A forked child closes it: the lock would outlive this process with the child."""
+@cache
+def _held() -> set[int]:
+    """Descriptors of the lock files that this process holds open; a forked child closes them.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            os.register_at_fork(after_in_child=self._close)
+    An inherited descriptor would keep the lock alive in the child after this process has ended.
+    """
+    held: set[int] = set()
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=partial(_close_all, held))
+    return held
 
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
 
-    def release(self, path: Path) -> None:
-        """Remove the file, unless there is another one by now, and end the lock; does nothing in a forked child."""
-        if self._descriptor is not None and _is_at(self._descriptor, path):
-            with suppress(OSError):  # Windows removes no open file
-                path.unlink()
-        self._close()
+def _close_all(held: set[int]) -> None:
+    while held:
+        os.close(held.pop())
+
+
+def _release(descriptor: int, path: Path) -> None:
+    """Remove a lock file, unless another file has its name by now, and end the lock; does nothing in a forked child."""
+    if descriptor not in _held():
+        return
+    if _is_at(descriptor, path):
+        with suppress(OSError):  # Windows removes no open file
+            path.unlink()
+    _held().remove(descriptor)
+    os.close(descriptor)
 
 
 def _taken(folder: Path) -> int:
-    """The open lock file of a folder, which is made; raises ``OptionError`` where another process holds it."""
+    """Make and lock the lock file of a folder; raises ``OptionError`` where another process holds it."""
     path = folder / LOCK
     while True:
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +134,7 @@ def _taken(folder: Path) -> int:
         except FileNotFoundError:
             if folder.exists():
                 raise
-            continue  # another process made the folder, found no use for it and removed it
+            continue  # another process made the folder and removed it again
         try:
             free = _locked_or_unlockable(descriptor, folder)
             if not free:
@@ -135,9 +143,10 @@ def _taken(folder: Path) -> int:
                     "--out",
                     code="E132",
                 )
-            if _is_at(descriptor, path):  # else its holder has just removed it
+            if _is_at(descriptor, path):  # otherwise its holder has just removed it
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()} {platform.node()}\n".encode())
+                _held().add(descriptor)
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -158,7 +167,7 @@ def _locked_or_unlockable(descriptor: int, folder: Path) -> bool:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is the one of this name."""
+    """Whether an open file is the file that has this name now."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -166,7 +175,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _holder(path: Path) -> str:
-    """Who holds a lock, as far as its file tells."""
+    """The holder of a lock for a message, as far as the lock file names it."""
     try:
         found = _HOLDER.fullmatch(path.read_text(encoding="utf-8", errors="replace"))
     except OSError:

@@ -1,8 +1,8 @@
-"""The signals that ask a process to stop."""
+"""The signals that stop a process."""
 
 from __future__ import annotations
 
 import signal
 
 STOPPING = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Ctrl-C; ``kill``, ``timeout`` and batch systems; a terminal or connection that is closed, which Windows lacks."""
+"""SIGINT: Ctrl-C. SIGTERM: ``kill``, ``timeout``, batch systems. SIGHUP: a closed terminal; Windows lacks it."""

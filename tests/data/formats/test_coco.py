@@ -13,9 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faster_rcnn.data.formats.coco import read
-from faster_rcnn.data.formats.coco_files import find_splits, unused
-from faster_rcnn.data.layout.folders import Folders
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import DatasetError
@@ -112,7 +109,7 @@ def test_ids_written_as_text_are_read(tmp_path: Path) -> None:
 
 
 def test_difficult_and_ignore_keys_change_nothing(tmp_path: Path) -> None:
-    """As in pycocotools: only ``iscrowd`` is looked at."""
+    """As in pycocotools: only ``iscrowd`` has an effect."""
     save_images(tmp_path / "images", "a.png")
     entry = box(1, 1, 1, 1, 1, 5, 5, difficult=1, ignore=1)
     write(
@@ -146,7 +143,7 @@ def test_usual_layouts_are_recognised(tmp_path: Path, annotations: str, images: 
     assert dataset.splits["val"].records[0].file_name == "val.png"
 
 
-def test_roboflows_parent_category_is_skipped_and_said(tmp_path: Path) -> None:
+def test_roboflows_parent_category_is_skipped_and_reported(tmp_path: Path) -> None:
     save_images(tmp_path / "train", "a.png")
     write(
         tmp_path / "train" / "_annotations.coco.json",
@@ -167,7 +164,7 @@ def test_a_class_with_id_zero_is_a_class(tmp_path: Path) -> None:
     assert load_dataset(tmp_path, DataConfig()).classes.ids == (0, 1)
 
 
-def test_one_file_alone_is_the_training_split_or_what_its_name_says(tmp_path: Path) -> None:
+def test_one_file_alone_is_the_training_split_or_that_of_its_name(tmp_path: Path) -> None:
     save_images(tmp_path / "images", "a.png")
     for name, split in (("cells.json", "train"), ("my_val.json", "val")):
         file = write(
@@ -179,7 +176,7 @@ def test_one_file_alone_is_the_training_split_or_what_its_name_says(tmp_path: Pa
         assert list(load_dataset(file, DataConfig()).splits) == [split]
 
 
-def test_files_that_do_not_say_their_split_must_be_named(tmp_path: Path) -> None:
+def test_files_without_a_split_in_their_names_must_be_named(tmp_path: Path) -> None:
     small_set(tmp_path)
     folder = tmp_path / "annotations"
     (folder / "train.json").rename(folder / "one.json")
@@ -287,7 +284,7 @@ def test_crowds_by_their_meaning(tmp_path: Path, crowd: Any, ignored: bool) -> N
 
 
 @pytest.mark.parametrize("crowd", ["perhaps", 2, -1, [1]])
-def test_crowds_that_are_neither_are_told(tmp_path: Path, crowd: Any) -> None:
+def test_crowds_that_are_neither_are_reported(tmp_path: Path, crowd: Any) -> None:
     dataset = changed(tmp_path, lambda content: content["annotations"][0].update(iscrowd=crowd))
     assert dataset.splits["train"].records[1].truth.ignored.tolist() == [False, False]
     line = f"'iscrowd' is neither 0 nor 1, taken for 0: 1 (annotation id 1: {json.dumps(crowd)})"
@@ -295,7 +292,7 @@ def test_crowds_that_are_neither_are_told(tmp_path: Path, crowd: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("area", "expected", "told"),
+    ("area", "expected", "reported"),
     [
         (17, 17, False),
         ("17.5", 17.5, False),
@@ -308,10 +305,10 @@ def test_crowds_that_are_neither_are_told(tmp_path: Path, crowd: Any) -> None:
         (True, 1200, True),
     ],
 )
-def test_areas_by_their_meaning(tmp_path: Path, area: Any, expected: float, told: bool) -> None:
+def test_areas_by_their_meaning(tmp_path: Path, area: Any, expected: float, reported: bool) -> None:
     dataset = changed(tmp_path, lambda content: content["annotations"][0].update(area=area))
     assert dataset.splits["train"].records[1].areas.tolist() == [expected, 17.5]  # 30 * 40 where it is the box's
-    assert ("'area' is no positive number" in notes(dataset)) is told
+    assert ("'area' is no positive number" in notes(dataset)) is reported
 
 
 @pytest.mark.parametrize("absent", [{}, {"bbox": None}, {"bbox": []}])
@@ -327,7 +324,7 @@ def test_the_box_around_an_outline_stands_for_an_absent_one(tmp_path: Path, abse
     assert "without a 'bbox', the box around their 'segmentation' is taken: 3 (annotation id 1," in notes(dataset)
 
 
-def test_a_file_of_captions_is_told_from_one_of_boxes(tmp_path: Path) -> None:
+def test_a_file_of_captions_is_distinguished_from_one_of_boxes(tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         content["annotations"] = [{"id": n, "image_id": 10, "caption": "a cat"} for n in range(4)]
 
@@ -371,7 +368,7 @@ def test_what_is_no_class_name_is_refused(tmp_path: Path, name: Any) -> None:
         ("{}{}", "Extra data"),
     ],
 )
-def test_json_that_is_not_read_is_told_in_one_line(tmp_path: Path, text: str, fragment: str) -> None:
+def test_json_that_is_not_read_is_refused_in_one_line(tmp_path: Path, text: str, fragment: str) -> None:
     (tmp_path / "train.json").write_text(text)
     with pytest.raises(DatasetError, match="E102") as caught:
         load_dataset(tmp_path / "train.json", DataConfig())
@@ -440,52 +437,8 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
         load_dataset(tmp_path, DataConfig())
 
 
-def test_lists_of_images_without_annotations_are_no_split(tmp_path: Path) -> None:
-    """COCO's own ``image_info_test2017.json`` beside the ground truth."""
-    small_set(tmp_path)
-    write(tmp_path / "annotations" / "image_info_test2017.json", images=[picture(1, "x.png")], categories=[])
-    write(tmp_path / "annotations" / "info.json", note="made by hand")
-    splits = find_splits(tmp_path)
-    assert list(splits) == ["train"]
-    assert unused(tmp_path, splits.values()) == [
-        "JSON files that are not read as annotations: 2 (annotations/image_info_test2017.json, annotations/info.json); "
-        "image_info_test2017.json: images without 'annotations'"
-    ]
-    assert "JSON files that are not read as annotations: 2 (annotations/image_info" in notes(
-        load_dataset(tmp_path, DataConfig())
-    )
-
-
-def test_a_split_with_two_files_stops_only_who_asks_for_it(tmp_path: Path) -> None:
-    small_set(tmp_path)
-    folder = tmp_path / "annotations"
-    for name in ("test_a.json", "test_b.json"):
-        (folder / name).write_text((folder / "train.json").read_text())
-    assert find_splits(tmp_path) == {"train": folder / "train.json", "test": tmp_path}
-    with pytest.raises(
-        DatasetError, match=r"E101 annotations/test_a\.json, annotations/test_b\.json .*data\.test=FILE"
-    ):
-        read(tmp_path, "test", None, Folders(), tmp_path)
-
-
-def test_two_folders_of_one_split_are_not_chosen_from(tmp_path: Path) -> None:
-    for folder in ("val", "valid"):
-        save_images(tmp_path / folder, "a.png")
-        write(tmp_path / folder / "_annotations.coco.json", images=[], categories=[], annotations=[])
-    with pytest.raises(DatasetError, match=r"E101 val/_anno.*valid/_anno.*look like the val split"):
-        load_dataset(tmp_path, DataConfig())
-
-
-def test_the_only_ground_truth_among_other_files_is_the_training_split(tmp_path: Path) -> None:
-    small_set(tmp_path)
-    folder = tmp_path / "annotations"
-    (folder / "train.json").rename(folder / "boxes.json")
-    write(folder / "colours.json", cat="#ff0000")
-    assert find_splits(tmp_path) == {"train": folder / "boxes.json"}
-
-
 @pytest.mark.parametrize("second", ["a.png", "./a.png", "images\\a.png"])
-def test_an_image_that_is_listed_twice_is_told(tmp_path: Path, second: str) -> None:
+def test_an_image_that_is_listed_twice_is_reported(tmp_path: Path, second: str) -> None:
     dataset = changed(tmp_path, lambda content: content["images"].append(picture(40, second)))
     line = "images listed more than once: 1 (a.png with the ids 10, 40); what one entry has boxes for is background"
     assert line in notes(dataset)
@@ -499,7 +452,9 @@ def test_an_image_that_is_listed_twice_is_told(tmp_path: Path, second: str) -> N
         (("big  cat", "big cat"), "differ in letter case or blanks alone: 'big cat' and 'big  cat'"),
     ],
 )
-def test_class_names_that_are_alike_stay_apart_and_are_told(tmp_path: Path, names: Sequence[str], note: str) -> None:
+def test_class_names_that_are_alike_stay_apart_and_are_reported(
+    tmp_path: Path, names: Sequence[str], note: str
+) -> None:
     def change(content: dict[str, Any]) -> None:
         for entry, name in zip(content["categories"], names, strict=True):
             entry["name"] = name

@@ -1,4 +1,4 @@
-"""Where the label file of an image is."""
+"""The place of the label file of an image."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_two_files_for_one_split_must_be_chosen_from(tmp_path: Path) -> None:
     header = "image,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,cat\n"
     folder(tmp_path, train=header, train_old=header)
     with pytest.raises(
-        DatasetError, match=r"E101 train\.csv, train_old\.csv .*look like the train split.*--set data\.train=FILE"
+        DatasetError, match=r"E101 train\.csv, train_old\.csv .*may be the train split.*--set data\.train=FILE"
     ):
         load_dataset(tmp_path, DataConfig())
     assert len(load_dataset(tmp_path, DataConfig(train="train.csv")).splits["train"].records) == 1
@@ -206,7 +206,7 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
         ("a.png,1,2,3,4," + "c" * 200_000 + "\n", "line 2 on: a cell has over 131,072 characters, as if a quotation"),
     ],
 )
-def test_rows_that_cannot_be_parted_are_refused(tmp_path: Path, rows: str, message: str) -> None:
+def test_rows_that_cannot_be_split_into_cells_are_refused(tmp_path: Path, rows: str, message: str) -> None:
     with pytest.raises(DatasetError, match=f"E102 .*train.csv is not read from {message}"):
         load(tmp_path, HEADER + rows)
 
@@ -231,7 +231,7 @@ def test_a_column_twice_is_refused(tmp_path: Path, header: str) -> None:
         load(tmp_path, header + "\na.png,1,2,3,4,5,cat\n")
 
 
-def test_two_columns_of_one_meaning_are_told(tmp_path: Path) -> None:
+def test_two_columns_of_one_meaning_are_reported(tmp_path: Path) -> None:
     dataset = load(tmp_path, "path,image,xmin,ymin,xmax,ymax,label,class\n/x/a.png,a.png,1,2,3,4,cat,animal\n")
     assert dataset.classes.names == ("cat",)
     assert "columns that are not used: path, class" in notes(dataset)
@@ -295,14 +295,14 @@ def test_a_table_of_something_else_hides_no_other_format(tmp_path: Path) -> None
     assert load_dataset(root, DataConfig()).format == "VOC XML"
 
 
-def test_tables_that_do_not_say_their_split_must_be_named(tmp_path: Path) -> None:
+def test_tables_without_a_split_in_their_names_must_be_named(tmp_path: Path) -> None:
     folder(tmp_path, one=HEADER + "a.png,1,2,3,4,cat\n", two=HEADER + "b.png,1,2,3,4,cat\n")
     with pytest.raises(DatasetError, match=r"E101 .*one\.csv, two\.csv.*--set data\.train=FILE --set data\.val=FILE"):
         load_dataset(tmp_path, DataConfig())
     assert list(load_dataset(tmp_path, DataConfig(train="one.csv", val="two.csv")).splits) == ["train", "val"]
 
 
-def test_the_only_table_says_what_its_header_lacks(tmp_path: Path) -> None:
+def test_the_missing_columns_of_the_only_table_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"E103 .*lacks the columns xmin, ymin, xmax, ymax, label"):
         load_dataset(folder(tmp_path, boxes="image,bbox\na.png,1 2 3 4\n"), DataConfig())
 
@@ -324,7 +324,7 @@ def test_rows_of_several_splits_are_not_read_as_one(tmp_path: Path, column: str,
     assert f"train.csv: columns that are not used: {column}" in notes
 
 
-def test_rows_without_a_header_in_the_folder_of_a_split_are_told_as_at_the_top(tmp_path: Path) -> None:
+def test_rows_without_a_header_in_the_folder_of_a_split_are_refused_as_at_the_top(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     Image.new("RGB", (100, 80)).save(tmp_path / "train" / "a.png")
     for rows in ("a.png,1,2,3,4,cat\n", "b.png,,,,,\na.png,1,2,3,4,cat\n"):

@@ -112,7 +112,7 @@ def test_a_folder_per_split(tmp_path: Path) -> None:
     assert list(load_dataset(tmp_path, DataConfig()).splits) == ["train", "test"]
 
 
-def test_a_class_that_only_the_training_split_has_is_told(tmp_path: Path) -> None:
+def test_a_class_that_only_the_training_split_has_is_reported(tmp_path: Path) -> None:
     dataset = load_dataset(devkit(tmp_path), DataConfig())
     assert any("no object of cat in val" in note for note in dataset.splits["train"].notes)
 
@@ -141,7 +141,7 @@ def test_the_file_name_decides_between_two_pictures_of_one_name(tmp_path: Path) 
     assert [record.file_name for record in records] == ["a.png", "b.jpg"]
 
 
-def test_two_pictures_of_which_none_is_named_are_told(tmp_path: Path) -> None:
+def test_two_pictures_of_which_none_is_named_are_reported(tmp_path: Path) -> None:
     devkit(tmp_path)
     save_images(tmp_path / "JPEGImages", "b.jpg")
     write(tmp_path / "Annotations", "b", file_name="stale.bmp")
@@ -157,7 +157,7 @@ def test_a_list_decides_between_two_pictures_before_the_file_name(tmp_path: Path
     assert [record.file_name for record in records] == ["a.png", "b.jpg"]
 
 
-def test_a_file_name_of_another_picture_is_told(tmp_path: Path) -> None:
+def test_a_file_name_of_another_picture_is_reported(tmp_path: Path) -> None:
     devkit(tmp_path)
     write(tmp_path / "Annotations", "b", file_name="a.png")
     split = load_dataset(tmp_path, DataConfig()).splits["train"]
@@ -173,7 +173,7 @@ def test_two_files_for_one_picture(tmp_path: Path) -> None:
     assert split.faults == ("E104 b.xml is for a.png, which a.xml annotates, too",)
 
 
-def test_unclear_flags_are_told(tmp_path: Path) -> None:
+def test_unclear_flags_are_reported(tmp_path: Path) -> None:
     devkit(tmp_path)
     write(tmp_path / "Annotations", "b", item("dog", 1, 2, 30, 40, more="<difficult>perhaps</difficult>"))
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
@@ -200,8 +200,8 @@ def test_lists_per_class_are_the_split(tmp_path: Path) -> None:
 
 def test_lists_that_are_not_used_are_named(tmp_path: Path) -> None:
     notes = load_dataset(devkit(tmp_path), DataConfig()).splits["train"].notes
-    told = "not used: 2 (ImageSets/Main/dog_train.txt, ImageSets/Main/trainval.txt)"
-    assert any(told in note for note in notes)
+    expected = "not used: 2 (ImageSets/Main/dog_train.txt, ImageSets/Main/trainval.txt)"
+    assert any(expected in note for note in notes)
 
 
 @pytest.mark.parametrize(("xml", "images"), [("Annotations/{}", "JPEGImages/{}"), ("{}/Annotations", "{}/JPEGImages")])
@@ -274,7 +274,7 @@ def test_genuine_set_with_images_elsewhere(data_folder: Callable[[str], Path]) -
             assert sorted(record.truth.boxes.tolist()) == sorted(theirs[name].truth.boxes.tolist())
 
 
-def test_decimal_commas_are_read_and_told_as_in_csv(tmp_path: Path) -> None:
+def test_decimal_commas_are_read_and_reported_as_in_csv(tmp_path: Path) -> None:
     data = devkit(tmp_path)
     write(data / "Annotations", "a", CAT, item("dog", 1, 1, 100, 80).replace("<xmax>100<", "<xmax>99,5<"))
     train = load_dataset(data, DataConfig()).splits["train"]

@@ -1,4 +1,4 @@
-"""Lists of images: whose they are, and what their lines mean."""
+"""Lists of images: their splits, and the meaning of their lines."""
 
 from __future__ import annotations
 

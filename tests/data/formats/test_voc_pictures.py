@@ -1,4 +1,4 @@
-"""The picture of an XML: of its own name, of the name that it states, in the root or in a folder of it."""
+"""The picture of an XML: by the name of the XML or by its <filename>, in the root or in a folder of it."""
 
 from __future__ import annotations
 

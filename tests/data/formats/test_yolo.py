@@ -85,7 +85,7 @@ def test_labels_beside_their_images(tmp_path: Path) -> None:
     ]
 
 
-def test_an_absent_label_file_means_background_and_is_told(tmp_path: Path) -> None:
+def test_an_absent_label_file_means_background_and_is_reported(tmp_path: Path) -> None:
     small_set(tmp_path)
     add(tmp_path, "train", "c", None)
     split = load_dataset(tmp_path, DataConfig()).splits["train"]
@@ -130,8 +130,8 @@ def test_labels_without_a_picture_are_counted(tmp_path: Path) -> None:
     (tmp_path / "labels" / "train" / "inner" / "z.txt").write_text("1 0.5 0.5 1 1\n")
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
     # a is empty, b has two boxes, inner/z one
-    told = "label files without a picture that is read: 3, with 3 boxes (labels/train/a.txt, labels/train/b.txt, "
-    assert has_note(notes, told)
+    expected = "label files without a picture that is read: 3, with 3 boxes (labels/train/a.txt, labels/train/b.txt, "
+    assert has_note(notes, expected)
 
 
 def test_labels_of_another_list_are_not_without_picture(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_labels_of_another_list_are_not_without_picture(tmp_path: Path) -> None:
     assert not has_note(load_dataset(tmp_path, DataConfig()).splits["train"].notes, "without a picture")
 
 
-def test_two_pictures_of_one_label_file_are_told(tmp_path: Path) -> None:
+def test_two_pictures_of_one_label_file_are_reported(tmp_path: Path) -> None:
     small_set(tmp_path)
     Image.new("RGB", (200, 100), (200, 30, 30)).save(tmp_path / "images" / "train" / "b.jpg")
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
@@ -165,7 +165,7 @@ def test_label_files_that_differ_in_letter_case_alone_are_not_chosen_from(tmp_pa
     (folder / "a.txt").rename(folder / "a.TXT")
     (folder / "A.txt").write_text("0 0.5 0.5 1 1\n")
     if len(list(folder.iterdir())) < 3:
-        pytest.skip("this file system does not tell letter case apart")
+        pytest.skip("this file system ignores letter case")
     split = load_dataset(tmp_path, DataConfig()).splits["train"]
     assert split.faults == ("E104 images/train/a.png has 2 label files: A.txt, a.TXT; keep one",)
 

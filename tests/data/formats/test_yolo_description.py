@@ -1,4 +1,4 @@
-"""data.yaml and what stands for it: every value stays what was written."""
+"""data.yaml and the files that replace it: values are kept as they are written."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_names_may_stand_in_a_file(tmp_path: Path) -> None:
         (f"names: {{? {'1' * 5000} : cat}}", "E103 .*found: 1+[.]{3}"),
         ('names: [cat, "\\udcff"]', "E103 .*class 1 has no name"),
         ("names: ['" + "x" * 1000 + "', '" + "x" * 1000 + "']", "E113 .*have the name 'x{77}[.]{3}'"),
-        ("names: " + "x" * 1000, "E103 .*says names: x{77}[.]{3}, and there is no such file"),
-        ("names: [cat]\nnc: " + "1" * 5000, "E111 .*says nc: 1{77}[.]{3}, but"),
+        ("names: " + "x" * 1000, "E103 .*has names: x{77}[.]{3}, and there is no such file"),
+        ("names: [cat]\nnc: " + "1" * 5000, "E111 .*has nc: 1{77}[.]{3}, but"),
         ("names: &a [*a]", "E102 .*line 1 column 8: an alias stands within what it names"),
         ("names: {-1: cat}", "E103 .*found: -1: cat"),
         ("names: []", "E103 .*needs 'names'"),
         ("names: [cat, [dog]]", "E103 .*class 1 has no name"),
         ("names: [cat, '', dog]", "E103 .*class 1 has no name"),
-        ("names: nowhere.names", "E103 .*says names: nowhere.names, and there is no such file"),
+        ("names: nowhere.names", "E103 .*has names: nowhere.names, and there is no such file"),
         ("names: [cat, dog]\nnc: three", "E111 .*nc: three, but lists 2 names"),
         ("names: {0: cat, 0: dog}", "E102 .*line 1 column 17: '0' stands twice"),
         ("names: [cat]\nnames: [dog]", "E102 .*line 2 column 1: 'names' stands twice"),

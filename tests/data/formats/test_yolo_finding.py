@@ -1,13 +1,15 @@
-"""Which file describes a YOLO data set, and where the paths in it lead."""
+"""The file that describes a YOLO data set, and the places that its paths lead to."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from faster_rcnn.data.formats import yolo_description, yolo_finding
 from faster_rcnn.data.formats.yolo_description import describe
 from faster_rcnn.data.formats.yolo_finding import find_description, find_splits, sources
 from faster_rcnn.data.reading import load_dataset
@@ -64,7 +66,7 @@ def test_a_description_beside_the_folder_that_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/", "\\", "//", "/usr/.."])
 def test_the_whole_disk_is_no_folder_of_images(tmp_path: Path, path: str) -> None:
     usual(tmp_path, f"train: images/train\nval: {path}")
-    with pytest.raises(DatasetError, match=r"E101 .*data\.yaml says 'val: .*', which is the whole file system; name a"):
+    with pytest.raises(DatasetError, match=r"E101 .*data\.yaml has 'val: .*', which is the whole file system; name a"):
         counts(tmp_path)
 
 
@@ -76,7 +78,7 @@ def test_paths_and_patterns_that_lead_nowhere(tmp_path: Path, path: str) -> None
     assert len(str(caught.value)) < 800
 
 
-def test_foreign_paths_are_told(tmp_path: Path) -> None:
+def test_foreign_paths_are_reported(tmp_path: Path) -> None:
     usual(tmp_path, "train: /home/me/set/images/train\nval: images/val")
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
     assert any("'train: /home/me/set/images/train', which is read from" in note for note in notes)
@@ -84,11 +86,11 @@ def test_foreign_paths_are_told(tmp_path: Path) -> None:
 
 def test_the_last_step_alone_of_a_foreign_path_may_be_another_split(tmp_path: Path) -> None:
     usual(tmp_path, "train: images/train\nval: images/val\ntest: /home/me/set/test/images")
-    [test] = find_splits(tmp_path / "data.yaml")["test"]
+    [test] = find_splits(describe(tmp_path / "data.yaml"))["test"]
     assert not test.exists()
 
 
-def test_a_path_that_fits_twice_is_told(tmp_path: Path) -> None:
+def test_a_path_that_fits_twice_is_reported(tmp_path: Path) -> None:
     mine = usual(tmp_path / "mine", "train: ../images/train\nval: images/val")
     add(tmp_path / "images" / "train" / "other.png", tmp_path / "labels" / "train" / "other.txt")
     found = sources(describe(mine / "data.yaml"), "train")
@@ -104,11 +106,29 @@ def test_a_pattern_longer_than_any_path_is_none(tmp_path: Path) -> None:
     assert time.process_time() - start < 5
 
 
+def test_a_description_is_parsed_once_for_all_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual(tmp_path, "train: images/train\nval: images/val\ntest: images/val")
+    parsed: list[Path] = []
+    load = yolo_description.load_yaml
+
+    def counted(file: Path) -> dict[str, Any]:
+        parsed.append(file)
+        return load(file)
+
+    monkeypatch.setattr(yolo_description, "load_yaml", counted)
+    monkeypatch.setattr(yolo_finding, "load_yaml", counted)
+    for data in (tmp_path, tmp_path / "data.yaml"):
+        assert counts(data) == {"train": 2, "val": 1, "test": 1}
+    assert parsed == [tmp_path / "data.yaml"] * 2
+
+
 def test_several_descriptions_are_not_chosen_from(tmp_path: Path) -> None:
     usual(tmp_path, "train: images/train")
     (tmp_path / "data.yaml").rename(tmp_path / "b.yaml")
     (tmp_path / "hyp.yaml").write_text("lr0: 0.01\n")
-    assert find_description(tmp_path) == tmp_path / "b.yaml"
+    found = find_description(tmp_path)
+    assert found is not None
+    assert found.file == tmp_path / "b.yaml"
     (tmp_path / "a.yml").write_text("train: images/val\nnames: [dog]\n")
     with pytest.raises(DatasetError, match=r"E101 .*several files that may describe the data: b\.yaml, a\.yml; .*DATA"):
         find_description(tmp_path)

@@ -1,4 +1,4 @@
-"""Lines of YOLO's label files: boxes, polygons, keypoints, and what is none of these."""
+"""Lines of YOLO's label files: boxes, polygons, keypoints, and invalid lines."""
 
 from __future__ import annotations
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Folders, is_picture, unread_pictures, walk
+from faster_rcnn.data.layout.folders import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    Folders,
+    file_kinds,
+    is_picture,
+    unread_pictures,
+    walk,
+)
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.inference.sources import find_images
@@ -98,9 +106,18 @@ def test_folders_of_any_depth_are_gone_through(deep: Path) -> None:
     names = {place: (folders, files) for place, folders, files in walk(deep)}
     assert (sorted(names[str(deep)][0]), names[str(deep)][1]) == (["d", "link"], ["a.png"])
     assert find_images([str(deep)]).names == (str(deep / "a.png"),)
-    with pytest.raises(DatasetError, match="it holds images, but nothing that says where the objects are"):
+    with pytest.raises(DatasetError, match="it holds images, but no annotations of objects"):
         load_dataset(deep, DataConfig())
     (deep / "a.png").unlink()
     (deep / "link").unlink()
     with pytest.raises(DatasetError, match="no annotations that are known: it holds d"):
         load_dataset(deep, DataConfig())
+
+
+def test_files_are_counted_by_their_endings(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.JPG", "c.txt", "README", "inner/d.txt", ".git/e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert file_kinds(tmp_path) == {".jpg": 2, ".txt": 2, "README": 1}
+    assert file_kinds(tmp_path, max_folders=1) == {".jpg": 2, ".txt": 1, "README": 1}
+    assert file_kinds(tmp_path / "absent") == {}

@@ -1,4 +1,4 @@
-"""Where images are found: the layouts of tools, other folders of the data set, and what is said where they are not."""
+"""The search for images: the layouts of tools, other folders of the data set, and the message about absent images."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_two_other_folders_with_all_images_are_both_named(tmp_path: Path) -> Non
     assert load(tmp_path, images="small").splits["train"].records[0].path == tmp_path / "small" / "a.png"
 
 
-def test_two_usual_folders_with_all_images_are_told(tmp_path: Path) -> None:
+def test_two_usual_folders_with_all_images_are_refused(tmp_path: Path) -> None:
     annotate(tmp_path / "annotations" / "train.json", "a.png")
     picture(tmp_path / "images" / "a.png", 1)
     picture(tmp_path / "train" / "a.png", 2)
@@ -136,7 +136,7 @@ def test_nothing_outside_the_data_set_is_taken(tmp_path: Path) -> None:
 
 
 def test_one_setting_serves_a_folder_for_each_split(tmp_path: Path) -> None:
-    """What the message says helps: ``data.images`` may name the folder above those of the splits."""
+    """The remedy in the message helps: ``data.images`` may name the folder above those of the splits."""
     for split in ("train", "val"):
         annotate(tmp_path / "set" / f"{split}.json", "0.png", "1.png")
         for name in ("0.png", "1.png"):

@@ -1,4 +1,4 @@
-"""File names of other machines: which file they mean, and what is said of it."""
+"""File names of other machines: the file that is found, and the note about it."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_name_that_fits_two_folders_names_both(tmp_path: Path) -> None:
     assert found.faults == (f"E104 a.jpg fits both {one / 'a.jpg'} and {two / 'a.jpg'}", None, None, None)
 
 
-def test_equal_names_in_two_folders_are_told_unless_they_are_equal_files(tmp_path: Path) -> None:
+def test_equal_names_in_two_folders_are_reported_unless_they_are_equal_files(tmp_path: Path) -> None:
     one, two = make(tmp_path / "one", "a.jpg"), make(tmp_path / "two", "a.jpg")
     assert not find("a.jpg", one, two).notes
     (two / "a.jpg").write_text("another")

@@ -1,8 +1,8 @@
 """COCO JSON: one file per split with ``images``, ``annotations`` and ``categories``.
 
-Boxes are ``[x, y, width, height]`` in pixels, counted from 0; where an annotation has none, the box around its
-``segmentation`` is taken. ``iscrowd`` marks a region that is ignored, as pycocotools does; other keys, ``difficult``
-and ``ignore`` among them, make no difference, also as in pycocotools.
+Boxes are ``[x, y, width, height]`` in pixels, counted from 0; an annotation without a box has the box around its
+``segmentation``. ``iscrowd`` marks an ignored region, as in pycocotools; other keys, such as ``difficult`` and
+``ignore``, have no effect, also as in pycocotools.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faster_rcnn.data.formats.coco_files import read_json, refuse_several
+from faster_rcnn.data.formats.coco_files import candidates, read_json
 from faster_rcnn.data.formats.outline import box_around
-from faster_rcnn.data.layout.folders import Folders, first_of
+from faster_rcnn.data.layout.folders import Folders
 from faster_rcnn.data.layout.image_folders import Source, find_images
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing
+from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, several_files
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.json_values import shortened, shown
-from faster_rcnn.parsing.values import as_flag, as_id, as_integer, as_number, is_text
+from faster_rcnn.parsing.values import as_flag, as_id, as_integer, as_number, first_of, is_text
 from faster_rcnn.structures import ImageSize
 
 FORMAT = "COCO JSON"
@@ -52,7 +52,7 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
             folders may hold the images (E104), an image id used twice (E113).
     """
     if source.is_dir():
-        raise refuse_several(source, split)
+        raise several_files(candidates(source)[split], source, split)
     payload = read_json(source)
     pictures = [_picture(entry, source) for entry in payload["images"]]
     _refuse_repeated_ids([picture.image_id for picture in pictures], source)
@@ -91,7 +91,7 @@ def _picture(entry: Any, source: Path) -> _Picture:
 
 
 def _listed_twice(pictures: Sequence[_Picture], paths: Sequence[Path], folders: Folders) -> list[str]:
-    """A note on files that several entries of ``images`` name, in whatever spelling."""
+    """A note on files that several entries of ``images`` name, in any spelling."""
     entries: dict[str, list[_Picture]] = defaultdict(list)
     for picture, path in zip(pictures, paths, strict=True):
         entries[os.path.normpath(path)].append(picture)
@@ -109,7 +109,7 @@ def _listed_twice(pictures: Sequence[_Picture], paths: Sequence[Path], folders: 
 
 
 def _categories(entries: list[Any], source: Path) -> tuple[tuple[tuple[int, str], ...], list[str]]:
-    """Ids and names; and a note about names that are not text in the file."""
+    """Ids and names of the categories, and a note on names that are not text in the file."""
     categories = tuple(_category(entry, source) for entry in entries)
     others = [name for entry, (_, name) in zip(entries, categories, strict=True) if not isinstance(entry["name"], str)]
     notes = [f"category names that are no text, taken as they are written: {first_of(others)}"] if others else []
@@ -142,7 +142,7 @@ def _refuse_repeated_ids(ids: list[int | str], source: Path) -> None:
 def _boxes_by_image(
     annotations: list[Any], known: set[int | str], source: Path
 ) -> tuple[dict[int | str, list[ListedBox]], list[str]]:
-    """Boxes per image id; and what is odd about annotations, as notes."""
+    """Boxes by image id, and notes on odd annotations."""
     boxes: dict[int | str, list[ListedBox]] = defaultdict(list)
     homeless = []
     odd: dict[str, list[str]] = defaultdict(list)
@@ -165,7 +165,7 @@ def _boxes_by_image(
 
 
 def _box(entry: dict[str, Any], position: int, odd: dict[str, list[str]]) -> ListedBox:
-    """One annotation; what is odd about it is noted in ``odd`` with its place."""
+    """The box of one annotation; oddities are added to ``odd`` with its place."""
     where = f"annotation id {shown(entry['id'])}" if "id" in entry else f"annotation number {position}"
     written = entry.get("bbox")
     if written in (None, []) and (around := box_around(entry.get("segmentation"))) is not None:
@@ -192,19 +192,19 @@ def _box(entry: dict[str, Any], position: int, odd: dict[str, list[str]]) -> Lis
 
 
 def _quoted(written: object) -> object:
-    """A box that is no list: text in quotation marks, an object in braces."""
+    """A ``bbox`` that is no list, for messages: text in quotation marks, an object in braces."""
     return shortened(written) if isinstance(written, str | dict) else written
 
 
 def _as_it_stands(written: list[object]) -> tuple[object, ...]:
-    """The numbers of a box; a list or an object among them as text."""
+    """The values of a box; a list or an object among them becomes text."""
     if _NESTED.isdisjoint(map(type, written)):
         return tuple(written)
     return tuple(shortened(value) if isinstance(value, list | dict) else value for value in written)
 
 
 def _refuse_without_boxes(places: list[str], annotations: list[Any], source: Path) -> None:
-    """Stop where no annotation at all has a box, as in files of captions."""
+    """Stop where no annotation has a box, as in files of captions."""
     if places and len(places) == len(annotations):
         keys = sorted({str(key) for entry in annotations[:100] for key in entry})
         raise DatasetError(

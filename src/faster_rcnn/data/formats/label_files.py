@@ -1,4 +1,4 @@
-"""Where YOLO's label files are, by the image that they are for; and those that no image has."""
+"""The places of YOLO's label files by image, and label files without an image."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from faster_rcnn.data.formats.yolo_labels import looks_like_labels
-from faster_rcnn.data.layout.folders import Folders, first_of, is_hidden, is_picture
+from faster_rcnn.data.formats.yolo_labels import is_label_text
+from faster_rcnn.data.layout.folders import Folders, is_hidden, is_picture
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_text
+from faster_rcnn.parsing.values import first_of
 
 _IMAGE_FOLDERS = ("images", "jpegimages")
 _ENDING = ".txt"
 
 
 def _key(stem: str) -> str:
-    """A stem without what file systems change: letter case, and accents in one character or two."""
+    """A key of a file stem that ignores the changes of file systems: letter case, and the composition of accents."""
     return unicodedata.normalize("NFC", stem).lower()
 
 
 class LabelFiles:
-    """Finds the label file of an image, in any letter case; remembers what is where."""
+    """Finds the label file of an image, in any letter case, with a cache of places."""
 
     def __init__(self, folders: Folders) -> None:
-        """Start with nothing looked up."""
+        """Start with an empty cache."""
         self._folders = folders
         self._places: dict[Path, tuple[Path, ...]] = {}
         self._by_stem: dict[Path, dict[str, list[str]]] = {}
 
     def of(self, image: Path) -> tuple[Path, ...]:
-        """The label file of an image: none, one, or several that differ in letter case where none is exact."""
+        """Label files of an image: none, one, or several that differ in letter case where none is exact."""
         name = f"{image.stem}{_ENDING}"
         places = self.places(image.parent)
         for place in places:
@@ -45,8 +46,8 @@ class LabelFiles:
     def places(self, images: Path) -> tuple[Path, ...]:
         """Folders that may hold the labels of the images in a folder, best first.
 
-        Its last part called images, in any letter case, becomes labels; else the labels are beside the images, or in
-        the folder ``labels`` beside theirs.
+        The last part ``images`` of the path, in any letter case, becomes ``labels``; else the labels are beside the
+        images, or in the folder ``labels`` beside their folder.
         """
         if images not in self._places:
             parts = images.parts
@@ -56,27 +57,27 @@ class LabelFiles:
         return self._places[images]
 
     def other_format(self, image: Path) -> Path | None:
-        """An XML file with the name of an image where its label file may be: objects that YOLO does not read."""
+        """An XML file with the name of an image at the place of its label file: objects of another format."""
         name = f"{image.stem}.xml"
         return next((place / name for place in self.places(image.parent) if name in self._folders.names(place)), None)
 
     def candidates(self, image: Path) -> list[Path]:
-        """The label files that an image may have, each once."""
+        """The paths that the label file of an image may have, without repetition."""
         return list(dict.fromkeys(place / f"{image.stem}{_ENDING}" for place in self.places(image.parent)))
 
     def expected(self, image: Path) -> Path:
-        """The best of the candidates."""
+        """The first candidate for the label file of an image."""
         return self.places(image.parent)[0] / f"{image.stem}{_ENDING}"
 
     def _inside(self, folder: Path, name: str) -> Path:
-        """A folder in a folder, in the letters that it has there."""
+        """A folder in a folder, in its letter case there."""
         names = self._folders.names(folder)
         return folder / (
             name if name in names else next((each for each in sorted(names) if each.lower() == name), name)
         )
 
     def texts(self, folder: Path) -> dict[str, list[str]]:
-        """Names of the text files in a folder, by their stems in lower case and composed letters."""
+        """Names of the text files in a folder, by their stems in lower case and composed form."""
         if folder not in self._by_stem:
             found: dict[str, list[str]] = {}
             for name in sorted(self._folders.names(folder)):
@@ -89,9 +90,9 @@ class LabelFiles:
 def orphans(
     places: Sequence[Path], images: Sequence[Path], label_files: LabelFiles, folders: Folders, root: Path
 ) -> list[str]:
-    """A note on label files that have no picture, with the number of their lines.
+    """A note on label files without a picture, with the number of their lines.
 
-    Only the folders of a split's images count, and there every picture does, also one that no list names.
+    Only the folders of a split's images are searched; there every picture counts, also one that no list names.
     """
     holding = dict.fromkeys(image.parent for image in images)
     inner = [
@@ -110,7 +111,7 @@ def orphans(
             }
             found |= {source: text for source, text in read_ones.items() if text is not None}
             if label_files.texts(place):
-                break  # in the next best place there may be texts of any kind
+                break  # the next place may hold texts of any kind
     if not found:
         return []
     lines = sum(bool(line.strip()) for text in found.values() for line in text.split("\n"))
@@ -119,16 +120,16 @@ def orphans(
 
 
 def _mirrored(place: Path, label_files: LabelFiles, folders: Folders) -> Iterator[Path]:
-    """Image folders that would belong to the folders below the labels of a place."""
+    """Image folders that correspond to the folders below the labels of a place."""
     labels = label_files.places(place)[0]
     if labels != place and labels.is_dir():
         yield from (place / folder.relative_to(labels) for folder in folders.below(labels))
 
 
 def _label_text(source: Path) -> str | None:
-    """The content of a label file; none of other texts, such as ``classes.txt`` or a read-me."""
+    """The content of a label file; ``None`` for other texts, such as ``classes.txt`` or a readme."""
     try:
         text = read_text(source)
     except DatasetError:
         return None
-    return text if looks_like_labels(text) else None
+    return text if is_label_text(text) else None

@@ -1,4 +1,4 @@
-"""The box around an object's outline, for annotations that have a COCO ``segmentation`` but no ``bbox``.
+"""The box around an object's outline, for COCO annotations with a ``segmentation`` but without a ``bbox``.
 
 An outline is one polygon ``[x1, y1, x2, y2, ...]`` or several, or a mask as run lengths: ``{"size": [height, width],
 "counts": [...]}``, or the same with ``counts`` as the text that pycocotools writes.
@@ -13,15 +13,15 @@ from itertools import accumulate, chain
 from faster_rcnn.parsing.values import as_integer, as_number
 
 _MAX_SIDE = 2**31
-"""Pixels; no mask is larger."""
+"""Maximum side of a mask in pixels."""
 _PACKED = re.compile(r"([P-o]{0,11}[0-O])*[P-o]?")
-"""Run lengths as text: up to 60 bits each, five in a character, of which all but the last are followed by more."""
+"""Run lengths as text: up to 60 bits each, five bits a character; all characters of a run but its last set bit 6."""
 
 Box = tuple[float, float, float, float]
 
 
 def box_around(segmentation: object) -> Box | None:
-    """The box (x, y, width, height) around an outline; none where it is no outline, or an empty one."""
+    """The box (x, y, width, height) in pixels around an outline; ``None`` for an empty or invalid outline."""
     if isinstance(segmentation, dict):
         return _around_mask(segmentation)
     if not isinstance(segmentation, list) or not segmentation:
@@ -38,7 +38,7 @@ def box_around(segmentation: object) -> Box | None:
 
 
 def _around_mask(mask: dict[str, object]) -> Box | None:
-    """Runs of 0 and of 1 in turn, column by column; a run that goes on in the next column spans the whole height."""
+    """The box around a mask: runs of 0 and 1 in turn, column by column; a run of two columns spans the whole height."""
     size, counts = mask.get("size"), mask.get("counts")
     height = as_integer(size[0]) if isinstance(size, list) and len(size) == 2 else None
     runs = _runs(counts)
@@ -74,7 +74,7 @@ def _runs(counts: object) -> list[int] | None:
 
 
 def _unpacked(text: str) -> Iterator[int]:
-    """pycocotools' packed run lengths: five bits a character, and from the fourth number on differences to two before.
+    """Unpack pycocotools' run lengths: five bits a character; from the fourth number on the difference to two before.
 
     Bit 6 of a character means that more follow, bit 5 of the last one that the number is negative.
     """

@@ -1,6 +1,6 @@
 """CSV: one row per box, ``image,xmin,ymin,xmax,ymax,label`` with a header; corners in pixels, counted from 0.
 
-Other common names of the columns are understood. A row with an image and otherwise empty cells is an image without
+Other common names of the columns are recognised. A row with an image and otherwise empty cells is an image without
 objects.
 """
 
@@ -14,50 +14,50 @@ from typing import NamedTuple
 
 from faster_rcnn.data.formats.decimal_commas import commas_note, decimal_commas, with_point
 from faster_rcnn.data.formats.table_text import Row, has_known_header, is_without_header, read_table
-from faster_rcnn.data.layout.folders import Folders, entries_of, files_of, first_of
+from faster_rcnn.data.layout.folders import Folders, entries_of, files_of
 from faster_rcnn.data.layout.image_folders import Source, find_images
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, split_of
+from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, by_split, several_files, split_of
 from faster_rcnn.data.layout.names import Located
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.parsing.values import as_number
+from faster_rcnn.parsing.values import as_number, first_of
 from faster_rcnn.structures import ImageSize
 
 FORMAT = "CSV"
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """CSV files by split, those in folders of splits as well; the folder ``root`` stands for a split of several files.
+    """CSV files by split, also those in folders of splits; a split with several files has the folder ``root`` instead.
 
-    One whose name speaks of no split is the training split if it alone has the columns of boxes.
+    A file without a split in its name is the training split if no other file has the columns of boxes.
     """
     return {split: files[0] if len(files) == 1 else root for split, files in candidates(root).items()}
 
 
 def candidates(root: Path) -> dict[str, list[Path]]:
-    """The files that each split may be."""
+    """The possible files of each split."""
     top = files_of(root, ".csv")
-    named = _by_split((split_of(file.stem), file) for file in top)
+    named = by_split((split_of(file.stem), file) for file in top)
     if named:
         return named
     tables = [file for file in top if has_known_header(file)]
     if tables:
         return {"train": tables} if len(tables) == 1 else {}
     in_folders = [(split, file) for entry in entries_of(root) if (split := split_of(entry.name)) for file in _in(entry)]
-    return _by_split(in_folders)
+    return by_split(in_folders)
 
 
 def find_files(files: Sequence[Path]) -> dict[str, Path]:
-    """Files of which none is known to be a split.
+    """The training split among files that have no split in their names.
 
     Raises:
-        DatasetError: their header is not that of boxes (E103), or several files have it (E101).
+        DatasetError: no file has the header of boxes (E103), or several files have it (E101).
     """
     tables = [file for file in files if has_known_header(file)]
     if not tables:
         read_table(files[0])
     if len(tables) > 1:
         raise DatasetError(
-            f"{files[0].parent} holds {len(tables)} CSV files of boxes whose names do not say which split they are "
+            f"{files[0].parent} holds {len(tables)} CSV files of boxes whose names contain no split "
             f"({first_of(file.name for file in tables)}); name them: --set data.train=FILE --set data.val=FILE",
             code="E101",
         )
@@ -65,37 +65,26 @@ def find_files(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def unused(root: Path, used: Iterable[Path]) -> list[str]:
-    """A line about the CSV files of a data set that none of the splits is read from."""
+    """A line about CSV files of a data set that are no split."""
     rest = [file.name for file in files_of(root, ".csv") if file not in set(used)]
     return [f"CSV files that are not read as annotations: {len(rest)} ({first_of(rest)})"] if rest else []
 
 
 def _in(folder: Path) -> list[Path]:
-    """Tables of boxes; else those of rows without a header, so that what they lack is told as it is at the top."""
+    """Tables of boxes in a folder; else tables without a header, so that the missing header is reported."""
     files = files_of(folder, ".csv")
     return [file for file in files if has_known_header(file)] or [file for file in files if is_without_header(file)]
-
-
-def _by_split(named: Iterable[tuple[str | None, Path]]) -> dict[str, list[Path]]:
-    splits: dict[str, list[Path]] = defaultdict(list)
-    for split, file in named:
-        if split is not None:
-            splits[split].append(file)
-    return dict(splits)
 
 
 def read(source: Path, split: str, images: Path | None, folders: Folders, root: Path) -> Listing:
     """Read one file of the data set in ``root``.
 
     Raises:
-        DatasetError: several files may be the split (E101), it is not text (E102), its header is not known or a row
-            does not fit it (E103), several folders may hold the images (E104).
+        DatasetError: several files may be the split (E101), the file is not text (E102), its header is not known or a
+            row does not fit it (E103), several folders may hold the images (E104).
     """
     if source.is_dir():
-        files = first_of(file.relative_to(source).as_posix() for file in candidates(source)[split])
-        raise DatasetError(
-            f"{files} in {source} look like the {split} split; choose one: --set data.{split}=FILE", code="E101"
-        )
+        raise several_files(candidates(source)[split], source, split)
     table = read_table(source)
     rows, notes = _with_decimal_points(table.rows)
     _refuse_rows_without_image(rows, source)
@@ -123,7 +112,7 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
 
 
 class _Picture(NamedTuple):
-    """An image, and all names that rows have for it."""
+    """An image with all names that rows have for it."""
 
     names: tuple[str, ...]
     path: Path
@@ -131,7 +120,7 @@ class _Picture(NamedTuple):
 
 
 def _pictures(names: Sequence[str], located: Located, folders: Folders) -> list[_Picture]:
-    """Images in the order of their first names; ``./a.jpg`` and ``a.jpg`` are one where there is such a file."""
+    """Images in the order of their first names; ``./a.jpg`` and ``a.jpg`` are one image where the file exists."""
     found: dict[str, _Picture] = {}
     for name, path, fault in zip(names, located.paths, located.faults, strict=True):
         key = f"{name}/"
@@ -156,7 +145,7 @@ def _image(picture: _Picture, rows: Sequence[Row], number: int, annotation: str)
 
 
 def _size(row: Row) -> ImageSize | None:
-    """The size that a row claims; none where it is no positive integers."""
+    """The size in a row; ``None`` where it is no pair of positive integers."""
     if not row.size:
         return None
     height, width = map(as_number, row.size)
@@ -175,7 +164,7 @@ def _refuse_rows_without_image(rows: Sequence[Row], source: Path) -> None:
 
 
 def _with_decimal_points(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
-    """The rows, ``10,5`` read as 10.5, and a note about that."""
+    """The rows with ``10,5`` read as 10.5, and a note about such numbers."""
     commas = decimal_commas(cell for row in rows for cell in row.corners)
     if not commas:
         return rows, []

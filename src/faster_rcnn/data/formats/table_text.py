@@ -1,4 +1,4 @@
-"""The text of a CSV: delimiter, header, and rows of as many cells as the header has."""
+"""Parsing of a CSV: its delimiter, its header, and rows with as many cells as the header."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.layout.listing import SPLITS
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_text
-from faster_rcnn.parsing.values import as_number
+from faster_rcnn.parsing.values import as_number, first_of
 from faster_rcnn.system.files import open_file
 
 COLUMNS = {
@@ -27,40 +26,40 @@ COLUMNS = {
     "ymax": ("ymax", "y_max", "y2", "bottom"),
     "label": ("label", "class", "name", "class_name", "category", "label_name", "class_label"),
 }
-"""Columns that a table must have, with their names in the order in which they are taken."""
+"""Columns that a table must have, with their possible names in order of preference."""
 _SIZE = {"width": ("width", "image_width", "img_width"), "height": ("height", "image_height", "img_height")}
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "phase", "dataset")
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD = 65536
-"""Bytes of a file in which its header is."""
+"""Bytes at the start of a file in which the header is searched."""
 
 
 class Row(NamedTuple):
-    """The cells of a row as they are written; without a column for it the size is empty."""
+    """The cells of a row as they are written; without columns for it the size is empty."""
 
     line: int
     image: str
     corners: tuple[str, ...]
-    """xmin, ymin, xmax, ymax."""
+    """The cells of xmin, ymin, xmax and ymax."""
     label: str
     size: tuple[str, ...] = ()
-    """Height and width."""
+    """The cells of height and width."""
 
 
 class Table(NamedTuple):
-    """The rows of a CSV that are not empty."""
+    """The rows of a CSV that are not empty, and its unused columns."""
 
     rows: tuple[Row, ...]
     unused: tuple[str, ...]
-    """Columns that no meaning is known for, as the header names them."""
+    """Names in the header of columns without a known meaning."""
 
 
 def read_table(source: Path) -> Table:
     """Read the rows of a CSV.
 
     Raises:
-        DatasetError: it is not text, or a quotation mark is not closed (E102); its header lacks a column or has it
-            twice, or a row has more or fewer cells than the header (E103).
+        DatasetError: the file is not text, or a quotation mark is not closed (E102); its header lacks a column or has
+            it twice, or a row has more or fewer cells than the header (E103).
     """
     text = read_text(source)
     delimiter, skipped = _delimiter(text)
@@ -86,18 +85,18 @@ def _of_columns(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int]) 
 
 
 def has_known_header(source: Path) -> bool:
-    """Whether the first line of a file names the columns of boxes; the rest of it is not read."""
+    """Whether the first line of a file names the columns of boxes; the rest of the file is not read."""
     return not _lacking(_places(_first_cells(source)))
 
 
 def is_without_header(source: Path) -> bool:
-    """Whether the first line of a file is a row of boxes as Keras RetinaNet has it: image, four numbers, class."""
+    """Whether the first line of a file is a row of a box as in Keras RetinaNet: image, four numbers, class."""
     cells = _first_cells(source)
     return len(cells) == 6 and (not any(cells[1:5]) or all(as_number(cell) is not None for cell in cells[1:5]))
 
 
 def _first_cells(source: Path) -> list[str]:
-    """The cells of the first line that is not empty and states no delimiter; none where a file cannot be read."""
+    """Cells of the first line that is not empty and states no delimiter; empty where a file cannot be read."""
     try:
         with open_file(source) as file:
             head = file.read(_HEAD)
@@ -111,14 +110,14 @@ def _first_cells(source: Path) -> list[str]:
 
 
 def _delimiter(text: str) -> tuple[str, int]:
-    """The delimiter that parts the header into most known columns, and how many lines stand before the header.
+    """The delimiter that splits the header into most known columns, and the number of lines before the header.
 
-    The number of delimiters decides nothing: names and decimal numbers hold commas, too.
+    The number of delimiters is no criterion: names and decimal numbers contain commas, too.
     """
     lines = [line for line in text[:_HEAD].splitlines() if line.strip()][:2]
     if lines and (
         stated := re.fullmatch(r"sep=([^\w\"'.])", lines[0].strip(" "))
-    ):  # Excel writes it, and reads it by that
+    ):  # Excel writes this line, and reads the file by it
         return stated[1], 1
     header = lines[:1]
     known = {name for names in (*COLUMNS.values(), *_SIZE.values()) for name in names}
@@ -147,7 +146,7 @@ def _rows(text: str, delimiter: str, source: Path) -> Iterator[tuple[int, list[s
 
 
 def _trimmed(cells: list[str], length: int) -> list[str]:
-    """Cells without empty ones at the end, which spreadsheets add, but at least so many."""
+    """Remove empty cells at the end of a row, which spreadsheets add; at least ``length`` cells remain."""
     end = len(cells)
     while end > length and not cells[end - 1]:
         end -= 1
@@ -159,7 +158,7 @@ def _key(name: str) -> str:
 
 
 def _places(header: Sequence[str]) -> dict[str, int]:
-    """Place of each column that is known, by its first name that occurs."""
+    """Index of each known column, by its first name that occurs."""
     keys = [_key(name) for name in header]
     names = {**COLUMNS, **_SIZE}
     found = {column: next((name for name in names[column] if name in keys), None) for column in names}
@@ -171,7 +170,7 @@ def _lacking(places: dict[str, int]) -> list[str]:
 
 
 def _columns(header: list[str], source: Path) -> dict[str, int]:
-    """Place of each column that is known; raises for what a header lacks, and for what it has twice."""
+    """Index of each known column; raises E103 for missing columns, and for repeated ones."""
     places, keys = _places(header), [_key(name) for name in header]
     lacking = _lacking(places)
     twice = [header[place] for place in places.values() if keys.count(keys[place]) > 1]
@@ -194,7 +193,7 @@ def _columns(header: list[str], source: Path) -> dict[str, int]:
 
 
 def _refuse_several_splits(rows: Sequence[tuple[int, list[str]]], header: Sequence[str], source: Path) -> None:
-    """Stop where a column gives rows to different splits, which would all be read as one."""
+    """Stop where a column assigns rows to different splits, which would all be read as one split."""
     for place in (place for place, name in enumerate(header) if _key(name) in _SPLIT_COLUMNS):
         words = Counter(cells[place] for _, cells in rows if cells[place])
         splits = {SPLITS.get(word.lower()) for word in words}

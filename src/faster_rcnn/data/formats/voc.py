@@ -1,8 +1,8 @@
 """PASCAL VOC: one XML per image, and lists of image names per split under ``ImageSets``.
 
-Genuine VOC counts pixels from 1 and includes the last one, so ``x1 = xmin - 1`` and ``x2 = xmax`` in continuous pixels
-(width = xmax - xmin + 1). Files that count from 0 and mean edges are read with ``voc_offset`` 0, which takes all four
-numbers as they are. ``difficult`` objects are ignored regions.
+Original VOC counts pixels from 1 and includes the last pixel, so ``x1 = xmin - 1`` and ``x2 = xmax`` in continuous
+pixels (width = xmax - xmin + 1). For files that count from 0 and store edges, ``voc_offset`` 0 leaves all four numbers
+unchanged. ``difficult`` objects are ignored regions.
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from faster_rcnn.data.formats.decimal_commas import commas_note, decimal_commas,
 from faster_rcnn.data.formats.voc_lists import Entry, find_annotations, has_xml, read_list, unused_lists
 from faster_rcnn.data.formats.voc_pictures import Picture, Pictures
 from faster_rcnn.data.formats.voc_xml import Annotation, read_annotation
-from faster_rcnn.data.layout.folders import Folders, child, first_of, folders_of, names_of
+from faster_rcnn.data.layout.folders import Folders, child, folders_of, names_of
 from faster_rcnn.data.layout.listing import ListedImage, Listing, split_of
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.system.files import MAX_PATH
 
 FORMAT = "VOC XML"
 
 
 class _Item(NamedTuple):
-    """An XML file, and the picture that a list names with it."""
+    """An XML file, with the picture that a list names for it."""
 
     xml: Path
     stem: str
-    """Seen from the folder of annotations, without the ending."""
+    """Path relative to the folder of annotations, without the ending."""
     picture: str = ""
 
 
 class _Read(NamedTuple):
-    """An XML file with what it says and the picture that it is about."""
+    """An XML file with its content and its picture."""
 
     item: _Item
     annotation: Annotation | None
     fault: str | None
     picture: Picture
     other: str = ""
-    """Another picture that is there and that ``<filename>`` names."""
+    """Another existing picture that ``<filename>`` names."""
 
 
 def find_folders(root: Path) -> dict[str, list[Path]]:
-    """Folders of XML files by split: ``train/``, ``Annotations/train/``; else all of ``Annotations/``, as train."""
+    """Folders of XML files by split: ``train/``, ``Annotations/train/``; else all of ``Annotations/`` is train."""
     annotations = find_annotations(root)
     for place in (root, annotations):
         inner = folders_of(place) if place is not None else []
@@ -56,15 +57,15 @@ def find_folders(root: Path) -> dict[str, list[Path]]:
 
 
 def _own_annotations(folder: Path) -> Path | None:
-    """The XML files of a split's folder: in it, or in its own ``Annotations``."""
+    """The folder of a split's XML files: the split's folder, or its own ``Annotations``."""
     return find_annotations(folder) or (folder if has_xml(folder) else None)
 
 
 def read(sources: Sequence[Path], split: str, images: Path | None, folders: Folders, offset: int) -> Listing:
-    """Read one split: lists of names (``.txt``), or a folder of XML files with those in it.
+    """Read one split: lists of names (``.txt``), or a folder of XML files with the folders in it.
 
     Raises:
-        DatasetError: the XML is another tool's (E103), or a list has no XML beside it (E101).
+        DatasetError: an XML file belongs to another tool (E103), or a list has no XML files beside it (E101).
     """
     source = sources[0]
     annotations = source if source.is_dir() else _annotations_of(source)
@@ -87,7 +88,7 @@ def read(sources: Sequence[Path], split: str, images: Path | None, folders: Fold
 
 
 def _items(sources: Sequence[Path], annotations: Path, folders: Folders) -> list[_Item]:
-    """The XML files of a split, each once, sorted."""
+    """The XML files of a split without repetition, sorted."""
     files: dict[str, str] = {}
     for folder in (annotations, *folders.below(annotations)):
         inner = "" if folder == annotations else f"{folder.relative_to(annotations).as_posix()}/"
@@ -105,7 +106,7 @@ def _items(sources: Sequence[Path], annotations: Path, folders: Folders) -> list
 
 
 def _stem_of(entry: Entry, stems: Set[str], by_name: dict[str, list[str]]) -> str:
-    """The XML that a list means: by the longest end of its path that is one, else by a name that is there once."""
+    """The stem of the XML of a list entry: the longest end of its path that is one, else a name that is unique."""
     steps = entry.stem[-MAX_PATH:].split("/")
     ends = ("/".join(steps[start:]) for start in range(len(steps)))
     inside = by_name.get(steps[-1], [])
@@ -122,7 +123,7 @@ def _offset_text(offset: int) -> str:
 
 
 def _from_zero(images: Iterable[ListedImage], offset: int) -> list[str]:
-    """Evidence that files count from 0 although they are read as counting from 1."""
+    """A line with evidence that files count from 0 although they are read as counting from 1."""
     boxes = [box for image in images for box in image.boxes if {"0", "0.0"} & set(map(str, box.written[:2]))]
     if not boxes or offset == 0:
         return []
@@ -141,7 +142,7 @@ def _annotations_of(source: Path) -> Path:
 
 
 def _image_folders(annotations: Path) -> list[Path]:
-    """Where pictures usually are, the nearest first: names such as 0.jpg are in folders outside of the data, too."""
+    """The usual folders of pictures, nearest first: names such as 0.jpg also occur in folders outside of the data."""
     up = annotations.parent
     bases = (annotations, up, up.parent)
     inner = [child(base, "JPEGImages", "images", "img") for base in bases]
@@ -162,7 +163,7 @@ def _read(item: _Item, folder: str, pictures: Pictures, offset: int) -> _Read:
 
 
 def _refuse_shared(read_ones: Sequence[_Read]) -> list[_Read]:
-    """Only the first of several XML files for one picture can be meant."""
+    """Give a fault to all but the first of several XML files for one picture."""
     users: dict[Path, _Read] = {}
     kept = []
     for one in read_ones:
@@ -180,7 +181,7 @@ def _image(one: _Read, folder: str, number: int) -> ListedImage:
 
 
 def _with_decimal_points(images: tuple[ListedImage, ...]) -> tuple[tuple[ListedImage, ...], list[str]]:
-    """The images, ``10,5`` in their boxes read as 10.5, and a note about that."""
+    """The images with ``10,5`` in their boxes read as 10.5, and a note about such numbers."""
     written = (value for image in images for box in image.boxes for value in box.written if isinstance(value, str))
     commas = decimal_commas(written)
     if not commas:
@@ -221,10 +222,10 @@ def _about_names(read_ones: Sequence[_Read]) -> list[str]:
 
 
 def _about_objects(read_ones: Sequence[_Read]) -> list[str]:
-    said = [(one.item.xml.name, one.annotation) for one in read_ones if one.annotation is not None]
-    unclear = [f"{name}: '{word}'" for name, annotation in said for word in annotation.unclear]
-    rotated = [f"{name}: {annotation.rotated}" for name, annotation in said if annotation.rotated]
-    repeated = [name for name, annotation in said if annotation.repeated]
+    named = [(one.item.xml.name, one.annotation) for one in read_ones if one.annotation is not None]
+    unclear = [f"{name}: '{word}'" for name, annotation in named for word in annotation.unclear]
+    rotated = [f"{name}: {annotation.rotated}" for name, annotation in named if annotation.rotated]
+    repeated = [name for name, annotation in named if annotation.repeated]
     found = (
         (unclear, f"values of <difficult> that mean neither yes nor no, taken as no: {len(unclear)}"),
         (rotated, f"boxes around rotated boxes (<robndbox>), in files: {len(rotated)}"),

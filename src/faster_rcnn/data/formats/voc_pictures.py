@@ -1,4 +1,4 @@
-"""The picture of a VOC XML: it has the XML's own name, or that of its ``<filename>``, which many tools leave stale."""
+"""The picture of a VOC XML: it has the name of the XML, or that in ``<filename>``, which many tools leave outdated."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.data.layout.folders import Folders, first_of, is_picture
-from faster_rcnn.parsing.values import cut
+from faster_rcnn.data.layout.folders import Folders, is_picture
+from faster_rcnn.parsing.values import cut, first_of
 
 
 class Picture(NamedTuple):
-    """Where a picture is, or was expected."""
+    """The place of a picture, or its expected place."""
 
     path: Path
     name: str
-    """Seen from the root."""
+    """Path relative to the root."""
     fault: str | None = None
 
 
 class Pictures:
-    """The pictures in the folder that holds most of those with an XML, and in the folders in it."""
+    """The pictures in and below the folder that holds most pictures with an XML."""
 
     def __init__(self, roots: Sequence[Path], stems: Sequence[str], folders: Folders) -> None:
-        """Choose the folder by a sample of the XML files' names."""
+        """Choose the folder by a sample of the names of XML files."""
         self._folders = folders
         self._by_stem: dict[Path, dict[str, list[str]]] = {}
         self._everywhere: dict[str, list[str]] | None = None
@@ -32,10 +32,10 @@ class Pictures:
         self.root = max(roots, key=lambda root: sum(bool(self._beside(root, stem)) for stem in sample))
 
     def of(self, stem: str, *stated: str) -> Picture:
-        """The picture of an XML; of several with its name, the one that is ``stated`` (in the list, in the XML).
+        """The picture of an XML; among several with its name, the picture that is ``stated`` (in the list, in the XML).
 
-        ``stem`` is seen from the folder of annotations; the picture may be in the folder of the same name, in the root,
-        or in the only other folder that has it.
+        ``stem`` is relative to the folder of annotations; the picture may be in the folder of the same name, in the
+        root, or in the only other folder that has it.
         """
         names = [name for name in stated if name]
         found = self._beside(self.root, stem) or self._anywhere(stem.rpartition("/")[2])
@@ -48,13 +48,13 @@ class Pictures:
         return Picture(self.root / f"{stem}{ending or '.jpg'}", f"{stem}{ending or '.jpg'}")
 
     def another(self, found: Picture, name: str) -> str:
-        """A name, if it is that of another picture that is there beside the one that was found."""
+        """The name, if it is that of another existing picture beside the found picture; else empty."""
         if not name or found.path.name == name or not is_picture(name):
             return ""
         return name if {name, found.path.name} <= self._folders.names(found.path.parent) else ""
 
     def _beside(self, root: Path, stem: str) -> list[str]:
-        """Pictures of an XML, seen from a root: in the folder that the XML is in, else in the root."""
+        """Pictures of an XML, relative to a root: in the folder of the XML's name, else in the root."""
         inner, _, name = stem.rpartition("/")
         own = [f"{inner}/{file}" for file in self._stems(root / inner).get(name, [])] if inner else []
         return own or self._stems(root).get(name, [])
@@ -77,13 +77,13 @@ class Pictures:
         return self._by_stem[folder]
 
     def _stated(self, found: Sequence[str], names: Sequence[str], stem: str) -> Picture:
-        """The only one, or the one of several that is named."""
+        """The only picture, or the picture among several that is named; else the first, with a fault."""
         if len(found) == 1:
             return Picture(self.root / found[0], found[0])
         for name in names:
             fitting = [file for file in found if file.rpartition("/")[2] == name]
             if len(fitting) == 1:
                 return Picture(self.root / fitting[0], fitting[0])
-        said = f"its <filename> '{cut(names[-1])}' is none of them" if names else "it has no <filename>"
-        fault = f"E104 {stem}.xml may be for any of {first_of(found)}: {said}; correct it, or remove the other pictures"
+        why = f"its <filename> '{cut(names[-1])}' is none of them" if names else "it has no <filename>"
+        fault = f"E104 {stem}.xml may be for any of {first_of(found)}: {why}; correct it, or remove the other pictures"
         return Picture(self.root / found[0], found[0], fault)

@@ -1,4 +1,4 @@
-"""One XML file of PASCAL VOC: the picture that it names, its size, its objects."""
+"""Reading of one XML file of PASCAL VOC: the name of its picture, its size, its objects."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """What an XML says."""
+    """The content of an XML file."""
 
     file_name: str
-    """The last part of ``<filename>``; empty where there is none."""
+    """The last part of ``<filename>``; empty without one."""
     size: ImageSize | None
     boxes: tuple[ListedBox, ...]
     unclear: tuple[str, ...] = ()
@@ -34,10 +34,10 @@ class Annotation:
 
 
 def read_annotation(source: Path, name: str, offset: int) -> Annotation | str:
-    """Read an XML, called ``name`` in messages; where it is broken or absent, the fault with its code.
+    """Read an XML file, with ``name`` in messages; a broken or absent file gives the fault with its code.
 
     Raises:
-        DatasetError: it is another tool's (E103).
+        DatasetError: the file belongs to another tool (E103).
     """
     try:
         root = ElementTree.fromstring(read_xml_text(source))
@@ -77,7 +77,7 @@ def _refuse_other_tools(
 
 
 def _size(tree: ElementTree.Element) -> ImageSize | None:
-    """The size it claims; many tools write none, or zeros."""
+    """The size that an XML declares; ``None`` without one, since many tools write none, or zeros."""
     try:
         size = ImageSize(*(int(float(tree.findtext(f"size/{side}") or 0)) for side in ("height", "width")))
     except (ValueError, OverflowError):
@@ -88,7 +88,7 @@ def _size(tree: ElementTree.Element) -> ImageSize | None:
 def _box(
     item: ElementTree.Element, number: int, boxes: Sequence[ElementTree.Element], ignored: bool, offset: int
 ) -> ListedBox:
-    """The box of an object; the ``<part>`` of a person has a box of its own, which is none of ours."""
+    """The box of an object; boxes of its ``<part>`` elements (head, hand, foot) are not read."""
     name = (item.findtext("name") or "").strip()
     where = f"object {number} ('{cut(name)}')"
     if boxes:
@@ -101,7 +101,7 @@ def _box(
 
 
 def _around_rotated(item: ElementTree.Element, offset: int) -> tuple[float, ...] | None:
-    """Corners around roLabelImg's rotated box (centre, size, angle in radians), counted as the other files' pixels."""
+    """Corners around roLabelImg's rotated box (centre, size, angle in radians), counted from ``offset`` as in VOC."""
     found = [as_number(item.findtext(f"robndbox/{part}")) for part in ("cx", "cy", "w", "h", "angle")]
     numbers = [number for number in found if number is not None]
     if len(numbers) < len(found):

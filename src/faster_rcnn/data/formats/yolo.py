@@ -1,7 +1,7 @@
 """YOLO: a ``data.yaml`` with class names and image folders, and one text file of objects per image.
 
-The label file of ``.../images/a.jpg`` is ``.../labels/a.txt``. An empty one means an image without objects, and so does
-an absent one, as the format's makers define it, unless ``data.missing_labels`` is ``error``.
+The label file of ``.../images/a.jpg`` is ``.../labels/a.txt``. An empty label file means an image without objects, and
+so does an absent one, as the format's authors define it, unless ``data.missing_labels`` is ``error``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from faster_rcnn.data.formats.label_files import LabelFiles, orphans
-from faster_rcnn.data.formats.yolo_description import class_names, describe, keypoint_shape
+from faster_rcnn.data.formats.yolo_description import Description, class_names, keypoint_shape
 from faster_rcnn.data.formats.yolo_finding import other_descriptions, refuse_absent, sources
 from faster_rcnn.data.formats.yolo_labels import (
     KeypointShape,
@@ -22,11 +22,12 @@ from faster_rcnn.data.formats.yolo_labels import (
     read_labels,
     refuse_unknown_classes,
 )
-from faster_rcnn.data.layout.folders import Folders, first_of, is_picture
+from faster_rcnn.data.layout.folders import Folders, is_picture
 from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing
 from faster_rcnn.data.layout.names import locate
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_text
+from faster_rcnn.parsing.values import first_of
 
 FORMAT = "YOLO"
 
@@ -39,12 +40,12 @@ class _Picture(NamedTuple):
     path: Path
     name: str
     labels: tuple[Path, ...]
-    """The file; none where it is absent, several where letter case alone tells them apart."""
+    """The label file; empty where it is absent, several where they differ in letter case alone."""
     fault: str | None = None
 
 
 class _Found(NamedTuple):
-    """Images of a source."""
+    """The images of a folder, list or single image."""
 
     paths: tuple[Path, ...]
     faults: dict[Path, str]
@@ -54,7 +55,7 @@ class _Found(NamedTuple):
 def read(
     places: Sequence[Path],
     split: str,
-    description: Path,
+    description: Description,
     images: Path | None,
     folders: Folders,
     missing_labels: MissingLabels = "background",
@@ -63,39 +64,39 @@ def read(
 
     Raises:
         DatasetError: a place does not exist (E101), no image has a label file (E104), a label line is no object (E103)
-            or of a class that is not named (E111).
+            or has a class without a name (E111).
     """
-    content = describe(description)
-    refuse_absent(content, split, tuple(places))
-    categories, keypoints = class_names(content), keypoint_shape(content)
-    found = [_images_of(place, images, content.root, folders) for place in places]
+    root = description.root
+    refuse_absent(description, split, tuple(places))
+    categories, keypoints = class_names(description), keypoint_shape(description)
+    found = [_images_of(place, images, root, folders) for place in places]
     label_files = LabelFiles(folders)
     paths = sorted({path for each in found for path in each.paths})
     faults = {path: fault for each in found for path, fault in each.faults.items()}
-    pictures = [_Picture(path, _relative(path, content.root), label_files.of(path), faults.get(path)) for path in paths]
+    pictures = [_Picture(path, _relative(path, root), label_files.of(path), faults.get(path)) for path in paths]
     there = [picture for picture in pictures if folders.has(picture.path)]
-    _refuse_no_labels(there, label_files, split, content.root)
+    _refuse_no_labels(there, label_files, split, root)
     read_ones = [
-        _image(picture, label_files, content.root, number, keypoints, missing_labels)
+        _image(picture, label_files, root, number, keypoints, missing_labels)
         for number, picture in enumerate(pictures, start=1)
     ]
     listed = tuple(image for image, _ in read_ones)
-    refuse_unknown_classes(((image.annotation, image.boxes) for image in listed), categories, description)
-    stated = sources(content, split)
+    refuse_unknown_classes(((image.annotation, image.boxes) for image in listed), categories, description.file)
+    stated = sources(description, split)
     notes = [
-        *_other_files(description),
+        *_other_files(description.file),
         *(stated.notes if stated.paths == tuple(places) else ()),
         *(note for each in found for note in each.notes),
         *judge_outlines([outline for _, outlines in read_ones for outline in outlines], split),
         *_without_labels([one for one in there if label_files.other_format(one.path) is None], split, missing_labels),
         *_shared_labels(there),
-        *orphans(places, paths, label_files, folders, content.root),
+        *orphans(places, paths, label_files, folders, root),
     ]
     return Listing(FORMAT, split, places[0], listed, "cxcywh", categories, notes=tuple(notes))
 
 
 def _images_of(place: Path, images: Path | None, root: Path, folders: Folders) -> _Found:
-    """The images in a folder and below it, of a list of names, or a single one."""
+    """The images in a folder and below it, those of a list of names, or a single image."""
     if os.path.isdir(place):
         below = [place, *folders.below(place)]
         return _Found(tuple(folder / name for folder in below for name in folders.images(folder)), {}, ())
@@ -153,7 +154,7 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _refuse_no_labels(pictures: Sequence[_Picture], label_files: LabelFiles, split: str, root: Path) -> None:
-    """Stop where no image has a label file: then they are elsewhere, and the images are not background."""
+    """Stop where no image has a label file: then the files are elsewhere, and the images are not background."""
     if not pictures or any(picture.labels for picture in pictures):
         return
     first = pictures[0]
@@ -187,7 +188,7 @@ def _without_labels(pictures: Sequence[_Picture], split: str, missing_labels: Mi
 
 
 def _shared_labels(pictures: Sequence[_Picture]) -> list[str]:
-    """Pictures of one stem, such as a.jpg and a.png, have one label file, which does not name the picture it is of."""
+    """A note on pictures of one stem, such as a.jpg and a.png, which share a label file that names none of them."""
     users: dict[Path, list[str]] = {}
     for picture in pictures:
         for source in picture.labels:

@@ -1,4 +1,4 @@
-"""What describes a YOLO data set: ``data.yaml``, or the files that darknet, CVAT and Label Studio write instead.
+"""The description of a YOLO data set: ``data.yaml``, or the files that darknet, CVAT and Label Studio write instead.
 
 A description names the classes and, for each split, image folders, patterns of images or lists of images.
 """
@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 
 from faster_rcnn.data.formats.yolo_labels import KeypointShape
-from faster_rcnn.data.layout.folders import child, entries_of, files_of, first_of, folders_of, is_picture
+from faster_rcnn.data.layout.folders import child, entries_of, files_of, folders_of, is_picture
 from faster_rcnn.data.layout.listing import SPLITS, split_of
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.json_values import shortened
 from faster_rcnn.parsing.text import read_text
-from faster_rcnn.parsing.values import cut, is_text
+from faster_rcnn.parsing.values import cut, first_of, is_text
 from faster_rcnn.parsing.yaml_values import composed, place_of, text_value
 
 _NOTHING = ("", "~", "null", "none")
@@ -27,35 +27,41 @@ _NOTHING = ("", "~", "null", "none")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Description:
-    """What a ``data.yaml`` says, each value as it is written."""
+    """The content of a ``data.yaml``, each value as it is written."""
 
     file: Path
     root: Path
-    """Where its paths start."""
+    """The folder where its paths start."""
     base: str
-    """``path`` of the YAML."""
+    """The value of ``path``."""
     splits: dict[str, tuple[str, ...]]
     """Paths or patterns by split."""
     names: object
     """A list of class names, a mapping from ids, or a file of names."""
     count: object
-    """``nc``."""
+    """The number of classes that it declares (``nc``)."""
     keypoints: object
-    """``kpt_shape``."""
+    """The value of ``kpt_shape``."""
 
 
 def describe(file: Path) -> Description:
-    """Read a description.
+    """Read a description: a YAML file, darknet's ``obj.data``, or a list of class names.
 
     Raises:
-        DatasetError: it cannot be read (E102), or names a split twice or not as paths (E103).
+        DatasetError: the file cannot be read (E102), or it names a split twice or not as paths (E103).
     """
     ending = file.suffix.lower()
-    if ending not in (".yaml", ".yml", ".data"):
-        root = file.parent.parent if file.parent.name.lower() == "labels" else file.parent
-        return Description(file, root, ".", usual_splits(root), str(file), None, None)
-    content = load_yaml(file) if ending != ".data" else load_darknet(file)
-    count = content.get("nc") if ending != ".data" else content.get("classes")
+    if ending in (".yaml", ".yml"):
+        return description_of(file, load_yaml(file))
+    if ending == ".data":
+        return description_of(file, load_darknet(file))
+    root = file.parent.parent if file.parent.name.lower() == "labels" else file.parent
+    return Description(file, root, ".", usual_splits(root), str(file), None, None)
+
+
+def description_of(file: Path, content: dict[str, Any]) -> Description:
+    """The description that the keys of a YAML file or of darknet's ``obj.data`` are; raises E103 as ``describe``."""
+    count = content.get("classes" if file.suffix.lower() == ".data" else "nc")
     return Description(
         file=file,
         root=file.parent,
@@ -68,7 +74,7 @@ def describe(file: Path) -> Description:
 
 
 def load_yaml(description: Path) -> dict[str, Any]:
-    """A YAML file with every value as text; empty where it holds something else than keys. Raises E102."""
+    """Read a YAML file with every value as text; empty where it holds something other than keys. Raises E102."""
     try:
         root = composed(read_text(description))
         content = None if root is None else text_value(root)
@@ -78,7 +84,7 @@ def load_yaml(description: Path) -> dict[str, Any]:
 
 
 def load_darknet(file: Path) -> dict[str, Any]:
-    """``key = value`` lines, as darknet writes ``obj.data``."""
+    """Read ``key = value`` lines, as darknet writes ``obj.data``; raises E103 for a key with two values."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         key, separator, value = (part.strip() for part in line.partition("="))
@@ -114,7 +120,7 @@ def _splits(content: dict[str, Any], file: Path) -> dict[str, tuple[str, ...]]:
 
 
 def usual_splits(root: Path) -> dict[str, tuple[str, ...]]:
-    """Lists or folders that are called like splits, where nothing describes them; else all images are for training."""
+    """Lists or folders with the names of splits, where no file describes them; else all images are for training."""
     images = child(root, "images")
     lists = [file for file in files_of(root, ".txt") if file.stem.lower() in SPLITS]
     inner = [entry for entry in folders_of(images or root) if split_of(entry.name)]
@@ -129,15 +135,15 @@ def usual_splits(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _is_count(written: object) -> bool:
-    """Whether a key or a value is a class number or another small count, 0 included."""
+    """Whether a key or a value is a small non-negative integer, such as a class number."""
     return len(text := str(written)) < 10 and text.isdecimal()
 
 
 def class_names(description: Description) -> tuple[tuple[int, str], ...]:
-    """Ids and names of the classes; ``names`` is a list, a mapping from ids, or a file with one name a line.
+    """Ids and names of the classes; ``names`` is a list, a mapping from ids, or a file with one name per line.
 
     Raises:
-        DatasetError: there are none (E103), or their number is not ``nc`` (E111).
+        DatasetError: there are no names (E103), a name is repeated (E113), or their number is not ``nc`` (E111).
     """
     names = description.names
     if isinstance(names, str):
@@ -164,7 +170,7 @@ def class_names(description: Description) -> tuple[tuple[int, str], ...]:
     counts = {str(len(pairs)), str(max(int(number) for number, _ in pairs) + 1)}
     if description.count is not None and str(description.count) not in counts:
         raise DatasetError(
-            f"{description.file} says nc: {cut(str(description.count))}, but lists {len(pairs)} names; correct the one "
+            f"{description.file} has nc: {cut(str(description.count))}, but lists {len(pairs)} names; correct the one "
             "that is wrong",
             code="E111",
         )
@@ -172,14 +178,14 @@ def class_names(description: Description) -> tuple[tuple[int, str], ...]:
 
 
 def _names_in(file: str, description: Description) -> list[str]:
-    """The lines of a file of names; of darknet's ``data/obj.names`` the last part is there."""
+    """The lines of a file of names; darknet's ``data/obj.names`` exists by its last part."""
     root = description.root
     steps = PurePosixPath(file.replace("\\", "/")).parts
     places = (Path(file), *(root.joinpath(*steps[start:]) for start in range(len(steps)) if steps[start] != "/"))
     found = next((place for place in places if os.path.isfile(place)), None)
     if found is None:
         raise DatasetError(
-            f"{description.file} says names: {cut(file)}, and there is no such file; write the names as a list",
+            f"{description.file} has names: {cut(file)}, and there is no such file; write the names as a list",
             code="E103",
         )
     lines = [line.strip() for line in read_text(found).split("\n")]
@@ -189,10 +195,10 @@ def _names_in(file: str, description: Description) -> list[str]:
 
 
 def keypoint_shape(description: Description) -> KeypointShape | None:
-    """``kpt_shape``: how many keypoints follow the box of each line, and how many values each has.
+    """``kpt_shape``: the number of keypoints after the box of each line, and the number of values of a keypoint.
 
     Raises:
-        DatasetError: it is no pair of such numbers (E103).
+        DatasetError: the value is no pair of such numbers (E103).
     """
     shape = description.keypoints
     if shape is None or (isinstance(shape, str) and not _text(shape)):

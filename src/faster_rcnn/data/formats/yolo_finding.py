@@ -1,7 +1,7 @@
-"""Finding what describes a YOLO data set, and the folders and lists that it names.
+"""Search for the description of a YOLO data set, and for the folders and lists that it names.
 
 The paths of a description are often those of another machine or folder. They are then also tried below the data set:
-without their first ``../``, without ``path``, and from their second, third, ... step on.
+without their first ``../``, without ``path``, and without their first part, their first two parts, and so on.
 """
 
 from __future__ import annotations
@@ -12,67 +12,78 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from faster_rcnn.data.formats.yolo_description import Description, describe, load_darknet, load_yaml, usual_splits
-from faster_rcnn.data.formats.yolo_labels import looks_like_labels
-from faster_rcnn.data.layout.folders import child, files_of, first_of, folders_of, nearby
+from faster_rcnn.data.formats.yolo_description import (
+    Description,
+    describe,
+    description_of,
+    load_darknet,
+    load_yaml,
+    usual_splits,
+)
+from faster_rcnn.data.formats.yolo_labels import is_label_text
+from faster_rcnn.data.layout.folders import child, files_of, folders_of, nearby
 from faster_rcnn.data.layout.listing import split_of
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_text
-from faster_rcnn.parsing.values import cut
+from faster_rcnn.parsing.values import cut, first_of
 from faster_rcnn.system.files import MAX_PATH, read_bytes
 
 _CLASS_FILES = ("classes.txt", "obj.names", "class.names", "classes.names")
-"""Lists of class names, one a line, that tools write where there is no ``data.yaml``."""
+"""Lists of class names, one per line, that tools write instead of a ``data.yaml``."""
 _REPEATED = re.compile(r"(\*\*/+){2,}")
-"""Means what ``**/`` means, and takes a hundred times as long."""
+"""A pattern with the meaning of ``**/`` that takes a hundred times as long."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
 class Sources(NamedTuple):
-    """Where the images of a split are."""
+    """The places of the images of a split."""
 
     paths: tuple[Path, ...]
-    """Folders, lists and single images; where one does not exist, the place where it was expected."""
+    """Folders, lists and single images; an absent one is the place where it was expected."""
     notes: tuple[str, ...]
 
 
-def find_description(root: Path) -> Path | None:
+def find_description(root: Path) -> Description | None:
     """``data.yaml``, else the only YAML with ``names``, darknet's ``obj.data``, or a list of classes beside labels.
 
     Raises:
-        DatasetError: several YAML files describe data, none of them ``data.yaml`` (E101), or one is broken (E102).
+        DatasetError: several YAML files describe data, none of them ``data.yaml`` (E101), or the description is broken
+            (E102, E103).
     """
     files = files_of(root, ".yaml") + files_of(root, ".yml")
     named = [file for file in files if file.stem.lower() in ("data", "dataset")]
     for file in named:
-        if "names" in load_yaml(file):
-            return file
-    others = [file for file in files if _mentions_names(file) and "names" in load_yaml(file)]
+        if "names" in (content := load_yaml(file)):
+            return description_of(file, content)
+    others = [(file, content) for file in files if _mentions_names(file) and "names" in (content := load_yaml(file))]
     if len(others) > 1:
         raise DatasetError(
-            f"{root} has several files that may describe the data: {first_of(file.name for file in others)}; "
-            f"give one of them as DATA, such as {others[0]}",
+            f"{root} has several files that may describe the data: {first_of(file.name for file, _ in others)}; "
+            f"give one of them as DATA, such as {others[0][0]}",
             code="E101",
         )
-    darknet = [file for file in files_of(root, ".data") if "names" in load_darknet(file)]
-    return next(iter([*others, *darknet]), None) or _class_file(root)
+    darknet = [(file, content) for file in files_of(root, ".data") if "names" in (content := load_darknet(file))]
+    if found := [*others, *darknet]:
+        return description_of(*found[0])
+    classes = _class_file(root)
+    return None if classes is None else describe(classes)
 
 
 def other_descriptions(description: Path) -> list[str]:
-    """Names of the YAML files beside a description that name classes, too."""
+    """Names of other YAML files beside a description that also name classes."""
     files = files_of(description.parent, ".yaml") + files_of(description.parent, ".yml")
     return [file.name for file in files if file != description and _mentions_names(file)]
 
 
 def _mentions_names(file: Path) -> bool:
     try:
-        return b"names" in read_bytes(file).replace(b"\0", b"")  # UTF-16 has a zero byte with each letter
+        return b"names" in read_bytes(file).replace(b"\0", b"")  # UTF-16 has a zero byte in each Latin letter
     except OSError:
         return False
 
 
 def _class_file(root: Path) -> Path | None:
-    """A list of classes beside labels; alone it may belong to any format."""
+    """A list of classes beside labels; without labels it may belong to any format."""
     labels = child(root, "labels")
     places = [root, *([labels] if labels is not None else [])]
     found = next((file for place in places if (file := child(place, *_CLASS_FILES)) is not None), None)
@@ -80,7 +91,7 @@ def _class_file(root: Path) -> Path | None:
 
 
 def _has_labels(folder: Path) -> bool:
-    """Whether a text file in a folder, or one folder below, holds labels; a sample of them is read."""
+    """Whether a text file in a folder, or one level below, holds labels; a sample of the files is read."""
     places = (folder, *folders_of(folder))
     texts = [file for place in places for file in files_of(place, ".txt")[:20]]
     return any(_is_label_file(file) for file in texts if file.name.lower() not in _CLASS_FILES)
@@ -88,13 +99,13 @@ def _has_labels(folder: Path) -> bool:
 
 def _is_label_file(file: Path) -> bool:
     try:
-        return looks_like_labels(read_text(file))
+        return is_label_text(read_text(file))
     except DatasetError:
         return False
 
 
 def advice(root: Path) -> str | None:
-    """What to write where labels are there but nothing describes them; none where there are no labels."""
+    """The lines to write where labels exist but no description; ``None`` where there are no labels."""
     inside = [folder for folder in folders_of(root) if split_of(folder.name) and child(folder, "labels") is not None]
     if child(root, "labels", "obj.data", "obj.names") is None and not inside and not _has_labels(root):
         return None
@@ -109,21 +120,20 @@ def advice(root: Path) -> str | None:
     )
 
 
-def find_splits(description: Path) -> dict[str, list[Path]]:
-    """Image folders, or text files of image names, by split; whether they exist is asked when a split is read."""
-    content = describe(description)
-    return {split: list(sources(content, split).paths) for split in content.splits}
+def find_splits(description: Description) -> dict[str, list[Path]]:
+    """Image folders, or text files of image names, by split; whether they exist is checked as a split is read."""
+    return {split: list(sources(description, split).paths) for split in description.splits}
 
 
 def sources(description: Description, split: str) -> Sources:
-    """Where the images of a split are, and notes on paths that were found elsewhere than they say."""
+    """The places of a split's images, and notes on paths that were found in another place than the description has."""
     paths: list[Path] = []
     notes = []
     for part in description.splits.get(split, ()):
         found = list(_existing(description, part, split))
         paths += found[0] if found else [description.root / description.base / part]
         if found and _is_foreign(part):
-            notes.append(f"{description.file.name} says '{split}: {part}', which is read from {first_of(found[0], 2)}")
+            notes.append(f"{description.file.name} has '{split}: {part}', which is read from {first_of(found[0], 2)}")
         if len(found) > 1 and part.startswith("../"):
             notes.append(
                 f"'{split}: {part}' of {description.file.name} is {found[0][0]}; {found[1][0]} exists, too, and is not "
@@ -137,14 +147,14 @@ def _is_foreign(part: str) -> bool:
 
 
 def _existing(description: Description, part: str, split: str) -> Iterator[list[Path]]:
-    """Places that exist and may be meant, best first; a pattern stands for all that fits it."""
-    seen: set[str] = set()
+    """Existing places that a path may mean, best first; a pattern stands for everything that fits it."""
+    given: set[str] = set()
     for text in dict.fromkeys((part, part.replace("\\", "/"))):
         for place, rest in _candidates(description, text, split):
             matches = [place / rest] if os.path.exists(place / rest) else _fitting(place, rest)
             real = {os.path.realpath(match) for match in matches}
-            if matches and seen.isdisjoint(real):
-                seen |= real
+            if matches and given.isdisjoint(real):
+                given |= real
                 yield matches
 
 
@@ -153,7 +163,7 @@ def _is_pattern(text: str) -> bool:
 
 
 def _fitting(place: Path, pattern: str) -> list[Path]:
-    """What a pattern stands for; nothing where it is none, or would go through all folders of the machine."""
+    """Paths that fit a pattern; empty where it is none, or would search all folders of the machine."""
     if len(pattern) > MAX_PATH:
         return []
     first, *_ = PurePosixPath(pattern).parts or ("",)
@@ -167,7 +177,7 @@ def _fitting(place: Path, pattern: str) -> list[Path]:
 
 
 def _candidates(description: Description, text: str, split: str) -> Iterator[tuple[Path, str]]:
-    """Folders and what is looked for in each: as it is written, without ``../``, and the ends of foreign paths."""
+    """Pairs (folder, path in it): the path as it is written, without ``../``, and the ends of foreign paths."""
     root, base = description.root, description.base.replace("\\", "/")
     absolute = _ABSOLUTE.match(text) is not None
     if absolute:
@@ -180,8 +190,8 @@ def _candidates(description: Description, text: str, split: str) -> Iterator[tup
     own = len([step for step in PurePosixPath(text).parts if step != ".."])
     for start in range(1, len(steps)):
         end = steps[start:]
-        whole = not absolute and len(end) >= own  # only steps of ``path`` are left out
-        # The last step alone, such as 'images', may be another split's folder.
+        whole = not absolute and len(end) >= own  # only parts of ``path`` are left out
+        # The last part alone, such as 'images', may be the folder of another split.
         own_list = text.endswith(".txt") and not _ends_alike(description, end[0], split)
         foreign = (absolute or text.endswith(".txt")) and (len(end) > 1 or split_of(end[0]) == split or own_list)
         if whole or foreign:
@@ -195,7 +205,7 @@ def _ends_alike(description: Description, name: str, split: str) -> bool:
 
 
 def _is_disk(path: Path) -> bool:
-    """Whether a folder is the top of the file system, below which are all of the machine's pictures."""
+    """Whether a folder is the root of the file system, which contains all pictures of the machine."""
     real = os.path.realpath(path)
     return os.path.dirname(real) == real
 
@@ -203,7 +213,7 @@ def _is_disk(path: Path) -> bool:
 def _refuse_whole_disk(description: Description, split: str, paths: tuple[Path, ...]) -> None:
     if any(map(_is_disk, paths)):
         raise DatasetError(
-            f"{description.file} says '{split}: {first_of(description.splits.get(split, ()))}', which is the whole "
+            f"{description.file} has '{split}: {first_of(description.splits.get(split, ()))}', which is the whole "
             f"file system; name a folder of images there, or give it: --set data.{split}=FOLDER",
             code="E101",
         )

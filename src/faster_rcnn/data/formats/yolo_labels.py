@@ -1,9 +1,9 @@
-"""YOLO's label files: one object a line, as a box, a polygon, or a box with keypoints.
+"""YOLO's label files: one object per line, as a box, a polygon, or a box with keypoints.
 
 ``class cx cy width height`` is a box, in shares of the image's width and height. ``class x1 y1 x2 y2 x3 y3 ...`` is a
-polygon (four points of it: an oriented box), of which the enclosing box is taken. With ``kpt_shape`` in ``data.yaml``
-the box comes first and keypoints follow. Without ``kpt_shape`` a line of keypoints and a polygon differ in nothing but
-their numbers, so that lines which can only be keypoints are refused and lines which may be both are pointed out.
+polygon (with four points: an oriented box), of which the enclosing box is used. With ``kpt_shape`` in ``data.yaml``
+the box comes first, and keypoints follow. Without ``kpt_shape`` lines of keypoints and of polygons differ only in their
+numbers, so lines that can only be keypoints are refused, and lines that may be both are reported.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.data.layout.folders import first_of
 from faster_rcnn.data.layout.listing import ListedBox
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_text
-from faster_rcnn.parsing.values import as_integer, as_number, cut
+from faster_rcnn.parsing.values import as_integer, as_number, cut, first_of
 
 _ROUNDING = 0.002
-"""Shares of the image by which written numbers may be rounded: two or three digits are usual."""
+"""Maximum rounding error of written numbers, as a share of the image: two or three digits are usual."""
 
 
 class KeypointShape(NamedTuple):
-    """What ``kpt_shape`` declares."""
+    """The layout of keypoints that ``kpt_shape`` declares."""
 
     points: int
     values: int
@@ -37,11 +36,11 @@ class Outline(NamedTuple):
     source: Path
     line: int
     values: tuple[float, ...]
-    """Without the class."""
+    """Values of the line without the class."""
 
 
 class Labels(NamedTuple):
-    """What a label file holds."""
+    """The content of a label file."""
 
     boxes: tuple[ListedBox, ...]
     outlines: tuple[Outline, ...]
@@ -51,7 +50,7 @@ def read_labels(source: Path, keypoints: KeypointShape | None) -> Labels:
     """Read a label file.
 
     Raises:
-        DatasetError: it is not text (E102), or a line is no object (E103).
+        DatasetError: the file is not text (E102), or a line is no object (E103).
     """
     boxes, outlines = [], []
     for number, line in enumerate(read_text(source).split("\n"), start=1):
@@ -67,15 +66,15 @@ def read_labels(source: Path, keypoints: KeypointShape | None) -> Labels:
         else:
             values = [value for word in words[1:] if (value := as_number(word)) is not None]
             outline = Outline(source, number, tuple(values)) if len(values) == len(words) - 1 else None
-            # One that is not all numbers goes on as it is written, and is dropped and told like any such box.
+            # A line with values that are no numbers is kept as it is written; its box is dropped and reported later.
             written = tuple(words[1:]) if outline is None else _enclosing(outline.values)
             boxes.append(ListedBox(f"line {number}", written, category))
             outlines += [outline] if outline is not None else []
     return Labels(tuple(boxes), tuple(outlines))
 
 
-def looks_like_labels(text: str) -> bool:
-    """Whether the first line of a text begins as an object does; an empty text is that of an image without objects."""
+def is_label_text(text: str) -> bool:
+    """Whether the first line of a text is like an object; an empty text is that of an image without objects."""
     words = text.split("\n", 1)[0].split() if text.strip() else ["0"] * 5
     return len(words) >= 5 and all(as_number(word) is not None for word in words)
 
@@ -90,7 +89,7 @@ def _parted_by_commas(line: str, place: str) -> DatasetError:
 
 
 def _category(word: str) -> int | str:
-    """A class id, also written ``2.0``; what is none stays text, for the message that refuses it."""
+    """A class id, which may be written ``2.0``; other text is unchanged, for the message that refuses it."""
     number = as_number(word)
     if number is None or not number.is_integer():
         return word
@@ -112,7 +111,7 @@ def _is_box_with_keypoints(words: Sequence[str], place: str, shape: KeypointShap
 
 
 def _is_outline(words: Sequence[str], place: str) -> bool:
-    """Whether a line is a polygon; a shorter one is no box either, and is dropped and counted as such."""
+    """Whether a line is a polygon; a line of fewer than five values is kept as a box, which is dropped later."""
     if len(words) < 6:
         return False
     if len(words) == 6:
@@ -136,7 +135,7 @@ def _quoted(text: str) -> str:
 
 
 def _enclosing(polygon: Sequence[float]) -> tuple[object, ...]:
-    """The box around a polygon ``x1 y1 x2 y2 ...``, as centre and size."""
+    """The box (cx, cy, width, height) around a polygon ``x1 y1 x2 y2 ...``."""
     xs, ys = polygon[::2], polygon[1::2]
     return (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
 
@@ -145,7 +144,7 @@ def judge_outlines(outlines: Sequence[Outline], split: str) -> list[str]:
     """Notes on the lines that were read as polygons.
 
     Raises:
-        DatasetError: all of them can only be boxes with keypoints (E103).
+        DatasetError: all of these lines can only be boxes with keypoints (E103).
     """
     if not outlines:
         return []
@@ -184,9 +183,9 @@ def _starts_with_box(outline: Outline) -> bool:
 
 
 def _only_keypoints(rests: Sequence[Sequence[float]], values: int) -> bool:
-    """Whether what follows the boxes cannot be points of a polygon.
+    """Whether the numbers after the boxes cannot be points of a polygon.
 
-    Every third number is 0, 1 or 2, on all lines: visibilities. Or a line has the point (0, 0) twice, which stands for
+    On all lines every third number is 0, 1 or 2 (a visibility), or a line has the point (0, 0) twice, which stands for
     keypoints that were not found and is no polygon.
     """
     if values == 3:
@@ -199,10 +198,10 @@ def _points(values: Sequence[float]) -> Iterable[tuple[float, float]]:
 
 
 def _may_be_keypoints(values: Sequence[float]) -> bool:
-    """Whether the points after the first four numbers lie in the box that these would be.
+    """Whether the points after the first four numbers lie in the box that the four numbers would be.
 
-    The four corners of an oriented box do so in many images; they are recognised by their parallel sides. For other
-    polygons of four points it can be so by chance, in all images, so that nothing can be refused.
+    The corners of oriented boxes do so in many images; they are recognised by their parallel sides. Other polygons of
+    four points may do so by chance in all images, so such lines are not refused.
     """
     cx, cy, width, height = values[:4]
     if len(values) == 8 and all(
@@ -215,15 +214,15 @@ def _may_be_keypoints(values: Sequence[float]) -> bool:
     )
 
 
-def shown_category(category: int | str) -> str:
-    """A class as a message shows it: an id plainly, text in quotation marks and without control characters."""
+def _shown_category(category: int | str) -> str:
+    """A class for a message: an id unchanged, text in quotation marks and without control characters."""
     return cut(str(category)) if isinstance(category, int) else _quoted(category)
 
 
 def refuse_unknown_classes(
     annotated: Iterable[tuple[str, Sequence[ListedBox]]], categories: Sequence[tuple[int, str]], description: Path
 ) -> None:
-    """Stop at the first class id that is not named; ``annotated`` are label files with their boxes (E111)."""
+    """Stop at the first class id without a name (E111); ``annotated`` are label files with their boxes."""
     known = dict(categories)
     used: set[int | str] = set()
     first = None
@@ -242,7 +241,7 @@ def refuse_unknown_classes(
     elif 0 not in used and used <= {number + 1 for number in known}:
         advice = f"the labels count classes from 1, YOLO from 0: subtract 1 in the files ({first_of(sorted(known), 3)})"
     raise DatasetError(
-        f"{annotation} {box.where}: class {shown_category(box.category)}, but {description.name} names "
+        f"{annotation} {box.where}: class {_shown_category(box.category)}, but {description.name} names "
         f"{len(known)} classes ({min(known)}-{max(known)}); {advice}",
         code="E111",
     )

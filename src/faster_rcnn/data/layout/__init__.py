@@ -1,1 +1,1 @@
-"""Which files a folder of images holds, how they are named, and what a format lists."""
+"""Layouts of data sets: the files of folders, names of images, and listings of annotations."""

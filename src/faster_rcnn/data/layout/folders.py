@@ -1,13 +1,13 @@
-"""Looking for files: what is in a folder, where the images lie, what a wrong name was meant to be."""
+"""Folders and their files: listing, image files by their endings, and hints at names that resemble an absent one."""
 
 from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-
-from faster_rcnn.parsing.values import cut
 
 _READ = (
     "jpg jpeg jpe jfif mpo png apng bmp dib gif webp tif tiff avif avifs jp2 j2k j2c jpc jpf jpx "
@@ -15,7 +15,7 @@ _READ = (
     "sgi bw rgb rgba ras pxr dds blp ftc ftu gbr fits fit"
 )
 IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _READ.split())
-"""Endings of the pictures that Pillow reads; one whose decoder an old Pillow lacks is told when the file is opened.
+"""Endings of the pictures that Pillow reads; a decoder that an old Pillow lacks is reported when a file is opened.
 
 Left out, although Pillow has plugins for them: films (MPEG, FLI), pages (PDF, EPS), vector graphics (WMF), containers
 without a decoder (HDF5, GRIB, BUFR, IPTC), depth maps in floats (PFM), and ``.pcd``, which beside images is a cloud of
@@ -31,37 +31,37 @@ UNREAD_SUFFIXES = frozenset(f".{ending}" for ending in _NOT_READ.split())
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over: ``.ipynb_checkpoints``, or the ``._0.jpg`` that macOS leaves."""
+    """Whether a file or folder is skipped: ``.ipynb_checkpoints``, or the ``._0.jpg`` that macOS leaves."""
     return name.startswith(".")
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file name is that of a picture that is read, by its ending; hidden files are not."""
+    """Whether a file name has the ending of a picture that is read; hidden files are no pictures."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name)
 
 
 def unread_pictures(names: Iterable[str]) -> list[str]:
-    """Those of the file names whose ending says that they are pictures, of a kind that is not read; sorted."""
+    """The file names with the ending of a picture of a kind that is not read, sorted."""
     return sorted(
         name for name in names if os.path.splitext(name)[1].lower() in UNREAD_SUFFIXES and not is_hidden(name)
     )
 
 
 class Folders:
-    """Remembers what each folder holds, so that a hundred thousand images cost a few listings and no questions."""
+    """A cache of folder listings, so that a hundred thousand images cost a few listings and no single checks."""
 
     def __init__(self) -> None:
-        """Start knowing nothing."""
+        """Start with an empty cache."""
         self._names: dict[str, frozenset[str]] = {}
         self._alike: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
 
     def names(self, folder: Path) -> frozenset[str]:
-        """Names in a folder; empty where there is no such folder."""
+        """Names in a folder; empty where the folder does not exist."""
         return self._listed(str(folder))
 
     def has(self, path: Path) -> bool:
-        """Whether there is such a file, in exactly these letters, also on systems that don't tell case apart."""
-        folder, name = os.path.split(path)  # a ``Path`` of each folder would cost more than all the rest
+        """Whether a file of exactly this name exists, also on systems that ignore letter case."""
+        folder, name = os.path.split(path)  # a ``Path`` of each folder would cost more than everything else
         return name in self._listed(folder or ".")
 
     def _listed(self, folder: str) -> frozenset[str]:
@@ -78,11 +78,11 @@ class Folders:
         return sorted(name for name in self.names(folder) if is_picture(name))
 
     def below(self, folder: Path) -> list[Path]:
-        """The folders in a folder, at any depth, sorted; hidden ones and links to folders are not entered."""
+        """The folders below a folder at any depth, sorted; hidden folders and links to folders are not entered."""
         return sorted(Path(place) / name for place, inside, _ in walk(folder) for name in inside)
 
     def hint(self, path: Path) -> str:
-        """What an absent file may have been meant to be: `` (a file 'a.jpg' exists: ...)``, or nothing."""
+        """A hint at an existing file that resembles an absent one: `` (a file 'a.jpg' exists: ...)``, or empty."""
         folder, absent = os.path.split(path)
         if folder not in self._alike:
             names = sorted(self._listed(folder or "."), reverse=True)  # so that the first of several is kept
@@ -97,9 +97,9 @@ class Folders:
 
 
 def walk(root: str | Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Each folder from a root on, with the names of its folders and its files; hidden folders are passed over.
+    """Folders from a root on, as (path, names of folders, names of files); hidden folders are skipped.
 
-    Links to folders are named and not entered. ``os.walk`` calls itself for each level, so that Python's stack ends in
+    Links to folders are named and not entered. ``os.walk`` recurses at each level, so Python's stack would overflow in
     folders of a thousand levels.
     """
     waiting = [str(root)]
@@ -111,8 +111,14 @@ def walk(root: str | Path) -> Iterator[tuple[str, list[str], list[str]]]:
         waiting += [entry.path for entry in folders if not entry.is_symlink()]
 
 
+def file_kinds(root: Path, max_folders: int = 1000) -> Counter[str]:
+    """The number of files below a root by their endings in lower case, in at most so many folders."""
+    places = islice(walk(root), max_folders)
+    return Counter(os.path.splitext(name)[1].lower() or name for _, _, files in places for name in files)
+
+
 def _entries(place: str) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing where it may not be read, or its path is longer than any that the system takes."""
+    """Entries of a folder; empty where it may not be read, or its path is longer than the system allows."""
     try:
         with os.scandir(place) as entries:
             return list(entries)
@@ -121,14 +127,14 @@ def _entries(place: str) -> list[os.DirEntry[str]]:
 
 
 def child(folder: Path, *names: str) -> Path | None:
-    """The entry of a folder with one of these names, upper and lower case being the same."""
-    wanted = [name.lower() for name in names]
+    """The entry of a folder with the first of these names that exists, in any letter case; ``None`` without one."""
+    lowered = [name.lower() for name in names]
     found = {name.lower(): name for name in _names_of(folder)}
-    return next((folder / found[name] for name in wanted if name in found), None)
+    return next((folder / found[name] for name in lowered if name in found), None)
 
 
 def entries_of(folder: Path) -> list[Path]:
-    """Entries of a folder, sorted, without hidden ones; none where it is no folder."""
+    """Entries of a folder, sorted, without hidden ones; empty where it is no folder."""
     return [folder / name for name in _names_of(folder)]
 
 
@@ -138,14 +144,14 @@ def files_of(folder: Path, suffix: str) -> list[Path]:
 
 
 def names_of(folder: Path, suffix: str) -> list[str]:
-    """Names of the files of a folder with this ending, sorted; of a hundred thousand files no path is made."""
+    """Names of the files of a folder with this ending, sorted; faster than paths for a hundred thousand files."""
     return [name for name in _names_of(folder) if name.lower().endswith(suffix)]
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones; none where it is no folder."""
+    """The folders in a folder, sorted, without hidden ones; empty where it is no folder."""
     try:
-        with os.scandir(folder) as entries:  # which knows most kinds without a question for each
+        with os.scandir(folder) as entries:  # which knows the kinds of most entries without a system call for each
             names = sorted(entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir())
     except OSError:
         return []
@@ -153,22 +159,11 @@ def folders_of(folder: Path) -> list[Path]:
 
 
 def _names_of(folder: Path) -> list[str]:
-    # Names are sorted rather than paths, of which a comparison takes a hundred times as long.
+    # Names are sorted rather than paths, whose comparison takes a hundred times as long.
     return sorted(name for name in os.listdir(folder) if not is_hidden(name)) if os.path.isdir(folder) else []
 
 
 def nearby(path: Path) -> str:
-    """Names that resemble an absent one: `` Nearby: train_v2.json.``, or nothing."""
+    """Existing names that resemble an absent one: `` Nearby: train_v2.json.``, or empty."""
     close = difflib.get_close_matches(path.name, _names_of(path.parent), n=3, cutoff=0.5)
     return f" Nearby: {', '.join(close)}." if close else ""
-
-
-_LONGEST = 300
-"""Characters of one item in a message: paths are shown whole."""
-
-
-def first_of(items: Iterable[object], count: int = 5) -> str:
-    """The first few of a list in one line: ``a, b, c and 4 more``."""
-    listed = list(items)
-    rest = len(listed) - count
-    return ", ".join(cut(str(item), _LONGEST) for item in listed[:count]) + (f" and {rest} more" if rest > 0 else "")

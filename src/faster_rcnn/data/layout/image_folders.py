@@ -1,4 +1,4 @@
-"""Where the images of an annotation file are: in the folders that tools use, else wherever the data set has them.
+"""Search for the images of an annotation file: in the folders that tools use, else anywhere in the data set.
 
 Only the data set itself is searched, unless the setting ``data.images`` names another folder.
 """
@@ -12,33 +12,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from faster_rcnn.data.layout.folders import Folders, child, first_of, is_hidden
+from faster_rcnn.data.layout.folders import Folders, child, folders_of
 from faster_rcnn.data.layout.listing import split_of
 from faster_rcnn.data.layout.names import Located, holders, locate
 from faster_rcnn.errors import DatasetError
+from faster_rcnn.parsing.values import first_of
 
 _GALLERIES = ("images", "image", "imgs", "img", "data", "JPEGImages")
 OF_ANNOTATIONS = frozenset(("annotations", "annotation", "anns", "ann", "labels", "label", "json", "csv"))
-"""Names of folders that lie in a data set and hold no pictures."""
+"""Names of folders in a data set that hold annotations and no pictures."""
 _DEFAULT_SUBSET = "default"
 """CVAT's name for the images that belong to no subset."""
-_MOST_FOLDERS = 2000
-"""So many folders of a data set are searched for images that are in none of the usual ones."""
+_MAX_FOLDERS = 2000
+"""Maximum number of folders that are searched for images that are in none of the usual folders."""
 
 
 class Source(NamedTuple):
-    """An annotation file, and where its images may be."""
+    """An annotation file, and the places where its images may be."""
 
     file: Path
     split: str
     root: Path
     """The folder of the data set."""
     images: Path | None
-    """What the setting ``data.images`` names."""
+    """The folder that the setting ``data.images`` names."""
 
 
 class Images(NamedTuple):
-    """The images of an annotation file, and what helps where they are absent."""
+    """The images of an annotation file, and a remedy where they are absent."""
 
     located: Located
     advice: str
@@ -48,7 +49,7 @@ def find_images(names: Sequence[str], source: Source, folders: Folders) -> Image
     """Find the images that an annotation file names.
 
     Raises:
-        DatasetError: several folders, none of them a usual one, hold files of these names (E104).
+        DatasetError: several folders, none of them a usual folder, hold files of these names (E104).
     """
     usual = _usual(source)
     located = locate(names, usual, folders)
@@ -65,20 +66,20 @@ def find_images(names: Sequence[str], source: Source, folders: Folders) -> Image
 
 
 def _usual(source: Source) -> list[Path]:
-    """Folders where tools put images, those that speak of the split first."""
+    """Folders where tools put images; folders that are named after the split come first."""
     if source.images is not None:
         tops, galleries = [source.images], []
     else:
         tops = list(dict.fromkeys([source.file.parent, *_above(source), _data_set(source), source.root]))
         galleries = [found for top in tops for name in _GALLERIES if (found := child(top, name)) is not None]
-    inside = {folder: _folders_in(folder) for folder in (*galleries, *tops)}
+    inside = {folder: folders_of(folder) for folder in (*galleries, *tops)}
     of_split = [entry for found in inside.values() for entry in found if split_of(entry.name) == source.split]
     default = [entry for found in inside.values() for entry in found if entry.name == _DEFAULT_SUBSET]
     return list(dict.fromkeys([*of_split, *default, *galleries, *tops]))
 
 
 def _data_set(source: Source) -> Path:
-    """The folder of the data set: its root, or around a file that was named by itself, in a folder of annotations."""
+    """The folder of the data set: its root; for a file given alone, its folder or that above ``annotations``."""
     here = source.file.parent
     if here != source.root and here.is_relative_to(source.root):
         return source.root
@@ -86,23 +87,15 @@ def _data_set(source: Source) -> Path:
 
 
 def _above(source: Source) -> list[Path]:
-    """The folder above the annotation file's, if it belongs to the data set."""
+    """The folder above that of the annotation file, if it belongs to the data set."""
     above = source.file.parent.parent
     return [above] if above.is_relative_to(_data_set(source)) else []
 
 
-def _folders_in(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if not is_hidden(entry.name) and entry.is_dir())
-    except OSError:
-        return []
-
-
 def _elsewhere(names: Sequence[str], data_set: Path, source: Source, folders: Folders) -> list[Path]:
-    """Folders of the data set that hold the images, but not those of another split.
+    """Folders of the data set that hold the images, without folders of other splits.
 
-    Several folders are taken where each holds a part of the images; where each holds all of them, no one is.
+    Several folders are used where each holds a part of the images; if two hold all of them, E104 is raised.
     """
     below = [folder for folder in _below(data_set) if not _of_another_split(folder.relative_to(data_set), source.split)]
     found = holders(names, below, folders)
@@ -119,19 +112,19 @@ def _elsewhere(names: Sequence[str], data_set: Path, source: Source, folders: Fo
 
 
 def _below(root: Path) -> Iterator[Path]:
-    """A folder and those in it at any depth, nearest first; a folder that links lead to several times is given once."""
+    """A folder and those below it, nearest first; a folder that several links lead to is given once."""
     waiting, given = deque([root]), set[str]()
-    while waiting and len(given) < _MOST_FOLDERS:
+    while waiting and len(given) < _MAX_FOLDERS:
         folder = waiting.popleft()
         if (real := os.path.realpath(folder)) not in given:
             given.add(real)
             yield folder
-            waiting.extend(_folders_in(folder))
+            waiting.extend(folders_of(folder))
 
 
 def _of_another_split(folder: Path, split: str) -> bool:
-    spoken_of = [named for part in folder.parts if (named := split_of(part)) is not None]
-    return bool(spoken_of) and split not in spoken_of
+    named = [found for part in folder.parts if (found := split_of(part)) is not None]
+    return bool(named) and split not in named
 
 
 def _advice(usual: Sequence[Path], data_set: Path, source: Source) -> str:

@@ -1,8 +1,8 @@
-r"""File names as other machines write them, and the files that they mean.
+r"""File names as other machines write them, and the search for their files.
 
 An annotation may name ``images\0.jpg``, ``my%20photo.jpg``, a letter and its accent as one character or as two,
 ``/data/upload/1/0.jpg`` of another machine, or an address. The name as it is written comes first; every other spelling
-that leads to a file is counted and shown. Letter case is never guessed, and a name that fits two files fits none.
+that leads to a file is counted and reported. Letter case is never guessed, and a name that fits two files fits none.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from faster_rcnn.data.layout.folders import Folders, first_of
+from faster_rcnn.data.layout.folders import Folders
+from faster_rcnn.parsing.values import first_of
 from faster_rcnn.system.files import MAX_PATH
 
 _SAMPLE = 100
-"""So many names decide which folder holds the files."""
+"""Number of names by which the folder of the files is chosen."""
 _MAX_STEPS = 64
-"""So many of the last steps of a path are tried as the whole of it."""
+"""Maximum number of the last parts of a path that are tried as a whole path."""
 _BY_END = "found by the end of the path"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Located:
-    """The files that are meant by a list of names."""
+    """The files of a list of names."""
 
     paths: tuple[Path, ...]
-    """One per name; where there is no such file, the path where it was expected."""
+    """One per name; where no file exists, the path where it was expected."""
     faults: tuple[str | None, ...]
-    """One per name: why it cannot be used although there is a file, such as two files that fit."""
+    """One per name: the reason, with its code, why an existing file cannot be used, such as two files that fit."""
     notes: tuple[str, ...]
     """Lines for the user: spellings that differ, files in other folders."""
 
 
 class _Hit(NamedTuple):
-    """A file, and what was changed of its name to find it."""
+    """A file, and the change of its name that led to it."""
 
     path: Path
     root: Path
@@ -64,14 +65,14 @@ _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("blanks around the name", str.strip),
     ("backslashes", lambda text: text.replace("\\", "/")),
     ("an address", _without_address),
-    # A byte that is no UTF-8 becomes what Python reads for it in a folder.
+    # A byte that is not UTF-8 becomes the surrogate that Python has for it in a listing of a folder.
     ("percent signs", lambda text: unquote(text, errors="surrogateescape")),
 )
-"""What other machines do to names, each undone after the one above."""
+"""Changes that other machines make to names, with functions that undo them, in this order."""
 
 
 def spellings(name: str) -> list[tuple[str, str]]:
-    """A name as it is written, then plainer forms of it; each with what was changed, nothing for the first."""
+    """Pairs (change, name): the name as it is written, with an empty change, then plainer forms of it."""
     found = [("", name)]
     if len(name) > MAX_PATH:
         return found
@@ -83,10 +84,10 @@ def spellings(name: str) -> list[tuple[str, str]]:
 
 
 def locate(names: Sequence[str], candidates: Sequence[Path], folders: Folders) -> Located:
-    """Find the files that are meant by ``names`` below the ``candidates``, of which that with most of them comes first.
+    """Find the files of ``names`` below the folders ``candidates``; the folder with most of them comes first.
 
     Relative names start in a candidate. Where no spelling of a whole name leads to a file, the longest end of its path
-    that does is taken, since names of another machine start with that machine's folders.
+    that does is used, since names of another machine start with that machine's folders.
     """
     finder = _Finder(folders)
     roots = finder.ranked(names, candidates)
@@ -106,7 +107,7 @@ def locate(names: Sequence[str], candidates: Sequence[Path], folders: Folders) -
 
 
 def holders(names: Sequence[str], below: Sequence[Path], folders: Folders) -> list[Path]:
-    """Those of the folders ``below`` which hold files of these names, or of the last parts of them; most first."""
+    """The folders among ``below`` that hold files of these names, or of their last parts; most files first."""
     finder = _Finder(folders)
     sample = _sample(names)
     for by_end in (False, True):
@@ -117,14 +118,14 @@ def holders(names: Sequence[str], below: Sequence[Path], folders: Folders) -> li
 
 
 class _Finder:
-    """Looks names up in folders, and remembers the letters of each folder's names in composed form."""
+    """Finds names in folders; caches the names of each folder in composed form (NFC)."""
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._composed: dict[Path, dict[str, list[str]]] = {}
 
     def ranked(self, names: Sequence[str], candidates: Sequence[Path]) -> list[Path]:
-        """The candidates, those with most of the names first; by the ends of names where no whole name is there."""
+        """The candidates, those with most of the names first; by ends of names where no whole name exists."""
         sample = _sample(names)
         for by_end in (False, True):
             counts = {folder: self.count(sample, folder, by_end) for folder in candidates}
@@ -133,12 +134,12 @@ class _Finder:
         return list(dict.fromkeys(candidates))
 
     def count(self, names: Sequence[str], folder: Path, by_end: bool) -> int:
-        """So many of the names are found in a folder."""
+        """The number of names that are found in a folder."""
         return sum(self._first(_texts(name, by_end), folder) is not None for name in names)
 
     def find(self, name: str, roots: Sequence[Path]) -> _Hit | None:
-        """The file that a name means; none where nothing fits."""
-        exact = roots[0] / name  # nearly always there, so nothing else is tried before
+        """The file of a name; ``None`` where nothing fits."""
+        exact = roots[0] / name  # nearly always exists, so it is tried first
         if self._is_file(name, exact):
             return _Hit(exact, roots[0], "", False, None)
         if (hit := self._first(_texts(name, False), roots[0])) is not None:
@@ -176,7 +177,7 @@ class _Finder:
         return None
 
     def _files(self, root: Path, text: str) -> list[Path]:
-        """The file of a name, else those that differ from it in how their letters are composed."""
+        """The file of a name, else files whose names differ from it only in the composition of accents."""
         exact = root / text
         if self._is_file(text, exact):
             return [exact]
@@ -189,10 +190,10 @@ class _Finder:
         return [place for place in places if place.is_file()]
 
     def _is_file(self, text: str, path: Path) -> bool:
-        """Whether a name, made the ``path``, is that of a file; a folder with an ending is told when it is opened."""
+        """Whether a name, as the ``path``, is that of a file; a folder with an ending fails when it is opened."""
         if len(text) > MAX_PATH or "\0" in text or not self._folders.has(path):
             return False
-        # To ask the file system about each of many images takes longer than all the rest of this.
+        # A system call for each of many images would take longer than everything else here.
         return (bool(path.suffix) and not text.endswith("/")) or (bool(text.strip("/.")) and not os.path.isdir(path))
 
     def _forms(self, folder: Path) -> dict[str, list[str]]:
@@ -205,7 +206,7 @@ class _Finder:
 
 
 def _only(name: str, found: Sequence[_Hit]) -> _Hit:
-    """The first of the hits; a fault where there are several files, none of them in the folder with most names."""
+    """The first hit, with a fault where several files fit, none of them in the folder with most names."""
     best = found[0]
     others = [hit for hit in found[1:] if not hit.path.samefile(best.path)]
     return best._replace(fault=f"E104 {name} fits both {best.path} and {others[0].path}") if others else best
@@ -216,7 +217,7 @@ def _sample(names: Sequence[str]) -> Sequence[str]:
 
 
 def _texts(name: str, by_end: bool) -> Iterator[tuple[str, str, bool]]:
-    """Spellings of a whole name, or of the ends of its path, longest first; each with what was changed."""
+    """Spellings of a whole name, or of the ends of its path, longest first, as (change, text, by end)."""
     for spelling, text in spellings(name):
         if not by_end:
             yield spelling, text, False
@@ -229,14 +230,14 @@ def _texts(name: str, by_end: bool) -> Iterator[tuple[str, str, bool]]:
 
 
 def _expected(name: str, root: Path, folders: Folders) -> Path:
-    """Where a file that is not there was expected: in its folder where there is one, else directly in the root."""
+    """The expected place of an absent file: in its folder where that exists, else directly in the root."""
     text = spellings(name)[-1][1].replace("\0", "")
     path = root / text
     return path if folders.names(path.parent) else root / (PurePosixPath(text).name or "unnamed")
 
 
 def _collisions(names: Sequence[str], hits: Sequence[_Hit | None]) -> dict[int, str]:
-    """Faults of names that share a file with another name although only their ends fit it."""
+    """Faults, by position, of names that share a file with another name although only their ends fit it."""
     if not any(hit is not None and hit.by_end for hit in hits):
         return {}
     users: dict[str, list[int]] = defaultdict(list)
@@ -265,7 +266,7 @@ def _other_spellings(names: Sequence[str], hits: Sequence[_Hit | None]) -> list[
 
 
 def _other_folders(hits: Sequence[_Hit | None], roots: Sequence[Path]) -> list[str]:
-    """A line about files that lie in another folder than most of them."""
+    """A line about files in another folder than most files."""
     elsewhere = [str(hit.path) for hit in hits if hit is not None and hit.fault is None and hit.root != roots[0]]
     if not elsewhere:
         return []
