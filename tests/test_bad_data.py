@@ -436,7 +436,7 @@ def test_a_box_given_twice_is_reported(coco: Callable[..., Path]) -> None:
     def change(content: dict[str, Any]) -> None:
         content["annotations"].append({**content["annotations"][0], "id": 99})
 
-    listed(coco(change), "boxes given twice, kept so: 1 (train.json annotation id 99 in 000.png)")
+    listed(coco(change), "boxes that occur twice, kept: 1 (train.json annotation id 99 in 000.png)")
 
 
 def test_shared_bad_inputs(data_folder: Callable[[str], Path]) -> None:
@@ -447,7 +447,7 @@ def test_shared_bad_inputs(data_folder: Callable[[str], Path]) -> None:
         "boxes clipped or dropped: 1 of 20",
         "E107 bad_inputs/zero_area_338.xml object 13 ('RBC') in zero_area_338.jpg: width 0 (xyxy = [504, 337,",
         "images converted to upright 8-bit RGB: 1 grey",
-        "boxes given twice, kept so: 1 (bad_inputs/duplicate_box.xml object 4",
+        "boxes that occur twice, kept: 1 (bad_inputs/duplicate_box.xml object 4",
         "no annotation mentions, not used: 1 (no_boxes_250.jpg)",
     )
     assert len(dataset.splits["train"].records) == 3

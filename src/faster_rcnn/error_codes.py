@@ -82,7 +82,7 @@ CODES = (
         "The size of an image differs from its labels",
         "Labels or results give another width and height than the decoded image has, so the boxes would be misplaced. "
         "Sizes are compared after the EXIF orientation is applied. Up to 5 % of the images of a split are left out.",
-        "000.png is 50x40, but train.json says 100x80: its boxes may be for another version of the image",
+        "000.png is 50x40, but train.json has 100x80: its boxes may be for another version of the image",
         "Use the images that were labelled, or correct the boxes together with the size.",
     ),
     ErrorCode(
@@ -90,7 +90,7 @@ CODES = (
         "A box has no area",
         "Width or height is zero or negative, or less than a hundredth of a pixel inside the image. Up to 1 % of the "
         "boxes of a split are dropped and listed; more end the command.",
-        "train.json annotation id 0 in 000.png has no area that could be seen, the image is 100x80; dropped",
+        "train.json annotation id 0 in 000.png has no visible area, the image is 100x80; dropped",
         "Correct or remove the box in the file. A negative side often means that corners were written as sizes.",
     ),
     ErrorCode(
@@ -148,8 +148,8 @@ CODES = (
         "E114",
         "The class 'background' has boxes",
         "Background is every place without an object and is built in. A declared background without boxes is ignored.",
-        "the class 'background' has 4 boxes, but background is what is left where no object is, and is built in; if it "
-        "is a real class, rename it in train.json, else remove those boxes",
+        "the class 'background' has 4 boxes, but background is every place without an object and is built in; if "
+        "it is a real class, rename it in train.json, else remove those boxes",
         "Rename the class, or remove its boxes.",
     ),
     ErrorCode(

@@ -68,7 +68,7 @@ def test_an_image_that_is_listed_twice_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "annotations" / "train.json"
     path.write_text(path.read_text().replace("train1.png", "train0.png"))
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
-    assert f"images listed more than once, kept so: 1 ({tmp_path / 'images' / 'train0.png'})" in notes
+    assert f"images listed more than once, kept: 1 ({tmp_path / 'images' / 'train0.png'})" in notes
 
 
 def test_faults_beyond_those_in_the_notes_are_logged_for_debugging(

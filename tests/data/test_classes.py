@@ -33,7 +33,7 @@ def test_declared_classes_are_sorted_by_id_and_labels_count_from_0() -> None:
     classes, notes = agree([found])
     assert (classes.ids, classes.names) == ((2, 9, 40), ("dog", "cat", "cow"))
     assert labels_of(classes, found) == {2: 0, 9: 1, 40: 2}
-    assert notes == ("classes that train has no object of, so they are not learnt: 1 of 3 (cow)",)
+    assert notes == ("classes without any object in train, so they are not learnt: 1 of 3 (cow)",)
 
 
 def test_classes_that_boxes_define_are_sorted_by_name_and_have_ids_from_1() -> None:
@@ -115,5 +115,5 @@ def test_similar_names_are_reported_and_stay_apart() -> None:
     assert classes.names == ("Cat", "cat", "dog ")
     assert notes == (
         "classes whose names differ in letter case or blanks alone: 'Cat' and 'cat'; they stay apart",
-        "class names with blanks around them, kept so: 'dog '",
+        "class names with blanks around them, kept: 'dog '",
     )

@@ -226,7 +226,7 @@ def test_classes_that_are_not_learnt_are_counted(tmp_path: Path) -> None:
     _write(tmp_path / "val" / "b.txt", "1" + _LABEL[1:])
     _write(tmp_path / "data.yaml", "train: images\nval: val\nnames: [cat, dog, owl]\n")
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
-    assert "classes that train has no object of, so they are not learnt: 2 of 3 (dog, owl)" in notes
+    assert "classes without any object in train, so they are not learnt: 2 of 3 (dog, owl)" in notes
 
 
 def test_a_picture_with_xml_instead_of_labels_is_no_background(tmp_path: Path) -> None:

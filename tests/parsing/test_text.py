@@ -108,9 +108,9 @@ def test_files_that_use_more_than_they_declare_are_read(tmp_path: Path, declared
         (
             "klingon",
             "utf-8",
-            'declares encoding="klingon", which is no encoding that is known; it is UTF-8, so declare',
+            'declares encoding="klingon", which is not a known encoding; it is UTF-8, so declare',
         ),
-        ("rot13", "utf-8", 'declares encoding="rot13", which is no encoding'),
+        ("rot13", "utf-8", 'declares encoding="rot13", which is not a known encoding'),
         ("gb2312", "utf-8", 'declares encoding="gb2312", but byte .* it is UTF-8, so declare that'),
         ("utf-16", "utf-8", 'declares encoding="utf-16", which it is not; it is UTF-8, so declare that'),
     ],

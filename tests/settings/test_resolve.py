@@ -183,7 +183,7 @@ def test_e125_aliases_that_stand_for_more_than_a_file_holds(written: Written) ->
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 12)]
     text = "\n".join([*lines, "training: {lr: *a11}"])
-    assert "its aliases (*name) stand for millions of values" in refused(written(text))
+    assert "its aliases (*name) expand to millions of values" in refused(written(text))
     assert "it must be a valid number" in refused(None, f"training.lr={{{', '.join(lines)}}}")
 
 

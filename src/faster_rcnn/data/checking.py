@@ -160,7 +160,7 @@ def _refuse_many_boxes(boxes: Sequence[PlacedBox], faults: list[Fault], kept: bo
     cases = "; ".join(fault.text for fault in faults[:5])
     raise DatasetError(
         f"{len(faults)} of {len(boxes)} boxes of {listing.split} ({len(faults) / len(boxes):.1%}) are bad, more than "
-        f"the 1 % that are mended and listed: {cases}. Correct them in the files; nothing was started",
+        f"the 1 % that are clipped or dropped and listed: {cases}. Correct them in the files; nothing was started",
         code=code,
     )
 
@@ -224,7 +224,7 @@ def _minor_notes(usable: Sequence[tuple[ListedImage, ImageHeader]], judged: Sequ
     paths = Counter(str(image.path) for image, _ in usable)
     repeated = [path for path, count in paths.items() if count > 1]
     if repeated:
-        lines.append(f"images listed more than once, kept so: {len(repeated)} ({first_of(repeated, 3)})")
+        lines.append(f"images listed more than once, kept: {len(repeated)} ({first_of(repeated, 3)})")
     trimmed = sum(one.trimmed for boxes in judged for one in boxes)
     if trimmed:
         lines.append(f"boxes that stuck out by at most 1 pixel, clipped: {trimmed}")
@@ -232,7 +232,7 @@ def _minor_notes(usable: Sequence[tuple[ListedImage, ImageHeader]], judged: Sequ
         f"{image.annotation} {box.where} in {image.file_name}" for image, _ in usable for box in _repeated(image.boxes)
     ]
     if twice:
-        lines.append(f"boxes given twice, kept so: {len(twice)} ({first_of(twice)})")
+        lines.append(f"boxes that occur twice, kept: {len(twice)} ({first_of(twice)})")
     return lines
 
 

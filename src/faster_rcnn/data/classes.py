@@ -66,7 +66,7 @@ def _alike(classes: ClassMap) -> list[str]:
     if alike:
         notes.append(f"classes whose names differ in letter case or blanks alone: {first_of(alike)}; they stay apart")
     if spaced:
-        notes.append(f"class names with blanks around them, kept so: {first_of(spaced)}")
+        notes.append(f"class names with blanks around them, kept: {first_of(spaced)}")
     return notes
 
 
@@ -126,7 +126,7 @@ def _unlearnt(listings: Sequence[Listing], classes: ClassMap) -> list[str]:
     if not used or not unused:
         return []
     count = f"{len(unused)} of {len(classes)} ({first_of(unused)})"
-    return [f"classes that train has no object of, so they are not learnt: {count}"]
+    return [f"classes without any object in train, so they are not learnt: {count}"]
 
 
 def _class_map(declared: dict[int, str]) -> ClassMap:
@@ -203,7 +203,7 @@ def _refuse_background(classes: ClassMap, used: Counter[int | str], listings: Se
             count = used[number] + used[str(name)]
             files = first_of(listing.source for listing in listings)
             raise DatasetError(
-                f"the class '{name}' has {count} boxes, but background is what is left where no object is, and is "
+                f"the class '{name}' has {count} boxes, but background is every place without an object and is "
                 f"built in; if it is a real class, rename it in {files}, else remove those boxes",
                 code="E114",
             )

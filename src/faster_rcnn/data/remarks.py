@@ -27,7 +27,7 @@ def few_objects(split: Split) -> list[str]:
         return []
     return [
         f"{split.name} has {images} image{'' if images == 1 else 's'} and {objects} objects: its AP changes by chance "
-        f"from epoch to epoch; {MIN_IMAGES} images and {MIN_OBJECTS} objects are the least that a comparison needs"
+        f"from epoch to epoch; a comparison needs at least {MIN_IMAGES} images and {MIN_OBJECTS} objects"
     ]
 
 

@@ -94,7 +94,7 @@ def _as_declared(raw: bytes, path: Path, declared: str) -> str:
         if isinstance(error, UnicodeDecodeError):
             why = f"but {_where(raw, error)}"
         else:
-            why = "which it is not" if declared.lower().startswith(_WIDE) else "which is no encoding that is known"
+            why = "which it is not" if declared.lower().startswith(_WIDE) else "which is not a known encoding"
         fits = "; it is UTF-8, so declare that" if _is_utf8(raw) else f"; {_ADVICE} and declare that"
         raise DatasetError(
             f'{path} declares encoding="{" ".join(declared.split())}", {why}{fits}', code="E102"

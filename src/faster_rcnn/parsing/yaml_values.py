@@ -50,7 +50,7 @@ class _Loader(yaml.SafeLoader):
         earlier = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in earlier:
-                problem = f"'{cut(key.value)}' stands twice"
+                problem = f"'{cut(key.value)}' occurs twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             earlier.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
@@ -74,7 +74,7 @@ def composed(text: str) -> yaml.Node | None:
     try:
         root = yaml.compose(text, Loader=_Loader)  # a SafeLoader
         if root is not None and _extent(root, {}).size > _MAX_REPEATED + 2 * len(text):
-            raise _refused("its aliases (*name) stand for millions of values; write out what they mean", root)
+            raise _refused("its aliases (*name) expand to millions of values; write the values out", root)
     except RecursionError as error:
         raise _refused("its lists or keys are nested too deeply", None) from error
     return root
@@ -120,7 +120,7 @@ def _extent(node: yaml.Node, known: dict[int, _Extent | None]) -> _Extent:
     if id(node) in known:
         extent = known[id(node)]
         if extent is None:
-            raise _refused("an alias stands within what it names", node)
+            raise _refused("an alias is within the node that it names", node)
         return extent
     if node.tag not in _KINDS:
         raise _refused(f"could not determine a constructor for the tag {cut(repr(node.tag))}", node)

@@ -287,7 +287,7 @@ def test_crowds_by_their_meaning(tmp_path: Path, crowd: Any, ignored: bool) -> N
 def test_crowds_that_are_neither_are_reported(tmp_path: Path, crowd: Any) -> None:
     dataset = changed(tmp_path, lambda content: content["annotations"][0].update(iscrowd=crowd))
     assert dataset.splits["train"].records[1].truth.ignored.tolist() == [False, False]
-    line = f"'iscrowd' is neither 0 nor 1, taken for 0: 1 (annotation id 1: {json.dumps(crowd)})"
+    line = f"'iscrowd' is neither 0 nor 1, read as 0: 1 (annotation id 1: {json.dumps(crowd)})"
     assert line in notes(dataset)
 
 
@@ -321,7 +321,7 @@ def test_the_box_around_an_outline_stands_for_an_absent_one(tmp_path: Path, abse
 
     dataset = changed(tmp_path, change)
     assert dataset.splits["train"].records[1].truth.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 100, 80]]
-    assert "without a 'bbox', the box around their 'segmentation' is taken: 3 (annotation id 1," in notes(dataset)
+    assert "without a 'bbox': the box around the 'segmentation' is used: 3 (annotation id 1," in notes(dataset)
 
 
 def test_a_file_of_captions_is_distinguished_from_one_of_boxes(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_box_that_is_no_list_is_shown_as_it_stands(tmp_path: Path, written: An
 def test_class_names_stay_what_was_written(tmp_path: Path, written: Any, name: str) -> None:
     dataset = changed(tmp_path, lambda content: content["categories"][0].update(name=written))
     assert dataset.classes.names == ("cat", name)
-    assert ("category names that are no text" in notes(dataset)) is not isinstance(written, str)
+    assert ("category names that are not text" in notes(dataset)) is not isinstance(written, str)
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", [], {}, "half \ud83d"])
@@ -440,7 +440,7 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("second", ["a.png", "./a.png", "images\\a.png"])
 def test_an_image_that_is_listed_twice_is_reported(tmp_path: Path, second: str) -> None:
     dataset = changed(tmp_path, lambda content: content["images"].append(picture(40, second)))
-    line = "images listed more than once: 1 (a.png with the ids 10, 40); what one entry has boxes for is background"
+    line = "images listed more than once: 1 (a.png with the ids 10, 40); the objects of one entry are background"
     assert line in notes(dataset)
 
 
@@ -448,7 +448,7 @@ def test_an_image_that_is_listed_twice_is_reported(tmp_path: Path, second: str) 
     ("names", "note"),
     [
         (("Cat", "cat"), "differ in letter case or blanks alone: 'cat' and 'Cat'; they stay apart"),
-        (("cat", "cat "), "class names with blanks around them, kept so: 'cat '"),
+        (("cat", "cat "), "class names with blanks around them, kept: 'cat '"),
         (("big  cat", "big cat"), "differ in letter case or blanks alone: 'big cat' and 'big  cat'"),
     ],
 )

@@ -259,7 +259,7 @@ def test_rows_of_one_image_under_several_names_are_one_image(tmp_path: Path) -> 
     dataset = load(tmp_path, HEADER + rows)
     [record] = dataset.splits["train"].records
     assert record.truth.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]
-    assert "images that rows name in several ways, taken together: ./a.png = a.png = images\\a.png" in notes(dataset)
+    assert "images with several names in the rows, joined: ./a.png = a.png = images\\a.png" in notes(dataset)
 
 
 def test_names_of_other_machines(tmp_path: Path) -> None:

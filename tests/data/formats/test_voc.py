@@ -177,7 +177,7 @@ def test_unclear_flags_are_reported(tmp_path: Path) -> None:
     devkit(tmp_path)
     write(tmp_path / "Annotations", "b", item("dog", 1, 2, 30, 40, more="<difficult>perhaps</difficult>"))
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
-    assert any("neither yes nor no, taken as no: 1 (b.xml: 'perhaps')" in note for note in notes)
+    assert any("neither yes nor no, read as no: 1 (b.xml: 'perhaps')" in note for note in notes)
 
 
 def test_lists_per_class_are_the_split(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_an_absent_label_file_means_background_and_is_reported(tmp_path: Path) -
     split = load_dataset(tmp_path, DataConfig()).splits["train"]
     assert [len(record.truth.labels) for record in split.records] == [0, 2, 0]
     assert has_note(
-        split.notes, "images of train without a label file, taken as background: 1 of 3 (images/train/c.png)"
+        split.notes, "images of train without a label file, used as background: 1 of 3 (images/train/c.png)"
     )
     assert has_note(split.notes, "--set data.missing_labels=error")
 
@@ -144,7 +144,9 @@ def test_two_pictures_of_one_label_file_are_reported(tmp_path: Path) -> None:
     small_set(tmp_path)
     Image.new("RGB", (200, 100), (200, 30, 30)).save(tmp_path / "images" / "train" / "b.jpg")
     notes = load_dataset(tmp_path, DataConfig()).splits["train"].notes
-    assert has_note(notes, "share, whose boxes each of these gets: 1 (b.txt of images/train/b.jpg, images/train/b.png)")
+    assert has_note(
+        notes, "share, so that each one gets the boxes: 1 (b.txt of images/train/b.jpg, images/train/b.png)"
+    )
 
 
 def test_letter_case_of_folders_and_endings_does_not_matter(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_spellings_lead_to_the_file(tmp_path: Path, written: str, file: str, wha
         return
     assert found.paths == (tmp_path / file,)
     assert found.faults == (None,)
-    notes = [f"file names that are written otherwise ({what}): 1, e.g. {written} is {tmp_path / file}"] if what else []
+    notes = [f"file names in another spelling ({what}): 1, e.g. {written} is {tmp_path / file}"] if what else []
     assert list(found.notes) == notes
 
 
@@ -123,7 +123,7 @@ def test_equal_names_in_two_folders_are_reported_unless_they_are_equal_files(tmp
 def test_two_paths_that_end_alike_do_not_share_a_file(tmp_path: Path) -> None:
     make(tmp_path, "0.jpg", "1.jpg")
     found = locate(["/cam0/0.jpg", "/cam1/0.jpg", "/cam0/1.jpg"], [tmp_path], Folders())
-    text = f"E104 /cam0/0.jpg, /cam1/0.jpg end as one file does, {tmp_path / '0.jpg'}"
+    text = f"E104 /cam0/0.jpg, /cam1/0.jpg end like one file, {tmp_path / '0.jpg'}"
     assert found.faults == (text, text, None)
 
 

@@ -26,9 +26,9 @@ from faster_rcnn.structures import ImageSize
 
 FORMAT = "COCO JSON"
 _CROWD, _AREA, _OUTLINE = (
-    "annotations whose 'iscrowd' is neither 0 nor 1, taken for 0",
-    "annotations whose 'area' is no positive number, that of their box is taken",
-    "annotations without a 'bbox', the box around their 'segmentation' is taken",
+    "annotations whose 'iscrowd' is neither 0 nor 1, read as 0",
+    "annotations whose 'area' is no positive number: the area of the box is used",
+    "annotations without a 'bbox': the box around the 'segmentation' is used",
 )
 _NESTED = frozenset((list, dict))
 _OTHER_MARKS = frozenset(("ignore", "difficult"))
@@ -103,7 +103,7 @@ def _listed_twice(pictures: Sequence[_Picture], paths: Sequence[Path], folders: 
     if not repeated:
         return []
     return [
-        f"images listed more than once: {len(repeated)} ({first_of(repeated)}); what one entry has boxes for is "
+        f"images listed more than once: {len(repeated)} ({first_of(repeated)}); the objects of one entry are "
         "background in the other, so join the entries"
     ]
 
@@ -112,7 +112,7 @@ def _categories(entries: list[Any], source: Path) -> tuple[tuple[tuple[int, str]
     """Ids and names of the categories, and a note on names that are not text in the file."""
     categories = tuple(_category(entry, source) for entry in entries)
     others = [name for entry, (_, name) in zip(entries, categories, strict=True) if not isinstance(entry["name"], str)]
-    notes = [f"category names that are no text, taken as they are written: {first_of(others)}"] if others else []
+    notes = [f"category names that are not text, used as they are written: {first_of(others)}"] if others else []
     return categories, notes
 
 

@@ -95,7 +95,7 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
     found = find_images(names, Source(source, split, root, images), folders)
     pictures = _pictures(names, found.located, folders)
     several = [" = ".join(picture.names) for picture in pictures if len(picture.names) > 1]
-    notes += [f"images that rows name in several ways, taken together: {first_of(several)}"] if several else []
+    notes += [f"images with several names in the rows, joined: {first_of(several)}"] if several else []
     notes += [f"columns that are not used: {first_of(table.unused, 10)}"] if table.unused else []
     return Listing(
         format=FORMAT,

@@ -227,7 +227,7 @@ def _about_objects(read_ones: Sequence[_Read]) -> list[str]:
     rotated = [f"{name}: {annotation.rotated}" for name, annotation in named if annotation.rotated]
     repeated = [name for name, annotation in named if annotation.repeated]
     found = (
-        (unclear, f"values of <difficult> that mean neither yes nor no, taken as no: {len(unclear)}"),
+        (unclear, f"values of <difficult> that mean neither yes nor no, read as no: {len(unclear)}"),
         (rotated, f"boxes around rotated boxes (<robndbox>), in files: {len(rotated)}"),
         (repeated, f"files with several <bndbox> in an object, of which the first is read: {len(repeated)}"),
     )

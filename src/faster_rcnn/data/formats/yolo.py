@@ -182,7 +182,7 @@ def _without_labels(pictures: Sequence[_Picture], split: str, missing_labels: Mi
     if not absent or missing_labels == "error":
         return []
     return [
-        f"images of {split} without a label file, taken as background: {len(absent)} of {len(pictures)} "
+        f"images of {split} without a label file, used as background: {len(absent)} of {len(pictures)} "
         f"({first_of(absent)}); where labels should be there: --set data.missing_labels=error"
     ]
 
@@ -198,6 +198,6 @@ def _shared_labels(pictures: Sequence[_Picture]) -> list[str]:
         return []
     source, names = next(iter(shared.items()))
     return [
-        f"label files that several pictures share, whose boxes each of these gets: {len(shared)} ({source.name} of "
+        f"label files that several pictures share, so that each one gets the boxes: {len(shared)} ({source.name} of "
         f"{first_of(names)}{', ...' if len(shared) > 1 else ''}); remove the pictures that they are not for"
     ]

@@ -84,7 +84,7 @@ def _parted_by_commas(line: str, place: str) -> DatasetError:
     if len(words) >= 5 and all(re.fullmatch(r"[+-]?\d*,\d+", word) for word in words[1:]):
         problem = "has decimal commas; numbers are written with a point, such as 0.5"
     else:
-        problem = "has commas or semicolons between its values; they are parted by blanks: class cx cy width height"
+        problem = "has commas or semicolons between its values; separate them by blanks: class cx cy width height"
     return DatasetError(f"{place}: {_quoted(line.strip())} {problem}. Replace them in the label files", code="E103")
 
 

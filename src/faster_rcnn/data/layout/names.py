@@ -250,7 +250,7 @@ def _collisions(names: Sequence[str], hits: Sequence[_Hit | None]) -> dict[int, 
         for position in shared if len(different) > 1 else []:
             hit = hits[position]
             if hit is not None and hit.by_end:
-                faults[position] = f"E104 {first_of(sorted(different), 2)} end as one file does, {hit.path}"
+                faults[position] = f"E104 {first_of(sorted(different), 2)} end like one file, {hit.path}"
     return faults
 
 
@@ -260,7 +260,7 @@ def _other_spellings(names: Sequence[str], hits: Sequence[_Hit | None]) -> list[
         if hit is not None and hit.spelling:
             found[hit.spelling].append(f"{name if name.isprintable() else repr(name)} is {hit.path}")
     return [
-        f"file names that are written otherwise ({what}): {len(examples)}, e.g. {examples[0]}"
+        f"file names in another spelling ({what}): {len(examples)}, e.g. {examples[0]}"
         for what, examples in found.items()
     ]
 
