@@ -270,7 +270,7 @@ def test_one_bad_box_is_listed_and_two_stop(coco: Callable[..., Path], code: str
     refused(coco(boxes(written, written)), code, "2 of 8 boxes of train (25.0%)", "annotation id 1 in 000.png", text)
 
 
-def test_one_percent_of_many_boxes_goes_on(coco: Callable[..., Path]) -> None:
+def test_one_percent_of_many_boxes_does_not_stop_the_work(coco: Callable[..., Path]) -> None:
     flat = [46, 30, 3, 0]
     dataset = listed(coco(boxes(flat, flat, flat), images=150), "boxes clipped or dropped: 3 of 300")
     assert sum(len(record.truth.labels) for record in dataset.splits["train"].records) == 297

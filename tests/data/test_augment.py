@@ -41,7 +41,7 @@ def test_flip_by_hand() -> None:
     assert flipped.pixels.sum() == pixels.sum()
 
 
-def test_flip_of_nothing() -> None:
+def test_an_image_without_boxes_is_flipped() -> None:
     flipped = flip(Labelled(noise(), truth_of()))
     assert flipped.truth.boxes.shape == (0, 4)
     assert flipped.proposals is None
@@ -50,7 +50,7 @@ def test_flip_of_nothing() -> None:
 @given(
     st.lists(st.tuples(st.floats(0, 20, width=32), st.floats(0, 20, width=32), st.floats(1, 9, width=32)), max_size=4)
 )
-def test_flipping_twice_is_nothing(boxes: list[tuple[float, float, float]]) -> None:
+def test_flipping_twice_restores_the_image(boxes: list[tuple[float, float, float]]) -> None:
     truth = truth_of(*([x, y, x + side, y + side] for x, y, side in boxes))
     back = flip(flip(Labelled(noise(), truth)))
     torch.testing.assert_close(back.truth.boxes, truth.boxes)
@@ -88,7 +88,7 @@ def test_colour_matrix_by_hand() -> None:
 
 
 @pytest.mark.parametrize("turn", [0.1, -0.3, 2.0])
-def test_turning_hue_leaves_grey_grey_and_luma_alone(turn: float) -> None:
+def test_turning_hue_changes_neither_grey_nor_luma(turn: float) -> None:
     matrix = colour_matrix(1, 1, turn)
     torch.testing.assert_close(matrix @ torch.ones(3), torch.ones(3), atol=2e-3, rtol=0)
     weights = torch.tensor([0.299, 0.587, 0.114])
@@ -144,7 +144,7 @@ def test_a_larger_image_is_cut_to_the_canvas_and_its_truths_with_it() -> None:
         assert (1 in kept.labels) == (down == 0 and right == 0)  # the corner's pixel is there only if the corner is
 
 
-def test_a_truth_of_which_little_is_left_is_ignored() -> None:
+def test_a_truth_box_with_little_left_is_ignored() -> None:
     truth = tiny.truth_of([[0, 0, 20, 4]])
     pixels = torch.zeros(3, 4, 20, dtype=torch.uint8)
     one = torch.Generator().manual_seed(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from faster_rcnn.data.classes import agree, labels_of
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing
+from faster_rcnn.data.layout.listing import Fault, ListedBox, ListedImage, Listing
 from faster_rcnn.errors import DatasetError
 
 Categories = Sequence[tuple[int, str]] | None
@@ -19,11 +19,11 @@ def listing(
     categories: Categories,
     split: str = "train",
     parents: Sequence[str] = (),
-    fault: str = "",
+    fault: Fault | None = None,
 ) -> Listing:
     """A split of one image with a box of each class in ``used``."""
     boxes = tuple(ListedBox(f"line {number}", (0, 0, 1, 1), category) for number, category in enumerate(used, 1))
-    image = ListedImage("a.jpg", Path("a.jpg"), 1, None, boxes, "boxes", fault or None)
+    image = ListedImage("a.jpg", Path("a.jpg"), 1, None, boxes, "boxes", fault)
     declared = None if categories is None else tuple(categories)
     return Listing("CSV", split, Path(f"{split}.csv"), (image,), "xyxy", declared, frozenset(parents))
 
@@ -107,7 +107,7 @@ def test_data_without_any_class_is_refused() -> None:
     with pytest.raises(DatasetError, match=r"^E115 train\.csv has no classes: nothing to train on"):
         agree([listing([], None)])
     with pytest.raises(DatasetError, match=r"^E102 none of the 1 images of train can be used: a\.xml is broken"):
-        agree([listing([], None, fault="E102 a.xml is broken")])
+        agree([listing([], None, fault=Fault("E102", "a.xml is broken"))])
 
 
 def test_similar_names_are_reported_and_stay_apart() -> None:

@@ -182,7 +182,7 @@ def test_truncated_file_is_found_and_named(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_images_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.jpg"
     path.write_bytes(content)
     for reader in (read_image, image_header):

@@ -154,7 +154,7 @@ BAD_ID = {"version": 1, "classes": [[float("inf"), "cat"]], "splits": {}}
 @pytest.mark.parametrize(
     "content", [None, [], {}, {"version": 2}, {"version": 1}, {"version": 1, "classes": 3}, BAD_ID]
 )
-def test_what_is_no_record_is_refused(content: object) -> None:
+def test_invalid_records_are_refused(content: object) -> None:
     with pytest.raises(ValueError, match="record of training data"):
         Fingerprint.from_json(content)
 

@@ -64,7 +64,7 @@ def test_flat_pictures_have_no_damage() -> None:
             assert damage(stream.getvalue()) is None
 
 
-def test_what_libjpeg_warns_of_is_caught(capfd: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_libjpeg_are_captured(capfd: pytest.CaptureFixture[str]) -> None:
     assert "Corrupt JPEG data: " in str(damage(cut_inside(encoded())))
     assert capfd.readouterr().err == ""  # nothing raw
     assert damage(encoded(1)) is None  # and nothing of the file before
@@ -98,7 +98,7 @@ def test_damage_belongs_to_the_thread_that_decodes() -> None:
     assert found == {place: [place % 2 == 0] * 20 for place in range(8)}
 
 
-def test_where_nothing_can_be_caught_pixels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_are_the_same_where_warnings_cannot_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = jpeg.decode(encoded())
     monkeypatch.setattr(decoder_warnings, "_memory_stream", lambda: None)
     found = jpeg.decode(encoded())

@@ -87,7 +87,7 @@ def sorted_by_index(batches: list[list[TrainingImage]]) -> list[list[TrainingIma
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_epoch_goes_on_in_its_middle(tmp_path: Path, workers: int) -> None:
+def test_an_epoch_continues_in_its_middle(tmp_path: Path, workers: int) -> None:
     split = a_split(tmp_path)
     training = TrainingConfig(workers=workers, batch=3)
     whole = one_epoch(split, SMALL, training, epoch=5)
@@ -178,7 +178,7 @@ def test_damage_that_the_decoder_ignores_is_logged_once(
     assert capfd.readouterr().err == ""
 
 
-def test_an_image_of_which_resizing_leaves_nothing_is_left_out_and_logged(
+def test_an_image_that_resizing_reduces_to_nothing_is_left_out_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     split = a_split(tmp_path)

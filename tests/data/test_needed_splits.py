@@ -163,7 +163,7 @@ def test_a_share_is_refused_where_there_is_a_validation_split(tmp_path: Path) ->
     assert loaded(load_split(tmp_path, DataConfig(val_share=0.5), "val")) == {"val": 2}
 
 
-def test_what_is_not_used_or_used_twice_is_reported(tmp_path: Path) -> None:
+def test_unused_and_shared_images_are_reported(tmp_path: Path) -> None:
     coco(tmp_path, "train", 2)
     coco(tmp_path, "val", 1)
     shutil.copy(tmp_path / "images" / "train1.png", tmp_path / "images" / "val0.png")
@@ -179,7 +179,7 @@ def test_what_is_not_used_or_used_twice_is_reported(tmp_path: Path) -> None:
     assert not any("pictures" in note for note in load_split(tmp_path, DataConfig(), "val").split("val").notes)
 
 
-def test_the_description_that_has_training_is_taken(tmp_path: Path) -> None:
+def test_the_description_with_a_training_split_is_used(tmp_path: Path) -> None:
     yolo(tmp_path, "train", "val", "test")
     coco(tmp_path, "val", 2)
     dataset = load_dataset(tmp_path, DataConfig(), TRAINING)

@@ -98,7 +98,7 @@ def test_text_that_becomes_large_is_not_read() -> None:
         assert fault(png(1, 1, chunk(kind, head + bomb), data=rows)).startswith("E105 cannot decode image: ")
 
 
-def test_what_pillow_leaves_to_other_programs_is_not_read() -> None:
+def test_formats_that_pillow_leaves_to_other_programs_are_not_read() -> None:
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     assert fault(eps) == "E105 cannot decode image: EPS is not read; save it as JPEG or PNG"
 

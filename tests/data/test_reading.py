@@ -170,7 +170,7 @@ def test_a_data_set_one_folder_too_deep_is_named(tmp_path: Path, inner: str) -> 
         ("train/metadata.jsonl", r"it holds \.jsonl files, none of which is read as annotations"),
     ],
 )
-def test_what_a_folder_holds_instead_of_annotations(tmp_path: Path, name: str, message: str) -> None:
+def test_a_folder_without_annotations_is_described(tmp_path: Path, name: str, message: str) -> None:
     _picture(tmp_path / "train" / "a.png")
     _write(tmp_path / name, "x")
     with pytest.raises(DatasetError, match=message):
@@ -264,7 +264,7 @@ def test_lists_of_another_machine_are_found_by_their_name(tmp_path: Path) -> Non
     assert [record.path.name for split in dataset.splits.values() for record in split.records] == ["a.png", "b.png"]
 
 
-def test_coco_marks_that_change_nothing_are_counted(tmp_path: Path) -> None:
+def test_coco_keys_without_effect_are_counted(tmp_path: Path) -> None:
     _picture(tmp_path / "images" / "a.png")
     marks: list[dict[str, object]] = [{"ignore": 1}, {"difficult": "0"}, {"ignore": 1, "iscrowd": 1}, {}]
     annotations = [
@@ -310,7 +310,7 @@ def test_the_garbage_collector_runs_again_after_reading(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("pipe", [True, False])
-def test_what_is_no_file_in_the_place_of_one_is_refused_and_not_waited_for(
+def test_a_pipe_or_device_in_the_place_of_a_file_is_refused_and_not_waited_for(
     tmp_path: Path, files: tuple[str, ...], pipe: bool
 ) -> None:
     for name in files:

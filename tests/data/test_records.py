@@ -17,7 +17,7 @@ def dataset(*names: str) -> Dataset:
     return Dataset(Path("cells"), "COCO JSON", classes, {name: Split(name, (), classes, ()) for name in names}, names)
 
 
-def test_test_goes_before_val() -> None:
+def test_test_is_preferred_to_val() -> None:
     assert dataset("train", "val", "test").split().name == "test"
     assert dataset("train", "val").split().name == "val"
     assert dataset("train", "val", "test").split("train").name == "train"

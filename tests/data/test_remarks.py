@@ -50,7 +50,7 @@ def test_boxes_below_a_pixel_are_counted_with_a_size_that_helps() -> None:
     assert tiny_boxes(split(2, boxes), ImageConfig(short_side=53, long_side=106)) == []
 
 
-def test_the_longer_side_may_be_what_makes_them_small() -> None:
+def test_the_limit_of_the_longer_side_may_make_boxes_small() -> None:
     # 100 x 200 within 50: a quarter of the size, though the short side may be 100.
     (line,) = tiny_boxes(split(1, [[0.0, 0, 3, 50]]), ImageConfig(short_side=100, long_side=50))
     assert "at an image size of 100" in line

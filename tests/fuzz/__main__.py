@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from fuzz.watching import MOST_MEGABYTES, MOST_SECONDS, Outcome, outcomes
+from fuzz.watching import MAX_MEGABYTES, MAX_SECONDS, Outcome, outcomes
 
 
 def main(name: str, first: int, count: int) -> None:
@@ -42,13 +42,13 @@ def main(name: str, first: int, count: int) -> None:
 def _limit_memory() -> None:
     """What is mapped is limited, so that no fault takes the machine along; what is used is measured."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = size + int(3 * MOST_MEGABYTES) * 1_000_000
+    limit = size + int(3 * MAX_MEGABYTES) * 1_000_000
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _end_if_stuck() -> None:
     """A library that does not come back to Python hears no alarm: the process ends with a traceback."""
-    faulthandler.dump_traceback_later(20 * MOST_SECONDS, exit=True)
+    faulthandler.dump_traceback_later(20 * MAX_SECONDS, exit=True)
 
 
 def _kept(name: str, one: Outcome, file: Path) -> Path:

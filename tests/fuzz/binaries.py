@@ -15,7 +15,7 @@ from random import Random
 from fuzz.mutations import Mutate, changed_json, mutated_bytes, nasty
 
 TYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "U16", "F4", "")
-"""Of tensors, as safetensors names them; the last one does not exist."""
+"""Types of tensors by their names in safetensors; the last name does not exist."""
 
 FLOATS = (float("nan"), float("inf"), float("-inf"), 1e38, -1e38, 1e-45, -1.0, 0.0)
 
@@ -43,7 +43,7 @@ def mutated_safetensors(key: str) -> Mutate:
 
 
 def with_metadata(content: bytes, key: str, change: Callable[[str], str]) -> bytes:
-    """A safetensors file of which the metadata under ``key`` are changed."""
+    """A safetensors file with changed metadata under ``key``."""
     header, data = _header_and_data(content)
     parts = json.loads(header)
     parts["__metadata__"][key] = change(parts["__metadata__"][key]).encode("utf-8", "replace").decode()
@@ -130,7 +130,7 @@ def mutated_pickle(random: Random, seeds: Sequence[bytes]) -> bytes:
 
 
 def _operations(content: bytes) -> list[tuple[int, int]]:
-    """Where each operation of a pickle begins and ends, as far as it can be read."""
+    """Begin and end of each operation of a pickle, as far as it can be read."""
     starts = []
     try:
         for _, _, place in pickletools.genops(content):
@@ -226,7 +226,7 @@ def with_numbers_of(find: Callable[[bytes], Sequence[int]]) -> Mutate:
 
 
 def jpeg_numbers(content: bytes) -> list[int]:
-    """Where a JPEG's segments have their lengths, sizes, and numbers of components."""
+    """Positions of the lengths, sizes, and numbers of components in a JPEG's segments."""
     places, place = [], 2
     while place + 4 < len(content) and content[place] == 0xFF and content[place + 1] != 0xDA:
         places += [place, place + 2, place + 4, place + 5, place + 7, place + 9]
@@ -235,12 +235,12 @@ def jpeg_numbers(content: bytes) -> list[int]:
 
 
 def tiff_numbers(content: bytes) -> list[int]:
-    """Where the entries of a TIFF's first directory have their tags, types, counts and values."""
+    """Positions of tags, types, counts and values in the entries of a TIFF's first directory."""
     start = int.from_bytes(content[4:8], "little")
     count = int.from_bytes(content[start : start + 2], "little")
     return [start, *range(start + 2, start + 2 + 12 * count, 2)]
 
 
 def box_numbers(content: bytes) -> list[int]:
-    """Every second place of the first 400 bytes, where RIFF and ISO files have their boxes."""
+    """Every second position of the first 400 bytes, where RIFF and ISO files have their boxes."""
     return list(range(0, min(400, len(content) - 2), 2))

@@ -1,6 +1,6 @@
-"""Damaged and hostile variants of valid files, each made from a seeded generator, so that it can be made again.
+"""Damaged and hostile variants of valid files, each made by a seeded generator, so that it is reproducible.
 
-A mutation of bytes ignores the format and mostly ends in a reader's first check. Those of text, JSON, XML and
+A mutation of bytes ignores the format and mostly ends in a reader's first check. Mutations of text, JSON, XML and
 YAML keep the rest of the file valid and so reach the code behind that check.
 """
 
@@ -23,7 +23,7 @@ NUMBERS = (
     "2147483648", "-9223372036854775809", "18446744073709551616",
     "9" * 5000, "1." + "0" * 5000 + "1", "0x10", "1_0", "٣",
 )  # fmt: skip
-"""Digits that are no number here, and numbers that do not fit: into a float, 32 or 64 bits, or what Python reads."""
+"""Digits that are no number here, and numbers that are too large for a float, 32 or 64 bits, or for Python."""
 
 WORDS = (
     "", " ", "\0", "a\0b", "\ud800", "\x1b[31mred\x1b[0m", "\x9b2J",
@@ -33,19 +33,19 @@ WORDS = (
     "null", "true", "no", "2001-99-99", "2001-01-01", "12:30:45",
     "<b>&amp;", "&x;", "*a", "&a", "!!python/object:os.system x",
 )  # fmt: skip
-"""Names that are no names: of devices and folders, with control characters, or of another type in YAML."""
+"""Invalid names: of devices and folders, with control characters, or of another type in YAML."""
 
 NEWLINES = ("\r", "\r\n", "\n\n", "\x85", "\u2028", "\0")
 DEEP = 20_000
-"""Levels of brackets within each other."""
+"""Levels of nested brackets."""
 MANY = 5_000
 """Repetitions of a line or a record: enough for a quadratic reader to be slow."""
-MOST_CHARACTERS = 1_000_000
-"""Of a repeated line: a small file shall not take much memory, and a large one may."""
+MAX_CHARACTERS = 1_000_000
+"""Maximum length of a repeated line: a small file must not take much memory, and a large one may."""
 
 
 def mutated_bytes(random: Random, seeds: Sequence[bytes]) -> bytes:
-    """One to four changes of bytes that know nothing of the format."""
+    """One to four changes of bytes that ignore the format."""
     content = random.choice(seeds)
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         content = random.choice(_BYTE_CHANGES)(random, content, random.choice(seeds))
@@ -112,7 +112,7 @@ def mutated_text(random: Random, seeds: Sequence[bytes]) -> bytes:
 
 
 def encoded(random: Random, text: str) -> bytes:
-    """The text in UTF-8, and now and then in another encoding, or with other ends of lines."""
+    """The text in UTF-8, sometimes in another encoding, or with other ends of lines."""
     if random.random() < 0.05:
         text = text.replace("\n", random.choice(NEWLINES))
     choice = random.random()
@@ -141,7 +141,7 @@ def _other_token(random: Random, text: str) -> str:
 
 
 def nasty(random: Random) -> str:
-    """A word or a number that readers trip over."""
+    """A word or a number that readers often handle wrongly."""
     return random.choice(random.choice((NUMBERS, WORDS)))
 
 
@@ -154,7 +154,7 @@ def _other_line(random: Random, text: str) -> str:
         case 1:
             lines.insert(place, lines[place])
         case 2:
-            lines[place] *= min(MANY, MOST_CHARACTERS // len(lines[place]) + 1)
+            lines[place] *= min(MANY, MAX_CHARACTERS // len(lines[place]) + 1)
         case 3:
             lines.insert(place, nasty(random) + "\n")
         case 4:
@@ -180,7 +180,7 @@ def mutated_json(random: Random, seeds: Sequence[bytes]) -> bytes:
 
 
 def changed_json(random: Random, text: str) -> str:
-    """The text of a JSON document of which some values and keys are others."""
+    """The text of a JSON document with some changed values and keys."""
     raw: list[tuple[str, str]] = []
     root = json.loads(text)
     for _ in range(random.choice((1, 1, 1, 2, 3))):
@@ -192,7 +192,7 @@ def changed_json(random: Random, text: str) -> str:
 
 
 def _changed_value(random: Random, root: Any, raw: list[tuple[str, str]]) -> Any:
-    """The root with one change in it; what JSON's writer would not write is marked, and listed in ``raw``."""
+    """The root with one change; values that no JSON writer would write are marked, and listed in ``raw``."""
     places = list(_places(root))
     if not places or random.random() < 0.02:
         return _hostile(random, raw, root)
@@ -224,7 +224,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _hostile(random: Random, raw: list[tuple[str, str]], before: Any) -> Any:
-    """A value in the place of another: mostly one of the same type, that is out of all bounds."""
+    """A value in the place of another: mostly of the same type, and out of all bounds."""
     choice = random.random()
     if choice < 0.1:
         text = random.choice(

@@ -65,7 +65,7 @@ class Target(NamedTuple):
 
 
 class Door(NamedTuple):
-    """Valid files in a folder, those of them that are damaged in turn, and what reads the folder."""
+    """Valid files in a folder, the files among them that are damaged in turn, and the function that reads them all."""
 
     targets: tuple[Target, ...]
     read: Callable[[], object]
@@ -92,7 +92,7 @@ def _without_checksum(text: str) -> str:
 
 
 def _read_dataset(folder: Path) -> None:
-    """As training and measuring read it, and what they do with it first."""
+    """Read a data set as training and evaluation do, with their first steps."""
     dataset = load_dataset(folder, DataConfig())
     fingerprint_of(dataset)
     nothing = torch.zeros(0, dtype=torch.float64)
@@ -277,7 +277,7 @@ def _state(folder: Path) -> Door:
     )
 
     def go_on() -> None:
-        """As ``--resume``: to the end of the run, and to the numbers of its report."""
+        """Read a run as ``--resume`` does: to the end of the run, and to the numbers of its report."""
         run_training(run, lambda model, done: {}, (), lambda: 0)
         figures(run.progress.rows, run.progress.best_epoch)
 
@@ -351,7 +351,7 @@ def _of_images(mutate: Mutate, *kinds: tuple[str, str, dict[str, Any]]) -> Calla
 
 
 _TURNED = bytes.fromhex("45786966000049492a0008000000010012010300010000000600000000000000")
-"""EXIF of an image that is stored turned: orientation 6."""
+"""EXIF of an image that is stored rotated: orientation 6."""
 
 READERS: dict[str, Callable[[Path], Door]] = {
     "model": _model,
@@ -402,4 +402,4 @@ READERS: dict[str, Callable[[Path], Door]] = {
         ("JPEG2000", "RGB", {}),
     ),
 }
-"""What makes the valid files in an empty folder, by the name of the reader."""
+"""Functions that make the valid files of a reader in an empty folder, by its name."""

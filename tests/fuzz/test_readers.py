@@ -87,7 +87,7 @@ def test_each_kind_of_fault_is_found(
 
 
 def test_much_memory_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MOST_MEGABYTES", 50.0)
+    monkeypatch.setattr(watching, "MAX_MEGABYTES", 50.0)
 
     def fill() -> None:
         with mmap.mmap(-1, 100 * 2**20) as mapped:  # memory that the process had before and kept would not count
@@ -112,7 +112,7 @@ def test_a_loop_and_a_pipe_that_nobody_writes_to_are_hangs(tmp_path: Path, monke
         assert found.startswith("Hang")
 
 
-def test_what_is_read_or_refused_by_its_name_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accepted_or_refused_mutation_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = watched(raising(DatasetError("the file is bad", code="E102")), tmp_path, monkeypatch)
     assert (refused.refusal, refused.fault) == ("E102 the file is bad", None)
     (tmp_path / "other").mkdir()

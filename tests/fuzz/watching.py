@@ -16,8 +16,8 @@ from typing import NoReturn
 from faster_rcnn.errors import FasterRCNNError, InputError
 from fuzz.readers import READERS, Door
 
-MOST_SECONDS = 10.0
-MOST_MEGABYTES = 1000.0
+MAX_SECONDS = 10.0
+MAX_MEGABYTES = 1000.0
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -28,21 +28,21 @@ class Hang(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one mutation."""
+    """The result of one mutation."""
 
     number: int
     file: str
     refusal: str | None
-    """The message of an error of ours."""
+    """The message of an error of this package."""
     fault: str | None
     seconds: float
-    """Of the processor."""
+    """CPU time."""
     megabytes: float
-    """The most memory above what the process had before."""
+    """Peak memory above that of the process before."""
 
 
-def outcomes(name: str, folder: Path, first: int, count: int, seconds: float = MOST_SECONDS) -> Iterator[Outcome]:
-    """What becomes of ``count`` mutations of a reader's files, whose contents follow from their numbers."""
+def outcomes(name: str, folder: Path, first: int, count: int, seconds: float = MAX_SECONDS) -> Iterator[Outcome]:
+    """Results of ``count`` mutations of a reader's files, whose contents are determined by their numbers."""
     folder.mkdir()
     door = READERS[name](folder)
     valid = {target.path: target.path.read_bytes() for target in door.targets}
@@ -69,7 +69,7 @@ def _outcome(door: Door, number: int, file: str, seconds: float) -> Outcome:
     except (Hang, Exception) as error:  # noqa: BLE001  # what is no error of ours is what is searched for
         fault = f"{type(error).__name__}: {error}"[:300] + f" at {_place_of(error)}"
     took, megabytes = time.process_time() - start, _most_memory() - before
-    if fault is None and megabytes > MOST_MEGABYTES:
+    if fault is None and megabytes > MAX_MEGABYTES:
         fault = f"{megabytes:.0f} MB"
     return Outcome(number, file, refusal, fault, took, megabytes)
 
@@ -82,7 +82,7 @@ def _place_of(error: BaseException) -> str:
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """Raises ``Hang`` inside what computes for longer, or waits for ten times as long."""
+    """Raise ``Hang`` in the block where it computes for longer, or waits for ten times as long."""
 
     def stop(_: int, __: FrameType | None) -> NoReturn:
         raise Hang(f"more than {seconds:g} seconds of the processor, or {10 * seconds:g} by the clock")
@@ -100,7 +100,7 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def _start_of_memory() -> float:
-    """Megabytes that the process has now; its peak is counted from here on. Linux only, elsewhere 0."""
+    """Megabytes that the process has now; its peak is measured from here on. Linux only, elsewhere 0."""
     if not _CLEAR.exists():
         return 0.0
     _CLEAR.write_text("5")
@@ -108,7 +108,7 @@ def _start_of_memory() -> float:
 
 
 def _most_memory() -> float:
-    """Megabytes that the process has had at most since the last start."""
+    """Peak of the process in megabytes since the last start."""
     return _status("VmHWM") if _CLEAR.exists() else 0.0
 
 

@@ -49,7 +49,7 @@ def test_a_value_is_shown_as_json_and_cut(value: object, expected: str) -> None:
     assert shortened(value) == expected
 
 
-def test_of_a_large_value_no_more_is_written_than_is_shown() -> None:
+def test_only_the_shown_part_of_a_large_value_is_written_as_json() -> None:
     nested: list[object] = []
     for _ in range(5000):  # which no writer of JSON would come to the end of
         nested = [nested]

@@ -56,7 +56,7 @@ def test_encodings_that_are_none_of_a_file_are_not_used(tmp_path: Path, declared
         read_xml_text(tmp_path / "a.xml")
 
 
-def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"E102 cannot read .*: Is a directory"):
         read_text(tmp_path)
 

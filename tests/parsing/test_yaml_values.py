@@ -49,7 +49,7 @@ def test_aliases_and_merged_keys_are_read() -> None:
     }
 
 
-def test_plain_values_are_numbers_and_texts_are_what_is_written() -> None:
+def test_plain_values_are_numbers_and_texts_are_unchanged() -> None:
     plain, texts = values("[1, 1.5, yes, ~, 1.0e+2, 0x10, 2001-99-99, =, inf, 'a']")
     assert plain == [1, 1.5, True, None, 100.0, 16, "2001-99-99", "=", "inf", "a"]
     assert texts == ["1", "1.5", "yes", "~", "1.0e+2", "0x10", "2001-99-99", "=", "inf", "a"]
@@ -74,7 +74,7 @@ def test_an_empty_document_has_no_root() -> None:
         ("a: *" + "b" * 1000, "found undefined alias 'bbb"),
     ],
 )
-def test_what_is_not_composed_is_refused_with_its_place(text: str, message: str) -> None:
+def test_yaml_that_is_not_composed_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(yaml.YAMLError) as refusal:
         composed(text)
     assert message in place_of(refusal.value)
@@ -82,7 +82,7 @@ def test_what_is_not_composed_is_refused_with_its_place(text: str, message: str)
 
 
 @pytest.mark.parametrize("kind", ["int", "float", "bool", "seq", "map"])
-def test_what_a_value_is_not_although_its_tag_says_so(kind: str) -> None:
+def test_values_that_do_not_fit_their_tag_are_refused(kind: str) -> None:
     root = composed(f"a:\n  - !!{kind} soon")
     assert root is not None
     with pytest.raises(yaml.YAMLError) as refusal:
@@ -91,7 +91,7 @@ def test_what_a_value_is_not_although_its_tag_says_so(kind: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["1" * 5000, "0x" + "f" * 5000, "1:" * 5000 + "1"])
-def test_a_number_of_thousands_of_digits_is_none(number: str) -> None:
+def test_a_number_of_thousands_of_digits_is_refused(number: str) -> None:
     root = composed(number)
     assert root is not None
     with pytest.raises(yaml.YAMLError, match="is not of the kind int"):

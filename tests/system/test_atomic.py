@@ -153,7 +153,7 @@ def test_a_device_is_written_to_and_stays() -> None:
     assert (after.st_ino, after.st_rdev) == (before.st_ino, before.st_rdev)
 
 
-def test_an_open_file_is_gone_on_with_where_its_owner_stopped(tmp_path: Path) -> None:
+def test_writing_to_an_open_file_continues_where_its_owner_stopped(tmp_path: Path) -> None:
     """As the shell's ``>(...)``, and as /dev/stdout where that is a file with something in it already."""
     with (tmp_path / "log").open("w") as file:
         file.write("before\n")
@@ -195,7 +195,7 @@ def test_any_name_that_a_file_can_have(tmp_path: Path, name: str) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
-def test_what_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_writable_path_is_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("old")
     for path in (tmp_path / "old", tmp_path / "new", tmp_path / "a" / "b" / "c"):
         refuse_unwritable(path)
@@ -205,7 +205,7 @@ def test_what_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/proc/nope/file", "/proc/version", "{tmp}/folder", "{tmp}/file/x", "{tmp}/loop",
                                   "{tmp}/" + "x" * 256])  # fmt: skip
-def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+def test_an_unwritable_path_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -264,9 +264,7 @@ def killed(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
 @pytest.mark.parametrize("write_one", ["atomic_write", "quick_write"])
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
-    tmp_path: Path, write_one: str
-) -> None:
+def test_files_of_killed_processes_are_removed_and_those_of_living_ones_are_not(tmp_path: Path, write_one: str) -> None:
     living, dead = (half_written(tmp_path / name, write_one) for name in ("living", "dead"))
     killed(dead)
     others = {".1-0123abcd.part.bak", "1-0123abcd.part", ".1-0123ABCD.part", ".x-0123abcd.part", "other.part"}
@@ -285,7 +283,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
-def test_what_a_killed_writer_of_a_stream_left_is_removed_by_the_next(
+def test_the_file_of_a_killed_writer_of_a_stream_is_removed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -297,7 +295,7 @@ def test_what_a_killed_writer_of_a_stream_left_is_removed_by_the_next(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_taken_for_an_abandoned_one_before_it_is_locked_is_made_anew(
+def test_a_file_that_is_removed_as_abandoned_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Path] = []
@@ -317,7 +315,7 @@ def test_a_file_that_is_taken_for_an_abandoned_one_before_it_is_locked_is_made_a
     assert [each.name for each in tmp_path.iterdir()] == ["new"]
 
 
-def test_where_files_cannot_be_locked_all_is_written_and_nothing_is_taken_for_abandoned(
+def test_on_a_file_system_without_locks_files_are_written_and_none_is_removed_as_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(descriptor: int) -> bool:

@@ -63,7 +63,7 @@ def test_a_pointer_of_git_lfs_is_no_content(tmp_path: Path) -> None:
         read_bytes(path)
 
 
-def test_what_is_special(tmp_path: Path) -> None:
+def test_special_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     special = {"pipe": True, "file": False, "none": False, "/dev/null": True, ".": False}

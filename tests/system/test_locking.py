@@ -28,7 +28,7 @@ with only_writer(pathlib.Path(sys.argv[1])):
 """
 
 
-def test_a_second_one_is_refused_in_one_line_and_the_lock_goes_with_the_first(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_and_the_lock_ends_with_the_first(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "cells"
     with only_writer(folder):
         assert is_held(folder)
@@ -41,7 +41,7 @@ def test_a_second_one_is_refused_in_one_line_and_the_lock_goes_with_the_first(tm
         pass
 
 
-def test_folders_that_were_made_and_stay_empty_are_removed(tmp_path: Path) -> None:
+def test_new_folders_that_stay_empty_are_removed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     for folder in (tmp_path / "mine", tmp_path / "new" / "run"):
         with pytest.raises(ZeroDivisionError), only_writer(folder):
@@ -49,7 +49,7 @@ def test_folders_that_were_made_and_stay_empty_are_removed(tmp_path: Path) -> No
     assert [each.name for each in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_killed_process_holds_nothing_though_a_child_of_it_lives(tmp_path: Path) -> None:
+def test_a_killed_process_holds_no_lock_though_its_child_lives(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
@@ -79,14 +79,14 @@ def test_the_holder_is_named_as_far_as_the_file_names_it(tmp_path: Path) -> None
                 only_writer(tmp_path).__enter__()
 
 
-def test_a_lock_that_another_process_made_anew_is_not_removed(tmp_path: Path) -> None:
+def test_the_lock_file_of_another_process_is_not_removed(tmp_path: Path) -> None:
     with only_writer(tmp_path):
         (tmp_path / LOCK).rename(tmp_path / "old")
         (tmp_path / LOCK).touch()
     assert sorted(each.name for each in tmp_path.iterdir()) == [LOCK, "old"]
 
 
-def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(
+def test_a_lock_file_that_its_holder_removed_meanwhile_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked: list[int] = []

@@ -12,7 +12,7 @@ ORDINARY = (
 )
 
 
-def test_ordinary_text_stays_as_it_is() -> None:
+def test_ordinary_text_is_unchanged() -> None:
     assert printable(ORDINARY) == ORDINARY
 
 
@@ -28,7 +28,7 @@ def test_ordinary_text_stays_as_it_is() -> None:
         ("\udcff.jpg", "\\udcff.jpg"),
     ],
 )
-def test_what_a_terminal_obeys_is_escaped(name: str, text: str) -> None:
+def test_control_characters_are_escaped(name: str, text: str) -> None:
     assert printable(name) == text
     assert printable_lines(f"1\n{name}\n") == f"1\n{text}\n".replace("\\n", "\n" if "\n" in name else "\\n")
 

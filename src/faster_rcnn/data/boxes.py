@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, Notation
+from faster_rcnn.data.layout.listing import Fault, ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.json_values import shown
 from faster_rcnn.parsing.values import cut
@@ -24,20 +24,10 @@ _MIN_SIDE = 0.01
 """Minimum length of a side in pixels; edges that are much closer are equal in float32."""
 
 _NO_NUMBERS = frozenset((bool, type(None)))
-"""Types of values that are no numbers, although ``float`` takes some of them."""
+"""Types of values that are no numbers, although ``float`` converts some of them."""
 
 _MAX_SHOWN = 20
 """Maximum number of values in the message about a box that does not have four."""
-
-
-class Fault(NamedTuple):
-    """A fault of an image or a box: its code and its line for the user."""
-
-    code: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.text}"
 
 
 class Judgement(NamedTuple):

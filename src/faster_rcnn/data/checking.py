@@ -14,7 +14,6 @@ import torch
 
 from faster_rcnn.data.boxes import (
     Corners,
-    Fault,
     Judgement,
     PlacedBox,
     exact_xywh,
@@ -25,7 +24,7 @@ from faster_rcnn.data.boxes import (
 from faster_rcnn.data.damage import MAX_LEFT_OUT_PERCENT, max_left_out
 from faster_rcnn.data.decode import ImageHeader, image_header, is_whole
 from faster_rcnn.data.layout.folders import Folders
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, Notation
+from faster_rcnn.data.layout.listing import Fault, ListedBox, ListedImage, Listing, Notation
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError
 from faster_rcnn.parsing.values import cut, first_of
@@ -94,8 +93,7 @@ def _header_of(image: ListedImage, folders: Folders, max_pixels: int) -> ImageHe
     if not folders.has(image.path):
         return Fault("E104", f"{cut(image.file_name, 300)} does not exist{folders.hint(image.path)}")
     if image.fault is not None:
-        code, text = image.fault.split(" ", 1)
-        return Fault(code, text)
+        return image.fault
     try:
         header = image_header(image.path, max_pixels)
     except ImageError as error:

@@ -44,8 +44,10 @@ def _refuse_unread(listing: Listing) -> None:
     """Stop where boxes define the classes and no annotation could be read; the message gives the first reason."""
     faults = [image.fault for image in listing.images if image.fault is not None]
     if listing.categories is None and faults and len(faults) == len(listing.images):
-        code, text = faults[0].split(" ", 1)
-        raise DatasetError(f"none of the {len(faults)} images of {listing.split} can be used: {text}", code=code)
+        first = faults[0]
+        raise DatasetError(
+            f"none of the {len(faults)} images of {listing.split} can be used: {first.text}", code=first.code
+        )
 
 
 def labels_of(classes: ClassMap, listing: Listing) -> dict[int | str, int]:
@@ -91,7 +93,7 @@ def _names_in_use(listings: Sequence[Listing]) -> tuple[list[str], list[str]]:
 
 
 def _declared(listing: Listing, used: Counter[int | str]) -> dict[int, str]:
-    """Names by id, without what is no class: an unused ``background``, Roboflow's unused parent of all classes."""
+    """Class names by id, without an unused ``background`` and Roboflow's unused parent of all classes."""
     categories = listing.categories or ()
     _refuse_repeated(listing, categories)
     return {number: name for number, name in categories if used[number] or not _is_no_class(number, name, listing)}

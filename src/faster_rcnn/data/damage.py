@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def max_left_out(images: int) -> int:
-    """Number of images that may be left out of so many: 5 %, but always one.
+    """Maximum number of images that may be left out of a split of ``images``: 5 %, but always one.
 
     >>> max_left_out(10), max_left_out(59), max_left_out(60)
     (1, 2, 3)

@@ -1,4 +1,4 @@
-"""Labelled images for a detector that is a region proposal network alone: every object has the one class."""
+"""Labelled images for a detector that is a region proposal network alone: all objects have one class."""
 
 from __future__ import annotations
 

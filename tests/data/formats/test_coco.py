@@ -108,7 +108,7 @@ def test_ids_written_as_text_are_read(tmp_path: Path) -> None:
     assert sum(len(one.truth.labels) for one in load_dataset(tmp_path, DataConfig()).splits["train"].records) == 3
 
 
-def test_difficult_and_ignore_keys_change_nothing(tmp_path: Path) -> None:
+def test_difficult_and_ignore_keys_have_no_effect(tmp_path: Path) -> None:
     """As in pycocotools: only ``iscrowd`` has an effect."""
     save_images(tmp_path / "images", "a.png")
     entry = box(1, 1, 1, 1, 1, 5, 5, difficult=1, ignore=1)
@@ -187,7 +187,7 @@ def test_files_without_a_split_in_their_names_must_be_named(tmp_path: Path) -> N
     assert list(dataset.splits) == ["train", "val"]
 
 
-def test_coco_as_it_is(data_folder: Callable[[str], Path]) -> None:
+def test_coco_itself(data_folder: Callable[[str], Path]) -> None:
     """COCO's ids have holes (1..90 for 80 classes), crowds, images without objects."""
     dataset = load_dataset(data_folder("coco128"), DataConfig())
     train = dataset.splits["train"]
@@ -263,7 +263,7 @@ def test_any_integer_or_text_is_an_id_of_an_image(tmp_path: Path, new: Callable[
 
 
 @pytest.mark.parametrize("bad", [None, True, 1.5, [3], {}, ""])
-def test_what_is_no_id_is_refused(tmp_path: Path, bad: Any) -> None:
+def test_invalid_ids_are_refused(tmp_path: Path, bad: Any) -> None:
     with pytest.raises(DatasetError, match=r"E103 .*'images' needs an 'id', an integer or text"):
         changed(tmp_path, lambda content: content["images"][0].update(id=bad))
 
@@ -312,7 +312,7 @@ def test_areas_by_their_meaning(tmp_path: Path, area: Any, expected: float, repo
 
 
 @pytest.mark.parametrize("absent", [{}, {"bbox": None}, {"bbox": []}])
-def test_the_box_around_an_outline_stands_for_an_absent_one(tmp_path: Path, absent: dict[str, Any]) -> None:
+def test_the_box_around_an_outline_replaces_an_absent_box(tmp_path: Path, absent: dict[str, Any]) -> None:
     def change(content: dict[str, Any]) -> None:
         for entry in content["annotations"]:
             x, y, width, height = entry.pop("bbox")
@@ -335,20 +335,20 @@ def test_a_file_of_captions_is_distinguished_from_one_of_boxes(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("written", ["10 20 30 40", {"x": 1, "y": 2, "width": 3, "height": 4}])
-def test_a_box_that_is_no_list_is_shown_as_it_stands(tmp_path: Path, written: Any) -> None:
+def test_a_box_that_is_no_list_is_shown_unchanged(tmp_path: Path, written: Any) -> None:
     dataset = changed(tmp_path, lambda content: content["annotations"][0].update(bbox=written))
     assert f"needs four numbers but has [{json.dumps(written)}]; dropped" in notes(dataset)
 
 
 @pytest.mark.parametrize(("written", "name"), [(1, "1"), (1.0, "1.0"), (True, "true"), ("no", "no"), ("007", "007")])
-def test_class_names_stay_what_was_written(tmp_path: Path, written: Any, name: str) -> None:
+def test_class_names_are_kept_as_written(tmp_path: Path, written: Any, name: str) -> None:
     dataset = changed(tmp_path, lambda content: content["categories"][0].update(name=written))
     assert dataset.classes.names == ("cat", name)
     assert ("category names that are not text" in notes(dataset)) is not isinstance(written, str)
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", [], {}, "half \ud83d"])
-def test_what_is_no_class_name_is_refused(tmp_path: Path, name: Any) -> None:
+def test_invalid_class_names_are_refused(tmp_path: Path, name: Any) -> None:
     with pytest.raises(DatasetError, match=r"E103 .*'categories' needs an integer 'id' and a 'name'"):
         changed(tmp_path, lambda content: content["categories"][0].update(name=name))
 
@@ -400,7 +400,7 @@ def test_values_of_any_length_and_depth_are_shown_in_a_line(tmp_path: Path, key:
     ("part", "key", "code"),
     [("annotations", "category_id", "E112"), ("annotations", "image_id", None), ("categories", "supercategory", None)],
 )
-def test_values_that_name_nothing_are_shown_in_a_line(
+def test_unknown_ids_of_any_length_are_shown_in_a_line(
     tmp_path: Path, part: str, key: str, code: str | None, value: Any
 ) -> None:
     def change(content: dict[str, Any]) -> None:

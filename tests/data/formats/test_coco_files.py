@@ -138,7 +138,7 @@ def test_keys_are_found_in_any_encoding_with_a_mark(tmp_path: Path, encoding: st
         (3, "it lacks 'images', 'annotations', 'categories' (it has: nothing)"),
     ],
 )
-def test_other_json_is_called_what_it_is(tmp_path: Path, content: Any, message: str) -> None:
+def test_other_kinds_of_json_are_named(tmp_path: Path, content: Any, message: str) -> None:
     file = write(tmp_path / "train" / "a.json", content)
     with pytest.raises(DatasetError, match=r"^E103 ") as caught:
         read_json(file)

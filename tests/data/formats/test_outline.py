@@ -56,7 +56,7 @@ def test_boxes_by_hand(segmentation: Any, box: tuple[float, ...]) -> None:
         [{}],
     ],
 )
-def test_what_is_no_outline(segmentation: Any) -> None:
+def test_invalid_outlines_have_no_box(segmentation: Any) -> None:
     assert box_around(segmentation) is None
 
 

@@ -121,7 +121,7 @@ def test_rows_that_do_not_fit_the_header_are_refused(tmp_path: Path, row: str, m
 
 
 @pytest.mark.parametrize("rows", ["b.png,,,,,\n\n,,,,,\n  \n", "b.png,,,,,,,\n"])
-def test_empty_rows_and_empty_cells_at_the_end_mean_nothing(tmp_path: Path, rows: str) -> None:
+def test_empty_rows_and_empty_cells_at_the_end_are_skipped(tmp_path: Path, rows: str) -> None:
     dataset = load(tmp_path, HEADER + "a.png,1,2,3,4,cat,,\n" + rows)
     assert [len(record.truth.labels) for record in dataset.splits["train"].records] == [1, 0]
 
@@ -174,7 +174,7 @@ def test_excels_line_that_states_the_delimiter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stated", ['"', "a", "'", ".", " ", ""])
-def test_what_cannot_be_a_delimiter_is_none_although_it_is_stated(tmp_path: Path, stated: str) -> None:
+def test_a_stated_delimiter_that_cannot_be_one_is_ignored(tmp_path: Path, stated: str) -> None:
     with pytest.raises(DatasetError, match=r"E103 .*lacks the columns"):
         load(tmp_path, f"sep={stated}\n{HEADER}a.png,1,2,3,4,cat\n")
 
@@ -212,7 +212,7 @@ def test_rows_that_cannot_be_split_into_cells_are_refused(tmp_path: Path, rows: 
 
 
 @pytest.mark.parametrize("written", ["nan", "inf", "1e999", "9" * 5000, "1_0", "", "0x10"])
-def test_what_is_no_number_is_a_fault_of_its_row(tmp_path: Path, written: str) -> None:
+def test_an_invalid_number_is_a_fault_of_its_row(tmp_path: Path, written: str) -> None:
     dataset = load(tmp_path, f"{HEADER}a.png,{written},2,3,4,cat\nb.png,1,2,3,4,cat\n")
     assert "boxes clipped or dropped: 1 of 2" in notes(dataset)
 
@@ -279,7 +279,7 @@ def test_a_file_in_the_folder_of_each_split(tmp_path: Path) -> None:
     assert [split.records[0].path.parent.name for split in dataset.splits.values()] == ["train", "valid"]
 
 
-def test_other_tables_beside_the_boxes_are_not_taken_for_them(tmp_path: Path) -> None:
+def test_other_tables_beside_the_boxes_are_no_split(tmp_path: Path) -> None:
     root = folder(tmp_path, boxes=HEADER + "a.png,1,2,3,4,cat\n", cameras="camera,lens\nfront,35\n")
     assert find_splits(root) == {"train": root / "boxes.csv"}
     assert unused(root, [root / "boxes.csv"]) == ["CSV files that are not read as annotations: 1 (cameras.csv)"]

@@ -87,7 +87,7 @@ def _notes(root: Path, voc_offset: int) -> tuple[str, ...]:
     return load_dataset(root, DataConfig(voc_offset=voc_offset)).splits["train"].notes
 
 
-def test_trainval_is_the_training_split_where_nothing_else_is(tmp_path: Path) -> None:
+def test_trainval_is_the_training_split_without_train_and_val(tmp_path: Path) -> None:
     devkit(tmp_path)
     for name in ("train", "val"):
         (tmp_path / "ImageSets" / "Main" / f"{name}.txt").unlink()
@@ -141,7 +141,7 @@ def test_the_file_name_decides_between_two_pictures_of_one_name(tmp_path: Path) 
     assert [record.file_name for record in records] == ["a.png", "b.jpg"]
 
 
-def test_two_pictures_of_which_none_is_named_are_reported(tmp_path: Path) -> None:
+def test_two_pictures_without_a_named_one_are_reported(tmp_path: Path) -> None:
     devkit(tmp_path)
     save_images(tmp_path / "JPEGImages", "b.jpg")
     write(tmp_path / "Annotations", "b", file_name="stale.bmp")

@@ -51,7 +51,7 @@ def test_lines(line: str, stem: str, picture: str) -> None:
     assert parse_line(line, {"a", "photo 12"}) == Entry(stem, picture)
 
 
-def test_vocs_own_lists_and_what_is_not_used(tmp_path: Path) -> None:
+def test_vocs_own_lists_and_the_unused_ones(tmp_path: Path) -> None:
     annotated(tmp_path, "a", "b")
     lists(tmp_path, "ImageSets/Main", train="a\n", val="b\n", trainval="a\nb\n", dog_train="a  1\n", dog_val="b -1\n")
     assert found(tmp_path) == {"train": ["ImageSets/Main/train.txt"], "val": ["ImageSets/Main/val.txt"]}
@@ -83,7 +83,7 @@ def test_other_names_of_splits(tmp_path: Path, names: tuple[str, str]) -> None:
     assert {split: len(files) for split, files in find_lists(tmp_path).items()} == {"train": 1, "val": 1}
 
 
-def test_trainval_stands_in_for_train_beside_test(tmp_path: Path) -> None:
+def test_trainval_replaces_train_beside_test(tmp_path: Path) -> None:
     annotated(tmp_path, "a", "b")
     lists(tmp_path, "ImageSets/Main", trainval="a\n", test="b\n")
     assert found(tmp_path) == {"train": ["ImageSets/Main/trainval.txt"], "test": ["ImageSets/Main/test.txt"]}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from faster_rcnn.data.formats.voc_xml import Annotation, read_annotation
+from faster_rcnn.data.layout.listing import Fault
 from faster_rcnn.errors import DatasetError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
@@ -55,9 +56,9 @@ def test_a_wrong_declaration_is_a_fault_of_the_file(tmp_path: Path) -> None:
         '<?xml version="1.0" encoding="utf-8"?><annotation>ß</annotation>'.encode("cp1252")
     )
     fault = read_annotation(tmp_path / "a.xml", "x/a.xml", 1)
-    assert isinstance(fault, str)
-    assert fault.startswith("E102 ")
-    assert 'a.xml declares encoding="utf-8", but byte 50' in fault
+    assert isinstance(fault, Fault)
+    assert fault.code == "E102"
+    assert 'a.xml declares encoding="utf-8", but byte 50' in fault.text
 
 
 def test_a_polygon_beside_the_box_is_voc(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_the_box_around_a_rotated_one(tmp_path: Path) -> None:
     assert found.rotated == 1
 
 
-def test_a_rotated_box_without_numbers_is_none(tmp_path: Path) -> None:
+def test_a_rotated_box_without_numbers_is_no_box(tmp_path: Path) -> None:
     found = read(tmp_path, "<name>cat</name><robndbox><cx>50</cx><cy>x</cy></robndbox>")
     assert found.boxes[0].written == ("", "", "", "")
 
@@ -98,7 +99,7 @@ def test_a_part_is_no_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["1e999", "nan", "-5", "x", "0", ""])
-def test_a_size_that_is_none(tmp_path: Path, size: str) -> None:
+def test_invalid_sizes_are_ignored(tmp_path: Path, size: str) -> None:
     assert read(tmp_path, more=f"<size><width>{size}</width><height>9</height></size>").size is None
 
 

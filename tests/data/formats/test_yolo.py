@@ -161,7 +161,7 @@ def test_letter_case_of_folders_and_endings_does_not_matter(tmp_path: Path) -> N
     ]
 
 
-def test_label_files_that_differ_in_letter_case_alone_are_not_chosen_from(tmp_path: Path) -> None:
+def test_label_files_that_differ_only_in_letter_case_are_ambiguous(tmp_path: Path) -> None:
     small_set(tmp_path)
     folder = tmp_path / "labels" / "train"
     (folder / "a.txt").rename(folder / "a.TXT")

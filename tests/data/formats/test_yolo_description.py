@@ -25,7 +25,7 @@ def names_of(folder: Path, text: str) -> tuple[tuple[int, str], ...]:
         "names:\n- no\n- yes\n- on\n- 1.0\n- null\n- ~\n- 2001-01-01\n- 0o17\n- .inf\nnc: 9",
     ],
 )
-def test_names_stay_what_was_written(tmp_path: Path, text: str) -> None:
+def test_names_are_kept_as_written(tmp_path: Path, text: str) -> None:
     names = ["no", "yes", "on", "1.0", "null", "~", "2001-01-01", "0o17", ".inf"]
     assert names_of(tmp_path, text) == tuple(enumerate(names))
 
@@ -71,7 +71,7 @@ def test_descriptions_that_cannot_be_used(tmp_path: Path, text: str, message: st
 
 
 @pytest.mark.parametrize("nothing", ["", "~", "null", "None", "[]", "['']"])
-def test_a_split_of_nothing_is_none(tmp_path: Path, nothing: str) -> None:
+def test_an_empty_list_is_no_split(tmp_path: Path, nothing: str) -> None:
     (tmp_path / "data.yaml").write_text(f"names: [a]\ntrain: images\ntest: {nothing}\nval: images\nvalid: images\n")
     assert describe(tmp_path / "data.yaml").splits == {"train": ("images",), "val": ("images",)}
 

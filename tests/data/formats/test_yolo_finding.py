@@ -84,7 +84,7 @@ def test_foreign_paths_are_reported(tmp_path: Path) -> None:
     assert any("'train: /home/me/set/images/train', which is read from" in note for note in notes)
 
 
-def test_the_last_step_alone_of_a_foreign_path_may_be_another_split(tmp_path: Path) -> None:
+def test_the_last_part_of_a_foreign_path_may_be_that_of_another_split(tmp_path: Path) -> None:
     usual(tmp_path, "train: images/train\nval: images/val\ntest: /home/me/set/test/images")
     [test] = find_splits(describe(tmp_path / "data.yaml"))["test"]
     assert not test.exists()
@@ -98,7 +98,7 @@ def test_a_path_that_fits_twice_is_reported(tmp_path: Path) -> None:
     assert "exists, too, and is not used" in found.notes[0]
 
 
-def test_a_pattern_longer_than_any_path_is_none(tmp_path: Path) -> None:
+def test_a_pattern_that_is_longer_than_any_path_fits_nothing(tmp_path: Path) -> None:
     """60,000 brackets took 20 seconds."""
     data, start = usual(tmp_path, f"train: t{'[' * 60_000}*\nval: images/val"), time.process_time()
     with pytest.raises(DatasetError, match=r"^E101 .*data\.yaml"):

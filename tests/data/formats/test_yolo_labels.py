@@ -52,7 +52,7 @@ def test_class_ids_may_be_written_as_floats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["1.5", "fig", "nan", "inf", "1e999", "1_0", "-"])
-def test_other_classes_stay_what_was_written(tmp_path: Path, word: str) -> None:
+def test_unknown_classes_are_kept_as_written(tmp_path: Path, word: str) -> None:
     assert read(tmp_path, f"{word} .5 .5 1 1\n")[0][0] == word
 
 
@@ -69,7 +69,7 @@ def test_other_classes_stay_what_was_written(tmp_path: Path, word: str) -> None:
         ("0 " + "0.5 " * 9, r"has 10 values, so it is neither a box \(5\) nor a polygon"),
     ],
 )
-def test_what_is_neither_box_nor_polygon_is_refused(tmp_path: Path, line: str, message: str) -> None:
+def test_a_line_that_is_neither_box_nor_polygon_is_refused(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "a.txt").write_text(f"0 0.5 0.5 0.1 0.1\n{line}\n")
     with pytest.raises(DatasetError, match=rf"E103 .*a\.txt line 2.*{message}"):
         read_labels(tmp_path / "a.txt", None)
@@ -112,7 +112,7 @@ def test_lines_that_may_be_keypoints_are_pointed_out(tmp_path: Path) -> None:
         "0 0 0 1 0 1 1 0 1 0 0\n",
     ],
 )
-def test_polygons_are_not_taken_for_keypoints(tmp_path: Path, text: str) -> None:
+def test_polygons_are_not_read_as_keypoints(tmp_path: Path, text: str) -> None:
     lines = len(text.splitlines())
     assert judged(tmp_path, text) == [f"boxes around polygons: {lines}, in 1 label files of train"]
 

@@ -46,7 +46,7 @@ def test_every_ending_that_pillow_reads_is_a_picture() -> None:
     assert IMAGE_SUFFIXES - pictures == set()  # the installed Pillow has all decoders
 
 
-def test_what_is_read_is_not_called_unread() -> None:
+def test_no_ending_is_both_read_and_unread() -> None:
     assert set() == IMAGE_SUFFIXES & UNREAD_SUFFIXES
     names = ["b.HEIC", "a.nef", "c.jpg", ".hidden.heic", "notes.txt", "d.svg"]
     assert unread_pictures(names) == ["a.nef", "b.HEIC", "d.svg"]
@@ -99,7 +99,7 @@ def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         os.rmdir("d")
 
 
-def test_folders_of_any_depth_are_gone_through(deep: Path) -> None:
+def test_folders_of_any_depth_are_walked(deep: Path) -> None:
     (deep / "a.png").touch()
     (deep / "link").symlink_to(deep)
     assert len(Folders().below(deep)) == 1201

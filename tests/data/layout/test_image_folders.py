@@ -84,7 +84,7 @@ def test_each_split_has_its_own_folder_of_equal_names(tmp_path: Path, val: str, 
     }
 
 
-def test_images_of_another_split_are_never_taken(tmp_path: Path) -> None:
+def test_images_of_another_split_are_never_used(tmp_path: Path) -> None:
     """Only the validation images were downloaded; those of training have the same names."""
     for split in ("train", "val"):
         annotate(tmp_path / "annotations" / f"{split}.json", "0.png", "1.png")
@@ -123,7 +123,7 @@ def test_two_usual_folders_with_all_images_are_refused(tmp_path: Path) -> None:
     assert f"but of other content, are in {tmp_path / 'train'} and in {tmp_path / 'images'}" in notes(dataset)
 
 
-def test_nothing_outside_the_data_set_is_taken(tmp_path: Path) -> None:
+def test_no_image_outside_of_the_data_set_is_used(tmp_path: Path) -> None:
     root = tmp_path / "set"
     annotate(root / "train.json", "a.png", "b.png")
     for name in ("a.png", "b.png"):
@@ -154,7 +154,7 @@ def test_a_setting_that_has_no_images_is_named(tmp_path: Path) -> None:
         load(tmp_path, images="empty")
 
 
-def test_a_file_named_by_itself_has_its_images_beside_its_folder(tmp_path: Path) -> None:
+def test_images_of_a_single_file_may_be_beside_its_folder(tmp_path: Path) -> None:
     annotate(tmp_path / "annotations" / "train.json", "a.png")
     picture(tmp_path / "images" / "a.png")
     assert len(load(tmp_path / "annotations" / "train.json").splits["train"].records) == 1

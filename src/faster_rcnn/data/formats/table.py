@@ -16,7 +16,7 @@ from faster_rcnn.data.formats.decimal_commas import commas_note, decimal_commas,
 from faster_rcnn.data.formats.table_text import Row, has_known_header, is_without_header, read_table
 from faster_rcnn.data.layout.folders import Folders, entries_of, files_of
 from faster_rcnn.data.layout.image_folders import Source, find_images
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing, by_split, several_files, split_of
+from faster_rcnn.data.layout.listing import Fault, ListedBox, ListedImage, Listing, by_split, several_files, split_of
 from faster_rcnn.data.layout.names import Located
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import as_number, first_of
@@ -116,7 +116,7 @@ class _Picture(NamedTuple):
 
     names: tuple[str, ...]
     path: Path
-    fault: str | None
+    fault: Fault | None
 
 
 def _pictures(names: Sequence[str], located: Located, folders: Folders) -> list[_Picture]:
@@ -136,7 +136,7 @@ def _image(picture: _Picture, rows: Sequence[Row], number: int, annotation: str)
     fault = picture.fault
     if fault is None and len(sizes) > 1:
         both = " and ".join(f"{size.width}x{size.height}" for size in sizes[:2])
-        fault = f"E106 rows of {annotation} about {picture.names[0]} give it the sizes {both}"
+        fault = Fault("E106", f"rows of {annotation} about {picture.names[0]} give it the sizes {both}")
     boxes = tuple(
         ListedBox(f"line {row.line}", row.corners, row.label) for row in sorted(rows) if row.label or any(row.corners)
     )

@@ -16,7 +16,7 @@ from faster_rcnn.data.formats.voc_lists import Entry, find_annotations, has_xml,
 from faster_rcnn.data.formats.voc_pictures import Picture, Pictures
 from faster_rcnn.data.formats.voc_xml import Annotation, read_annotation
 from faster_rcnn.data.layout.folders import Folders, child, folders_of, names_of
-from faster_rcnn.data.layout.listing import ListedImage, Listing, split_of
+from faster_rcnn.data.layout.listing import Fault, ListedImage, Listing, split_of
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.system.files import MAX_PATH
@@ -38,7 +38,7 @@ class _Read(NamedTuple):
 
     item: _Item
     annotation: Annotation | None
-    fault: str | None
+    fault: Fault | None
     picture: Picture
     other: str = ""
     """Another existing picture that ``<filename>`` names."""
@@ -156,7 +156,7 @@ def _image_folders(annotations: Path) -> list[Path]:
 
 def _read(item: _Item, folder: str, pictures: Pictures, offset: int) -> _Read:
     annotation = read_annotation(item.xml, f"{folder}/{item.stem}.xml", offset)
-    if isinstance(annotation, str):
+    if isinstance(annotation, Fault):
         return _Read(item, None, annotation, pictures.of(item.stem, item.picture))
     found = pictures.of(item.stem, item.picture, annotation.file_name)
     return _Read(item, annotation, found.fault, found, pictures.another(found, annotation.file_name))
@@ -168,8 +168,8 @@ def _refuse_shared(read_ones: Sequence[_Read]) -> list[_Read]:
     kept = []
     for one in read_ones:
         first = users.setdefault(one.picture.path, one)
-        fault = f"E104 {one.item.stem}.xml is for {one.picture.name}, which {first.item.stem}.xml annotates, too"
-        kept.append(one if first is one or one.fault is not None else one._replace(fault=fault))
+        text = f"{one.item.stem}.xml is for {one.picture.name}, which {first.item.stem}.xml annotates, too"
+        kept.append(one if first is one or one.fault is not None else one._replace(fault=Fault("E104", text)))
     return kept
 
 

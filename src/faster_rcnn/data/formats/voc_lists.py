@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     stem: str
     """Path of the XML or picture without its ending, as in the line."""
     picture: str = ""
-    """Name of the picture, where the line has the ending of one."""
+    """Name of the picture, where the line has its ending."""
 
 
 def find_annotations(root: Path) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faster_rcnn.data.layout.folders import Folders, is_picture
+from faster_rcnn.data.layout.listing import Fault
 from faster_rcnn.parsing.values import cut, first_of
 
 
@@ -17,7 +18,7 @@ class Picture(NamedTuple):
     path: Path
     name: str
     """Path relative to the root."""
-    fault: str | None = None
+    fault: Fault | None = None
 
 
 class Pictures:
@@ -85,5 +86,5 @@ class Pictures:
             if len(fitting) == 1:
                 return Picture(self.root / fitting[0], fitting[0])
         why = f"its <filename> '{cut(names[-1])}' is none of them" if names else "it has no <filename>"
-        fault = f"E104 {stem}.xml may be for any of {first_of(found)}: {why}; correct it, or remove the other pictures"
-        return Picture(self.root / found[0], found[0], fault)
+        text = f"{stem}.xml may be for any of {first_of(found)}: {why}; correct it, or remove the other pictures"
+        return Picture(self.root / found[0], found[0], Fault("E104", text))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from faster_rcnn.data.layout.listing import ListedBox
+from faster_rcnn.data.layout.listing import Fault, ListedBox
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_xml_text
 from faster_rcnn.parsing.values import as_flag, as_number, cut
@@ -33,8 +33,8 @@ class Annotation:
     """Objects with several ``<bndbox>``, of which the first is read."""
 
 
-def read_annotation(source: Path, name: str, offset: int) -> Annotation | str:
-    """Read an XML file, with ``name`` in messages; a broken or absent file gives the fault with its code.
+def read_annotation(source: Path, name: str, offset: int) -> Annotation | Fault:
+    """Read an XML file, with ``name`` in messages; a broken or absent file gives its fault.
 
     Raises:
         DatasetError: the file belongs to another tool (E103).
@@ -42,10 +42,12 @@ def read_annotation(source: Path, name: str, offset: int) -> Annotation | str:
     try:
         root = ElementTree.fromstring(read_xml_text(source))
     except DatasetError as error:
-        return f"E104 {name} does not exist" if isinstance(error.__cause__, FileNotFoundError) else str(error)
+        if isinstance(error.__cause__, FileNotFoundError):
+            return Fault("E104", f"{name} does not exist")
+        return Fault(error.code or "E102", error.text)
     except ElementTree.ParseError as error:
         line, column = error.position
-        return f"E102 {name} is not valid XML at line {line} column {column + 1}"
+        return Fault("E102", f"{name} is not valid XML at line {line} column {column + 1}")
     objects = root.findall("object")
     boxes = [item.findall("bndbox") for item in objects]
     _refuse_other_tools(root, objects, any(boxes), source)

@@ -23,7 +23,7 @@ from faster_rcnn.data.formats.yolo_labels import (
     refuse_unknown_classes,
 )
 from faster_rcnn.data.layout.folders import Folders, is_picture
-from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing
+from faster_rcnn.data.layout.listing import Fault, ListedBox, ListedImage, Listing
 from faster_rcnn.data.layout.names import locate
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.text import read_text
@@ -41,14 +41,14 @@ class _Picture(NamedTuple):
     name: str
     labels: tuple[Path, ...]
     """The label file; empty where it is absent, several where they differ in letter case alone."""
-    fault: str | None = None
+    fault: Fault | None = None
 
 
 class _Found(NamedTuple):
     """The images of a folder, list or single image."""
 
     paths: tuple[Path, ...]
-    faults: dict[Path, str]
+    faults: dict[Path, Fault]
     notes: tuple[str, ...]
 
 
@@ -134,18 +134,21 @@ def _image(
     outlines: tuple[Outline, ...] = ()
     boxes: tuple[ListedBox, ...] = ()
     if len(labels) > 1:
-        fault = f"E104 {name} has {len(labels)} label files: {first_of(each.name for each in labels)}; keep one"
+        fault = Fault(
+            "E104", f"{name} has {len(labels)} label files: {first_of(each.name for each in labels)}; keep one"
+        )
     elif labels:
         try:
             boxes, outlines = read_labels(source, keypoints)
         except DatasetError as error:
             if error.code != "E102":
                 raise
-            fault = str(error)
+            fault = Fault(error.code, error.text)
     elif (other := label_files.other_format(path)) is not None:
-        fault = f"E104 {name} has no label file {label_name}, but {other.name}, which is no YOLO; convert it to YOLO"
+        text = f"{name} has no label file {label_name}, but {other.name}, which is no YOLO; convert it to YOLO"
+        fault = Fault("E104", text)
     elif missing_labels == "error":
-        fault = f"E104 {name} has no label file {label_name} (an image without objects needs an empty one)"
+        fault = Fault("E104", f"{name} has no label file {label_name} (an image without objects needs an empty one)")
     return ListedImage(name, path, number, None, boxes, label_name, fault), outlines
 
 

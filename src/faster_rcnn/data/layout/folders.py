@@ -151,7 +151,7 @@ def names_of(folder: Path, suffix: str) -> list[str]:
 def folders_of(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones; empty where it is no folder."""
     try:
-        with os.scandir(folder) as entries:  # which knows the kinds of most entries without a system call for each
+        with os.scandir(folder) as entries:  # gives the kinds of most entries without a system call for each
             names = sorted(entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir())
     except OSError:
         return []

@@ -28,6 +28,16 @@ SPLITS = {
 }
 
 
+class Fault(NamedTuple):
+    """A fault of an image or a box: its code and its line for the user."""
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
+
+
 class ListedBox(NamedTuple):
     """One box as it is written in the file."""
 
@@ -55,8 +65,8 @@ class ListedImage(NamedTuple):
     boxes: tuple[ListedBox, ...]
     annotation: str
     """Name of the file with the boxes of the image."""
-    fault: str | None = None
-    """The reason, with its code, why the image cannot be used, where its annotation is missing or broken."""
+    fault: Fault | None = None
+    """The reason why the image cannot be used, where its annotation is missing or broken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from faster_rcnn.data.layout.folders import Folders
+from faster_rcnn.data.layout.listing import Fault
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.system.files import MAX_PATH
 
@@ -35,8 +36,8 @@ class Located:
 
     paths: tuple[Path, ...]
     """One per name; where no file exists, the path where it was expected."""
-    faults: tuple[str | None, ...]
-    """One per name: the reason, with its code, why an existing file cannot be used, such as two files that fit."""
+    faults: tuple[Fault | None, ...]
+    """One per name: the reason why an existing file cannot be used, such as two files that fit."""
     notes: tuple[str, ...]
     """Lines for the user: spellings that differ, files in other folders."""
 
@@ -48,7 +49,7 @@ class _Hit(NamedTuple):
     root: Path
     spelling: str
     by_end: bool
-    fault: str | None
+    fault: Fault | None
 
 
 def _without_address(text: str) -> str:
@@ -172,7 +173,7 @@ class _Finder:
             if files:
                 how = "accents in one character or two" if not self._folders.has(root / text) else ""
                 changed = " and ".join(part for part in (spelling, how) if part)
-                fault = f"E104 {text} fits both {files[0]} and {files[1]}" if len(files) > 1 else None
+                fault = _both_fit(text, files[0], files[1]) if len(files) > 1 else None
                 return _Hit(files[0], root, changed, by_end, fault)
         return None
 
@@ -209,7 +210,11 @@ def _only(name: str, found: Sequence[_Hit]) -> _Hit:
     """The first hit, with a fault where several files fit, none of them in the folder with most names."""
     best = found[0]
     others = [hit for hit in found[1:] if not hit.path.samefile(best.path)]
-    return best._replace(fault=f"E104 {name} fits both {best.path} and {others[0].path}") if others else best
+    return best._replace(fault=_both_fit(name, best.path, others[0].path)) if others else best
+
+
+def _both_fit(name: str, first: Path, second: Path) -> Fault:
+    return Fault("E104", f"{name} fits both {first} and {second}")
 
 
 def _sample(names: Sequence[str]) -> Sequence[str]:
@@ -236,7 +241,7 @@ def _expected(name: str, root: Path, folders: Folders) -> Path:
     return path if folders.names(path.parent) else root / (PurePosixPath(text).name or "unnamed")
 
 
-def _collisions(names: Sequence[str], hits: Sequence[_Hit | None]) -> dict[int, str]:
+def _collisions(names: Sequence[str], hits: Sequence[_Hit | None]) -> dict[int, Fault]:
     """Faults, by position, of names that share a file with another name although only their ends fit it."""
     if not any(hit is not None and hit.by_end for hit in hits):
         return {}
@@ -250,7 +255,8 @@ def _collisions(names: Sequence[str], hits: Sequence[_Hit | None]) -> dict[int, 
         for position in shared if len(different) > 1 else []:
             hit = hits[position]
             if hit is not None and hit.by_end:
-                faults[position] = f"E104 {first_of(sorted(different), 2)} end like one file, {hit.path}"
+                text = f"{first_of(sorted(different), 2)} end like one file, {hit.path}"
+                faults[position] = Fault("E104", text)
     return faults
 
 
