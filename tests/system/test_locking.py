@@ -21,7 +21,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such loc
 HOLDER = """
 import os, pathlib, sys, time
 from faster_rcnn.system.locking import only_writer
-with only_writer(pathlib.Path(sys.argv[1])):
+first, second = (pathlib.Path(sys.argv[1]) / name for name in "ab")
+with only_writer(first), only_writer(second):
     if os.fork() == 0:
         print(os.getpid(), flush=True)  # by the child itself: it has closed the lock by now
     time.sleep(600)
@@ -54,17 +55,31 @@ def test_a_killed_process_holds_no_lock_though_its_child_lives(tmp_path: Path) -
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
     try:
-        with pytest.raises(OptionError, match=rf"by process {holder.pid};"):
-            only_writer(tmp_path).__enter__()
+        for name in "ab":
+            with pytest.raises(OptionError, match=rf"by process {holder.pid};"):
+                only_writer(tmp_path / name).__enter__()
         holder.kill()
         holder.wait()
         os.kill(child, 0)  # it lives
-        with only_writer(tmp_path):
-            pass
+        for name in "ab":
+            with only_writer(tmp_path / name):
+                pass
     finally:
         os.kill(child, signal.SIGKILL)
         holder.stdout.close()
-    assert list(tmp_path.iterdir()) == []
+    assert [each for folder in tmp_path.iterdir() for each in folder.iterdir()] == []
+
+
+def test_any_number_of_locks_needs_one_hook_for_forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "register_at_fork", lambda **hook: hooks.append(hook))
+        locking._held.cache_clear()
+        for name in "abc":
+            with only_writer(tmp_path / name):
+                pass
+    locking._held.cache_clear()
+    assert len(hooks) == 1
 
 
 def test_the_holder_is_named_as_far_as_the_file_names_it(tmp_path: Path) -> None:
