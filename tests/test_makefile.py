@@ -41,7 +41,10 @@ def make_test(folder: Path, widest: str, first: int = 0, second: int = 0, answer
     return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("ran ")]
 
 
-ALL, OPERATORS = "ran -m pytest -n auto with all all", "ran -m pytest -n auto tests/ops tests/inference with avx2 AVX2"
+ALL = "ran -m pytest -n auto --dist loadgroup with all all"
+OPERATORS = (
+    "ran -m pytest -n auto --dist loadgroup tests/ops tests/kernels tests/acceleration tests/inference with avx2 AVX2"
+)
 
 
 @pytest.mark.parametrize(
