@@ -1,4 +1,4 @@
-"""A detector in 8 bits sees and finds nearly what it does in floats, and the one in floats stays what it was."""
+"""A quantized detector has nearly the features and detections of the one in floats, which is not changed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from faster_rcnn.settings.schema import Config, DetectorConfig
 from faster_rcnn.structures import Detections
 from tiny import config_of_body, decided_model, random_image, tiny_config, with_statistics
 
-pytestmark = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
+pytestmark = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
 
 IMAGES = [random_image(64, 96, seed) for seed in range(3)]
 
 
 def of_preset(name: str) -> Config:
-    """With images, proposals and layers of the second stage that a test has time for."""
+    """A preset with images, proposals and a second stage that are small enough for a test."""
     config = preset(name)
     hidden = {"head_hidden": tuple(64 for _ in config.roi.head_hidden)}
     return config.model_copy(
@@ -50,11 +50,11 @@ CONFIGS = {
     "untraceable body": config_of_body("test_vit", (0, 1, 2, 3)),
     **{name: of_preset(name) for name in ("mobile-320", "small", "c4", "paper", "base-v2")},
 }
-MOST_ERROR = {"small": 0.35}
-"""Mean error of features, in shares of their mean. Here it was 0.25, with random weights: 16 sums after one another."""
-MOST_ERROR_ELSEWHERE = 0.1
-"""Here it was 0.02 (mobile-320) to 0.08 (base-v2), with weights of 7 bits."""
-IN_FLOATS = {"reflected border": 4}
+MAX_ERROR = {"small": 0.35}
+"""Mean error of features, in shares of their mean. With random weights it was 0.25, after a chain of 16 sums."""
+DEFAULT_MAX_ERROR = 0.1
+"""Other detectors had 0.02 (mobile-320) to 0.08 (base-v2), with weights of 7 bits."""
+NUM_FLOAT_CONVOLUTIONS = {"reflected border": 4}
 """Convolutions that stay in floats."""
 
 
@@ -67,19 +67,19 @@ def pixels_of(network: FasterRCNN, image: Tensor) -> Tensor:
     return network.pad([network.prepare(image)]).pixels
 
 
-def seen(network: FasterRCNN, pixels: Tensor) -> list[Tensor]:
-    """Features as regions read them, and what the first stage makes of them."""
+def outputs_of(network: FasterRCNN, pixels: Tensor) -> list[Tensor]:
+    """Features that regions read, dequantized, and the outputs of the first stage."""
     with torch.no_grad():
         features = network.backbone(pixels)
         output = network.rpn(features)
     of_regions = features[: len(network.backbone.region_strides)]
-    restores = getattr(network.roi, "restores", [nn.Identity()] * len(of_regions))
-    restored = [restore(each) for restore, each in zip(restores, of_regions, strict=True)]
-    return [*restored, output.logits, output.deltas]
+    layers = getattr(network.roi, "dequantize", [nn.Identity()] * len(of_regions))
+    floats = [layer(each) for layer, each in zip(layers, of_regions, strict=True)]
+    return [*floats, output.logits, output.deltas]
 
 
 def errors(found: list[Tensor], expected: list[Tensor]) -> list[float]:
-    """Mean error in shares of the mean; 1 is that of a network which sees nothing."""
+    """Mean error in shares of the mean; a network whose outputs are all 0 has 1."""
     pairs = zip(found, expected, strict=True)
     return [float((one - other).abs().mean() / other.abs().mean()) for one, other in pairs]
 
@@ -90,12 +90,12 @@ def layers(network: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
 
 @dataclass(frozen=True)
 class Case:
-    """A detector in floats and in 8 bits."""
+    """A detector in floats, and quantized."""
 
     name: str
     network: FasterRCNN
     ranges: dict[str, Range]
-    form: FasterRCNN
+    quantized: FasterRCNN
     pixels: Tensor
 
 
@@ -106,30 +106,35 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(request.param, network, ranges, quantized_model(network, ranges), pixels_of(network, IMAGES[0]))
 
 
-def test_what_it_sees_is_near_what_it_sees_in_floats(case: Case) -> None:
-    most = MOST_ERROR.get(case.name, MOST_ERROR_ELSEWHERE)
-    expected = seen(case.network, case.pixels)
-    found = seen(case.form, case.pixels)
-    assert max(errors(found, expected)) < most
+def test_features_are_near_those_in_floats(case: Case) -> None:
+    max_error = MAX_ERROR.get(case.name, DEFAULT_MAX_ERROR)
+    expected = outputs_of(case.network, case.pixels)
+    found = outputs_of(case.quantized, case.pixels)
+    assert max(errors(found, expected)) < max_error
     assert {each.dtype for each in found} == {torch.float32}
     if case.name != "untraceable body":
-        # Such a bound says something: features that are cut off at half of their range are beyond it.
+        # The bound is tight enough: with features clipped at half of their range the error exceeds it.
         halves = {name: Range(each.low / 2, each.high / 2) for name, each in case.ranges.items()}
-        assert min(errors(seen(quantized_model(case.network, halves), case.pixels), expected)) > most
+        assert min(errors(outputs_of(quantized_model(case.network, halves), case.pixels), expected)) > max_error
 
 
 def test_hardly_a_layer_stays_in_floats(case: Case) -> None:
-    """The two layers that tell regions' classes and transforms do."""
-    of_parts = [case.form.backbone.body, case.form.backbone.pyramid, case.form.rpn, case.form.roi.head]
+    """The two layers that give the classes and deltas of regions do."""
+    of_parts = [
+        case.quantized.backbone.body,
+        case.quantized.backbone.pyramid,
+        case.quantized.rpn,
+        case.quantized.roi.head,
+    ]
     parts = [each for each in of_parts if each is not None]
     traced = [each for each in parts if "computation" in dict(each.named_children())]
     left = [each for part in traced for each in part.modules() if has_weights(each)]
-    assert len(left) == IN_FLOATS.get(case.name, 0)
-    assert layers(case.form.roi, nn.Linear) == [case.network.roi.classes, case.network.roi.deltas]
+    assert len(left) == NUM_FLOAT_CONVOLUTIONS.get(case.name, 0)
+    assert layers(case.quantized.roi, nn.Linear) == [case.network.roi.classes, case.network.roi.deltas]
     if traced == parts:
         # The head of the first stage is there once for each level.
-        in_eight_bits = layers(case.form, Int8Conv2d, Int8Linear)
-        assert len(in_eight_bits) >= len(layers(case.network, nn.Conv2d, nn.Linear)) - len(left) - 2 >= 10
+        in_int8 = layers(case.quantized, Int8Conv2d, Int8Linear)
+        assert len(in_int8) >= len(layers(case.network, nn.Conv2d, nn.Linear)) - len(left) - 2 >= 10
 
 
 def has_weights(layer: nn.Module) -> bool:
@@ -137,28 +142,28 @@ def has_weights(layer: nn.Module) -> bool:
     return any(each.dim() > 1 for each in layer.parameters(recurse=False))
 
 
-def test_whole_numbers_travel_from_part_to_part(case: Case) -> None:
+def test_integers_pass_from_part_to_part(case: Case) -> None:
     """From body to neck, and from there to the first stage."""
     with torch.no_grad():
-        given, expected = (each.backbone.through_body(case.pixels) for each in (case.form, case.network))
-        maps = case.form.backbone.through_neck(given)
+        given, expected = (each.backbone.through_body(case.pixels) for each in (case.quantized, case.network))
+        maps = case.quantized.backbone.through_neck(given)
     of_body = torch.float32 if case.name == "untraceable body" else torch.uint8
     of_neck = torch.float32 if case.name == "reflected border" else torch.uint8
     assert {each.dtype for each in given} == {of_body}
     assert {each.dtype for each in maps} == {of_neck}
     if of_body == torch.uint8:
-        restored = [Dequantize(one, torch.float32)(each) for one, each in zip(ranges_of_body(case), given, strict=True)]
-        assert max(errors(restored, expected)) < MOST_ERROR.get(case.name, MOST_ERROR_ELSEWHERE)
+        floats = [Dequantize(one, torch.float32)(each) for one, each in zip(ranges_of_body(case), given, strict=True)]
+        assert max(errors(floats, expected)) < MAX_ERROR.get(case.name, DEFAULT_MAX_ERROR)
 
 
 def ranges_of_body(case: Case) -> list[Range]:
-    """Of the maps that it gives."""
+    """The ranges of the body's feature maps."""
     [outputs] = fused_parts(case.network, quantization._every_operation)["body"].graph.output_node().args
     assert isinstance(outputs, list | tuple)
     return [case.ranges[f"body.{each.name}"] for each in outputs if isinstance(each, fx.Node)]
 
 
-def test_ranges_are_those_of_all_images_and_hold_0(case: Case) -> None:
+def test_ranges_cover_all_images_and_contain_0(case: Case) -> None:
     assert all(each.low <= 0 <= each.high and 0 <= each.zero_point <= 255 for each in case.ranges.values())
     if case.name == "untraceable body":
         assert not any(name.startswith("body.") for name in case.ranges)
@@ -173,29 +178,29 @@ def test_ranges_are_those_of_all_images_and_hold_0(case: Case) -> None:
     assert {name.partition(".")[0] for name in case.ranges} == parts
 
 
-def test_pixels_range_from_black_to_white_whatever_was_measured(case: Case) -> None:
+def test_pixels_range_from_black_to_white_whatever_images_calibrate(case: Case) -> None:
     network = case.network
     if case.name == "untraceable body":
         return
-    reads = next(each.input_range for each in case.form.backbone.body.modules() if isinstance(each, Int8Conv2d))
+    reads = next(each.input_range for each in case.quantized.backbone.body.modules() if isinstance(each, Int8Conv2d))
     ends = [network.prepare(torch.full((3, 64, 96), level, dtype=torch.uint8)) for level in (0, 255)]
     assert (reads.low, reads.high) == pytest.approx((float(ends[0].min()), float(ends[1].max())), rel=1e-5)
 
 
 def test_the_extra_level_is_every_second_row_and_column(case: Case) -> None:
     with torch.no_grad():
-        maps = case.form.backbone(case.pixels)
+        maps = case.quantized.backbone(case.pixels)
     assert len(maps) == len(case.network.backbone.strides)
     if case.network.backbone.pyramid is not None:
         assert torch.equal(maps[-1], maps[-2][..., ::2, ::2])
 
 
-def test_what_it_was_made_of_stays_as_it_was() -> None:
+def test_quantizing_does_not_change_the_detector() -> None:
     network = prepared(tiny_config())
     before = {name: each.clone() for name, each in network.state_dict().items()}
     expected = network.detect(IMAGES)
-    form = quantized_model(network, calibrate(network, IMAGES))
-    form.detect(IMAGES)
+    quantized = quantized_model(network, calibrate(network, IMAGES))
+    quantized.detect(IMAGES)
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], each) for name, each in before.items())
@@ -206,7 +211,7 @@ def test_what_it_was_made_of_stays_as_it_was() -> None:
 
 
 def share_found(found: Detections, expected: Detections) -> float:
-    """Of the expected detections, those with one of the same class in their place, with nearly their score."""
+    """The share of expected detections for which there is one of the same class, place and nearly the same score."""
     same = (found.labels[None] == expected.labels[:, None]) & (iou(expected.boxes, found.boxes) >= 0.8)
     near = (found.scores[None] - expected.scores[:, None]).abs() < 0.05
     return float((same & near).any(dim=1).float().mean())
@@ -216,19 +221,19 @@ def decided() -> FasterRCNN:
     return prepare_for_inference(with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False)
 
 
-def test_it_finds_mostly_the_same() -> None:
+def test_detections_are_mostly_the_same() -> None:
     network, images = decided(), [random_image(80, 100, seed) for seed in range(4)]
     expected = network.detect(images)
     assert min(len(each) for each in expected) > 20
     found = quantized_model(network, calibrate(network, images)).detect(images)
-    # 0.82 to 0.96 were measured: with heads this loud, where two scores are nearly equal, the order decides a lot.
+    # 0.82 to 0.96 were measured: such heads have many nearly equal scores, whose order decides a lot.
     assert min(share_found(one, other) for one, other in zip(found, expected, strict=True)) > 0.75
     assert min(share_found(other, one) for one, other in zip(found, expected, strict=True)) > 0.75
-    # By chance, in other images, 0.31 to 0.42 are found.
+    # Detections of other images reach 0.31 to 0.42 by chance.
     assert max(share_found(one, other) for one, other in zip(found, expected[1:], strict=False)) < 0.5
 
 
-def test_images_of_two_shapes_in_turn_are_seen_as_alone() -> None:
+def test_images_of_two_shapes_in_turn_give_the_results_of_each_alone() -> None:
     network = decided()
     across, upright = random_image(64, 96, 1), random_image(96, 64, 2)
     ranges = calibrate(network, [across, upright])
@@ -238,7 +243,7 @@ def test_images_of_two_shapes_in_turn_are_seen_as_alone() -> None:
         [found], [expected] = in_turn.detect([image]), alone.detect([image])
         assert torch.equal(found.boxes, expected.boxes)
         assert torch.equal(found.scores, expected.scores)
-        for one, other in zip(seen(in_turn, pixels), seen(alone, pixels), strict=True):
+        for one, other in zip(outputs_of(in_turn, pixels), outputs_of(alone, pixels), strict=True):
             assert torch.equal(one, other)
     for found, image in zip(in_turn.detect([across, upright]), (across, upright), strict=True):
         assert torch.equal(found.boxes, in_turn.detect([image])[0].boxes)
@@ -247,14 +252,14 @@ def test_images_of_two_shapes_in_turn_are_seen_as_alone() -> None:
 def test_scores_of_the_first_stage_are_floats() -> None:
     """In 256 steps thousands of anchors would have equal scores, and the order of proposals would be that of rows."""
     network = prepared(tiny_config())
-    form = quantized_model(network, calibrate(network, IMAGES))
-    *_, logits, deltas = seen(form, pixels_of(network, IMAGES[0]))
+    quantized = quantized_model(network, calibrate(network, IMAGES))
+    *_, logits, deltas = outputs_of(quantized, pixels_of(network, IMAGES[0]))
     assert logits.numel() > 1000
     assert len(logits.unique()) > 0.9 * logits.numel()
     assert len(deltas.unique()) > 0.9 * deltas.numel()
 
 
-def test_a_first_stage_alone_works_in_eight_bits() -> None:
+def test_a_first_stage_alone_is_quantized() -> None:
     config = tiny_config().model_copy(update={"detector": DetectorConfig(kind="rpn")})
     network = prepared(config)
     ranges = calibrate(network, IMAGES)
@@ -263,7 +268,7 @@ def test_a_first_stage_alone_works_in_eight_bits() -> None:
     assert len(found) == 50
 
 
-def test_where_a_layer_has_no_range_they_are_those_of_another_network() -> None:
+def test_a_missing_range_raises_the_name_of_its_layer() -> None:
     network = prepared(tiny_config())
     ranges = calibrate(network, IMAGES)
     of_body = [name for name in ranges if name.startswith("body.fused_")]
@@ -275,7 +280,7 @@ def test_where_a_layer_has_no_range_they_are_those_of_another_network() -> None:
 
 
 class Both(nn.Module):
-    """A map that a convolution reads, and a sum in place, and something that needs floats."""
+    """A map with three readers: a convolution, a sum in place, and a node that needs floats."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -288,14 +293,14 @@ class Both(nn.Module):
         return total.sigmoid() * doubled, self.second(total)
 
 
-def in_eight_bits(module: nn.Module, read: Tensor) -> fx.GraphModule:
-    """What reads a map of 8 channels, in 8 bits."""
+def quantized_part(module: nn.Module, read: Tensor) -> fx.GraphModule:
+    """A module that reads a map of 8 channels, quantized after one calibration image."""
     traced = traced_part(module)
     assert traced is not None
     part = fusion._fuse(traced, lambda operation: True)
-    recorder = quantization._Observer(part)
-    recorder(read)
-    quantization._quantize(part, recorder.ranges, torch.float32)
+    observer = quantization._Observer(part)
+    observer(read)
+    quantization._quantize_part(part, observer.ranges, torch.float32)
     return part
 
 
@@ -304,19 +309,19 @@ def names_of(part: fx.GraphModule, kind: type[nn.Module]) -> list[str]:
     return [str(node.target) for node in nodes if isinstance(part.get_submodule(str(node.target)), kind)]
 
 
-def test_a_map_is_restored_for_those_who_read_floats_and_for_nobody_else() -> None:
+def test_a_map_is_dequantized_only_for_readers_of_floats() -> None:
     module, read = Both().eval().requires_grad_(False), torch.randn(1, 8, 12, 16)
     expected = module(read)
-    part = in_eight_bits(module, read)
+    part = quantized_part(module, read)
     assert len(names_of(part, Int8Conv2d)) == 4
-    assert len(names_of(part, Quantize)) == 1  # of the input, whatever reads it
-    restored = [node for node in part.graph.nodes if str(node.target) in names_of(part, Dequantize)]
-    assert [len(node.users) for node in restored] == [1, 1]  # what is summed up is read in whole numbers before
+    assert len(names_of(part, Quantize)) == 1  # of the input, once for all its readers
+    dequantized = [node for node in part.graph.nodes if str(node.target) in names_of(part, Dequantize)]
+    assert [len(node.users) for node in dequantized] == [1, 1]  # the terms of the sum are read as integers
     assert max(errors(list(part(read)), list(expected))) < 0.1
 
 
 class OwnInput(nn.Module):
-    """A convolution whose result is added to what it read, which nobody reads afterwards."""
+    """A convolution whose result is added to its own input, which no later node reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -328,13 +333,13 @@ class OwnInput(nn.Module):
         return total
 
 
-def test_what_a_convolution_reads_is_not_overwritten_by_it() -> None:
+def test_a_convolution_does_not_overwrite_its_own_input() -> None:
     module, read = OwnInput().eval().requires_grad_(False), torch.randn(1, 8, 32, 48)
-    assert max(errors([in_eight_bits(module, read)(read)], [module(read)])) < 0.1
+    assert max(errors([quantized_part(module, read)(read)], [module(read)])) < 0.1
 
 
 class Steps(nn.Module):
-    """Every second value, and enlarged ones, are whole numbers as those are that they were taken from."""
+    """Every second value and enlarged maps: integers if the maps that they come from are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -347,22 +352,22 @@ class Steps(nn.Module):
         return total
 
 
-def test_values_that_only_move_stay_whole_numbers() -> None:
+def test_values_that_only_move_stay_integers() -> None:
     module, read = Steps().eval().requires_grad_(False), torch.randn(1, 8, 12, 16)
     expected = module(read)
-    part = in_eight_bits(module, read)
+    part = quantized_part(module, read)
     assert (len(names_of(part, Quantize)), names_of(part, Dequantize)) == (1, [])
     assert max(errors([part(read)], [expected])) < 0.1
 
 
-def test_nothing_but_zeros_has_a_range() -> None:
-    """A layer that died in training gives zeros only; so does one without weights."""
+def test_a_layer_that_gives_only_zeros_has_a_range() -> None:
+    """Such as one that died in training."""
     network = prepared(tiny_config())
     with torch.no_grad():
         for each in network.backbone.pyramid.parameters() if network.backbone.pyramid else ():
             each.zero_()
     ranges = calibrate(network, IMAGES)
-    form = quantized_model(network, ranges)
+    quantized = quantized_model(network, ranges)
     pixels = pixels_of(network, IMAGES[0])
-    for found, expected in zip(seen(form, pixels), seen(network, pixels), strict=True):
+    for found, expected in zip(outputs_of(quantized, pixels), outputs_of(network, pixels), strict=True):
         assert_close(found, expected, rtol=0.05, atol=1e-3)

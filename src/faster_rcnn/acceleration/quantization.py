@@ -1,8 +1,23 @@
-"""A detector that works in 8 bits, on a CPU: what its features range over, and its form for inference.
+"""Post-training static quantization: a detector whose layers compute in int8, on a CPU.
 
-What the features of each layer range over is measured once, in some images (post-training quantization). Then the
-convolutions and fully connected layers of body, neck and heads read whole numbers, and hand them on to each other, from
-part to part. The layers that tell regions' classes and transforms stay in floats.
+``calibrate`` runs a detector in floats on some images and records the activation range of each layer. With these,
+``quantized_model`` makes a detector whose convolutions and fully connected layers in body, neck and heads read
+integers, and give integers to each other, from part to part. The layers that give the classes and deltas of regions
+stay in floats.
+
+A part is rewritten in two passes over its graph. The first one (``_integer_nodes``) finds the nodes whose results can
+be integers: those of convolutions, and those that only move values, if at least one reader takes integers. The second
+one (``_rewrite``) replaces the layers, and inserts ``Quantize`` and ``Dequantize`` where floats and integers meet. For
+a block of ResNet, ``=>`` being integers and ``->`` floats::
+
+    pixels -> conv1+relu -> conv2+add+relu -> sigmoid            before; conv2 adds the result of conv1
+                   `------------^
+
+    pixels -> Quantize => conv1+relu => conv2+add+relu => Dequantize -> sigmoid
+                               `=============^
+
+A sum is made in the memory of its second term, so that both have to be integers. The name of a range is that of its
+part and of the node in the fused graph, such as ``body.fused_3``; model files hold these names.
 """
 
 from __future__ import annotations
@@ -22,220 +37,240 @@ from faster_rcnn.kernels.onednn_layers import FusedConv2d, FusedLinear
 from faster_rcnn.model import FasterRCNN
 
 Ranges = Mapping[str, Range]
-"""By part and node of the fused form, such as ``body.fused_3``."""
+"""Activation ranges by part and node of the fused model, such as ``body.fused_3``."""
+Integers = dict[fx.Node, Range]
+"""Nodes whose results are integers, and their ranges."""
+Outputs = list[Range | None]
+"""The range of each output of a part; ``None`` for outputs in floats."""
 
 
 def calibrate(network: FasterRCNN, images: Iterable[Tensor]) -> dict[str, Range]:
-    """What the features of each layer range over in these images (3, H, W), of any sizes.
+    """Record the activation range of each layer over images (3, H, W) of any sizes.
 
-    ``network`` is prepared for inference, and has both stages.
+    ``network`` was prepared for inference and has a first stage.
     """
-    recorders = {name: _Observer(part) for name, part in verified_parts(network, _every_operation).items()}
-    if "body" in recorders:
-        recorders["body"].expect(_range_of_pixels(network))
-    form = with_parts(network, recorders)
+    observers = {name: _Observer(part) for name, part in verified_parts(network, _every_operation).items()}
+    if "body" in observers:
+        observers["body"].set_input_range(_range_of_pixels(network))
+    observed = with_parts(network, observers)
     with torch.inference_mode():
         for image in images:
-            form.detect([image])
-    return {f"{name}.{node}": each for name, one in recorders.items() for node, each in one.ranges.items()}
+            observed.detect([image])
+    return {f"{name}.{node}": each for name, one in observers.items() for node, each in one.ranges.items()}
 
 
 def quantized_model(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
-    """The same detector in 8 bits; ``network``, prepared for inference, stays as it was.
+    """The same detector in int8; ``network``, prepared for inference, is not changed.
 
-    Raises ``KeyError`` where a layer has no range: they are those of another network.
+    Raises ``KeyError`` where a layer has no range: the ranges belong to another network.
     """
     precision = next(network.parameters()).dtype
     parts = verified_parts(network, _every_operation)
-    in_a_row = {"body": network.backbone.body, "pyramid": network.backbone.pyramid, "rpn": network.rpn}
-    readers = dict(pairwise(name for name, part in in_a_row.items() if part is not None))
-    maps: Sequence[Range | None] = ()
-    """What the last part in the row has handed on; both stages read the last of these."""
-    for name, part in parts.items():
+
+    def quantize(name: str, input_ranges: Sequence[Range | None] = (), *, emits: bool = False) -> Outputs:
         own = {key.removeprefix(f"{name}."): each for key, each in ranges.items() if key.startswith(f"{name}.")}
-        hands_on = readers.get(name) in parts
-        made = _quantize(part, own, precision, given=maps if name in in_a_row else (), emits=hands_on)
-        if name in readers:
-            maps = made if hands_on else ()
-    form = with_parts(network, parts)
-    return _pooling_restored(form, maps, precision) if form.roi is not None and any(maps) else form
+        return _quantize_part(parts[name], own, precision, input_ranges=input_ranges, emits=emits)
+
+    maps: Outputs = []
+    """Ranges of the feature maps that come out of the parts so far; empty where those are floats."""
+    chain = [name for name in ("body", "pyramid", "rpn") if name != "pyramid" or network.backbone.pyramid is not None]
+    for name, reader in pairwise(chain):
+        # Integers are given only to a part that was traced; everything else reads floats.
+        emits = reader in parts
+        outputs = quantize(name, maps, emits=emits) if name in parts else []
+        maps = outputs if emits else []
+    if "rpn" in parts:
+        quantize("rpn", maps)
+    if "head" in parts:
+        quantize("head")
+    model = with_parts(network, parts)
+    return _dequantizing_before_pooling(model, maps, precision) if model.roi is not None and any(maps) else model
 
 
 def _every_operation(operation: Operation, precision: torch.dtype) -> bool:
-    """Every operation is taken, so that the names that ranges go by are the same on all processors."""
+    """Fuse every operation, so that ranges have the same names on all processors."""
     return True
 
 
-def _pooling_restored(form: FasterRCNN, maps: Sequence[Range | None], precision: torch.dtype) -> FasterRCNN:
-    """The same detector, whose second stage restores the maps that both stages are given, before it pools them."""
-    used = maps[: len(form.roi.pooling.strides)]
-    restores = nn.ModuleList(nn.Identity() if each is None else Dequantize(each, precision) for each in used)
-    pool = form.roi.pool
+def _dequantizing_before_pooling(model: FasterRCNN, maps: Sequence[Range | None], precision: torch.dtype) -> FasterRCNN:
+    """The same detector, whose second stage dequantizes the feature maps of both stages before it pools them."""
+    used = maps[: len(model.roi.pooling.strides)]
+    layers = nn.ModuleList(nn.Identity() if each is None else Dequantize(each, precision) for each in used)
+    pool = model.roi.pool
 
-    def pool_restored(features: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
-        return pool([restore(each) for restore, each in zip(restores, features, strict=False)], regions)
+    def pool_dequantized(features: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
+        return pool([layer(each) for layer, each in zip(layers, features, strict=False)], regions)
 
-    form.roi = shallow_copy(form.roi)
-    form.roi.restores = restores
-    form.roi.pool = pool_restored  # type: ignore[method-assign]
-    return form
+    model.roi = shallow_copy(model.roi)
+    model.roi.dequantize = layers
+    model.roi.pool = pool_dequantized  # type: ignore[method-assign]
+    return model
 
 
 def _range_of_pixels(network: FasterRCNN) -> Range:
-    """Of normalised ones, black to white: the images that ranges are measured in may have neither."""
+    """The range of normalised pixels from black to white, which the images of a calibration may not reach."""
     colours = zip(network.image.mean, network.image.std, strict=True)
     ends = [(level - mean) / std for mean, std in colours for level in (0, 1)]
     return Range(min(0, *ends), max(0, *ends))
 
 
 class _Observer(nn.Module):
-    """Runs a part, and keeps the range of what its layers read and give."""
+    """Runs a part, and records the range of each layer's inputs and result."""
 
     def __init__(self, part: fx.GraphModule) -> None:
         super().__init__()
         self.part = part
         self.ranges: dict[str, Range] = {}
-        layers = [node for node in part.graph.nodes if _works_in_eight_bits(part, node)]
-        self._watched = {each.name for layer in layers for each in (layer, *layer.all_input_nodes)}
+        layers = [node for node in part.graph.nodes if _is_int8_layer(part, node)]
+        self._observed = {each.name for layer in layers for each in (layer, *layer.all_input_nodes)}
 
     def forward(self, *inputs: object) -> object:
         return _Interpreter(self.part, self).run(*inputs)
 
-    def expect(self, value_range: Range) -> None:
-        """What the part reads will be in this range."""
+    def set_input_range(self, value_range: Range) -> None:
+        """Record a range of the part's input that does not depend on the images."""
         self.ranges |= {each.name: value_range for each in self.part.graph.find_nodes(op="placeholder")}
 
     def record(self, node: fx.Node, result: object) -> None:
-        """What a node gave."""
-        if node.name in self._watched and isinstance(result, Tensor) and result.numel():
+        """Extend the range of a node by its result."""
+        if node.name in self._observed and isinstance(result, Tensor) and result.numel():
             self.ranges[node.name] = self.ranges.get(node.name, EMPTY_RANGE).including(result)
 
 
 class _Interpreter(fx.Interpreter):
-    def __init__(self, part: fx.GraphModule, recorder: _Observer) -> None:
+    """Runs a graph node by node, and passes each result to an observer."""
+
+    def __init__(self, part: fx.GraphModule, observer: _Observer) -> None:
         super().__init__(part)
-        self._recorder = recorder
+        self._observer = observer
 
     def run_node(self, n: fx.Node) -> object:
         result: object = super().run_node(n)
-        self._recorder.record(n, result)
+        self._observer.record(n, result)
         return result
 
 
-def _quantize(
+def _quantize_part(
     part: fx.GraphModule,
     ranges: Ranges,
     precision: torch.dtype,
     *,
-    given: Sequence[Range | None] = (),
+    input_ranges: Sequence[Range | None] = (),
     emits: bool = False,
-) -> list[Range | None]:
-    """Let a part work in 8 bits; returns the ranges of its outputs, ``None`` for those in floats.
+) -> Outputs:
+    """Rewrite a part to int8, in place; returns the ranges of its outputs.
 
-    ``given`` are those of the maps that it reads; it hands on whole numbers itself if it ``emits`` them.
+    ``input_ranges`` are those of its input maps; without any, all inputs are floats. It gives integers itself if it
+    ``emits`` them.
     """
-    whole = _whole_numbers(part, ranges, given, emits)
-    for node, value_range in list(whole.items()):
-        _restore_for_floats(part, node, whole, Dequantize(value_range, precision), emits)
+    integers = _integer_nodes(part, ranges, input_ranges, emits)
+    _rewrite(part, ranges, integers, precision, emits=emits)
+    [outputs] = part.graph.output_node().args
+    given = outputs if isinstance(outputs, list | tuple) else ()
+    return [integers.get(each) if isinstance(each, fx.Node) else None for each in given]
+
+
+def _integer_nodes(part: fx.GraphModule, ranges: Ranges, input_ranges: Sequence[Range | None], emits: bool) -> Integers:
+    """First pass: the nodes whose results are integers.
+
+    Inputs are if the part before made them so. Forwards, a candidate is a convolution, or moves the values of one.
+    Backwards, so that readers come first, it is kept if a reader takes integers, or if it is a sum.
+    """
+    candidates = _candidates(part, ranges)
+    inputs = {node: input_ranges[node.args[1]] for node in part.graph.nodes if input_ranges and _is_input(node)}
+    integers = {node: value_range for node, value_range in inputs.items() if value_range is not None}
+    for node in reversed(part.graph.nodes):
+        if node not in candidates:
+            continue
+        is_sum = len(node.args) > 1 and node.op == "call_module"  # made in the memory of its second term
+        readers = [each for each in node.users if each.target is not getattr]
+        if is_sum or any(_reads_integers(part, each, integers, emits) for each in readers):
+            integers[node] = candidates[node]
+    return integers
+
+
+def _candidates(part: fx.GraphModule, ranges: Ranges) -> Integers:
+    """Nodes whose results could be integers, with their ranges: convolutions, and what only moves their values."""
+    candidates: Integers = {}
+    for node in part.graph.nodes:
+        if isinstance(layer_of(part, node), FusedConv2d):
+            candidates[node] = ranges[node.name]
+        elif _moves_values(node) and node.all_input_nodes[0] in candidates:
+            candidates[node] = candidates[node.all_input_nodes[0]]
+    return candidates
+
+
+def _rewrite(part: fx.GraphModule, ranges: Ranges, integers: Integers, precision: torch.dtype, *, emits: bool) -> None:
+    """Second pass: layers in int8, and conversions where floats and integers meet; ``integers`` gains the new nodes."""
+    for node, value_range in list(integers.items()):
+        others = [reader for reader in node.users if not _reads_integers(part, reader, integers, emits)]
+        if others:
+            floats = _insert_after(part, node, f"dequantized_{node.name}", Dequantize(value_range, precision))
+            for reader in others:
+                reader.replace_input_with(node, floats)
     for node in list(part.graph.nodes):
-        if _works_in_eight_bits(part, node):
-            _replace(part, node, ranges, whole, precision)
+        if _is_int8_layer(part, node):
+            for source in node.all_input_nodes:
+                if source not in integers:
+                    _quantize_input(part, node, source, integers, ranges[source.name])
+            _replace_layer(part, node, integers, precision)
     part.delete_all_unused_submodules()
     part.recompile()
-    [outputs] = part.graph.output_node().args
-    made = outputs if isinstance(outputs, list | tuple) else ()
-    return [whole.get(each) if isinstance(each, fx.Node) else None for each in made]
 
 
-def _whole_numbers(
-    part: fx.GraphModule, ranges: Ranges, given: Sequence[Range | None], emits: bool
-) -> dict[fx.Node, Range]:
-    """Nodes that give whole numbers, and what those stand for."""
-    known: dict[fx.Node, Range] = {}
-    for node in part.graph.nodes:
-        if isinstance(layer_of(part, node), FusedConv2d) and _works_in_eight_bits(part, node):
-            known[node] = ranges[node.name]
-        elif _keeps_values(node) and node.all_input_nodes[0] in known:
-            known[node] = known[node.all_input_nodes[0]]
-    inputs = {node: given[node.args[1]] for node in part.graph.nodes if given and _is_input(node)}
-    whole = {node: value_range for node, value_range in inputs.items() if value_range is not None}
-    known.update(whole)
-    for node in reversed(part.graph.nodes):
-        is_sum = len(node.args) > 1 and node.op == "call_module"  # made in the place of its second term
-        wanted = any(_reads_whole(part, each, whole, emits) for each in node.users if each.target is not getattr)
-        if node in known and (is_sum or wanted):
-            whole[node] = known[node]
-    return whole
-
-
-def _works_in_eight_bits(part: fx.GraphModule, node: fx.Node) -> bool:
+def _replace_layer(part: fx.GraphModule, node: fx.Node, integers: Integers, precision: torch.dtype) -> None:
+    """Let a node, whose inputs are integers, call an int8 layer instead of one in floats."""
     layer = layer_of(part, node)
-    return isinstance(layer, FusedLinear | FusedConv2d)
-
-
-def _keeps_values(node: fx.Node) -> bool:
-    """Whether a node gives some of the values that it reads, such as the nearest or every second one."""
-    nearest = node.target is interpolate and node.kwargs.get("mode") == "nearest"
-    part_of_it = node.target is operator.getitem and not _is_input(node)
-    return bool(nearest or part_of_it)
-
-
-def _is_input(node: fx.Node) -> bool:
-    """Whether a node is one of the maps that a part reads."""
-    source = node.args[0] if node.args else None
-    return node.target is operator.getitem and isinstance(source, fx.Node) and source.op == "placeholder"
-
-
-def _reads_whole(part: fx.GraphModule, reader: fx.Node, whole: Mapping[fx.Node, Range], emits: bool) -> bool:
-    """Whether a node takes whole numbers; the sizes of a map are the same in any type."""
-    takes = _works_in_eight_bits(part, reader) or (emits and reader.op == "output")
-    return bool(takes or reader in whole or (reader.target is getattr and "shape" in reader.args))
-
-
-def _restore_for_floats(
-    part: fx.GraphModule, node: fx.Node, whole: Mapping[fx.Node, Range], restore: Dequantize, emits: bool
-) -> None:
-    """Let all that read floats read restored ones."""
-    others = [reader for reader in node.users if not _reads_whole(part, reader, whole, emits)]
-    if others:
-        restored = _after(part, node, f"restored_{node.name}", restore)
-        for reader in others:
-            reader.replace_input_with(node, restored)
-
-
-def _replace(
-    part: fx.GraphModule, node: fx.Node, ranges: Ranges, whole: dict[fx.Node, Range], precision: torch.dtype
-) -> None:
-    """Put a layer in 8 bits in the place of one in floats, and what makes whole numbers before it where it must."""
-    for source in node.all_input_nodes:
-        if source not in whole:
-            _read_quantized(part, node, source, whole, ranges[source.name])
-    layer = layer_of(part, node)
-    reads, *adds = (whole[source] for source in node.all_input_nodes)
-    name = f"eight_bit_{node.name}"
+    input_range, *added_ranges = (integers[source] for source in node.all_input_nodes)
+    name = f"int8_{node.name}"
     if isinstance(layer, FusedConv2d):
-        added = adds[0] if adds else None
-        part.add_module(name, Int8Conv2d(layer, reads, whole.get(node), added, precision))
+        added_range = added_ranges[0] if added_ranges else None
+        part.add_module(name, Int8Conv2d(layer, input_range, integers.get(node), added_range, precision))
     elif isinstance(layer, FusedLinear):
-        part.add_module(name, Int8Linear(layer, reads, precision))
+        part.add_module(name, Int8Linear(layer, input_range, precision))
     node.target = name
 
 
-def _read_quantized(
-    part: fx.GraphModule, node: fx.Node, source: fx.Node, whole: dict[fx.Node, Range], value_range: Range
+def _quantize_input(
+    part: fx.GraphModule, node: fx.Node, source: fx.Node, integers: Integers, value_range: Range
 ) -> None:
-    """Let a node read whole numbers that are made of the floats of ``source``, once for all that read those."""
+    """Let a node read the quantized result of ``source``, which is quantized once for all its readers."""
     if source.target == "flatten" and len(source.users) == 1:
-        node, source = source, source.all_input_nodes[0]  # before what it copies, which is then a quarter as much
-        whole[node] = value_range
+        # Quantized before it is flattened, which copies: integers are a quarter as large.
+        node, source = source, source.all_input_nodes[0]
+        integers[node] = value_range
     found = next((each for each in source.users if isinstance(layer_of(part, each), Quantize)), None)
-    quantized = found or _after(part, source, f"quantized_{source.name}", Quantize(value_range))
-    whole[quantized] = value_range
+    quantized = found or _insert_after(part, source, f"quantized_{source.name}", Quantize(value_range))
+    integers[quantized] = value_range
     node.replace_input_with(source, quantized)
 
 
-def _after(part: fx.GraphModule, node: fx.Node, name: str, layer: nn.Module) -> fx.Node:
-    """A new layer that reads a node."""
+def _insert_after(part: fx.GraphModule, node: fx.Node, name: str, layer: nn.Module) -> fx.Node:
+    """Add a layer that reads a node, right after it."""
     part.add_module(name, layer)
     with part.graph.inserting_after(node):
         return part.graph.call_module(name, (node,))
+
+
+def _is_int8_layer(part: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a node calls a layer that has an int8 twin."""
+    return isinstance(layer_of(part, node), FusedLinear | FusedConv2d)
+
+
+def _reads_integers(part: fx.GraphModule, reader: fx.Node, integers: Integers, emits: bool) -> bool:
+    """Whether a node takes integers; the sizes of a map are the same in any type."""
+    takes = _is_int8_layer(part, reader) or (emits and reader.op == "output")
+    return bool(takes or reader in integers or (reader.target is getattr and "shape" in reader.args))
+
+
+def _moves_values(node: fx.Node) -> bool:
+    """Whether a node gives some of the values of its input, such as the nearest or every second one."""
+    nearest = node.target is interpolate and node.kwargs.get("mode") == "nearest"
+    subset = node.target is operator.getitem and not _is_input(node)
+    return bool(nearest or subset)
+
+
+def _is_input(node: fx.Node) -> bool:
+    """Whether a node is one of the maps that a part reads: an element of its argument."""
+    source = node.args[0] if node.args else None
+    return node.target is operator.getitem and isinstance(source, fx.Node) and source.op == "placeholder"
