@@ -3,7 +3,7 @@
     python benchmarks/fused.py [--model RUN] [--precision bfloat16] [--sizes 416 320]
 
 Both compute with batch norms folded, in one precision and in channels-last memory format; the peer computes activations
-and sums apart. A preset has random weights, whose scores say nothing: the time of its second stage is that of as many
+and sums apart. A preset has random weights, whose scores mean nothing: the time of its second stage is that of as many
 proposals as the configuration allows.
 """
 

@@ -27,9 +27,9 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.system.devices import choose_precision
 
 GIVEN_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}
-"""What the C library does anyway; but whoever sets something of it keeps all of its own ways."""
+"""glibc's default value; but with any setting of the user the library keeps all of glibc's behaviour."""
 IMAGES = 5
-"""Of one process, after two that are not counted."""
+"""Images that one process times, after two that do not count."""
 
 
 def work(preset: str) -> None:
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pairs = [(measured(options.preset, {}), measured(options.preset, GIVEN_BACK)) for _ in range(options.rounds)]
     for name, of_one in zip(("kept", "given back"), zip(*pairs, strict=True), strict=True):
         times, pages = zip(*of_one, strict=True)
-        print(f"{name}: {1000 * median(times):.0f} ms an image, which asks the system for {median(pages):,.0f} pages")
+        print(f"{name}: {1000 * median(times):.0f} ms an image, for which the system maps {median(pages):,.0f} pages")
     ratio = median(kept[0] / given_back[0] for kept, given_back in pairs)
     print(f"ratio {ratio:.3f} ({1 / ratio:.2f} times as fast)")
 

@@ -1,4 +1,4 @@
-"""The form of a detector for inference does what the detector does."""
+"""A detector prepared for inference computes what the detector computes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tiny import config_of_body, decided_model, random_image, tiny_model, with_s
         pytest.param(config_of_body("densenet121"), id="densenet121"),
     ],
 )
-def test_a_folded_detector_sees_the_same(config: Config) -> None:
+def test_a_folded_detector_has_the_same_features(config: Config) -> None:
     torch.manual_seed(0)
     model = with_statistics(build_model(config, 2))
     pixels = torch.randn(1, 3, 64, 96)
@@ -53,7 +53,7 @@ def test_the_second_stages_norms_are_folded_too() -> None:
     assert_close(model.roi.head(pooled), before, rtol=1e-4, atol=1e-5)
 
 
-def test_the_detector_itself_is_left_as_it_was() -> None:
+def test_folding_does_not_change_the_detector() -> None:
     model = with_statistics(tiny_model())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fast = prepare_for_inference(model, torch.bfloat16, exact=False)
@@ -93,7 +93,7 @@ def test_fast_float32_detects_what_exact_float32_detects() -> None:
 
 
 class Backwards(nn.Module):
-    """Lists a batch norm after a convolution that it does not follow."""
+    """A module that lists a batch norm after a convolution, but runs it before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Backwards(nn.Module):
         return features
 
 
-def test_what_would_change_the_features_is_not_folded() -> None:
+def test_a_norm_whose_folding_would_change_the_features_stays() -> None:
     model = with_statistics(tiny_model())
     first = Backwards()
     assert first.norm.running_mean is not None

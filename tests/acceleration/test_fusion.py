@@ -1,4 +1,4 @@
-"""The fused form of a detector does what the detector does, whatever it is built of."""
+"""The fused model of a detector computes what the detector computes, for bodies of every kind."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
-def anything(operation: Operation, precision: torch.dtype = torch.float32) -> bool:
-    """As where every fused operation works."""
+def every_operation(operation: Operation, precision: torch.dtype = torch.float32) -> bool:
+    """Every operation works."""
     return True
 
 
@@ -53,10 +53,10 @@ def convolutions(model: nn.Module) -> list[nn.Module]:
     return [each for each in model.modules() if isinstance(each, nn.Conv2d)]
 
 
-def assert_sees_the_same(form: FasterRCNN, network: FasterRCNN, pixels: Tensor) -> None:
+def assert_same_outputs(fused: FasterRCNN, network: FasterRCNN, pixels: Tensor) -> None:
     with torch.no_grad():
-        ours, theirs = form.backbone(pixels), network.backbone(pixels)
-        first, second = form.rpn(ours), network.rpn(theirs)
+        ours, theirs = fused.backbone(pixels), network.backbone(pixels)
+        first, second = fused.rpn(ours), network.rpn(theirs)
     pairs = [*zip(ours, theirs, strict=True), (first.logits, second.logits), (first.deltas, second.deltas)]
     for one, other in pairs:
         assert_close(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
@@ -81,17 +81,17 @@ BODIES = (
         pytest.param(tiny_config(backbone={"pyramid_norm": True, "norm": "batch"}), id="norms in the pyramid"),
     ],
 )
-def test_a_fused_detector_sees_the_same(config: Config) -> None:
+def test_a_fused_detector_has_the_same_features(config: Config) -> None:
     network = prepared(config)
-    form = fused_model(network)
-    assert form is not network
-    assert sum(isinstance(each, FusedConv2d) for each in form.modules()) >= 8
-    # Across, upright, and across again: what is kept for one shape does not show in another.
+    fused = fused_model(network)
+    assert fused is not network
+    assert sum(isinstance(each, FusedConv2d) for each in fused.modules()) >= 8
+    # Landscape, portrait, and landscape again: weights packed for one shape do not affect another.
     for shape in ((64, 96), (96, 64), (64, 96)):
-        assert_sees_the_same(form, network, torch.randn(1, 3, *shape))
+        assert_same_outputs(fused, network, torch.randn(1, 3, *shape))
 
 
-def test_hardly_a_convolution_is_left_plain() -> None:
+def test_no_convolution_is_left_plain() -> None:
     for name in ("small", "base", "mobile-320"):
         network = prepared(preset(name))
         assert len(convolutions(network)) > 40
@@ -115,13 +115,13 @@ def test_sums_and_activations_are_fused_too() -> None:
 
 @pytest.mark.parametrize("roi", [{}, {"head_convs": (8,), "head_hidden": (16, 16)}, {"dropout": 0.5}])
 @pytest.mark.parametrize("regions", [0, 1, 7])
-def test_a_fused_region_head_gives_the_same_in_either_order_of_memory(roi: dict[str, Any], regions: int) -> None:
+def test_a_fused_region_head_gives_the_same_in_either_memory_format(roi: dict[str, Any], regions: int) -> None:
     network = prepared(tiny_config(roi=roi))
-    form = fused_model(network)
-    assert not [each for each in form.roi.head.modules() if isinstance(each, nn.Linear | nn.Conv2d)]
+    fused = fused_model(network)
+    assert not [each for each in fused.roi.head.modules() if isinstance(each, nn.Linear | nn.Conv2d)]
     pooled = torch.randn(regions, network.backbone.channels, 7, 7)
     for each in (pooled, pooled.to(memory_format=torch.channels_last)):
-        assert_close(form.roi.head(each), network.roi.head(each), rtol=1e-4, atol=1e-5)
+        assert_close(fused.roi.head(each), network.roi.head(each), rtol=1e-4, atol=1e-5)
 
 
 def test_a_fused_detector_finds_the_same() -> None:
@@ -129,8 +129,8 @@ def test_a_fused_detector_finds_the_same() -> None:
         with_statistics(decided_model(roi={"score_floor": 0.05})), torch.float32, exact=False
     )
     images = [random_image(80, 100), random_image(100, 80, seed=1)]
-    form = fused_model(network)
-    for one, other in zip(form.detect(images), network.detect(images), strict=True):
+    fused = fused_model(network)
+    for one, other in zip(fused.detect(images), network.detect(images), strict=True):
         assert len(one) > 5
         assert_close(one.boxes, other.boxes, rtol=1e-3, atol=1e-2)
         assert_close(one.scores, other.scores, rtol=1e-3, atol=1e-4)
@@ -138,7 +138,7 @@ def test_a_fused_detector_finds_the_same() -> None:
 
 
 def fused_by_hand(layer: FusedConv2d, features: Tensor, other: Tensor | None = None) -> Tensor:
-    """A fused convolution in bfloat16 with sums in float32, as oneDNN does it, for processors that have none."""
+    """A fused convolution in bfloat16 that sums in float32, as oneDNN's does, for processors without one."""
     geometry, padding = layer.geometry, layer.geometry.padding_for(features)
     assert features.dtype == layer.weight.dtype == layer.bias.dtype == torch.bfloat16
     result = torch.nn.functional.conv2d(
@@ -163,17 +163,17 @@ def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: 
     torch.manual_seed(0)
     model = with_statistics(build_model(preset(name), 2))
     network = prepare_for_inference(model, torch.bfloat16, exact=False)
-    monkeypatch.setattr(fusion, "fused_works", anything)
-    form = fused_model(network)
-    assert form is not network
+    monkeypatch.setattr(fusion, "fused_works", every_operation)
+    fused = fused_model(network)
+    assert fused is not network
     monkeypatch.setattr(FusedConv2d, "forward", fused_by_hand)
     pixels = torch.randn(1, 3, 64, 96)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        features, expected = form.backbone(pixels), network.backbone(pixels)
-        output = form.rpn(features)
+        features, expected = fused.backbone(pixels), network.backbone(pixels)
+        output = fused.rpn(features)
     assert all(each.dtype == torch.bfloat16 for each in (*features, output.logits, output.deltas))
     for one, other in zip(features, expected, strict=True):
-        # A fused convolution rounds once, where a plain one rounds before its activation and its sum, too.
+        # A fused convolution rounds once; a plain one also rounds before its activation and its sum.
         assert float((one - other).float().abs().mean()) < 0.03 * float(other.float().abs().mean())
 
 
@@ -192,7 +192,7 @@ def test_a_detector_is_fused_in_bfloat16_as_in_float32(name: str) -> None:
             ours, theirs = in_bfloat16.backbone(pixels), plain.backbone(pixels)
     for one, other, right in zip(ours, theirs, expected, strict=True):
         assert one.dtype == torch.bfloat16
-        # A fused convolution rounds once, where a plain one rounds before its activation and its sum, too.
+        # A fused convolution rounds once; a plain one also rounds before its activation and its sum.
         assert float((one - right).abs().mean()) < 1.2 * float((other - right).abs().mean())
 
 
@@ -201,7 +201,7 @@ def fused_convolutions(network: FasterRCNN) -> int:
 
 
 class Steps(nn.Module):
-    """Convolutions with all that may follow one, and a fully connected layer."""
+    """Convolutions with every kind of node that may follow one, and a fully connected layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,14 +231,14 @@ RELU_OF_LINEAR = Operation(LINEAR, RELU)
         (OPERATIONS, ["Conv2d", "relu", "Conv2d", "Conv2d", "add", "relu", "Linear", "relu"]),
     ],
 )
-def test_only_what_is_missing_is_computed_apart(missing: tuple[Operation, ...], left: list[str]) -> None:
+def test_only_missing_operations_are_computed_by_smaller_ones(missing: tuple[Operation, ...], left: list[str]) -> None:
     part = Steps().eval().requires_grad_(False)
     traced = traced_part(part)
     assert traced is not None
-    form = fusion._fuse(traced, lambda operation: operation not in missing)
+    fused = fusion._fuse(traced, lambda operation: operation not in missing)
     pixels = torch.randn(1, 4, 7, 6)
-    assert_close(form(pixels), part(pixels), rtol=1e-5, atol=1e-5)
-    names = [step_name(form, node) for node in form.graph.nodes if node.op in ("call_module", "call_function")]
+    assert_close(fused(pixels), part(pixels), rtol=1e-5, atol=1e-5)
+    names = [step_name(fused, node) for node in fused.graph.nodes if node.op in ("call_module", "call_function")]
     assert names == left
 
 
@@ -255,18 +255,18 @@ def step_name(part: fx.GraphModule, node: fx.Node) -> str:
     return " ".join(filter(None, parts))
 
 
-def test_a_detector_finds_the_same_whatever_is_missing() -> None:
+def test_a_detector_finds_the_same_whichever_operation_is_missing() -> None:
     """Each kind of operation is left out of ``base`` in turn, and what remains is fused."""
     network = prepared(preset("base"))
     pixels = torch.randn(1, 3, 64, 96)
     for missing in (SUM, RELU_OF_SUM, RELU_AFTER, PLAIN):
-        form = fusion.with_parts(network, fused_parts(network, all_but(missing)))
-        assert any(isinstance(each, FusedConv2d) for each in form.modules())
-        assert_sees_the_same(form, network, pixels)
+        fused = fusion.with_parts(network, fused_parts(network, all_but(missing)))
+        assert any(isinstance(each, FusedConv2d) for each in fused.modules())
+        assert_same_outputs(fused, network, pixels)
 
 
 class Residual(nn.Module):
-    """Sums that may not be made in place: of what is read again, of an input, and of a view."""
+    """Sums that may not be made in place: of a map that is read again, of an input, and of a view."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,19 +282,19 @@ class Residual(nn.Module):
         return total
 
 
-def test_what_is_read_again_is_not_overwritten() -> None:
+def test_a_map_that_is_read_again_is_not_overwritten() -> None:
     part = Residual().eval().requires_grad_(False)
     traced = traced_part(part)
     assert traced is not None
     pixels = torch.randn(1, 4, 6, 6)
     before = pixels.clone()
     expected = part(pixels)
-    assert_close(fusion._fuse(traced, anything)(pixels), expected, rtol=1e-5, atol=1e-5)
+    assert_close(fusion._fuse(traced, every_operation)(pixels), expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(pixels, before)
 
 
 class OwnInput(nn.Module):
-    """A convolution whose result is added to what it read, which nobody reads afterwards."""
+    """A convolution whose result is added to its own input, which no later node reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -306,16 +306,16 @@ class OwnInput(nn.Module):
         return total
 
 
-def test_what_a_convolution_reads_is_not_overwritten_by_it() -> None:
+def test_a_convolution_does_not_overwrite_its_own_input() -> None:
     part = OwnInput().eval().requires_grad_(False)
     traced = traced_part(part)
     assert traced is not None
     pixels = torch.randn(1, 4, 32, 48)
-    assert_close(fusion._fuse(traced, anything)(pixels), part(pixels), rtol=1e-5, atol=1e-5)
+    assert_close(fusion._fuse(traced, every_operation)(pixels), part(pixels), rtol=1e-5, atol=1e-5)
 
 
 class Choosing(nn.Module):
-    """Its path depends on what it reads."""
+    """A module whose path depends on its input."""
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()
@@ -325,15 +325,15 @@ class Choosing(nn.Module):
         return self.layers(pixels if pixels.mean() > 0 else -pixels)
 
 
-def test_what_cannot_be_traced_stays_plain() -> None:
+def test_a_part_that_cannot_be_traced_stays_plain() -> None:
     network = prepared(tiny_config())
     network.backbone.body.layers = Choosing(network.backbone.body.layers)
     parts = fused_parts(network, fused_works)
     assert sorted(parts) == ["head", "pyramid", "rpn"]
-    assert_sees_the_same(fused_model(network), network, torch.randn(1, 3, 64, 96))
+    assert_same_outputs(fused_model(network), network, torch.randn(1, 3, 64, 96))
 
 
-def test_a_form_that_sees_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fused_model_with_other_features_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     network = prepared(tiny_config())
     monkeypatch.setattr(fusion, "features_match", lambda one, other: False)
     assert fused_model(network) is network

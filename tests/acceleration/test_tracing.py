@@ -1,4 +1,4 @@
-"""Detectors are loaded and used by several threads of one process at once."""
+"""Several threads of one process load and use detectors concurrently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from files import loaded_model, rgb
 
 
 class Waiting(nn.Module):
-    """Holds the trace of itself up, until another thread has used modules."""
+    """A module whose trace waits until another thread has used modules."""
 
     def __init__(self, inside: threading.Event, done: threading.Event) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def test_modules_are_used_by_a_thread_while_another_one_traces() -> None:
     assert_close(together, alone)
     traced = graph.result()
     assert isinstance(traced, fx.GraphModule)
-    # Its own layer alone: nothing of what the other thread called.
+    # The graph has its own layer only, and no call of the other thread.
     assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "output"]
 
 

@@ -41,7 +41,7 @@ def test_three_levels_add_up_from_the_top() -> None:
     assert [float(level.detach().max()) for level in identity_pyramid(3)(ones)] == [3.0, 2.0, 1.0, 1.0]
 
 
-def test_sizes_that_are_not_doubles_are_met() -> None:
+def test_levels_need_not_be_half_as_large_as_the_one_before() -> None:
     # Nearest neighbour to 5: source column floor(5 -> 3 scale 0.6): 0, 0.6, 1.2, 1.8, 2.4 -> 0, 0, 1, 1, 2.
     fine, coarse = torch.zeros(1, 1, 1, 5), torch.tensor([[[[1.0, 2.0, 3.0]]]])
     assert_close(identity_pyramid(2)([fine, coarse])[0][0, 0], torch.tensor([[1.0, 1.0, 2.0, 2.0, 3.0]]))

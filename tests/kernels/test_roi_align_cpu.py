@@ -46,7 +46,7 @@ def test_bfloat16_is_added_up_in_float32() -> None:
     found = gathered(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
     expected = torchvision_roi_align(features.float(), some_regions(), 3, 1 / STRIDE, 2, aligned=False)
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)  # 8 bits of a number near 1: 0.004
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)  # 8 significant bits: 0.004 of 1
 
 
 def test_the_same_bits_in_every_run() -> None:

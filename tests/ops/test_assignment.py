@@ -50,7 +50,7 @@ def test_positive_from_07_negative_below_03_neutral_between() -> None:
     assert found.negative.tolist() == [False, False, False, False, False, True, True]
 
 
-def test_without_a_neutral_zone_all_that_is_not_positive_is_negative() -> None:
+def test_without_a_neutral_zone_a_reference_that_is_not_positive_is_negative() -> None:
     found = roi_match(boxes_of([[0, 0, 10, 5], [0, 0, 10, 4.9]]), TRUTH)
     assert found.positive.tolist() == [True, False]
     assert found.negative.tolist() == [False, True]
@@ -88,12 +88,12 @@ def test_without_truths_everything_is_negative() -> None:
 
 
 @pytest.mark.parametrize("truth", [truth_of([]), TRUTH])
-def test_without_references_nothing_is_anything(truth: GroundTruth) -> None:
+def test_no_references_give_empty_matches(truth: GroundTruth) -> None:
     for found in (rpn_match(boxes_of([]), truth), roi_match(boxes_of([]), truth)):
         assert found.truth.shape == found.overlap.shape == found.positive.shape == found.negative.shape == (0,)
 
 
-def test_ignored_regions_match_nothing_and_make_neutral_what_lies_half_inside() -> None:
+def test_ignored_truths_match_nothing_and_make_references_half_inside_neutral() -> None:
     crowd = truth_of([[0, 0, 100, 100], [200, 0, 210, 10]], ignored=[True, False])
     references = boxes_of(
         [
@@ -121,7 +121,7 @@ def test_only_ignored_truths_leave_the_rest_negative() -> None:
     assert found.negative.tolist() == [False, True]
 
 
-def test_what_is_not_eligible_is_neutral_and_nobodys_best() -> None:
+def test_references_that_are_not_eligible_are_neutral_and_never_the_best() -> None:
     # Overlaps 1.0, 0.2 and 0: the first would be positive by both rules, the third negative.
     references = boxes_of([[0, 0, 10, 10], [0, 0, 10, 2], [50, 50, 60, 60], [70, 70, 80, 80]])
     eligible = torch.tensor([False, True, False, True])

@@ -98,7 +98,7 @@ def test_iou_is_symmetric_within_0_and_1_and_blind_to_translation(a: Tensor, b: 
     assert torch.equal(overlaps, iou(b, a).T)
     assert bool(((overlaps >= 0) & (overlaps <= 1)).all())
     shift = torch.tensor([dx, dy, dx, dy])
-    # Whole numbers below 2^24 are exact in float32, so that equality is exact too.
+    # Integers below 2^24 are exact in float32, so that equality is exact too.
     assert torch.equal(overlaps, iou(a + shift, b + shift))
 
 

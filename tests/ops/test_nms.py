@@ -1,4 +1,4 @@
-"""Suppression by hand and against two nested loops."""
+"""NMS by hand and against two nested loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiny import boxes_of, integer_boxes
 
 
 def slow_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> list[int]:
-    """Take the best, drop what it overlaps too much within its group, and so on; integer corners need no rounding."""
+    """Keep the best box, remove those of its group that it overlaps too much, and so on; integers need no rounding."""
     overlaps = iou(boxes.double(), boxes.double())
     kept: list[int] = []
     for index in scores.argsort(descending=True, stable=True).tolist():
@@ -31,20 +31,20 @@ def crowded_boxes(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
     return boxes, (torch.tensor(order).float() + 1) / 20, torch.tensor(groups, dtype=torch.int64)
 
 
-def test_the_best_stays_its_double_goes_and_a_neighbour_stays() -> None:
+def test_the_best_box_and_a_neighbour_survive_and_a_duplicate_is_removed() -> None:
     boxes = boxes_of([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]])
     # The second covers 90 / 100 of the first and scores higher, so the first goes; best first.
     assert nms(boxes, torch.tensor([0.8, 0.9, 0.85]), 0.7).tolist() == [1, 2]
 
 
-def test_an_overlap_of_exactly_the_limit_stays() -> None:
+def test_a_box_with_an_iou_of_exactly_the_threshold_survives() -> None:
     # 5 x 10 of 10 x 10: the overlap is 1/2, which float32 holds exactly.
     boxes, scores = boxes_of([[0, 0, 10, 10], [0, 0, 10, 5]]), torch.tensor([0.9, 0.8])
     assert nms(boxes, scores, 0.5).tolist() == [0, 1]
     assert nms(boxes, scores, 0.49).tolist() == [0]
 
 
-def test_what_was_suppressed_suppresses_nothing() -> None:
+def test_a_removed_box_removes_no_other() -> None:
     # Each overlaps the next by 7 / 13 = 0.54, the first and the last by 4 / 16 = 0.25.
     boxes = boxes_of([[0, 0, 10, 1], [3, 0, 13, 1], [6, 0, 16, 1]])
     assert nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist() == [0, 2]
@@ -56,7 +56,7 @@ def test_groups_do_not_compete() -> None:
     assert kept.tolist() == [1, 2]
 
 
-def test_nothing_to_suppress() -> None:
+def test_no_boxes() -> None:
     none = torch.zeros(0)
     assert nms(boxes_of([]), none, 0.5).tolist() == []
     assert nms_per_group(boxes_of([]), none, none.long(), 0.5).tolist() == []
@@ -83,7 +83,7 @@ def test_nms_equals_two_nested_loops(case: tuple[Tensor, Tensor, Tensor], iou_th
 
 @settings(deadline=None, max_examples=40)
 @given(crowded_boxes())
-def test_what_stays_of_a_group_does_not_depend_on_the_other_groups(case: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_the_survivors_of_a_group_do_not_depend_on_other_groups(case: tuple[Tensor, Tensor, Tensor]) -> None:
     boxes, scores, groups = case
     kept = set(nms_per_group(boxes, scores, groups, 0.5).tolist())
     for group in groups.unique():

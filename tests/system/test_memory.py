@@ -22,11 +22,11 @@ for _ in range(8):
 print(kept, counts[-1])
 """
 PAGES = 100 * 2**20 // 4096
-"""Of the 100 MB that the script frees and takes again."""
+"""Pages of the 100 MB that the script frees and takes again."""
 
 
 def pages_asked_for() -> tuple[bool, int]:
-    """Whether a process keeps its memory, and how many pages it asks for to take it again."""
+    """Whether a process keeps its memory, and how many pages the system maps when the process takes it again."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env={"OMP_NUM_THREADS": "1"}, check=True, stdout=subprocess.PIPE, text=True
     )

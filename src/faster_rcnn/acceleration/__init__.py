@@ -1,1 +1,1 @@
-"""A built detector becomes a faster one that finds the same."""
+"""Turn a built detector into a faster one that finds the same: folding, fusion, quantization, compilation."""

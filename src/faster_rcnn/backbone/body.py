@@ -121,8 +121,8 @@ def build_body(
 
     The sides of its images are multiples of ``multiple``; 0 stands for its largest stride. Raises ``OptionError`` for
     an unknown name, for levels or stages that it does not have, and for a body that does not take all such images.
-    The stride at most doubles between levels: Eq. 1 of FPN assigns regions to every level between the finest and the
-    coarsest.
+    The stride grows at most twofold from level to level: Eq. 1 of FPN assigns regions to every level between the finest
+    and the coarsest.
     """
     if name == MOBILENET and (stride_in_1x1 or dilated_last_stage):
         raise OptionError(f"backbone.stride_in_1x1 and backbone.dilated_last_stage are for ResNets, not for '{name}'")

@@ -1,1 +1,1 @@
-"""Fast operators with the signatures of the plain ones; a test shows for each that both agree."""
+"""Fast operators with the signatures and results of plain ones; each decides by itself where it is the faster way."""

@@ -1,1 +1,1 @@
-"""Pure functions on the tensors of one image; float32 boxes in continuous pixels."""
+"""The paper's box arithmetic as pure functions on the tensors of one image; float32 boxes in continuous pixels."""

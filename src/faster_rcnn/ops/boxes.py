@@ -13,7 +13,7 @@ from faster_rcnn.structures import ImageSize
 
 
 def area(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes"]:
-    """Square pixels; 0 for boxes turned inside out.
+    """Area of each box in square pixels; 0 for a box whose x2 is left of x1, or y2 above y1.
 
     >>> area(torch.tensor([[0.0, 0.0, 4.0, 3.0]]))
     tensor([12.])
@@ -23,7 +23,7 @@ def area(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes"]:
 
 
 def intersection(a: Float[Tensor, "*a 4"], b: Float[Tensor, "*b 4"]) -> Float[Tensor, "*pairs"]:
-    """Shared square pixels of each pair: of one box each, as the shapes before the coordinates broadcast.
+    """Area in square pixels that the boxes of each pair share; the shapes before the coordinates broadcast to pairs.
 
     >>> intersection(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([[2.0, 1.0, 9.0, 3.0]]))
     tensor([4.])
@@ -34,7 +34,7 @@ def intersection(a: Float[Tensor, "*a 4"], b: Float[Tensor, "*b 4"]) -> Float[Te
 
 
 def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
-    """Intersection over union of all boxes with all, 0..1; empty boxes overlap nothing.
+    """Intersection over union (IoU) of every box of ``a`` with every box of ``b``, 0..1; 0 for empty boxes.
 
     >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0]]))
     tensor([[0.3333, 0.0000]])
@@ -46,13 +46,13 @@ def iou(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"
 def iou_from_intersection(
     shared: Float[Tensor, "*pairs"], a: Float[Tensor, "*a 4"], b: Float[Tensor, "*b 4"]
 ) -> Float[Tensor, "*pairs"]:
-    """Intersection over union of each pair, from the areas that they share."""
+    """IoU of each pair of boxes, elementwise, from the area that they share (``intersection``)."""
     union = (area(a) + area(b)).sub_(shared)
     return shared / union.clamp_(min=torch.finfo(union.dtype).tiny)
 
 
 def ioa(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"]:
-    """Share of each box of ``a`` that lies inside each box of ``b``, 0..1 (COCO's overlap with a crowd).
+    """Intersection over the area of ``a`` (IoA) of all boxes with all, 0..1: COCO's overlap with a crowd ``b``.
 
     >>> ioa(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 9.0, 9.0]]))
     tensor([[0.5000]])
@@ -62,7 +62,7 @@ def ioa(a: Float[Tensor, "a 4"], b: Float[Tensor, "b 4"]) -> Float[Tensor, "a b"
 
 
 def ioa_from_intersection(shared: Float[Tensor, "*pairs"], boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*pairs"]:
-    """Share of a box that the area is which it shares with another, pair by pair."""
+    """Intersection over the area of ``boxes`` (IoA), elementwise, from the area that they share with other boxes."""
     own = area(boxes)
     return shared / own.clamp(min=torch.finfo(own.dtype).tiny)
 
@@ -79,7 +79,7 @@ def clip(boxes: Float[Tensor, "*any 4"], size: ImageSize) -> Float[Tensor, "*any
 
 
 def inside(boxes: Float[Tensor, "boxes 4"], size: ImageSize) -> Bool[Tensor, " boxes"]:
-    """Which boxes do not cross the border of the image.
+    """Mask of the boxes that do not cross the border of the image.
 
     >>> inside(torch.tensor([[-1.0, 0.0, 5.0, 5.0], [0.0, 0.0, 9.0, 5.0]]), ImageSize(height=5, width=9))
     tensor([False,  True])
@@ -89,7 +89,7 @@ def inside(boxes: Float[Tensor, "boxes 4"], size: ImageSize) -> Bool[Tensor, " b
 
 
 def sides_at_least(boxes: Float[Tensor, "boxes 4"], side: float) -> Bool[Tensor, " boxes"]:
-    """Which boxes are neither narrower nor lower than ``side`` pixels.
+    """Mask of the boxes that are at least ``side`` pixels wide and high.
 
     >>> sides_at_least(torch.tensor([[0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 5.0, 5.0]]), 2.0)
     tensor([False,  True])

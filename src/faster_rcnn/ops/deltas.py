@@ -1,4 +1,4 @@
-"""The transform from a reference box to the box that it should become: Eq. 2 of Faster R-CNN, and its inverse.
+"""Deltas that turn a reference box into another box: Eq. 2 of Faster R-CNN, and its inverse.
 
 Deltas are (dx, dy, dw, dh): the shift of the centre in widths and heights of the reference, and the logarithm of the
 change of each side. ``weights`` multiply them, so that all four have a similar spread (second stage: 10, 10, 5, 5).
@@ -41,7 +41,7 @@ def encode(
 def decode(
     deltas: Float[Tensor, "*any 4"], references: Float[Tensor, "*any 4"], weights: Sequence[float] = UNWEIGHTED
 ) -> Float[Tensor, "*any 4"]:
-    """Boxes that the deltas make of the references, in their frame, not clipped to the image.
+    """Boxes that the deltas turn the references into, in the frame of the references, not clipped to the image.
 
     >>> decode(torch.tensor([[0.5, 0.5, 0.0, math.log(2.0)]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
     tensor([[ 5.,  0., 15., 20.]])

@@ -1,6 +1,6 @@
 """The terms of Eq. 1, each divided by the number of sampled references of the whole batch.
 
-Losses are float32. ``used`` marks the places of a sample that were filled; the others weigh nothing. The normaliser
+Losses are float32. ``used`` marks the places of a sample that were filled; the others have weight 0. The normaliser
 is torchvision's: the number of sampled references (anchors or regions), positive and negative, of all images
 together, for the class and the box term alike. The paper divides the box term of the first stage by the number of
 positions and multiplies it by lambda = 10, which ``positions`` and ``BoxLoss.weight`` do; Detectron2 divides by the
@@ -25,21 +25,21 @@ from faster_rcnn.ops.deltas import MAX_LOG_CHANGE, UNWEIGHTED, decode
 
 @dataclass(frozen=True, slots=True)
 class BoxLoss:
-    """How predicted transforms are compared with true ones; numbers of the settings of a stage."""
+    """How predicted deltas are compared with true ones: numbers from the settings of a stage."""
 
     kind: Literal["smooth_l1", "l1", "giou", "ciou"] = "smooth_l1"
     beta: float = 1 / 9
-    """Where smooth L1 turns from square to straight."""
+    """The difference at which smooth L1 changes from quadratic to linear."""
     weight: float = 1.0
     """Lambda of Eq. 1."""
     delta_weights: Sequence[float] = UNWEIGHTED
-    """Those that the deltas were encoded with."""
+    """The weights that the deltas were encoded with."""
 
 
 def objectness_loss(
     logits: Float[Tensor, "sampled outputs"], positive: Bool[Tensor, " sampled"], used: Bool[Tensor, " sampled"]
 ) -> Float[Tensor, ""]:
-    """Log loss of object against no object, from one logit per reference or from two (no object, object)."""
+    """Log loss of object or no object, from one logit per reference or from two (no object, object)."""
     if logits.shape[1] == 2:
         terms = cross_entropy(logits.float(), positive.long(), reduction="none")
     else:
@@ -64,23 +64,23 @@ def box_loss(
     rule: BoxLoss,
     positions: int | None = None,
 ) -> Float[Tensor, ""]:
-    """Disagreement of predicted and true deltas of the positives, weighted.
+    """Weighted loss between predicted and true deltas of the positive references.
 
     Smooth L1 (Fast R-CNN, Eq. 3) and L1 are summed over the four deltas; GIoU and CIoU compare the boxes that the
     deltas make of ``references``. Divided by the number of sampled references, or by ``positions`` where given.
     """
     weight = positive & used
-    # Masked before the loss: a target that means nothing may be infinite, and 0 x infinity is not a number.
+    # Masked before the loss: the target of a reference that is not positive may be infinite, and 0 x infinity is NaN.
     deltas = deltas.float().masked_fill(~weight[:, None], 0)
     targets = targets.masked_fill(~weight[:, None], 0)
     if rule.kind in ("giou", "ciou"):
-        # Any sound box does in the place of a reference that does not count.
-        sound = torch.where(weight[:, None], references, references.new_tensor([0.0, 0.0, 1.0, 1.0]))
+        # A reference that does not count is replaced by any valid box.
+        valid = torch.where(weight[:, None], references, references.new_tensor([0.0, 0.0, 1.0, 1.0]))
         compare = generalized_box_iou_loss if rule.kind == "giou" else complete_box_iou_loss
-        # A box without height has no aspect ratio, and CIoU no gradient: sides shrink as little as they may grow.
-        least = [-math.inf, -math.inf, *(-MAX_LOG_CHANGE * each for each in rule.delta_weights[2:])]
-        predicted = decode(deltas.maximum(deltas.new_tensor(least)), sound, rule.delta_weights)
-        total = (compare(predicted, decode(targets, sound, rule.delta_weights)) * weight).sum()
+        # A box of height 0 has no aspect ratio, and CIoU no gradient: sides shrink at most by the factor they may grow.
+        lowest = [-math.inf, -math.inf, *(-MAX_LOG_CHANGE * each for each in rule.delta_weights[2:])]
+        predicted = decode(deltas.maximum(deltas.new_tensor(lowest)), valid, rule.delta_weights)
+        total = (compare(predicted, decode(targets, valid, rule.delta_weights)) * weight).sum()
     else:
         beta = rule.beta if rule.kind == "smooth_l1" else 0.0
         total = smooth_l1_loss(deltas, targets, beta=beta, reduction="sum")

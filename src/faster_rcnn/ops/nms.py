@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression (section 3.3): the best box stays, what overlaps it too much goes, and so on."""
+"""Greedy non-maximum suppression (NMS, section 3.3): keep the best box, remove its duplicates, and so on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from torchvision.ops import nms as _nms
 
 
 def nms(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], iou_threshold: float) -> Int[Tensor, " kept"]:
-    """Indices of the boxes that stay, best first; of two that overlap by more than ``iou_threshold`` the worse goes."""
+    """Indices of the boxes that survive, best first.
+
+    A box is removed if its IoU with a surviving box of a higher score exceeds ``iou_threshold``.
+    """
     kept: Tensor = _nms(boxes, scores, iou_threshold)
     return kept
 
@@ -20,11 +23,11 @@ def nms_per_group(
     groups: Int[Tensor, " boxes"],
     iou_threshold: float,
 ) -> Int[Tensor, " kept"]:
-    """The same, where only boxes of one group (class or level) compete; indices over all groups, best first.
+    """NMS within each group (class or level): indices over all groups, best first.
 
-    Each group is moved to a place of its own, so that one call serves all. The shift is added in float64: in float32
-    many classes or a large image would cost the boxes their fractions. ``torchvision.ops.batched_nms`` does this in
-    float32 and chooses by size, which cannot be exported.
+    Boxes of each group are shifted to a place of their own, so that one call serves all groups. The shift is added in
+    float64: in float32 many classes or a large image would cost the boxes their fractions.
+    ``torchvision.ops.batched_nms`` shifts in float32 and chooses its method by size, which cannot be exported.
     """
     if len(boxes) == 0:
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
