@@ -208,12 +208,11 @@ def _rewrite(part: fx.GraphModule, ranges: Ranges, integers: Integers, precision
             floats = _insert_after(part, node, f"dequantized_{node.name}", Dequantize(value_range, precision))
             for reader in others:
                 reader.replace_input_with(node, floats)
-    for node in list(part.graph.nodes):
-        if _is_int8_layer(part, node):
-            for source in node.all_input_nodes:
-                if source not in integers:
-                    _quantize_input(part, node, source, integers, ranges[source.name])
-            _replace_layer(part, node, integers, precision)
+    for node in [each for each in part.graph.nodes if _is_int8_layer(part, each)]:
+        for source in node.all_input_nodes:
+            if source not in integers:
+                _quantize_input(part, node, source, integers, ranges[source.name])
+        _replace_layer(part, node, integers, precision)
     part.delete_all_unused_submodules()
     part.recompile()
 
