@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 from PIL import Image
 
 from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.run import train
 from tiny import tiny_config
@@ -61,29 +63,7 @@ def settings_file(folder: Path, **training: object) -> Path:
     return path
 
 
-def train_with(
-    data: Path,
-    *,
-    model: str | None = None,
-    weights: str | None = None,
-    out: Path | None = None,
-    config: Path | None = None,
-    settings: Sequence[str] = (),
-    proposals: Path | None = None,
-    resume: bool = False,
-    callbacks: Sequence[Callback] = (),
-    **flags: object,
-) -> Path:
-    """Train as the command does; flags are those that stand for a setting."""
-    return train(
-        data,
-        model=model,
-        weights=weights,
-        out=out,
-        config=config,
-        settings=settings,
-        proposals=proposals,
-        resume=resume,
-        flags=flags,
-        callbacks=callbacks,
-    )
+def train_with(data: Path, *, callbacks: Sequence[Callback] = (), **options: Any) -> Path:
+    """Train as the command does, with its options by their names."""
+    settings = options.pop("settings", None)
+    return train(data, TrainOptions(settings=None if settings is None else list(settings), **options), callbacks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, get_args, overload
 
@@ -22,9 +23,10 @@ from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.system.console import shown
 from faster_rcnn.system.devices import choose_device
 from faster_rcnn.system.terminal import printable
-from faster_rcnn.training.callback import Callback
+from faster_rcnn.training.call import TrainCall, called_with
 from faster_rcnn.training.run import train
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
@@ -33,7 +35,6 @@ _LOG = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Compile = bool | Literal["auto"]
-TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 
 
 class Detector:
@@ -96,58 +97,25 @@ class Detector:
         return Detector(model, device, precision, compile)
 
     @staticmethod
-    def train(
-        data: str | Path,
-        *,
-        model: str | None = None,
-        weights: str | Path | None = None,
-        out: str | Path | None = None,
-        epochs: int | Literal["auto"] | None = None,
-        batch: int | None = None,
-        lr: float | None = None,
-        image_size: int | None = None,
-        seed: int | None = None,
-        workers: int | None = None,
-        device: str | torch.device | None = None,
-        precision: TrainingPrecision | None = None,
-        threads: int | None = None,
-        config: str | Path | None = None,
-        settings: str | Sequence[str] = (),
-        proposals: str | Path | None = None,
-        val_share: float | None = None,
-        resume: bool = False,
-        callbacks: Sequence[Callback] = (),
-    ) -> Detector:
+    @called_with(TrainCall)
+    def train(call: TrainCall) -> Detector:
         """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
 
-        The arguments are the command's options; ``settings`` are its ``--set``, such as ``["training.flip=0"]``.
-        ``callbacks`` follow the run (``faster_rcnn.Callback``).
+        The arguments are those of ``TrainCall``: ``data``, the command's options by their names (``settings`` are its
+        ``--set``, such as ``["training.flip=0"]``), ``callbacks`` and ``progress``. Nothing is printed unless
+        ``progress=True``; messages and warnings go to the logger ``faster_rcnn``.
+
+        >>> detector = Detector.train("cells", model="small", epochs=20, progress=True)  # doctest: +SKIP
+
+        Raises:
+            DatasetError: the data cannot be used.
+            OptionError: an argument makes no sense, or the run cannot go on with it.
+            DivergedError: the loss or its gradient stopped being finite.
+            Exception: a callback raised it; the run is saved before.
         """
-        flags = {
-            "epochs": epochs,
-            "batch": batch,
-            "lr": lr,
-            "image_size": image_size,
-            "seed": seed,
-            "workers": workers,
-            "device": None if device is None else str(device),
-            "precision": precision,
-            "threads": threads,
-            "val_share": val_share,
-        }
-        folder = train(
-            path_given("data", data),
-            model=model,
-            weights=None if weights is None else str(weights),
-            out=None if out is None else path_given("out", out),
-            config=None if config is None else path_given("config", config),
-            settings=[settings] if isinstance(settings, str) else settings,
-            proposals=None if proposals is None else path_given("proposals", proposals),
-            resume=resume,
-            flags=flags,
-            callbacks=callbacks,
-        )
-        return Detector.load(folder, device or "auto", precision or "auto")
+        with shown() if call.progress else nullcontext():
+            folder = train(Path(call.data), call, call.callbacks)
+        return Detector.load(folder, call.device or "auto", call.precision or "auto")
 
     @property
     def model(self) -> FasterRCNN:

@@ -20,12 +20,11 @@ from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
 from faster_rcnn.reporting.pages import duration
 from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.training import run as job
 from faster_rcnn.training import session, validation
 from faster_rcnn.training.examples import Example
 from faster_rcnn.training.loop import Interrupted
 from faster_rcnn.training.report import changed_settings, class_tables, figures, render, write_report
-from made_data import make_squares, settings_file
+from made_data import make_squares, settings_file, train_with
 
 VOID = {"meta", "img", "br", "wbr", "line", "polyline"}
 EVIL = '<script>alert("1")</script>'
@@ -266,7 +265,7 @@ def run(tmp_path: Path) -> Callable[..., str]:
     file = settings_file(tmp_path)
 
     def train(resume: bool = False) -> str:
-        folder = job.train(data, out=tmp_path / "run", config=None if resume else file, resume=resume)
+        folder = train_with(data, out=tmp_path / "run", config=None if resume else file, resume=resume)
         html = (folder / "report.html").read_text(encoding="utf-8")
         assert WellFormed.faults(html) == []
         return text_of(html)

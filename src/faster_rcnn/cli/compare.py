@@ -6,6 +6,7 @@ from pathlib import Path
 
 from faster_rcnn.cli.options import Epochs, Integer, JsonOut, Settings, announce
 from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import say
 from faster_rcnn.system.locking import only_writer
 
@@ -59,25 +60,26 @@ def compare(
     from faster_rcnn.benchmark.values import Amount
     from faster_rcnn.comparison.measure import PROPOSED, compare_systems
     from faster_rcnn.comparison.report import write_comparison
-    from faster_rcnn.comparison.run import Given, Training, both_systems
+    from faster_rcnn.comparison.run import Given, both_systems
     from faster_rcnn.system.devices import choose_device
 
-    flags = {
-        "epochs": epochs,
-        "batch": batch,
-        "lr": lr,
-        "image_size": image_size,
-        "seed": seed,
-        "device": None if device == "auto" else device,
-    }
+    training = TrainOptions(
+        model=model,
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        image_size=image_size,
+        seed=seed,
+        device=None if device == "auto" else device,
+        settings=settings,
+    )
     require_json(json, [data, proposals, *(model_file(each) for each in (faster, fast) if each is not None)])
     choose_device(device)
     amount = Amount(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
     require_folder("--out", folder)
     with only_writer(folder):
-        given, training = Given(faster, fast, proposals), Training(model, settings or (), flags)
-        pair = both_systems(data, given, training, split, folder)
+        pair = both_systems(data, Given(faster, fast, proposals), training, split, folder)
         found = compare_systems(data, pair, split, folder, amount, device)
         deliver(found, json)
         say(f"drawn in {write_comparison(folder, found)}")

@@ -42,6 +42,8 @@ def _usage(app: App, command: str) -> str:
     parts = [f"faster-rcnn {command}"]
     for argument in app[command].assemble_argument_collection():
         several = "..." if argument.hint is not None and "list" in str(argument.hint) else ""
+        if argument.name == "*":  # a value whose fields are options
+            continue
         if not argument.name.startswith("-"):
             parts.append(argument.name + several)
         elif argument.required:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, Token
 
 from faster_rcnn._version import __version__
+from faster_rcnn.settings.option_types import Epochs, Integer, Settings, Switch
 from faster_rcnn.system.console import say
 
+__all__ = ["Epochs", "Integer", "JsonOut", "Precision", "Settings", "Switch", "announce"]
+
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-TrainingPrecision = Literal["auto", "float32", "bfloat16"]
-
-
-def _integer(kind: object, tokens: Sequence[Token]) -> int:
-    """An integer as it is typed; cyclopts by itself would round 2.5."""
-    text = tokens[0].value
-    if not re.fullmatch(r"[-+]?[0-9]+", text):
-        raise ValueError(f'unable to convert "{text}" into int.')
-    return int(text)
-
-
-def _epochs(kind: object, tokens: Sequence[Token]) -> int | Literal["auto"]:
-    return "auto" if tokens[0].value == "auto" else _integer(kind, tokens)
-
-
-Integer = Annotated[int, Parameter(converter=_integer)]
-Epochs = Annotated[int | Literal["auto"], Parameter(converter=_epochs)]
-Switch = Annotated[bool, Parameter(negative="")]
-Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
 
 
 def _refuse_option(kind: object, value: str | None) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from faster_rcnn.comparison.measure import Pair, refuse_unusable, searched
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import OptionError
-from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.resume import config_to_resume, data_differences
 from faster_rcnn.training.run import train
@@ -19,15 +19,6 @@ from faster_rcnn.weights.finding import find_model_file
 from faster_rcnn.weights.model_file import read_model_config
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """How both systems are trained where they are not given: the options of ``train``."""
-
-    model: str | None = None
-    settings: Sequence[str] = ()
-    flags: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +32,7 @@ class Given:
     """File of selective search for all images that are used."""
 
 
-def both_systems(data: Path, given: Given, training: Training, split: str | None, folder: Path) -> Pair:
+def both_systems(data: Path, given: Given, training: TrainOptions, split: str | None, folder: Path) -> Pair:
     """The two detectors, as given or trained below ``folder``, and the proposals of selective search.
 
     Whatever would stop the comparison at its end stops it before the training.
@@ -58,7 +49,7 @@ def both_systems(data: Path, given: Given, training: Training, split: str | None
         )
     if given.faster is not None or given.fast is not None:
         raise OptionError("give both detectors with --faster and --fast, or none: then both are trained")
-    config = resolve_config(training.model, None, training.settings, training.flags or {})
+    config = resolved(training)
     _refuse_other_kinds(config)
     refuse_unusable(data, config, split, given.proposals)
     proposals = given.proposals or searched(data, config, folder)
@@ -75,12 +66,11 @@ def _refuse_other_kinds(config: Config) -> None:
         )
 
 
-def _trained(data: Path, training: Training, proposals: Path | None, folder: Path) -> Path:
+def _trained(data: Path, training: TrainOptions, proposals: Path | None, folder: Path) -> Path:
     """A run folder; a run that an earlier call finished is taken, and one that it began is continued."""
-    model, settings, flags = training.model, training.settings, training.flags or {}
+    options = replace(training, out=folder, proposals=proposals)
     if run_folder.is_finished(folder):
-        given = {**flags, "proposals": None if proposals is None else str(proposals)}
-        config = config_to_resume(folder, model, None, None, settings, given)  # refuses other settings
+        config = config_to_resume(folder, options)  # refuses other settings
         if found := data_differences(folder, data, load_dataset(data, config.data)):
             raise OptionError(
                 f"{folder} holds a detector that was trained on other data: {'; '.join(found)}; choose another folder "
@@ -89,5 +79,4 @@ def _trained(data: Path, training: Training, proposals: Path | None, folder: Pat
             )
         _LOG.info(f"was trained before: {folder}")
         return folder
-    begun = run_folder.holds_begun_run(folder)
-    return train(data, model=model, settings=settings, flags=flags, out=folder, proposals=proposals, resume=begun)
+    return train(data, replace(options, resume=run_folder.holds_begun_run(folder)))

@@ -13,6 +13,7 @@ from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.pictures import PictureFolder
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.reporting.drawing.sheet import contact_sheet
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.progress import counted
 from faster_rcnn.training.run import train
@@ -75,7 +76,8 @@ def train_on_digits(folder: DemoFolder, device: str) -> None:
     """Make the pictures, and train the preset ``small`` on them."""
     _LOG.info(f"making pictures of handwritten digits in {folder.data}; they are made up, and no benchmark of anything")
     data = make_digits(folder.data)
-    train(data, model="small", out=folder.run, settings=SETTINGS, flags={"epochs": EPOCHS, "device": device})
+    options = TrainOptions(model="small", out=folder.run, epochs=EPOCHS, device=device, settings=list(SETTINGS))
+    train(data, options)
 
 
 def draw_test_pictures(folder: DemoFolder, predictor: Predictor) -> None:

@@ -26,14 +26,10 @@ from faster_rcnn.parsing.values import cut
 from faster_rcnn.parsing.yaml_values import composed, place_of, plain_value
 from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.schema import Config, Section
+from faster_rcnn.settings.train_options import SETTINGS, TrainOptions
 
-OF_TRAINING = ("epochs", "batch", "lr", "seed", "workers", "device", "precision", "threads")
-FLAGS = {name: f"training.{name}" for name in OF_TRAINING} | {
-    "image_size": "image.short_side",
-    "proposals": "data.proposals",
-    "val_share": "data.val_share",
-}
-"""Which setting each flag of the command line is."""
+FLAGS = SETTINGS
+"""Settings that flags of the command line stand for, by the name of the flag."""
 
 ALIASES = {"learning_rate": "lr", "lr0": "lr", "batch_size": "batch", "imgsz": "short_side", "image_size": "short_side"}
 """What other projects call ours, for the hint after an unknown key."""
@@ -82,6 +78,13 @@ def resolve_config(
     if flags.get("image_size") is not None and not any(setting.key == ("image", "long_side") for setting in typed):
         values["image"]["long_side"] = _scaled(proportion, values["image"]["short_side"])
     return _validated(values, [*in_file, *typed])
+
+
+def resolved(options: TrainOptions, start: Config | None = None) -> Config:
+    """The configuration that the options of a training run mean; as ``resolve_config``."""
+    config = None if options.config is None else Path(options.config)
+    settings = [options.settings] if isinstance(options.settings, str) else options.settings or ()
+    return resolve_config(options.model, config, settings, options.flags(), start)
 
 
 def _preset_name(model: str | None, config: Path | None, in_file: Sequence[Setting]) -> str:

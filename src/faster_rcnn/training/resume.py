@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.parsing.yaml_values import composed
-from faster_rcnn.settings.resolve import all_keys, resolve_config
+from faster_rcnn.settings.resolve import all_keys, resolve_config, resolved
 from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.machine_settings import refuse_missing_precision, with_training
 from faster_rcnn.weights.model_file import load_model
@@ -134,14 +136,7 @@ def stored_config(folder: Path) -> Config:
     return config
 
 
-def config_to_resume(
-    folder: Path,
-    model: str | None,
-    weights: str | None,
-    config: Path | None,
-    settings: Sequence[str],
-    flags: Mapping[str, object],
-) -> Config:
+def config_to_resume(folder: Path, options: TrainOptions) -> Config:
     """The settings of the run in ``folder``.
 
     Options may be repeated, but not changed: a run with other settings would not be the run that was interrupted.
@@ -149,19 +144,12 @@ def config_to_resume(
     Raises:
         OptionError: an option differs from the run's own.
     """
-    stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
-    _refuse_differences(folder, model, stored, _auto_as_stored(asked, stored))
+    stored, asked = _stored_and_asked(folder, options)
+    _refuse_differences(folder, options.model, stored, _auto_as_stored(asked, stored))
     return stored
 
 
-def config_to_go_on(
-    folder: Path,
-    model: str | None,
-    weights: str | None,
-    config: Path | None,
-    settings: Sequence[str],
-    flags: Mapping[str, object],
-) -> Config:
+def config_to_go_on(folder: Path, options: TrainOptions) -> Config:
     """As ``config_to_resume``; but three settings may be others.
 
     A run of one part is trained to another number of epochs. Precision and threads may be given where a machine lacks
@@ -171,30 +159,28 @@ def config_to_go_on(
         OptionError: another option differs from the run's own.
         MachineError: the run's precision is not there, and none is given.
     """
-    stored, asked = _stored_and_asked(folder, weights, config, settings, flags)
+    stored, asked = _stored_and_asked(folder, options)
     refuse_missing_precision(folder, stored.training, asked.training)
     asked = _auto_as_stored(asked, stored)
     free = ("precision", "threads") if stored.training.scheme == "alternating" else MAY_DIFFER
     extended = with_training(stored, **{name: getattr(asked.training, name) for name in free})
-    _refuse_differences(folder, model, extended, asked)
+    _refuse_differences(folder, options.model, extended, asked)
     return extended
 
 
-def _stored_and_asked(
-    folder: Path, weights: str | None, config: Path | None, settings: Sequence[str], flags: Mapping[str, object]
-) -> tuple[Config, Config]:
+def _stored_and_asked(folder: Path, options: TrainOptions) -> tuple[Config, Config]:
     stored = stored_config(folder)
     if absent := _absent_keys(folder / run_folder.CONFIG):
         values = ", ".join(f"{key}={_value(stored, key)}" for key in absent)
         _LOG.warning(
             f"{folder / run_folder.CONFIG} does not hold all settings, as in a run of another version: {values} assumed"
         )
-    if weights is not None:
+    if options.weights is not None:
         raise OptionError(
             f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
         )
     start = with_training(stored, **dict.fromkeys(MAY_DIFFER, "auto"))
-    return stored, resolve_config(None, config, settings, flags, start)
+    return stored, resolved(replace(options, model=None), start)
 
 
 def _auto_as_stored(asked: Config, stored: Config) -> Config:

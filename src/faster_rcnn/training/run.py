@@ -15,8 +15,9 @@ from faster_rcnn.data.workers import refuse_in_starting_process
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.external_proposals import outside_proposals
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
@@ -40,35 +41,29 @@ from faster_rcnn.weights.model_file import LoadedModel
 _LOG = logging.getLogger(__name__)
 
 
-def train(
-    data: Path,
-    *,
-    model: str | None = None,
-    weights: str | None = None,
-    out: Path | None = None,
-    config: Path | None = None,
-    settings: Sequence[str] = (),
-    proposals: Path | None = None,
-    resume: bool = False,
-    flags: Mapping[str, object] | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> Path:
-    """Train a detector on the images of ``data`` and return the run folder; see the command for the options."""
+def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ()) -> Path:
+    """Train a detector on the images of ``data`` and return the run folder.
+
+    Raises:
+        DatasetError: the data cannot be used.
+        OptionError: an option makes no sense, or differs from those of the run that goes on.
+        DivergedError: the loss or its gradient stopped being finite.
+    """
     refuse_in_starting_process()
-    given = {**(flags or {}), "proposals": None if proposals is None else str(proposals)}
-    if resume:
+    out = None if options.out is None else Path(options.out)
+    if options.resume:
         folder = folder_to_resume(out, data)
         with only_writer(folder):
-            return _go_on(data, folder, config_to_go_on(folder, model, weights, config, settings, given), callbacks)
-    start = resolve_model(weights) if weights else None
-    resolved = with_val_seed(_with_outside(resolve_config(model, config, settings, given, _settings_of(start))))
-    _refuse_alternating_with_one_stage(resolved)
+            return _go_on(data, folder, config_to_go_on(folder, options), callbacks)
+    start = resolve_model(str(options.weights)) if options.weights else None
+    config = with_val_seed(_with_outside(resolved(options, _settings_of(start))))
+    _refuse_alternating_with_one_stage(config)
     folder = run_folder.new_run_folder(out, data)
     with run_folder.kept_if_used(folder):
-        dataset = load_for_training(data, resolved)
-        resolved = with_machine_settings(_with_epochs(resolved, dataset))
+        dataset = load_for_training(data, config)
+        config = with_machine_settings(_with_epochs(config, dataset))
         run_folder.write_data(folder, data, fingerprint_of(dataset))
-        return _train(Task(data, dataset, resolved, folder, folder, start, callbacks=tuple(callbacks)))
+        return _train(Task(data, dataset, config, folder, folder, start, callbacks=tuple(callbacks)))
 
 
 def _go_on(data: Path, folder: Path, config: Config, callbacks: Sequence[Callback]) -> Path:

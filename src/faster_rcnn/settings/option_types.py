@@ -1,0 +1,44 @@
+"""Types of options that commands and values of options share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter, Token
+
+TrainingPrecision = Literal["auto", "float32", "bfloat16"]
+
+
+def _integer(kind: object, tokens: Sequence[Token]) -> int:
+    """An integer as it is typed; cyclopts by itself would round 2.5."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[-+]?[0-9]+", text):
+        raise ValueError(f'unable to convert "{text}" into int.')
+    return int(text)
+
+
+def _epochs(kind: object, tokens: Sequence[Token]) -> int | Literal["auto"]:
+    return "auto" if tokens[0].value == "auto" else _integer(kind, tokens)
+
+
+Integer = Annotated[int, Parameter(converter=_integer)]
+Epochs = Annotated[int | Literal["auto"], Parameter(converter=_epochs)]
+Switch = Annotated[bool, Parameter(negative="")]
+Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
+
+# What a program may pass besides what a command line holds; it is converted before an option is stored.
+if TYPE_CHECKING:
+    import torch
+
+    PathOption = str | Path
+    ModelOption = str | Path
+    DeviceOption = str | torch.device
+    SettingsOption = str | Sequence[str] | None
+else:
+    PathOption = Path
+    ModelOption = str
+    DeviceOption = str
+    SettingsOption = Settings

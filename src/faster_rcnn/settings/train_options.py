@@ -1,0 +1,77 @@
+"""The options of a training run, as ``faster-rcnn train`` and ``Detector.train`` take them.
+
+A new option is a new field here: the command shows its docstring as help, and a field whose metadata name a setting
+reaches the configuration by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from cyclopts import Parameter
+
+from faster_rcnn.settings.option_types import (
+    DeviceOption,
+    Epochs,
+    Integer,
+    ModelOption,
+    PathOption,
+    SettingsOption,
+    Switch,
+    TrainingPrecision,
+)
+
+SETTING = "setting"
+"""Key of the setting that an option stands for, in the metadata of its field; its default leaves the setting alone."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a detector is trained; ``None`` leaves the choice to the preset or to the run that goes on."""
+
+    model: str | None = None
+    """Preset that the settings start from: small, base, base-v2, mobile, mobile-320, paper, c4."""
+    weights: ModelOption | None = None
+    """Model file, run folder or published name to start from instead of ImageNet weights."""
+    out: PathOption | None = None
+    """Run folder; a new one below runs/ where not given."""
+    epochs: Epochs | None = field(default=None, metadata={SETTING: "training.epochs"})
+    """Passes over the training images; auto, where not given, is at least 12 and at least 480 steps, but at most 60."""
+    batch: Integer | None = field(default=None, metadata={SETTING: "training.batch"})
+    """Images per step."""
+    lr: float | None = field(default=None, metadata={SETTING: "training.lr"})
+    """Learning rate for 16 images per step; scaled to the batch."""
+    image_size: Integer | None = field(default=None, metadata={SETTING: "image.short_side"})
+    """Pixels of the shorter side; the longer side's limit follows."""
+    seed: Integer | None = field(default=None, metadata={SETTING: "training.seed"})
+    """Seed of the random numbers for weights, order, augmentation and sampling."""
+    workers: Integer | None = field(default=None, metadata={SETTING: "training.workers"})
+    """Processes that decode images ahead."""
+    device: DeviceOption | None = field(default=None, metadata={SETTING: "training.device"})
+    """Device that computes: auto, cpu, cuda or cuda:N."""
+    precision: TrainingPrecision | None = field(default=None, metadata={SETTING: "training.precision"})
+    """Number format of convolutions and matrix products; auto is bfloat16 where that is fast. A run that goes on keeps
+    its own, unless another one is given."""
+    threads: Integer | None = field(default=None, metadata={SETTING: "training.threads"})
+    """CPU threads that compute; torch's own number where not given. A run that goes on keeps its own."""
+    config: PathOption | None = None
+    """YAML file of settings, as `faster-rcnn config` prints it."""
+    settings: SettingsOption = None
+    """Single settings, as section.key=value; several may follow."""
+    proposals: PathOption | None = field(default=None, metadata={SETTING: "data.proposals"})
+    """File of proposals; the second stage alone is trained on them (Fast R-CNN)."""
+    val_share: float | None = field(default=None, metadata={SETTING: "data.val_share"})
+    """Share of the training images to validate on, such as 0.2, where the data has no validation split."""
+    resume: Switch = False
+    """Go on with the run in --out."""
+
+    def flags(self) -> dict[str, object]:
+        """Values of the options that stand for a setting, by the names of ``SETTINGS``; paths are text."""
+        values = {name: getattr(self, name) for name in SETTINGS}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+SETTINGS = {each.name: str(each.metadata[SETTING]) for each in fields(TrainOptions) if SETTING in each.metadata}
+"""Settings that options stand for, as ``section.key``, by the name of the option."""

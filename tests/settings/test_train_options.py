@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import pytest
+
+from faster_rcnn.cli.train import train
+from faster_rcnn.settings import option_types
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.resolve import all_keys, resolved
+from faster_rcnn.settings.train_options import SETTINGS, TrainOptions
+
+FIELDS = {each.name for each in dataclasses.fields(TrainOptions)}
+
+
+def test_options_stand_for_settings_that_exist() -> None:
+    assert set(SETTINGS) < FIELDS
+    assert set(SETTINGS.values()) <= set(all_keys())
+    assert len(set(SETTINGS.values())) == len(SETTINGS)
+
+
+def test_options_that_are_not_given_leave_the_settings_alone() -> None:
+    assert set(TrainOptions().flags().values()) == {None}
+    assert resolved(TrainOptions()) == preset("small")
+    assert resolved(TrainOptions(), start=preset("paper")) == preset("paper")
+
+
+def test_options_reach_the_configuration() -> None:
+    options = TrainOptions(model="base", lr=0.5, image_size=400, val_share=0.25, proposals=Path("a"), threads=3)
+    config = resolved(dataclasses.replace(options, settings=["training.flip=0"]))
+    assert (config.preset, config.training.lr, config.training.threads, config.training.flip) == ("base", 0.5, 3, 0)
+    assert (config.image.short_side, config.data.val_share, config.data.proposals) == (400, 0.25, "a")
+
+
+def test_options_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainOptions().lr = 0.5  # type: ignore[misc]
+
+
+def test_the_command_has_the_options_and_no_others() -> None:
+    assert list(inspect.signature(train).parameters) == ["data", "options"]
+
+
+def test_types_of_options_need_no_torch() -> None:
+    assert not hasattr(option_types, "torch")
