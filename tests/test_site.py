@@ -61,6 +61,7 @@ def test_every_marker_has_a_generator_and_every_generator_a_marker() -> None:
     assert sorted(markers) == sorted(GENERATORS)
     with pytest.raises(DocumentationError, match="nothing generates 'weather'"):
         filled("a.md", "<!-- generated: weather -->\n", GENERATORS)
+    assert filled("a.md", "A.\n\n<!-- repository only -->\nB\nC\n\nD.\n", {}) == "A.\n\nD.\n"
 
 
 def test_commands_have_all_their_options() -> None:

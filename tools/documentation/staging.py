@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 MARKER = re.compile(r"^<!-- generated: ([a-z]+) -->$", re.MULTILINE)
 """A line of a page that stands for generated text."""
+REPOSITORY_ONLY = re.compile(r"^<!-- repository only -->\n.*?\n\n", re.MULTILINE | re.DOTALL)
+"""A paragraph for readers of the repository, in the place of what the site generates."""
 PROJECT_PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "project/contributing.md",
@@ -105,7 +107,7 @@ def stage(root: Path, out: Path, generators: Mapping[str, Callable[[], str]]) ->
 
 
 def filled(page: str, text: str, generators: Mapping[str, Callable[[], str]]) -> str:
-    """Return the text with generated Markdown in the place of its markers.
+    """Return the text with generated Markdown in the place of its markers, without paragraphs for the repository only.
 
     Raises:
         DocumentationError: a marker has a name that no generator has.
@@ -116,7 +118,7 @@ def filled(page: str, text: str, generators: Mapping[str, Callable[[], str]]) ->
             raise DocumentationError(f"{page}: nothing generates '{match[1]}'; there is {', '.join(generators)}")
         return generators[match[1]]()
 
-    return MARKER.sub(generated, text)
+    return MARKER.sub(generated, REPOSITORY_ONLY.sub("", text))
 
 
 def _source_page(source: str, code: str) -> str:
