@@ -1,4 +1,4 @@
-"""Strides and channels as promised, stages frozen as asked, and errors for what a body does not have."""
+"""Strides and channels as promised, frozen stages, and errors for levels and stages that a body does not have."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_frozen_stages_stay_and_later_stages_are_trained() -> None:
         (MOBILENET, (4, 5), 7, "has 6 stages"),
     ],
 )
-def test_what_a_body_does_not_have_is_an_error(name: str, levels: tuple[int, ...], frozen: int, words: str) -> None:
+def test_missing_levels_and_stages_are_an_error(name: str, levels: tuple[int, ...], frozen: int, words: str) -> None:
     with pytest.raises(OptionError) as caught:
         build_body(name, levels, frozen)
     assert words in str(caught.value)
@@ -143,7 +143,7 @@ def test_sides_need_not_be_multiples_of_the_stride(name: str) -> None:
     assert build_body(name, (3,), 0, multiple=1).strides[0] > 1
 
 
-def test_a_new_body_has_been_looked_through_without_a_trace() -> None:
+def test_trying_a_new_body_leaves_no_trace() -> None:
     body = build_body("test_resnet", (1, 2, 3, 4), 0)
     assert all(module.training for module in body.modules())
     assert all(not each.running_mean.any() for each in norms(body) if each.running_mean is not None)

@@ -1,4 +1,4 @@
-"""Frozen batch norm: neither its statistics nor its affine part changes, whatever mode is asked for."""
+"""Frozen batch norm: neither its statistics nor its affine part changes in any mode."""
 
 from __future__ import annotations
 

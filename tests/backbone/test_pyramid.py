@@ -12,7 +12,7 @@ from tiny import tiny_model
 
 
 def identity_pyramid(levels: int) -> FeaturePyramid:
-    """A pyramid of one channel whose convolutions hand on what they get."""
+    """A pyramid of one channel whose convolutions return their input."""
     pyramid = FeaturePyramid([1] * levels, channels=1, norm=False)
     with torch.no_grad():
         for layer in pyramid.modules():
@@ -55,7 +55,7 @@ def test_one_map_for_each_stride(height: int, width: int) -> None:
     assert shapes == [(2, 16, -(-height // stride), -(-width // stride)) for stride in backbone.strides]
 
 
-def test_norm_takes_the_place_of_the_bias() -> None:
+def test_a_norm_replaces_the_bias() -> None:
     with_norm, without = (FeaturePyramid([4, 8], 16, norm) for norm in (True, False))
     convolutions = [layer for layer in with_norm.modules() if isinstance(layer, nn.Conv2d)]
     assert len(convolutions) == 4

@@ -1,4 +1,4 @@
-"""The last stage of a body as a head of regions, and bodies that have none to give."""
+"""The last stage of a body as a head for regions, and bodies whose stages cannot be taken apart."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def test_a_name_that_leads_to_a_hub_or_a_folder_is_no_architecture(name: str) ->
         timm_features(name, (1, 2))
 
 
-def test_a_slip_in_a_name_is_told() -> None:
+def test_a_misspelt_name_suggests_a_close_one() -> None:
     with pytest.raises(OptionError, match=r"'resnet5O' is no architecture of timm; did you mean 'resnet50'\?"):
         timm_features("resnet5O", (1, 2))

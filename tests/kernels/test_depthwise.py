@@ -1,4 +1,4 @@
-"""Depthwise convolutions with a backward of their own agree with PyTorch's."""
+"""Depthwise convolutions with a backward pass of their own agree with PyTorch's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_forwards_and_backwards(kernel: int, stride: int, same: bool, half: bool
     assert gradient.dtype == torch.float32
 
 
-def test_only_slow_ones_are_replaced_and_names_stay() -> None:
+def test_only_slow_depthwise_convolutions_are_replaced_and_names_stay() -> None:
     layers = nn.Sequential(
         nn.Conv2d(4, 4, 3, groups=4, bias=False),  # 3x3 of stride 1 is fast
         nn.Conv2d(4, 4, 5, groups=4, bias=False),

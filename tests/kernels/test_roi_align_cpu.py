@@ -29,7 +29,7 @@ def some_regions() -> Tensor:
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("aligned", [False, True])
-def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned: bool) -> None:
+def test_results_and_gradients_are_torchvisions(ratio: int, order: torch.memory_format, aligned: bool) -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).to(memory_format=order)
     mine, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
     found = gathered(mine, some_regions(), stride=STRIDE, side=3, sampling_ratio=ratio, aligned=aligned)
@@ -41,7 +41,7 @@ def test_forwards_and_backwards(ratio: int, order: torch.memory_format, aligned:
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-5)
 
 
-def test_bfloat16_is_added_up_in_float32() -> None:
+def test_bfloat16_is_accumulated_in_float32() -> None:
     features = torch.randn(IMAGES, CHANNELS, ROWS, COLUMNS).bfloat16()
     found = gathered(features, some_regions(), stride=STRIDE, side=3, sampling_ratio=2)
     expected = torchvision_roi_align(features.float(), some_regions(), 3, 1 / STRIDE, 2, aligned=False)

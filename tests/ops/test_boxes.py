@@ -51,7 +51,7 @@ def test_iou_of_empty_boxes_is_zero_and_finite() -> None:
     assert_close(iou(point, point), torch.zeros(1, 1))
 
 
-def test_overlaps_with_no_boxes() -> None:
+def test_iou_and_ioa_with_no_boxes() -> None:
     some = boxes_of([[0, 0, 1, 1], [0, 0, 2, 2]])
     for overlap in (iou, ioa, lambda a, b: intersection(a[:, None], b)):
         assert overlap(NONE, some).shape == (0, 2)
@@ -69,20 +69,20 @@ def test_ioa_is_the_share_of_the_first_box() -> None:
     assert_close(ioa(outer, inner), torch.tensor([[0.0004]]))
 
 
-def test_clip_knows_height_from_width() -> None:
+def test_clip_does_not_confuse_height_and_width() -> None:
     # An image 20 wide and 5 high: x ends at 20, y at 5.
     clipped = clip(boxes_of([[-3, -2, 50, 9], [30, 1, 40, 2]]), ImageSize(height=5, width=20))
     assert_close(clipped, boxes_of([[0, 0, 20, 5], [20, 1, 20, 2]]))
 
 
-def test_sides_at_least_keeps_the_border_case_and_looks_at_both_sides() -> None:
+def test_sides_at_least_keeps_the_border_case_and_checks_both_sides() -> None:
     boxes = boxes_of([[0, 0, 2, 9], [0, 0, 9, 2], [0, 0, 1.9, 9], [0, 0, 9, 1.9]])
     assert sides_at_least(boxes, 2.0).tolist() == [True, True, False, False]
 
 
 @settings(deadline=None, max_examples=60)
 @given(integer_boxes(), integer_boxes())
-def test_iou_and_covered_equal_counting_pixels(a: Tensor, b: Tensor) -> None:
+def test_iou_and_ioa_equal_counting_pixels(a: Tensor, b: Tensor) -> None:
     overlaps, shares = iou(a, b), ioa(a, b)
     for i, first in enumerate(a):
         for j, second in enumerate(b):
@@ -93,7 +93,7 @@ def test_iou_and_covered_equal_counting_pixels(a: Tensor, b: Tensor) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(integer_boxes(), integer_boxes(), st.integers(-1000, 1000), st.integers(-1000, 1000))
-def test_iou_is_symmetric_within_0_and_1_and_blind_to_translation(a: Tensor, b: Tensor, dx: int, dy: int) -> None:
+def test_iou_is_symmetric_within_0_and_1_and_invariant_to_translation(a: Tensor, b: Tensor, dx: int, dy: int) -> None:
     overlaps = iou(a, b)
     assert torch.equal(overlaps, iou(b, a).T)
     assert bool(((overlaps >= 0) & (overlaps <= 1)).all())

@@ -43,7 +43,7 @@ def test_a_side_grows_to_at_most_1000_sixteenths() -> None:
     assert_close(grown, boxes_of([[-492, 0, 508, 16]]), rtol=1e-5, atol=1e-3)
 
 
-def test_the_limit_of_growth_is_of_the_change_not_of_the_weighted_delta() -> None:
+def test_the_limit_of_growth_applies_to_the_change_not_to_the_weighted_delta() -> None:
     # Weighted by 5, a delta of 10 is a change of exp(2) only: 16 * 7.389 = 118.2 around 8.
     grown = decode(torch.tensor([[0.0, 0.0, 10.0, 0.0]]), boxes_of([[0, 0, 16, 16]]), WEIGHTS)
     half = 8 * math.exp(2)
@@ -55,7 +55,7 @@ def test_shrinking_is_not_limited() -> None:
     assert float(shrunk[0, 2] - shrunk[0, 0]) < 1e-6
 
 
-def test_nothing_to_encode_or_decode() -> None:
+def test_no_boxes_to_encode_or_decode() -> None:
     assert encode(boxes_of([]), boxes_of([])).shape == (0, 4)
     assert decode(torch.zeros(0, 4), boxes_of([])).shape == (0, 4)
     assert decode(torch.zeros(2, 0, 4), torch.zeros(2, 0, 4)).shape == (2, 0, 4)
@@ -65,7 +65,7 @@ def test_nothing_to_encode_or_decode() -> None:
 @given(
     integer_boxes(least=1, most=1, side=1000), integer_boxes(least=1, most=1, side=1000), st.sampled_from((1.0, 7.5))
 )
-def test_decoding_what_was_encoded_gives_the_box(box: Tensor, reference: Tensor, weight: float) -> None:
+def test_decoding_encoded_deltas_gives_the_box(box: Tensor, reference: Tensor, weight: float) -> None:
     weights = (weight, weight, 2 * weight, 3 * weight)
     wide, high = (box[:, 2:] - box[:, :2] > 62.5 * (reference[:, 2:] - reference[:, :2]))[0].tolist()
     if wide or high:  # beyond the limit of growth there is no way back
@@ -77,6 +77,8 @@ def test_decoding_what_was_encoded_gives_the_box(box: Tensor, reference: Tensor,
 @given(
     integer_boxes(least=1, most=1), integer_boxes(least=1, most=1), st.integers(-50, 50), st.sampled_from((2.0, 8.0))
 )
-def test_deltas_are_blind_to_translation_and_scale(box: Tensor, reference: Tensor, shift: int, scale: float) -> None:
+def test_deltas_are_invariant_to_translation_and_scale(
+    box: Tensor, reference: Tensor, shift: int, scale: float
+) -> None:
     # What makes the first stage translation invariant (section 3.1.1).
     assert_close(encode(box * scale + shift, reference * scale + shift), encode(box, reference), rtol=1e-4, atol=1e-5)

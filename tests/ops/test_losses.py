@@ -1,4 +1,4 @@
-"""The terms of Eq. 1 by hand: log loss, smooth L1, and what they are divided by."""
+"""The terms of Eq. 1 by hand: log loss, smooth L1, and their normalisers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_objectness_of_two_logits_is_the_same_with_the_object_second() -> None:
     assert_close(loss, scalar((2 * math.log(4 / 3) + math.log(4)) / 3))
 
 
-def test_class_loss_of_no_opinion_is_the_log_of_the_number_of_outputs() -> None:
+def test_class_loss_of_equal_logits_is_the_log_of_the_number_of_outputs() -> None:
     assert_close(
         class_loss(torch.zeros(5, 4), torch.tensor([0, 1, 2, 3, 3]), torch.ones(5).bool()), scalar(math.log(4))
     )
@@ -70,7 +70,7 @@ def test_box_loss_adds_the_four_deltas() -> None:
     assert_close(box_loss(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4), UNIT, YES, YES, BETA_1), scalar(8.0))
 
 
-def test_places_that_are_not_used_weigh_nothing() -> None:
+def test_places_that_are_not_used_have_no_weight() -> None:
     used = torch.tensor([True, False])
     wild = torch.tensor([[0.0], [100.0]])
     assert_close(objectness_loss(wild, torch.tensor([False, False]), used), scalar(math.log(2)))
@@ -80,7 +80,7 @@ def test_places_that_are_not_used_weigh_nothing() -> None:
     assert_close(loss, scalar(6.0))
 
 
-def test_boxes_that_are_not_positive_weigh_nothing_even_with_targets_that_mean_nothing() -> None:
+def test_boxes_that_are_not_positive_have_no_weight_even_with_meaningless_targets() -> None:
     targets = torch.tensor([[float("inf"), float("nan"), 0.0, 0.0]])
     predicted = torch.ones(1, 4, requires_grad=True)
     loss = box_loss(predicted, targets, UNIT, NO, YES, BETA_1)
@@ -89,7 +89,7 @@ def test_boxes_that_are_not_positive_weigh_nothing_even_with_targets_that_mean_n
     assert_close(predicted.grad, torch.zeros(1, 4))
 
 
-def test_losses_of_nothing_are_zero_and_still_in_the_graph() -> None:
+def test_losses_without_references_are_zero_and_still_have_a_gradient() -> None:
     none = torch.zeros(0, dtype=torch.bool)
     logits = torch.zeros(0, 3, requires_grad=True)
     deltas = torch.zeros(0, 4, requires_grad=True)
@@ -128,7 +128,7 @@ def test_ciou_adds_the_distance_of_the_centres() -> None:
 
 
 @pytest.mark.parametrize("kind", ["smooth_l1", "l1", "giou", "ciou"])
-def test_every_box_loss_ignores_what_is_not_positive(kind: BoxLossKind) -> None:
+def test_every_box_loss_ignores_references_that_are_not_positive(kind: BoxLossKind) -> None:
     predicted = torch.ones(2, 4, requires_grad=True)
     targets = torch.tensor([[0.0] * 4, [float("inf"), float("nan"), 0.0, 0.0]])
     references = torch.tensor([[0.0, 0.0, 4.0, 4.0], [5.0, 5.0, 5.0, 5.0]])

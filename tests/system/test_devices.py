@@ -1,4 +1,4 @@
-"""What is chosen by what the machine has."""
+"""Devices and precisions are chosen by the machine's devices and instructions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
 
 class Processor:
-    """A processor that a test makes up: what torch and oneDNN report of it."""
+    """An invented processor: what torch and oneDNN report about it."""
 
     def __init__(self, capability: str, *, onednn: bool = True, bfloat16: bool = False, amx: bool = False) -> None:
         self.capability, self.onednn, self.bfloat16, self.amx = capability, onednn, bfloat16, amx
@@ -63,7 +63,7 @@ SKYLAKE = Processor("AVX512")
         (Processor("SVE256"), None, "less than AVX2"),
     ],
 )
-def test_the_row_of_a_processor_is_what_torch_and_onednn_use_of_it(
+def test_the_row_of_a_processor_follows_the_instructions_that_torch_and_onednn_use(
     processor: Processor, limit: str | None, row: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processor.install(monkeypatch)
@@ -114,8 +114,8 @@ def test_no_clock_is_read_to_choose_a_precision(monkeypatch: pytest.MonkeyPatch)
         ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, "AVX512"),
     ],
 )
-def test_masks_of_torch_and_onednn_count(mask: dict[str, str], row: str) -> None:
-    """In a process of its own, which reads them at its start; a processor may have less than the mask leaves."""
+def test_masks_of_torch_and_onednn_are_honoured(mask: dict[str, str], row: str) -> None:
+    """A process of its own reads the mask when it starts; the processor may have less than the mask allows."""
     script = "from faster_rcnn.system.devices import widest_instructions; print(widest_instructions())"
     env = {**os.environ, **mask}
     found = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True)
@@ -124,7 +124,7 @@ def test_masks_of_torch_and_onednn_count(mask: dict[str, str], row: str) -> None
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_what_is_not_in_8_bits_is_in_the_floats_of_auto(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_that_are_not_int8_are_in_the_floats_of_auto(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device: fast)
     assert choose_precision("int8", CPU) == torch.int8
     assert float_precision(torch.int8, CPU) == (torch.bfloat16 if fast else torch.float32)
@@ -132,7 +132,7 @@ def test_what_is_not_in_8_bits_is_in_the_floats_of_auto(fast: bool, monkeypatch:
         assert float_precision(precision, CPU) == float_precision(precision, GPU) == precision
 
 
-def test_devices_that_are_not_there_are_refused() -> None:
+def test_missing_devices_are_refused() -> None:
     assert choose_device("cpu") == CPU
     with pytest.raises(OptionError, match="E126 --device tpu is not a device"):
         choose_device("tpu")

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process where the C library can be told so."""
+"""Freed memory stays in the process where the C library allows it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pages_asked_for() -> tuple[bool, int]:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-def test_freed_memory_is_there_for_the_next_image() -> None:
+def test_freed_memory_stays_for_the_next_image() -> None:
     kept, pages = pages_asked_for()
     assert kept
     assert pages < PAGES / 10
