@@ -276,7 +276,8 @@ def _read(part: Part, split: str, root: Path, images: Path | None, folders: Fold
         return table.read(source, split, images, folders, root)
     if part.description is None:
         raise AssertionError("a YOLO part has a description")
-    return yolo.read(part.sources, split, part.description, images, folders, settings.missing_labels)
+    required = settings.missing_labels == "error"
+    return yolo.read(part.sources, split, part.description, images, folders, required)
 
 
 def _refuse_nothing_to_train_on(train: Split | None) -> None:

@@ -19,7 +19,7 @@ from faster_rcnn.system.signals import STOPPING
 
 Batch = TypeVar("Batch")
 
-SECONDS_BETWEEN_CHECKS = 1.0
+_SECONDS_BETWEEN_CHECKS = 1.0
 """Time between two checks of a worker that its parent is alive."""
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def _end_after(parent: BaseProcess, above: int) -> None:
     Unix the process above is checked, too, which is the parent or a forkserver.
     """
     while parent.is_alive() and os.getppid() == above:
-        parent.join(SECONDS_BETWEEN_CHECKS)
+        parent.join(_SECONDS_BETWEEN_CHECKS)
     os._exit(1)
 
 

@@ -49,7 +49,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         MachineError: the disk is full (E133) or may not be written to.
     """
     with as_machine_error(path), _copied_into(path) if is_stream(path) else _renamed_to(path, _flush) as temporary:
-        remove_abandoned(temporary.parent)
+        _remove_abandoned(temporary.parent)
         yield temporary
 
 
@@ -86,7 +86,7 @@ def refuse_unwritable(path: Path) -> None:
             return  # opening a pipe would wait for its reader
         place = Path(os.path.realpath(path))
         with _folders_for_now(place.parent):
-            remove_abandoned(place.parent)
+            _remove_abandoned(place.parent)
             _try_to_write(place)
 
 
@@ -112,7 +112,7 @@ def as_machine_error(path: Path) -> Iterator[None]:
         raise fault from error
 
 
-def remove_abandoned(folder: Path) -> None:
+def _remove_abandoned(folder: Path) -> None:
     """Remove this user's temporary files of ``atomic_write`` whose writer was killed, since no process locks them.
 
     On a file system without locks they stay.

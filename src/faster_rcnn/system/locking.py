@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         try:
-            descriptor = _taken(folder)
+            file = _taken(folder)
         except OSError as error:
             raise MachineError(
                 f"--out {folder}: nothing can be written there: {error.strerror or error}; name another folder"
@@ -70,7 +71,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _release(descriptor, folder / LOCK)
+            _release(file, folder / LOCK)
     finally:
         remove_empty(made)
 
@@ -96,35 +97,42 @@ def remove_empty(folders: Iterable[Path]) -> None:
             each.rmdir()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _LockFile:
+    """A lock file that this process holds open."""
+
+    descriptor: int
+
+
 @cache
-def _held() -> set[int]:
-    """Descriptors of the lock files that this process holds open; a forked child closes them.
+def _held() -> set[_LockFile]:
+    """The lock files that this process holds open; a forked child closes them.
 
     An inherited descriptor would keep the lock alive in the child after this process has ended.
     """
-    held: set[int] = set()
+    held: set[_LockFile] = set()
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(after_in_child=partial(_close_all, held))
     return held
 
 
-def _close_all(held: set[int]) -> None:
+def _close_all(held: set[_LockFile]) -> None:
     while held:
-        os.close(held.pop())
+        os.close(held.pop().descriptor)
 
 
-def _release(descriptor: int, path: Path) -> None:
+def _release(file: _LockFile, path: Path) -> None:
     """Remove a lock file, unless another file has its name by now, and end the lock; does nothing in a forked child."""
-    if descriptor not in _held():
+    if file not in _held():
         return
-    if _is_at(descriptor, path):
+    if _is_at(file.descriptor, path):
         with suppress(OSError):  # Windows removes no open file
             path.unlink()
-    _held().remove(descriptor)
-    os.close(descriptor)
+    _held().remove(file)
+    os.close(file.descriptor)
 
 
-def _taken(folder: Path) -> int:
+def _taken(folder: Path) -> _LockFile:
     """Make and lock the lock file of a folder; raises ``OptionError`` where another process holds it."""
     path = folder / LOCK
     while True:
@@ -146,8 +154,9 @@ def _taken(folder: Path) -> int:
             if _is_at(descriptor, path):  # otherwise its holder has just removed it
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()} {platform.node()}\n".encode())
-                _held().add(descriptor)
-                return descriptor
+                file = _LockFile(descriptor)
+                _held().add(file)
+                return file
         except BaseException:
             os.close(descriptor)
             raise

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from faster_rcnn.data.formats.label_files import LabelFiles, orphans
 from faster_rcnn.data.formats.yolo_description import Description, class_names, keypoint_shape
@@ -30,8 +30,6 @@ from faster_rcnn.parsing.text import read_text
 from faster_rcnn.parsing.values import first_of
 
 FORMAT = "YOLO"
-
-MissingLabels = Literal["background", "error"]
 
 
 class _Picture(NamedTuple):
@@ -58,9 +56,11 @@ def read(
     description: Description,
     images: Path | None,
     folders: Folders,
-    missing_labels: MissingLabels = "background",
+    labels_required: bool = False,
 ) -> Listing:
     """Read one split from its image folders, lists or single images.
+
+    With ``labels_required`` an absent label file is a fault, instead of that of an image without objects.
 
     Raises:
         DatasetError: a place does not exist (E101), no image has a label file (E104), a label line is no object (E103)
@@ -77,7 +77,7 @@ def read(
     there = [picture for picture in pictures if folders.has(picture.path)]
     _refuse_no_labels(there, label_files, split, root)
     read_ones = [
-        _image(picture, label_files, root, number, keypoints, missing_labels)
+        _image(picture, label_files, root, number, keypoints, labels_required)
         for number, picture in enumerate(pictures, start=1)
     ]
     listed = tuple(image for image, _ in read_ones)
@@ -88,7 +88,7 @@ def read(
         *(stated.notes if stated.paths == tuple(places) else ()),
         *(note for each in found for note in each.notes),
         *judge_outlines([outline for _, outlines in read_ones for outline in outlines], split),
-        *_without_labels([one for one in there if label_files.other_format(one.path) is None], split, missing_labels),
+        *([] if labels_required else _without_labels(there, label_files, split)),
         *_shared_labels(there),
         *orphans(places, paths, label_files, folders, root),
     ]
@@ -126,7 +126,7 @@ def _image(
     root: Path,
     number: int,
     keypoints: KeypointShape | None,
-    missing_labels: MissingLabels,
+    labels_required: bool,
 ) -> tuple[ListedImage, tuple[Outline, ...]]:
     path, name, labels, fault = picture
     source = labels[0] if labels else label_files.expected(path)
@@ -147,7 +147,7 @@ def _image(
     elif (other := label_files.other_format(path)) is not None:
         text = f"{name} has no label file {label_name}, but {other.name}, which is no YOLO; convert it to YOLO"
         fault = Fault("E104", text)
-    elif missing_labels == "error":
+    elif labels_required:
         fault = Fault("E104", f"{name} has no label file {label_name} (an image without objects needs an empty one)")
     return ListedImage(name, path, number, None, boxes, label_name, fault), outlines
 
@@ -180,9 +180,10 @@ def _other_files(description: Path) -> list[str]:
     ]
 
 
-def _without_labels(pictures: Sequence[_Picture], split: str, missing_labels: MissingLabels) -> list[str]:
+def _without_labels(there: Sequence[_Picture], label_files: LabelFiles, split: str) -> list[str]:
+    pictures = [picture for picture in there if label_files.other_format(picture.path) is None]
     absent = [picture.name for picture in pictures if not picture.labels]
-    if not absent or missing_labels == "error":
+    if not absent:
         return []
     return [
         f"images of {split} without a label file, used as background: {len(absent)} of {len(pictures)} "
