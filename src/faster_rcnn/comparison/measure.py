@@ -36,51 +36,72 @@ _LOG = logging.getLogger(__name__)
 
 FASTER, FAST = "Faster R-CNN", "Fast R-CNN + selective search"
 SEARCHED, PROPOSED = "selective-search.safetensors", "first-stage.safetensors"
-"""Proposals of both, in the folder of the comparison."""
+"""Files of both systems' proposals in the folder of the comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two detectors as a user names them, and the file of proposals for the second one."""
+    """The two detectors, as the user named them, and the file of proposals for the second one."""
 
     faster: str
     fast: str
     proposals: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One of the two systems, ready to be measured."""
+
+    name: str
+    model: str
+    """Run folder or model file, as the user named it."""
+    predictor: Predictor
+    proposals: ProposalFile
+    """Proposals that its second stage works on."""
+
+
 def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, amount: Amount, device: str) -> Comparison:
-    """Measure both detectors on a split: the times of their stages, their proposals, their detections."""
+    """Measure both detectors on a split: the times of their stages, their proposals and their detections.
+
+    Args:
+        data: folder or file of labelled images.
+        pair: the two detectors and the proposals of selective search.
+        split: split to measure on; ``test`` where there is one, else ``val``, if it is not given.
+        folder: folder for the proposals of the first stage.
+        amount: images that are timed, the first of the split, and how often each.
+        device: device that computes.
+
+    Raises:
+        OptionError: the detectors are not of the two kinds, or differ in image size or backbone.
+        DatasetError: the data or the proposals cannot be used.
+    """
     first, second = (load_predictor(model, "auto", device) for model in (pair.faster, pair.fast))
     _refuse_unlike(pair, first.config, second.config)
     dataset = load_split(data, settings_for(data, first.config.data), split)
-    part = dataset.split(split)
+    part, root = dataset.split(split), dataset.root
     found = load_proposals(pair.proposals)
     _refuse_other_search(found, second.config)
-    take_proposals(second, pair.proposals, dataset.root, part, pair.fast)
-    propose_with(first, pair.faster, folder / PROPOSED, dataset.root, [part])
-    proposed = load_proposals(folder / PROPOSED)
+    take_proposals(second, pair.proposals, root, part, pair.fast)
+    propose_with(first, pair.faster, folder / PROPOSED, root, [part])
+    faster = Contestant(FASTER, pair.faster, first, load_proposals(folder / PROPOSED))
+    fast = Contestant(FAST, pair.fast, second, found)
     images = _readable(part, first.config, amount.images)
-    times = _time_both(first, second, images, found, dataset.root, amount.rounds)
-    systems = [
-        System(name, model, each, _median_count(file, part, dataset.root), recall_of(part, file, dataset.root), metrics)
-        for name, model, each, file, metrics in (
-            (FASTER, pair.faster, times[0], proposed, measure_detector(first, part, pair.faster)),
-            (FAST, pair.fast, times[1], found, measure_detector(second, part, pair.fast)),
-        )
-    ]
-    how = Circumstances(
-        str(first.device),
-        precision_name(first.precision),
-        torch.get_num_threads(),
-        found.method,
-        len(images),
-        amount.rounds,
-    )
-    return Comparison(str(data), part.name, how, *systems)
+    times = _time_both(faster, fast, images, root, amount.rounds)
+    precision, threads = precision_name(first.precision), torch.get_num_threads()
+    how = Circumstances(str(first.device), precision, threads, found.method, len(images), amount.rounds)
+    measured = (_measured(faster, times[0], part, root), _measured(fast, times[1], part, root))
+    return Comparison(str(data), part.name, how, *measured)
+
+
+def _measured(one: Contestant, times: StageTimes, part: Split, root: Path) -> System:
+    """AP and recall of a system, with the times that were measured before."""
+    metrics = measure_detector(one.predictor, part, one.model)
+    recall = recall_of(part, one.proposals, root)
+    return System(one.name, one.model, times, _median_count(one.proposals, part, root), recall, metrics)
 
 
 def refuse_unusable(data: Path, config: Config, split: str | None, proposals: Path | None) -> None:
-    """Raise where the split or the file of proposals that are asked for cannot be used with these data."""
+    """Raise ``OptionError`` or ``DatasetError`` where the split or the file of proposals does not fit the data."""
     dataset = load_split(data, config.data, split, also=("train", "val"))
     dataset.split(split)
     if proposals is not None:
@@ -91,7 +112,7 @@ def refuse_unusable(data: Path, config: Config, split: str | None, proposals: Pa
 
 
 def searched(data: Path, config: Config, folder: Path) -> Path:
-    """The file of selective search for all splits, computed once."""
+    """The file of selective search for all splits; computed where ``folder`` does not hold it yet."""
     path = folder / SEARCHED
     if not path.exists():
         dataset = load_present(data, config.data)
@@ -101,7 +122,7 @@ def searched(data: Path, config: Config, folder: Path) -> Path:
 
 
 def _refuse_unlike(pair: Pair, first: Config, second: Config) -> None:
-    """Raise ``OptionError`` unless these are the two systems on one body; warn where they were trained differently."""
+    """Raise ``OptionError`` unless both kinds are here with one backbone; warn where they were trained differently."""
     wanted = (
         ("--faster", pair.faster, first, "faster-rcnn"),
         ("--fast", pair.fast, second, "fast-rcnn"),
@@ -122,47 +143,42 @@ def _refuse_unlike(pair: Pair, first: Config, second: Config) -> None:
 
 
 def _refuse_other_search(file: ProposalFile, config: Config) -> None:
-    """What is timed must be what is in the file."""
+    """Raise ``OptionError`` where a file holds proposals of another method than the one that is timed."""
     wanted = search_method(config)
     if file.method != wanted:
         raise OptionError(f"{file.path} holds proposals of {file.method}; what is timed here is {wanted}")
 
 
 def _time_both(
-    first: Predictor,
-    second: Predictor,
-    images: Sequence[tuple[ImageRecord, Tensor]],
-    searched: ProposalFile,
-    root: Path,
-    rounds: int,
+    faster: Contestant, fast: Contestant, images: Sequence[tuple[ImageRecord, Tensor]], root: Path, rounds: int
 ) -> tuple[StageTimes, StageTimes]:
     """Medians over images and rounds, the two systems in turn; a first round, not counted, warms both up."""
+    first, second = faster.predictor, fast.predictor
     detector = second.config.detector
     search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
-    faster: list[StageTimes] = []
-    fast: list[StageTimes] = []
+    times: tuple[list[StageTimes], list[StageTimes]] = ([], [])
     work = [(number, *one) for number in range(rounds + 1) for one in images]
     for number, record, pixels in counted(work, "images timed", len(work)):
-        stored = best(searched.of(image_key(root, record.path), record.size, record.path), detector.outside_proposals)
-        # Every new size has kernels chosen for it; that needs no search.
-        propose = search if number else partial(_stored, stored)
+        stored = fast.proposals.of(image_key(root, record.path), record.size, record.path)
+        # A kernel is selected for every new size; that needs no search.
+        propose = search if number else partial(_stored, best(stored, detector.outside_proposals))
         with torch.inference_mode(), computing_in(first.floats, first.device):
             both = time_faster_rcnn(first.network, pixels), time_fast_rcnn(second.network, pixels, propose)
         if number:
-            faster.append(both[0])
-            fast.append(both[1])
-    return _medians(faster), _medians(fast)
+            times[0].append(both[0])
+            times[1].append(both[1])
+    return _medians(times[0]), _medians(times[1])
 
 
 def _stored(proposals: Proposals, _: Tensor) -> Proposals:
     return proposals
 
 
-def _readable(part: Split, config: Config, most: int) -> list[tuple[ImageRecord, Tensor]]:
-    """The first images of a split that can be decoded, and their pixels; the others are told when AP is measured."""
+def _readable(part: Split, config: Config, max_images: int) -> list[tuple[ImageRecord, Tensor]]:
+    """The first images of a split that can be decoded, and their pixels; AP warns of the others."""
     found: list[tuple[ImageRecord, Tensor]] = []
     for record in part.records:
-        if len(found) < most:
+        if len(found) < max_images:
             with suppress(ImageError):
                 found.append((record, read_image(record.path, config.data.max_pixels)[0]))
     if not found:
@@ -175,6 +191,6 @@ def _medians(times: list[StageTimes]) -> StageTimes:
 
 
 def _median_count(file: ProposalFile, part: Split, root: Path) -> float:
-    """Proposals of an image."""
+    """Median number of proposals of an image."""
     keys = (image_key(root, record.path) for record in part.records)
     return median(len(file.images[key].proposals.boxes) for key in keys if key in file.images)

@@ -11,6 +11,7 @@ from faster_rcnn.benchmark.stages import StageTimes
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.recall import ProposalRecall
 from faster_rcnn.reporting.pages import decimal, render_page, write_page
+from faster_rcnn.system.wording import count_of
 
 PAGE = "comparison.html"
 STAGES = ("features", "proposals", "regions")
@@ -58,10 +59,8 @@ class Circumstances:
     rounds: int
 
     def __str__(self) -> str:
-        images, rounds, threads = (
-            f"{number:,} {one}{'' if number == 1 else 's'}"
-            for number, one in ((self.timed_images, "image"), (self.rounds, "round"), (self.threads, "thread"))
-        )
+        images, rounds = count_of(self.timed_images, "image"), count_of(self.rounds, "round")
+        threads = count_of(self.threads, "thread")
         return (
             f"Times are medians over {images} and {rounds}, both systems in turn, one image at a time, "
             f"on {self.device} in {self.precision} with {threads}; {self.search} works on one thread, at the image's "
