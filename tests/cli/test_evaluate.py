@@ -153,14 +153,16 @@ def test_results_of_others_measure_as_pycocotools_does(
 def test_a_class_the_model_does_not_know_stops(model: str, tmp_path: Path) -> None:
     data = coco_folder(tmp_path / "data", BOXES, ClassMap(("cat", "dog", "horse"), (1, 5, 7)))
     message = (
-        r"^E123 .*tiny.safetensors does not know 1 class of test: horse. It knows 3 classes \(cat, dog, cow\); the "
+        r"^E123 .*tiny.safetensors lacks 1 class of test: horse. It has 3 classes \(cat, dog, cow\); the "
         r"data has 3 classes \(cat, dog, horse\)\. .*faster-rcnn train DATA --weights .*tiny.safetensors$"
     )
     with pytest.raises(ModelFileError, match=message):
         evaluate(model, data, split=None, precision="float32", json=None)
 
 
-def test_classes_are_told_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path, model: str) -> None:
+def test_classes_are_matched_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path, model: str
+) -> None:
     """The same truths under other ids, in another order, and a class less: the same detections count."""
     other = ClassMap(("cow", "dog", "cat"), (2, 3, 4))
     renamed = [[(2 - row[0], *row[1:]) for row in rows] for rows in BOXES]
@@ -171,12 +173,14 @@ def test_classes_are_told_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert found["AP"] == pytest.approx(expected["AP"], abs=1e-12)
     assert found["per_class"] == expected["per_class"]
     ids = "cow 7 -> 2, dog 5 -> 3, cat 1 -> 4"
-    assert f"class ids differ between detector and data, so classes are told by name: {ids}" in capsys.readouterr().err
+    assert (
+        f"class ids differ between detector and data, so classes are matched by name: {ids}" in capsys.readouterr().err
+    )
 
     fewer = coco_folder(tmp_path / "fewer", [[(0, 20, 10, 30, 25)]], ClassMap(("cow",), (7,)))
     found = numbers(model, fewer, tmp_path)
     assert list(found["per_class"]) == ["cow"]
-    left_out = "the detector knows 2 classes that the data does not have; what it finds of them is left out: cat, dog"
+    left_out = "the detector has 2 classes that the data lacks; their detections are left out: cat, dog"
     assert left_out in capsys.readouterr().err
 
 

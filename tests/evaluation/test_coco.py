@@ -233,16 +233,20 @@ def test_both_engines_give_the_same_arrays(empty: str) -> None:
     truths, found = (0 if empty == "no truths" else 40), (0 if empty == "no detections" else 90)
     columns = engine.Columns(
         sizes=(SIZE, SIZE, SIZE),
-        categories=3,
-        truth_images=random.integers(1, 4, truths),
-        truth_categories=random.integers(1, 3, truths),
-        truth_boxes_xywh=random.uniform(1, 100, (truths, 4)),
-        truth_areas=random.uniform(1, 10_000, truths),
-        truth_ignored=random.random(truths) < 0.2,
-        images=random.integers(1, 4, found),
-        categories_of_detections=random.integers(1, 3, found),
-        boxes_xywh=random.uniform(1, 100, (found, 4)),
-        scores=random.random(found).round(1),
+        num_categories=3,
+        truths=engine.TruthColumns(
+            images=random.integers(1, 4, truths),
+            categories=random.integers(1, 3, truths),
+            boxes_xywh=random.uniform(1, 100, (truths, 4)),
+            areas=random.uniform(1, 10_000, truths),
+            ignored=random.random(truths) < 0.2,
+        ),
+        detections=engine.DetectionColumns(
+            images=random.integers(1, 4, found),
+            categories=random.integers(1, 3, found),
+            boxes_xywh=random.uniform(1, 100, (found, 4)),
+            scores=random.random(found).round(1),
+        ),
     )
     ours, oracle = engine.curves_by_hotcoco(columns), engine.curves_by_pycocotools(columns)
     np.testing.assert_array_equal(ours.precision, oracle.precision)

@@ -10,6 +10,7 @@ import numpy as np
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.structures import ImageSize
+from faster_rcnn.system.wording import count_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Machine:
     def __str__(self) -> str:
         kind = "oneDNN's bfloat16 is used" if self.onednn_bfloat16 else "oneDNN's bfloat16 is not used"
         amx = [] if self.amx else ["no AMX"]
-        counts = f"{_count(self.threads, 'thread')} on {_count(self.processors, 'processor')}"
+        counts = f"{count_of(self.threads, 'thread')} on {count_of(self.processors, 'processor')}"
         versions = [f"{name} {version}" for name, version in self.versions.items()]
         return ", ".join([self.device, *self.instruction_sets, *amx, kind, counts, *versions])
 
@@ -102,7 +103,9 @@ class BenchmarkSetup:
     def images_text(self) -> str:
         """What the images are, and how often each is timed."""
         if self.made_up_size is None:
-            return f"{_count(self.images, 'image')}, each timed {_times(self.rounds)} after a round that is not counted"
+            return (
+                f"{count_of(self.images, 'image')}, each timed {_times(self.rounds)} after a round that is not counted"
+            )
         height, width = self.made_up_size
         return (
             f"a made-up picture of smooth colours, {width} x {height} pixels, the model's own size, as a JPEG file, "
@@ -154,10 +157,6 @@ def relative_speed(ratio: float) -> str:
     if longer >= 100:
         return f"slower by a factor of {1 / ratio:.2f}"
     return f"{longer} % slower" if longer > 0 else f"{ratio:.2f} times as fast"
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def _times(number: int) -> str:

@@ -21,6 +21,7 @@ from faster_rcnn.inference.sources import STDIN, Sources, is_pipe, require_image
 from faster_rcnn.system.console import say, warn
 from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.progress import counted
+from faster_rcnn.system.wording import count_of
 
 if TYPE_CHECKING:
     from faster_rcnn.inference.pictures import PictureFolder
@@ -106,7 +107,7 @@ def _found(source: Sequence[str]) -> Sources:
     for note in found.notes:
         say(note)
     if found.repeats:
-        say(f"{_count(found.repeats, 'image')} named more than once: each is predicted once")
+        say(f"{count_of(found.repeats, 'image')} named more than once: each is predicted once")
     return found
 
 
@@ -195,20 +196,16 @@ def _record(
 
 
 def _say_summary(tally: _Tally, seconds: float, pictures: PictureFolder | None, json: str | None) -> None:
-    parts = [f"{_count(tally.images, 'image')}, {_count(tally.detections, 'detection')}"]
+    parts = [f"{count_of(tally.images, 'image')}, {count_of(tally.detections, 'detection')}"]
     if tally.images:
         parts[0] += f", {seconds / tally.images:.3f} s per image"
     if tally.unreadable:
-        parts.append(f"{_count(tally.unreadable, 'file')} could not be read, see above")
+        parts.append(f"{count_of(tally.unreadable, 'file')} could not be read, see above")
     if tally.undrawn:
-        parts.append(f"{_count(tally.undrawn, 'picture')} could not be drawn, see above")
+        parts.append(f"{count_of(tally.undrawn, 'picture')} could not be drawn, see above")
     if pictures is not None and tally.images > tally.undrawn:
         replaced = f", {pictures.replaced} of an earlier run replaced" if pictures.replaced else ""
         parts.append(f"pictures with boxes in {pictures.folder}{replaced}")
     if json is not None and json != STDOUT:
         parts.append(f"JSON lines in {json}")
     say("; ".join(parts))
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number} {one}{'' if number == 1 else 's'}"

@@ -43,7 +43,7 @@ def quantize(
     from faster_rcnn.benchmark.quantization import measure_gain
     from faster_rcnn.data.reading import load_split
     from faster_rcnn.data.records import evenly_spread
-    from faster_rcnn.evaluation.detector import settings_for, tell_split
+    from faster_rcnn.evaluation.detector import choose_split, settings_for
     from faster_rcnn.inference.calibration import calibrate_on_files
     from faster_rcnn.weights.foreign.published import resolve_model
     from faster_rcnn.weights.model_file import save_model
@@ -57,7 +57,7 @@ def quantize(
     loaded = resolve_model(model)
     _refuse_other_kinds(model, loaded.config)
     dataset = load_split(data, settings_for(data, loaded.config.data), split, also=("train",))
-    part, train = tell_split(dataset, split), dataset.split("train")
+    part, train = choose_split(dataset, split), dataset.split("train")
     for note in train.notes if train is not part else ():
         say(note)
     ranges, images = calibrate_on_files(loaded, [each.path for each in evenly_spread(train.records, count)])

@@ -1,4 +1,4 @@
-"""Metrics of a detector on a split of a data set."""
+"""Detections and metrics of a detector on a split of a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import ImageError, ImageMemoryError
-from faster_rcnn.evaluation.class_mapping import Translation
+from faster_rcnn.evaluation.class_mapping import ClassMapping
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.split import measure_split
 from faster_rcnn.inference.external_proposals import of_split, proposals_by_path
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:
-    """Let the second stage work on the proposals of a file; raises before any work where an image has none."""
+    """Give the second stage the proposals of a file; raises ``DatasetError`` where an image of the split has none."""
     refuse_without_second_stage(predictor, model)
     found = load_proposals(file)
     outside = of_split(found, root, part, predictor.config.detector.outside_proposals, predictor.config.data)
@@ -42,23 +42,23 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
-        ModelFileError: the data has classes that the detector does not know.
+        ModelFileError: the detector lacks a class of the data.
     """
     if predictor.config.detector.kind == "rpn":
         split = split_without_classes(split)
-    translation = Translation.between(predictor.classes, split.classes, model, split.name)
-    for note in translation.notes:
+    mapping = ClassMapping.between(predictor.classes, split.classes, model, split.name)
+    for note in mapping.notes:
         _LOG.info(note)
     found: dict[int, Detections] = {}
     seen = found_in(predictor, split)
     for place, one in counted(seen, f"images of {split.name}", len(split.records)):
         if one is not None:
-            found[place] = translation.translate(one.result.detections)
+            found[place] = mapping.apply(one.result.detections)
     return measure_split(split, found)
 
 
 def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | None]]:
-    """What is found in each image of a split, by place of its record; ``None`` where it cannot be decoded.
+    """Predict each image of a split; gives the index of its record, and ``None`` for an image that cannot be decoded.
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
@@ -67,17 +67,17 @@ def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | N
     outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
     for place, one in enumerate(outcomes):
         if isinstance(one, ImageMemoryError):
-            raise one  # what other programs leave of the memory decides no number
+            raise one  # the memory that other programs leave must not change a metric
         if isinstance(one, ImageError):
             damaged.add({place: str(one)})
         yield place, None if isinstance(one, ImageError) else one
 
 
 def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = None) -> DataConfig:
-    """How to read ``data`` for a detector: as its training data were read.
+    """Settings to read ``data`` with for a detector: those with which its training data were read.
 
-    Parts that were named by hand count only where they lie below ``data``: other data has its own. Images that are
-    looked at in tiles may be larger than those of training.
+    A path of a split or of images, as set for training, counts only where it lies below ``data``: other data has its
+    own. Images that are predicted in tiles may be larger than those of training.
     """
     root = (data if data.is_dir() else data.parent).resolve()
     named = {name: getattr(trained_on, name) for name in ("train", "val", "test", "images")}
@@ -88,16 +88,16 @@ def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = Non
 
 def _is_below(root: Path, value: str) -> bool:
     path = root / value
-    return os.path.exists(path) and path.resolve().is_relative_to(root)  # no name that no file can have is resolved
+    return os.path.exists(path) and path.resolve().is_relative_to(root)  # only names that a file can have are resolved
 
 
 def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Split:
-    """The split to measure on, with everything there is to know about it told."""
-    return tell_split(load_split(data, settings, name), name)
+    """Read a split to measure on, and log its notes and the warnings of the data."""
+    return choose_split(load_split(data, settings, name), name)
 
 
-def tell_split(dataset: Dataset, name: str | None) -> Split:
-    """The split to measure on, its notes and the warnings of the data told; raises where there is none."""
+def choose_split(dataset: Dataset, name: str | None) -> Split:
+    """The split to measure on; logs its notes and the warnings of the data; raises ``OptionError`` without one."""
     split = dataset.split(name)
     for warning in dataset.warnings:
         _LOG.warning(warning)

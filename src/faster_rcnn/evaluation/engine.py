@@ -1,7 +1,7 @@
-"""Matching detections to truths by COCO's rules: the one file that knows who computes it.
+"""Matching of detections to ground truth by COCO's rules: the only module that depends on the package that does it.
 
-hotcoco does it, pycocotools where hotcoco cannot be imported. Both get the same columns and give the same arrays,
-bit for bit (tests/evaluation compares them), so nothing above this file depends on which one ran.
+That is hotcoco, or pycocotools where hotcoco cannot be imported. Both get the same columns and give the same arrays,
+bit for bit (tests/evaluation compares them), so no other module depends on which of them ran.
 """
 
 from __future__ import annotations
@@ -23,36 +23,56 @@ try:
 except ImportError:  # no wheel for this machine: pycocotools gives the same numbers, slower
     hotcoco = None  # type: ignore[assignment]
 
-IOU_THRESHOLDS = 10
+NUM_IOU_THRESHOLDS = 10
 """0.50 to 0.95 (COCO)."""
-RECALL_LEVELS = 101
+NUM_RECALL_LEVELS = 101
 """0.00 to 1.00 (COCO)."""
 AREAS = ("all", "small", "medium", "large")
 """Ranges of a truth's area: any, up to 32 x 32 pixels, up to 96 x 96, above (COCO)."""
 LIMITS = (1, 10, 100)
-"""So many detections of one class in one image are looked at, best first (COCO)."""
+"""Numbers of detections of one class in one image that count, best first (COCO)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TruthColumns:
+    """Ground truth of all images, one row per box."""
+
+    images: NDArray[np.int64]  # (T,)
+    """Number of the image, from 1."""
+    categories: NDArray[np.int64]  # (T,)
+    """Number of the category, from 1."""
+    boxes_xywh: NDArray[np.float64]  # (T, 4)
+    areas: NDArray[np.float64]  # (T,)
+    """Square pixels."""
+    ignored: NDArray[np.bool_]  # (T,)
+    """Neither required nor penalised."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectionColumns:
+    """Detections of all images, one row per box."""
+
+    images: NDArray[np.int64]  # (D,)
+    """Number of the image, from 1."""
+    categories: NDArray[np.int64]  # (D,)
+    """Number of the category, from 1."""
+    boxes_xywh: NDArray[np.float64]  # (D, 4)
+    scores: NDArray[np.float64]  # (D,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Everything COCO's rules look at, one row per truth or detection.
+    """Everything that COCO's rules depend on.
 
-    Images and categories are numbered from 1. The numbers' order is that of the ids in the data, because detections of
-    equal score in different images are ranked by it. Boxes are ``(x, y, width, height)``, all numbers double.
+    Images and categories are numbered from 1, in the order of their ids in the data, because detections of equal score
+    in different images are ranked by it. Boxes are ``(x, y, width, height)`` in pixels, in double precision.
     """
 
     sizes: tuple[ImageSize, ...]
-    """Of image 1, 2, ...; detections and truths of no other image may occur."""
-    categories: int
-    truth_images: NDArray[np.int64]
-    truth_categories: NDArray[np.int64]
-    truth_boxes_xywh: NDArray[np.float64]
-    truth_areas: NDArray[np.float64]
-    truth_ignored: NDArray[np.bool_]
-    images: NDArray[np.int64]
-    categories_of_detections: NDArray[np.int64]
-    boxes_xywh: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    """Sizes of image 1, 2, ...; no detection and no truth may be of another image."""
+    num_categories: int
+    truths: TruthColumns
+    detections: DetectionColumns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,36 +88,39 @@ class Curves:
 
 
 def curves(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
-    """Precision and recall of ``columns``, for so many detections as each of ``limits`` says.
+    """Precision and recall where at most each of ``limits`` detections of a class in an image count.
 
     Raises:
         MachineError: neither hotcoco nor pycocotools can be imported.
     """
-    if columns.categories == 0 or not columns.sizes:
-        return _no_curves(columns.categories, len(limits))
+    if columns.num_categories == 0 or not columns.sizes:
+        return _no_curves(columns.num_categories, len(limits))
     return curves_by_hotcoco(columns, limits) if hotcoco is not None else curves_by_pycocotools(columns, limits)
 
 
-def _no_curves(categories: int, limits: int) -> Curves:
-    shape = (categories, len(AREAS), limits)
+def _no_curves(num_categories: int, num_limits: int) -> Curves:
+    shape = (num_categories, len(AREAS), num_limits)
     return Curves(
-        np.full((IOU_THRESHOLDS, RECALL_LEVELS, *shape), -1.0), np.full((IOU_THRESHOLDS, *shape), -1.0), "nothing"
+        np.full((NUM_IOU_THRESHOLDS, NUM_RECALL_LEVELS, *shape), -1.0),
+        np.full((NUM_IOU_THRESHOLDS, *shape), -1.0),
+        "nothing",
     )
 
 
 def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     """Precision and recall by hotcoco, which takes the columns as they are."""
-    truths = hotcoco.COCO.from_arrays(
+    truths, found = columns.truths, columns.detections
+    coco = hotcoco.COCO.from_arrays(
         _image_entries(columns),
         _category_entries(columns),
-        columns.truth_images,
-        columns.truth_categories,
-        columns.truth_boxes_xywh,
-        area=columns.truth_areas,
-        iscrowd=columns.truth_ignored,
+        truths.images,
+        truths.categories,
+        truths.boxes_xywh,
+        area=truths.areas,
+        iscrowd=truths.ignored,
     )
-    scored = (columns.images, columns.boxes_xywh, columns.scores, columns.categories_of_detections)
-    evaluation = hotcoco.COCOeval(truths, truths.load_res(np.column_stack(scored)), "bbox")
+    scored = (found.images, found.boxes_xywh, found.scores, found.categories)
+    evaluation = hotcoco.COCOeval(coco, coco.load_res(np.column_stack(scored)), "bbox")
     evaluation.params.maxDets = list(limits)
     evaluation.evaluate()
     evaluation.accumulate()
@@ -105,7 +128,7 @@ def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curve
 
 
 def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
-    """Precision and recall by pycocotools, which wants a dict for every box and prints as it goes.
+    """Precision and recall by pycocotools, which takes a dict for every box, and prints as it computes.
 
     Raises:
         MachineError: pycocotools cannot be imported.
@@ -143,19 +166,20 @@ def _image_entries(columns: Columns) -> list[dict[str, Any]]:
 
 
 def _category_entries(columns: Columns) -> list[dict[str, Any]]:
-    return [{"id": number, "name": str(number)} for number in range(1, columns.categories + 1)]
+    return [{"id": number, "name": str(number)} for number in range(1, columns.num_categories + 1)]
 
 
 def _truth_entries(columns: Columns) -> list[dict[str, Any]]:
+    truths = columns.truths
     table = zip(
-        columns.truth_images.tolist(),
-        columns.truth_categories.tolist(),
-        columns.truth_boxes_xywh.tolist(),
-        columns.truth_areas.tolist(),
-        columns.truth_ignored.tolist(),
+        truths.images.tolist(),
+        truths.categories.tolist(),
+        truths.boxes_xywh.tolist(),
+        truths.areas.tolist(),
+        truths.ignored.tolist(),
         strict=True,
     )
-    # Numbered from 1: pycocotools takes a truth of id 0 for one that nothing matched.
+    # Numbered from 1: pycocotools treats a match with the truth of id 0 as no match.
     return [
         {"id": number, "image_id": image, "category_id": category, "bbox": box, "area": area, "iscrowd": int(ignored)}
         for number, (image, category, box, area, ignored) in enumerate(table, 1)
@@ -163,12 +187,9 @@ def _truth_entries(columns: Columns) -> list[dict[str, Any]]:
 
 
 def _detection_entries(columns: Columns) -> list[dict[str, Any]]:
+    found = columns.detections
     table = zip(
-        columns.images.tolist(),
-        columns.categories_of_detections.tolist(),
-        columns.boxes_xywh.tolist(),
-        columns.scores.tolist(),
-        strict=True,
+        found.images.tolist(), found.categories.tolist(), found.boxes_xywh.tolist(), found.scores.tolist(), strict=True
     )
     # A detection's area is width times height, as pycocotools' own reader of results sets it.
     return [

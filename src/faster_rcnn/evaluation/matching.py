@@ -1,4 +1,4 @@
-"""Which image a path in a results file means."""
+"""Finds the image that a path in a results file means."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from faster_rcnn.system.files import MAX_PATH
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image that is measured, by all its names."""
+    """A measured image with all its names."""
 
     image_id: int | str
     path: Path
@@ -27,11 +27,11 @@ class NamedImage:
 
 
 def positions_of(names: Sequence[str], images: Sequence[NamedImage]) -> list[int | None]:
-    """For each name the position of its image, ``None`` where it is none of them.
+    """The position of the image that each name means, ``None`` for a name of no image.
 
-    Names were written on another day, perhaps in another folder or on another machine, so the longest common end of
-    the paths decides. A letter with its accent is the same in one character or in two. Where the named file is still
-    there, it must be the same picture.
+    Names were written earlier, perhaps in another folder or on another machine, so the longest common end of the paths
+    decides. A letter with its accent is the same in one character or in two. Where the named file still exists, it must
+    have the same content.
 
     Raises:
         DatasetError: a name fits several images equally well.
@@ -41,7 +41,7 @@ def positions_of(names: Sequence[str], images: Sequence[NamedImage]) -> list[int
 
 
 def _positions_by_end(images: Sequence[NamedImage]) -> dict[str, list[int]]:
-    """Positions by file name; where several images have that, by every end of their absolute paths, too."""
+    """Positions by file name, and by every end of the absolute paths of images that share their file name."""
     paths = [_parts(str(image.path.absolute())) for image in images]
     count = Counter(parts[-1] for parts in paths)
     by_end: dict[str, list[int]] = defaultdict(list)
@@ -62,7 +62,7 @@ def _position(name: str, images: Sequence[NamedImage], by_end: dict[str, list[in
 
 
 def _parts(name: str) -> list[str]:
-    # No path has as many characters, and to compose as many accents of one letter takes long.
+    # No path is longer, and composing very many accents of one letter takes long.
     return unicodedata.normalize("NFC", name[-MAX_PATH:]).replace("\\", "/").rstrip("/").split("/")
 
 
@@ -72,10 +72,10 @@ def _ends(parts: list[str]) -> Iterator[str]:
 
 
 def _differs(named: Path, image: Path) -> bool:
-    """Whether both files are there and are different pictures, such as 0001.jpg of another split."""
+    """Whether both files exist and have different contents, such as 0001.jpg of another split."""
     try:
         if not (named.is_file() and image.is_file()) or named.samefile(image):
             return False
-    except (OSError, ValueError):  # a name that this machine has no files for
+    except (OSError, ValueError):  # a name that no file of this machine can have
         return False
     return not filecmp.cmp(named, image, shallow=False)

@@ -7,23 +7,24 @@ from html import escape
 from typing import Any
 
 from faster_rcnn.system.terminal import printable
+from faster_rcnn.system.wording import count_of
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """How well one class is found."""
+    """AP of one class."""
 
     name: str
     ap: float | None
     """Mean over IoU 0.50 to 0.95; ``None`` where the class has no truth."""
     ap50: float | None
     truths: int
-    """Boxes to be found; ignored ones are not counted."""
+    """Number of ground-truth boxes without the ignored ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How well a detector finds the truths of a set of images, by COCO's definitions.
+    """COCO's metrics of detections against the ground truth of a set of images.
 
     Values are 0..1 and ``None`` where no truth defines them. Small, medium and large are ranges of the truth's area:
     up to 32 x 32 pixels, from there to 96 x 96, and above. AP is the mean over IoU 0.50 to 0.95 and over the classes
@@ -46,13 +47,13 @@ class Metrics:
     """In the order of labels; unused labels are left out."""
     images: int
     truths: int
-    """Boxes to be found."""
+    """Number of ground-truth boxes without the ignored ones."""
     ignored: int
-    """Crowds and difficult objects, neither to be found nor punished for."""
+    """Number of boxes that are neither required nor penalised (COCO crowd, VOC difficult)."""
     engine: str
     """Name and version of the package that computed the numbers."""
     notes: tuple[str, ...]
-    """What a reader of the numbers should know; a line each."""
+    """Lines that a reader of the numbers should know."""
 
     def to_json(self, split: str) -> dict[str, Any]:
         """The object that ``evaluate --json`` writes; ``None`` where undefined, never -1."""
@@ -61,9 +62,9 @@ class Metrics:
         return {**numbers, "per_class": classes, "images": self.images, "split": split}
 
     def table(self) -> str:
-        """A text table: the twelve numbers, the classes, and what to know about them."""
+        """A text table: the twelve numbers, the classes, the counts and the notes."""
         lines = [self._row(field, key, meaning) for field, key, meaning in _ROWS]
-        counts = f"{_count(self.images, 'image')}, {_count(self.truths, 'box', 'boxes')} to find"
+        counts = f"{count_of(self.images, 'image')}, {count_of(self.truths, 'box', 'boxes')} to find"
         if self.ignored:
             counts += f", {self.ignored} ignored (crowd or difficult)"
         return "\n".join(
@@ -85,7 +86,7 @@ class Metrics:
         return f"{key:<6} {_number(value)}  {meaning if value is not None else reason}"
 
     def _class_lines(self) -> list[str]:
-        """The names stand last: they have any length, and some scripts letters of two columns."""
+        """A line for each class; names are last, as they have any length, and some scripts letters of two columns."""
         lines = [f"{'AP':<5}  {'AP50':<5}  boxes  class"]
         for c in self.per_class:
             reason = "" if c.truths else " (no boxes of this class)"
@@ -114,7 +115,3 @@ _ROWS = (
 
 def _number(value: float | None) -> str:
     return "n/a  " if value is None else f"{value:.3f}"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

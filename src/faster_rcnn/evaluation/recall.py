@@ -1,7 +1,7 @@
-"""How good proposals are, whatever comes after them: section 4.1, "Analysis of Recall-to-IoU", and Figure 4.
+"""Recall of proposals, whatever comes after them: section 4.1, "Analysis of Recall-to-IoU", and Figure 4.
 
-Recall is the share of truths that some proposal of an image covers with at least a given IoU, each proposal for one
-truth at most, among the best n proposals of each image. Average recall is its mean over IoU 0.50, 0.55 to 0.95 (Hosang
+Recall is the share of truths that a proposal overlaps with at least a given IoU, each proposal counting for one truth
+at most, among the best n proposals of each image. Average recall is its mean over IoU 0.50, 0.55 to 0.95 (Hosang
 et al., arXiv 1502.05082; COCO's AR). Classes do not count.
 """
 
@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of
+from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of, mean_of_defined
 from faster_rcnn.evaluation.engine import AREAS, curves
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
 
 COUNTS = (10, 100, 300, 1000)
-"""Numbers of proposals of an image that are told of, best first (Figure 4: 300, 1000 and more)."""
+"""Numbers of proposals of an image, best first, that are reported (Figure 4: 300, 1000 and more)."""
 CURVE_COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000)
-"""Numbers that are measured, ``COUNTS`` among them: what a curve needs costs no more than its few points."""
+"""Numbers of proposals that are measured: the points of a curve, ``COUNTS`` among them."""
 IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 _OBJECT = ClassMap(("object",), (1,))
@@ -34,19 +32,19 @@ class ProposalRecall:
     images: int
     truths: int
     most: int
-    """Proposals of the image that has most of them: with larger numbers nothing changes."""
+    """The largest number of proposals of an image: with larger numbers nothing changes."""
     recall: Mapping[int, tuple[float | None, ...]]
-    """By number of proposals, ``CURVE_COUNTS``: at each of ``IOUS``."""
+    """Recall at each of ``IOUS``, by number of proposals (``CURVE_COUNTS``)."""
     average: Mapping[int, Mapping[str, float | None]]
-    """By number of proposals: mean over ``IOUS``, for truths of ``all`` sizes, ``small``, ``medium``, ``large``."""
+    """Mean over ``IOUS`` for truths of ``all`` sizes, ``small``, ``medium`` and ``large``, by number of proposals."""
 
     @property
     def unmeasured(self) -> tuple[int, ...]:
-        """Those of ``COUNTS`` behind the first that takes in all proposals of every image."""
+        """Those of ``COUNTS`` beyond the first that includes all proposals of every image."""
         return tuple(count for count in COUNTS if any(self.most <= fewer < count for fewer in COUNTS))
 
     def to_json(self) -> dict[str, object]:
-        """The numbers as JSON has them, for ``COUNTS``; ``None`` for those that are ``unmeasured``."""
+        """The numbers as JSON, for ``COUNTS``; ``None`` for those that are ``unmeasured``."""
         recall = {count: list(self.recall[count]) for count in COUNTS}
         average = {count: dict(self.average[count]) for count in COUNTS}
         for count in self.unmeasured:
@@ -62,7 +60,7 @@ class ProposalRecall:
         }
 
     def table(self) -> str:
-        """A line for each of ``COUNTS``, and one that says why some are ``unmeasured``."""
+        """A line for each of ``COUNTS``, and a reason where some are ``unmeasured``."""
         lines = ["proposals  recall at IoU 0.5     0.7     0.9   average   small  medium   large"]
         for count in COUNTS:
             values = self.recall[count]
@@ -78,18 +76,18 @@ class ProposalRecall:
 
 
 def measure_proposals(truths: Sequence[TruthOfImage], proposals: Sequence[Proposals]) -> ProposalRecall:
-    """Recall of the proposals, best first and in original pixels, of the same images in the same order as truths."""
+    """Recall of proposals, in original pixels and best first, for the same images in the same order as ``truths``."""
     columns = columns_of([_without_class(one) for one in truths], [_as_detections(each) for each in proposals], _OBJECT)
     recall = curves(columns, CURVE_COUNTS).recall[:, 0]  # thresholds x areas x counts
     return ProposalRecall(
         images=len(truths),
-        truths=int((~columns.truth_ignored).sum()),
+        truths=int((~columns.truths.ignored).sum()),
         most=max((len(each.boxes) for each in proposals), default=0),
         recall={
             count: tuple(_defined(each) for each in recall[:, 0, index]) for index, count in enumerate(CURVE_COUNTS)
         },
         average={
-            count: {size: _defined(_mean(recall[:, place, index])) for place, size in enumerate(AREAS)}
+            count: {size: mean_of_defined(recall[:, place, index]) for place, size in enumerate(AREAS)}
             for index, count in enumerate(CURVE_COUNTS)
         },
     )
@@ -101,15 +99,11 @@ def _without_class(one: TruthOfImage) -> TruthOfImage:
 
 
 def _as_detections(proposals: Proposals) -> ExactDetections:
-    """Ranked as they are, whatever their scores: equal ones would else be mixed."""
+    """Detections that rank in the order of the proposals: equal scores would be reordered otherwise."""
     count = len(proposals.boxes)
     labels = torch.zeros(count, dtype=torch.int64)
     ranks = torch.arange(count, 0, -1, dtype=torch.float64)
     return replace(ExactDetections.of(Detections(proposals.boxes, proposals.scores, labels)), scores=ranks)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return -1.0 if (values == -1).any() else float(values.mean())
 
 
 def _defined(value: float) -> float | None:

@@ -14,7 +14,7 @@ import torch
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.evaluation.detector import tell_split
+from faster_rcnn.evaluation.detector import choose_split
 from faster_rcnn.evaluation.recall import ProposalRecall, measure_proposals
 from faster_rcnn.evaluation.split import truths_of
 from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
@@ -80,7 +80,7 @@ def measure_files(data: Path, paths: Sequence[Path], split: str | None) -> Recal
     """
     files = [load_proposals(path) for path in paths]
     dataset = load_split(data, DataConfig(), split)
-    part = tell_split(dataset, split)
+    part = choose_split(dataset, split)
     for file in files:
         _refuse_other_images(part, file, dataset.root)
     return RecallOfFiles(part.name, tuple((file, recall_of(part, file, dataset.root)) for file in files))

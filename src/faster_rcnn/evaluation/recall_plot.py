@@ -1,6 +1,6 @@
 """Recall of proposals as the paper's Figure 4: against the IoU, in panels by number of proposals, and against that.
 
-Needs matplotlib, the extra ``plots``; whoever imports this module imports it late.
+The module needs matplotlib, the extra ``plots``, so it is imported only where a figure is drawn.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.terminal import printable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Told apart by the colour-blind as well (Okabe and Ito, 2008)."""
+"""Distinguishable for the colour-blind too (Okabe and Ito, 2008)."""
 DASHES = ("-", "--", ":", "-.")
-"""One for each round through the colours."""
+"""Line styles, one for each round through the colours."""
 INCHES = (10.0, 6.4)
 DOTS_PER_INCH = 160
-"""Of a PNG."""
+"""Resolution of a PNG."""
 LETTERS_OF_A_LINE = 110
-"""Of the legend, at this width."""
+"""Length of a legend line that fits this width."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "faster-rcnn",  # the same numbers give the same file
 }
 UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
-"""Metadata by kind of file: a date would make equal pictures differ."""
+"""Metadata by kind of file, without a date, which would make equal pictures differ."""
 
 
 def draw_recall(recalls: Mapping[str, ProposalRecall], path: Path, data: str) -> None:
@@ -61,8 +61,8 @@ def draw_recall(recalls: Mapping[str, ProposalRecall], path: Path, data: str) ->
 def recall_figure(recalls: Mapping[str, ProposalRecall], data: str) -> Figure:
     """Recall against the IoU for ``COUNTS`` proposals of an image, then at IoU 0.5 and on average against their number.
 
-    A number of proposals that no method was measured with has no panel; one that some were not measured with has no
-    line of theirs. A line of the last two panels ends where a method has no more proposals.
+    A number of proposals with which no method was measured has no panel, and a method that was not measured with it has
+    no line there. A line of the last two panels ends where a method has no more proposals.
     """
     counts = [count for count in COUNTS if any(count not in each.unmeasured for each in recalls.values())]
     figure = Figure(layout="constrained")
@@ -90,7 +90,7 @@ def recall_figure(recalls: Mapping[str, ProposalRecall], data: str) -> Figure:
 
 
 def _panels(figure: Figure, number: int) -> list[Axes]:
-    """So many panels, 3 to 6, in rows of three, or of two where four would leave a gap; the figure gets their size."""
+    """Panels, 3 to 6, in rows of three, or of two where four would leave a gap; sets the size of the figure."""
     columns = 2 if number == 4 else 3
     rows = math.ceil(number / columns)
     figure.set_size_inches(INCHES[0], INCHES[1] * (0.3 + 0.35 * rows))
@@ -119,25 +119,25 @@ def _number_axis(panel: Axes) -> None:
 
 
 def _counts(recall: ProposalRecall) -> list[int]:
-    """Numbers of proposals up to the first that takes in all of them."""
+    """Numbers of proposals up to the first that includes all of them."""
     fewer = [count for count in CURVE_COUNTS if count < recall.most]
     return list(CURVE_COUNTS[: len(fewer) + 1])
 
 
 def _numbers(values: Sequence[float | None]) -> list[float]:
-    """Without truths there is no recall: no line is drawn."""
+    """Recall as numbers; NaN, which draws no line, where there are no truths."""
     return [math.nan if value is None else value for value in values]
 
 
 def _style(number: int) -> dict[str, Any]:
-    """Of the line of one method: colour, then dashes where the colours are used up."""
+    """Style of a method's line: its colour, and dashes where the colours are used up."""
     rounds, colour = divmod(number, len(COLOURS))
     dashes = DASHES[rounds % len(DASHES)]
     return {"color": COLOURS[colour], "linestyle": dashes, "marker": "o", "clip_on": False, "zorder": 3}
 
 
 def _legend(figure: Figure, recalls: Mapping[str, ProposalRecall]) -> None:
-    """Under the panels, side by side where the names are short enough."""
+    """Draw the legend under the panels, side by side where the names are short enough."""
     labels = [_label(name, each) for name, each in recalls.items()]
     figure.legend(
         [Line2D([], [], **_style(number)) for number in range(len(labels))],
@@ -149,13 +149,13 @@ def _legend(figure: Figure, recalls: Mapping[str, ProposalRecall]) -> None:
 
 
 def _label(name: str, recall: ProposalRecall) -> str:
-    """The name, and how many proposals there are where a panel asks for more."""
+    """The method's name, with its number of proposals where a panel shows more."""
     shown = _drawable(name)
     return f"{shown} (at most {recall.most} per image)" if recall.most < COUNTS[-1] else shown
 
 
 def _drawable(text: str) -> str:
-    """A text whose letters matplotlib's font has; others are escaped, as they would all be the same empty box."""
+    """The text with letters that matplotlib's font lacks escaped, as they would all be the same empty box."""
     text = printable(text)
     font = get_font(findfont("DejaVu Sans"))
     has = [font.get_char_index(ord(letter)) != 0 for letter in text]

@@ -1,9 +1,9 @@
-"""Detections that somebody wrote down earlier, read back to be measured.
+"""Reads detections from a file, so that they can be measured.
 
-Two kinds of file are told apart: COCO's results JSON, a list of ``{"image_id", "category_id", "bbox": [x, y, width,
-height], "score"}``, also as the only such list of an object; and what ``predict --json`` writes, an object a line with
-``"image"`` and its ``"detections"``. Numbers stay as precise as they were written; ids are those of the ground truth by
-the rule that ground truth is read by.
+Two kinds of file are recognised: COCO's results JSON, a list of ``{"image_id", "category_id", "bbox": [x, y, width,
+height], "score"}``, also as the only such list of an object; and the output of ``predict --json``, an object a line
+with ``"image"`` and its ``"detections"``. Numbers stay as precise as they were written; ids are read by the rule that
+holds for those of the ground truth.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from faster_rcnn.parsing.text import read_text
 from faster_rcnn.parsing.values import as_id, cut, first_of
 from faster_rcnn.structures import ClassMap, ImageSize
 
-HIGH_FLOOR = 0.1
-"""Files whose lowest score is above this were probably cut, as ``predict --conf`` does; that lowers AP."""
+MAX_LOWEST_SCORE = 0.1
+"""A file whose lowest score is above this was probably cut, as by ``predict --conf``; that lowers AP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a results file says about a set of images."""
+    """Detections of a results file for a set of images."""
 
     detections: tuple[ExactDetections, ...]
-    """One per image, in the order in which the images were given; empty for images the file does not mention."""
+    """Detections of each image, in the order of the images; empty for images that the file does not mention."""
     notes: tuple[str, ...]
-    """What a reader of the metrics should know; a line each."""
+    """Lines that a reader of the metrics should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Entry:
     """One detection of the file."""
 
     image: int
-    """Position among the images that are measured."""
+    """Position among the measured images."""
     category: object
     """Class id or name, as the file has it."""
     box_xywh: tuple[float, float, float, float]
@@ -61,7 +61,7 @@ class _Entry:
 
 
 def is_results_file(path: Path) -> bool:
-    """Whether ``path`` is a file of JSON, which no model file is; ``read_results`` says what may be wrong with it."""
+    """Whether ``path`` is a file of JSON, which no model file is; ``read_results`` checks its content."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -73,13 +73,13 @@ def is_results_file(path: Path) -> bool:
 
 
 def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) -> Results:
-    """The detections that ``path`` holds for ``images``.
+    """Read the detections that ``path`` holds for ``images``.
 
-    COCO results are matched by image id and class id, lines of ``predict`` by path and class name. Lines about other
+    COCO results are matched by image id and class id, lines of ``predict`` by path and class name. Lines of other
     images are left out with a note, as a folder may hold more images than its split; unknown image ids are an error.
 
     Raises:
-        DatasetError: broken JSON, not a results file, unknown images or classes, boxes or scores that are none.
+        DatasetError: the file is broken or no results file, an image or class is unknown, or a box or score is invalid.
     """
     text = read_text(path)
     notes: list[str] = []
@@ -96,7 +96,7 @@ def read_results(path: Path, images: Sequence[NamedImage], classes: ClassMap) ->
 
 
 def _records(path: Path, text: str, notes: list[str]) -> list[Any] | None:
-    """The records of COCO results: a list, or the only list of an object which has them; none for other files."""
+    """The records of COCO results: a list, or the only such list in an object; ``None`` for other files."""
     if text.lstrip().startswith("["):
         records: list[Any] = parsed(str(path), text)
         return records
@@ -113,7 +113,7 @@ def _records(path: Path, text: str, notes: list[str]) -> list[Any] | None:
 
 
 def _is_one_object(text: str) -> bool:
-    """Whether a text is a single object, on one line or on many; several lines may each be an object."""
+    """Whether a text is a single object, on one line or several, and not an object a line."""
     first, _, rest = text.strip().partition("\n")
     return bool(first) and (not rest or not first.rstrip().endswith("}"))
 
@@ -144,7 +144,7 @@ def _coco_entries(path: Path, records: list[Any], images: Sequence[NamedImage], 
 def _positions_by_id(
     path: Path, written: Sequence[object], images: Sequence[NamedImage], notes: list[str]
 ) -> list[int]:
-    """Positions of images by their ids; by their file names, with or without ending, where all of the ids are these."""
+    """Positions of images by their ids; by file names, with or without ending, where all ids of the file are these."""
     by_id: dict[object, int] = {image.image_id: position for position, image in enumerate(images)}
     ids = [as_id(value) for value in written]
     if all(one in by_id for one in ids):
@@ -232,7 +232,7 @@ def _require_sides(where: str, box: tuple[float, float, float, float], written: 
 
 
 def _require_new(path: Path, line_of: dict[int, int], number: int, position: int, line: dict[str, Any]) -> None:
-    """Note that an image is on this line; two lines would count its detections twice."""
+    """Note the line of an image, and raise for a second one, with which its detections would count twice."""
     if position in line_of:
         raise DatasetError(
             f"{path}: lines {line_of[position]} and {number} are about the same image {cut(line['image'], 300)}",
@@ -263,14 +263,14 @@ def _notes_on_images(path: Path, others: list[str], without: int, total: int) ->
 
 def _note_on_scores(path: Path, entries: list[_Entry]) -> list[str]:
     lowest = min((entry.score for entry in entries), default=0.0)
-    if lowest <= HIGH_FLOOR:
+    if lowest <= MAX_LOWEST_SCORE:
         return []
     advice = "AP needs the low scores too, which 'predict --conf 0.05' keeps"
     return [f"{path}: the lowest score is {lowest:.2f}; {advice}"]
 
 
 def _grouped(entries: list[_Entry], labels: dict[object, int], count: int) -> tuple[ExactDetections, ...]:
-    """The entries by image, each in the order of the file: equal scores are ranked by it."""
+    """The entries by image, in the order of the file, by which equal scores are ranked."""
     of_image: list[list[_Entry]] = [[] for _ in range(count)]
     for entry in entries:
         of_image[entry.image].append(entry)

@@ -10,7 +10,13 @@ from typing import Any
 import torch
 
 from faster_rcnn.data.reading import load_split
-from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure, take_proposals, tell_split
+from faster_rcnn.evaluation.detector import (
+    choose_split,
+    measure_detector,
+    settings_for,
+    split_to_measure,
+    take_proposals,
+)
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import read_results
@@ -61,7 +67,7 @@ def evaluate_detector(
         ModelFileError: the data has classes that the detector lacks.
     """
     dataset = load_split(data, settings_for(data, predictor.config.data, predictor.tiling), split)
-    part = tell_split(dataset, split)
+    part = choose_split(dataset, split)
     if proposals is not None:
         take_proposals(predictor, proposals, dataset.root, part, model)
     metrics = measure_detector(predictor, part, model)

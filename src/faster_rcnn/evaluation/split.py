@@ -1,4 +1,4 @@
-"""From a split and what was found in it to metrics: where readers and metrics, which don't know each other, meet."""
+"""Metrics of a split: connects the readers of data with the metrics, which do not depend on each other."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from faster_rcnn.structures import Detections
 
 
 def truths_of(records: Sequence[ImageRecord]) -> list[TruthOfImage]:
-    """What is to be found in each image."""
+    """Ground truth of each image, as metrics take it."""
     return [
         TruthOfImage(record.image_id, record.size, record.truth, record.areas, record.boxes_xywh) for record in records
     ]
 
 
 def measure_split(split: Split, detections: Mapping[int, Detections | ExactDetections]) -> Metrics:
-    """COCO's numbers of detections, in original pixels, by place of their record in the split.
+    """COCO's metrics of detections in original pixels.
 
-    Images that are not in the mapping could not be read and are left out, with their truth; an image in which nothing
-    was found is in the mapping, with no detection.
+    Args:
+        split: images and their ground truth.
+        detections: detections by the index of their record in the split. An image that is not in the mapping could not
+            be read, and is left out with its truth; one without detections is in the mapping.
     """
-    places = sorted(detections)
-    records = [split.records[place] for place in places]
-    return measure(truths_of(records), [detections[place] for place in places], split.classes)
+    indices = sorted(detections)
+    records = [split.records[index] for index in indices]
+    return measure(truths_of(records), [detections[index] for index in indices], split.classes)

@@ -12,6 +12,7 @@ from faster_rcnn.images import target_size
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.devices import choose_device, precision_name
+from faster_rcnn.system.wording import count_of
 from faster_rcnn.weights.foreign.published import resolve_model
 
 _LOG = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ def load_predictor(model: str, precision: str, device: str = "auto") -> Predicto
     predictor = Predictor(loaded, place, chosen, exact=exact)
     classes = len(predictor.classes) - len(predictor.classes.holes)
     kind = precision_name(predictor.precision)
-    where = f"{kind} on {place}, {_count(torch.get_num_threads(), 'CPU thread')}"
-    _LOG.info(f"{model}: {predictor.config.preset}, {_count(classes, 'class', 'classes')}, {where}")
+    where = f"{kind} on {place}, {count_of(torch.get_num_threads(), 'CPU thread')}"
+    _LOG.info(f"{model}: {predictor.config.preset}, {count_of(classes, 'class', 'classes')}, {where}")
     return predictor
 
 
@@ -47,7 +48,3 @@ def say_tiles(predictor: Predictor) -> None:
         f"tiles of {side}x{side} pixels that share {predictor.tiling.overlap:g} of their side, each seen at "
         f"{seen.width}x{seen.height}; a larger image is seen as a whole, too"
     )
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
