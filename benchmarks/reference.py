@@ -23,7 +23,7 @@ from bars import Bar, judge
 from faster_rcnn.benchmark.loading import at_image_size, load_or_build
 from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.runtimes import openvino_runner, runners, runtimes_named
-from faster_rcnn.benchmark.timing import floor_of, machine_of, pixels_of, runner_of, time_contenders, time_detector
+from faster_rcnn.benchmark.timing import machine_of, pixels_of, roofline_of, runner_of, time_contenders, time_detector
 from faster_rcnn.benchmark.values import Contender, Spread
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.system.console import say
@@ -97,9 +97,9 @@ def measure(preset: str, image_size: int | None, rounds: int, folder: Path) -> M
     for name, each in found.items():
         print(f"{name} in {each.precision}: {each.seconds}, {each.detections} detections", flush=True)
     # The floor is the least time, so of two tries, before and after the work, the faster one.
-    floors = [floor_of(ours, [picture])]
+    floors = [roofline_of(ours, [picture])]
     dense = Spread.of([each.dense for each in time_detector(ours, [picture], rounds).times])
-    floors.append(floor_of(ours, [picture]))
+    floors.append(roofline_of(ours, [picture]))
     floor = min(each.seconds for each in floors)
     tries = " and ".join(f"{1000 * each.seconds:.1f}" for each in floors)
     print(f"body, neck and RPN head of ours, not compiled: {dense}; two tries of the floor: {tries} ms", flush=True)

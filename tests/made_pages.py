@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from faster_rcnn.benchmark.report import Benchmark, write_benchmark
-from faster_rcnn.benchmark.roofline import Convolution, Floor
+from faster_rcnn.benchmark.roofline import Convolution, Roofline
 from faster_rcnn.benchmark.stages import ImageTimes, StageTimes
 from faster_rcnn.benchmark.target import Target, Trial
 from faster_rcnn.benchmark.values import BenchmarkSetup, Contender, Machine, Spread
@@ -46,7 +46,7 @@ def made_benchmark(folder: Path) -> Path:
             times=(ImageTimes(0.001, 0.002, 0.4567, 0.08, 0.016, 0.032, 0.164, 0.1284, 0.2563),),
             latency=Spread(0.5, 0.4, 0.6),
             stream=(2.0, 4.0, 2.5),
-            floor=Floor(14_000_000_000, ((conv, 1.234e12),) * 10),
+            roofline=Roofline(14_000_000_000, ((conv, 1.234e12),) * 10),
             memory=1_123_400_000,
             layout="torchvision:fasterrcnn_mobilenet_v3_large_320_fpn",
             contenders=tuple(Contender(name, "bfloat16", spread, 12_345) for name in names),

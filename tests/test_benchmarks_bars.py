@@ -82,7 +82,7 @@ def test_what_was_not_measured_is_not_met(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_say_how_they_are_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scripts_print_their_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         run(name, "--help")
     assert end.value.code == 0
@@ -140,7 +140,7 @@ def test_the_reference_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert re.search(r"^against onnxruntime: ours is .* times as fast, compiled .* times$", out, re.MULTILINE)
 
 
-def test_accuracy_says_what_each_type_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracy_prints_the_loss_of_each_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = make_squares(tmp_path / "data", {"train": 1, "val": 2})
     model = model_file(tmp_path / "tiny.safetensors", ClassMap(("dark", "light"), (3, 7)))
     code = run("accuracy", "--model", model, "--model", model, "--data", data)
@@ -190,7 +190,7 @@ def test_real_time_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "one at a time" in out
 
 
-def test_real_time_looks_with_the_numbers_of_the_setting(tmp_path: Path) -> None:
+def test_real_time_uses_the_given_settings(tmp_path: Path) -> None:
     real_time = script("real_time")
     model = str(model_file(tmp_path / "tiny.safetensors", rpn={"proposals_after_nms": 40}))
     timed = real_time.with_setting(model, real_time.Setting(96, 7, 1, 2), False)
@@ -360,7 +360,7 @@ def test_defaults_train_and_measure_with_the_code_that_is_named(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_fused_runs_and_tells_how_many_convolutions_are_fused(
+def test_fused_runs_and_counts_the_fused_convolutions(
     precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = model_file(tmp_path / "tiny.safetensors")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from faster_rcnn.benchmark.report import GROUPS, STAGES, Benchmark, write_benchmark
-from faster_rcnn.benchmark.roofline import Convolution, Floor
+from faster_rcnn.benchmark.roofline import Convolution, Roofline
 from faster_rcnn.benchmark.stages import ImageTimes
 from faster_rcnn.benchmark.values import BenchmarkSetup, Contender, Machine, Spread
 from faster_rcnn.structures import ImageSize
@@ -21,7 +21,7 @@ def made() -> Benchmark:
         times=(times,),
         latency=Spread(0.5, 0.4, 0.6),
         stream=(2.0, 4.0, 2.5),
-        floor=Floor(14_000_000, ((conv, 1e9),)),
+        roofline=Roofline(14_000_000, ((conv, 1e9),)),
         memory=123_400_000,
         layout="torchvision:x",
         contenders=(
@@ -41,8 +41,8 @@ def test_the_table_by_hand() -> None:
     assert facts["one at a time"] == "2 images per second, file to boxes: 500.0 ms (400.0 to 600.0 ms)"
     assert facts["as a stream"].startswith("2.5 images per second")
     # 14 million operations at 1 GFLOP/s are 14 ms; body, neck and head take 28.
-    assert facts["floor"].startswith("14.0 ms: the 0.01 GFLOP")
-    assert facts["above the floor"] == "these three take 28.0 ms (28.0 to 28.0 ms), 2.0 times the floor"
+    assert facts["lower bound"].startswith("14.0 ms: the 0.01 GFLOP")
+    assert facts["measured"] == "these three take 28.0 ms (28.0 to 28.0 ms), 2.0 times the lower bound"
     assert facts["memory"] == "123 MB at most, the whole process"
     assert facts["machine"] == "cpu, AVX2, no AMX, oneDNN's bfloat16 is not used, 2 threads on 2 processors, torch 2"
     assert facts["compared with"].startswith("torchvision:x with the same weights")

@@ -1,4 +1,4 @@
-"""Operations are those of the layers, and the floor is their number at the best rate."""
+"""Operations are counted by layer, and the roofline is their number at the best rate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from faster_rcnn.acceleration.folding import prepare_for_inference
-from faster_rcnn.benchmark.roofline import LARGEST, Convolution, Floor, Work, measure_floor, work_of
+from faster_rcnn.benchmark.roofline import NUM_CONVOLUTIONS, Convolution, Roofline, Work, measure_roofline, work_of
 from faster_rcnn.building import build_model
 from faster_rcnn.kernels.depthwise import DepthwiseConv2d
 from faster_rcnn.settings.presets import preset
@@ -48,12 +48,12 @@ def test_every_convolution_of_the_default_is_counted(precision: torch.dtype) -> 
 def test_the_largest_are_measured_once_each() -> None:
     same = layer(3, 1000)
     many = [layer(1, number, channels=number) for number in range(1, 15)]
-    floor = measure_floor(Work(5000, (*many, same, same)), torch.float32, CPU)
-    assert [each.operations for each, _ in floor.rates] == [1000, *range(14, 14 - LARGEST + 1, -1)]
-    assert min(rate for _, rate in floor.rates) > 0
+    roofline = measure_roofline(Work(5000, (*many, same, same)), torch.float32, CPU)
+    assert [each.operations for each, _ in roofline.rates] == [1000, *range(14, 14 - NUM_CONVOLUTIONS + 1, -1)]
+    assert min(rate for _, rate in roofline.rates) > 0
 
 
-def test_the_floor_is_all_operations_at_the_best_rate() -> None:
-    floor = Floor(6_000_000, ((layer(3, 100), 2e6), (layer(1, 50), 3e6)))
-    assert floor.rate == 3e6
-    assert floor.seconds == 2.0
+def test_the_roofline_is_all_operations_at_the_best_rate() -> None:
+    roofline = Roofline(6_000_000, ((layer(3, 100), 2e6), (layer(1, 50), 3e6)))
+    assert roofline.rate == 3e6
+    assert roofline.seconds == 2.0

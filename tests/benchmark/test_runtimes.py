@@ -17,7 +17,7 @@ from faster_rcnn.structures import ImageSize
 from torchvision_peer import build_peer, spread_outputs
 
 
-def test_every_runtime_finds_the_same_in_images_of_several_sizes(tmp_path: Path) -> None:
+def test_every_runtime_gives_the_same_boxes_in_images_of_several_sizes(tmp_path: Path) -> None:
     sizes = ImageSize(120, 160), ImageSize(150, 130)
     first, second = (
         read_image(made_up_picture(tmp_path / f"{index}.jpg", size), 10**6)[0] for index, size in enumerate(sizes)
@@ -37,7 +37,7 @@ def test_every_runtime_finds_the_same_in_images_of_several_sizes(tmp_path: Path)
             assert len(found) == pytest.approx(len(expected), rel=0.1)
 
 
-def test_a_package_that_is_missing_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
         if name in missing:
             raise ImportError(name)

@@ -1,4 +1,4 @@
-"""Detection with a clock between its parts is detection."""
+"""Timing the parts of a detection does not change it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``faster-rcnn benchmark --target-ms``: what is tried, what is chosen, and that it can be used."""
+"""``faster-rcnn benchmark --target-ms``: the trials, the choice, and the detector that is written."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def numbers(trial: Trial | None) -> tuple[int, int]:
     return trial.config.image.short_side, trial.config.rpn.proposals_after_nms
 
 
-def test_of_each_size_the_most_proposals_that_fit_until_all_fit(timed_by_hand: list[tuple[int, int]]) -> None:
+def test_each_size_gets_the_most_proposals_that_fit_until_all_fit(timed_by_hand: list[tuple[int, int]]) -> None:
     # 64 pixels with 200, 100, 50 proposals are 164, 114, 89 ms; 56 pixels 156, 106, 81; 48 pixels 148, 98, 73.
     found = find_target(predictor_of(200), 100, [], 1, None)
     assert timed_by_hand[:8] == [(64, 200), (64, 100), (64, 50), (56, 200), (56, 100), (56, 50), (48, 200), (48, 100)]
@@ -65,7 +65,7 @@ def test_of_each_size_the_most_proposals_that_fit_until_all_fit(timed_by_hand: l
         (16, 100),
     ]
     assert numbers(found.chosen) == (64, 50)  # without AP, the largest image
-    assert found.facts()[-1][1].endswith("what it costs in AP is told with labelled images (--data)")
+    assert found.facts()[-1][1].endswith("its cost in AP is measured with labelled images (--data)")
     timed_by_hand.clear()
     # 130 ms: 64 pixels with 100, 56 with 100, ...; the smallest, 16 pixels with all 200, takes 116 and 24 pixels 124.
     found = find_target(predictor_of(200), 130, [], 1, None)
@@ -83,7 +83,7 @@ def test_nothing_is_fast_enough(timed_by_hand: list[tuple[int, int]]) -> None:
     assert numbers(found.fastest) == (16, 50)
     assert found.facts()[-1] == (
         "for 1 ms",
-        "nothing that was tried is so fast; the fastest is image size 16, 50 proposals: 41.0 ms (41.0 to 41.0 ms)",
+        "no trial is fast enough; the fastest is image size 16, 50 proposals: 41.0 ms (41.0 to 41.0 ms)",
     )
 
 
@@ -92,10 +92,10 @@ def test_the_highest_ap_is_chosen() -> None:
     own, first, second = (Trial(config, Spread(1, 1, 1), ap) for ap in (0.5, 0.4, 0.45))
     found = Target(40, own, (first, second), first)
     assert found.chosen is second
-    assert found.facts()[-1][1].endswith("AP 0.450; -0.050 AP against the detector as it is")
+    assert found.facts()[-1][1].endswith("AP 0.450; -0.050 AP against the detector's own settings")
 
 
-def test_other_numbers_are_used_and_taken_back(tmp_path: Path) -> None:
+def test_other_settings_are_used_and_restored(tmp_path: Path) -> None:
     predictor = predictor_of(40)
     image = image_file(tmp_path / "a.png", 100, 120)
     before = predictor.predict_one(rgb(100, 120), 0.0)
@@ -125,17 +125,19 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
     assert json.loads(file.read_text())["target"]["chosen"] is None
 
 
-@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
-def test_a_detector_that_was_timed_in_8_bits_keeps_its_ranges(tmp_path: Path) -> None:
+@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
+def test_a_detector_that_was_timed_in_int8_keeps_its_ranges(tmp_path: Path) -> None:
     loaded, file, out = quantized(loaded_model(roi=ROI)), tmp_path / "m.safetensors", tmp_path / "speed"
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
     assert benchmark(str(file), count=1, rounds=1, precision="int8", target_ms=1e6, out=out) == 0
     assert load_model(out / "target.safetensors").ranges == loaded.ranges
 
 
-def test_goals_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+def test_senseless_goals_are_refused(tmp_path: Path) -> None:
     for milliseconds in (0, -5, float("nan"), float("inf")):
-        with pytest.raises(OptionError, match=r"E125 --target-ms .*: no image takes so long"):
+        with pytest.raises(
+            OptionError, match=r"E125 --target-ms .*: the limit must be a positive number of milliseconds"
+        ):
             Goal(milliseconds)
     with pytest.raises(OptionError, match="E125 --data and --split are for --target-ms, which is missing"):
         goal_of(None, tmp_path, None)

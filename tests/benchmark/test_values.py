@@ -31,6 +31,6 @@ def test_nothing_cannot_be_timed() -> None:
         (0.3, 0.1, "slower by a factor of 3.00"),
     ],
 )
-def test_faster_and_slower_are_told_in_words(ours: float, theirs: float, words: str) -> None:
+def test_faster_and_slower_in_words(ours: float, theirs: float, words: str) -> None:
     one, other = (Contender("x", "float32", Spread(each, each, each), 1) for each in (ours, theirs))
     assert other.beside(one).startswith(f"ours is {words}, pixels to boxes: ")

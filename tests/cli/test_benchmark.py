@@ -57,7 +57,7 @@ def test_images_are_timed_as_table_json_and_page(
     table = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in table[1:10]] == [words(name) for name in STAGES]
     assert "2 images, each timed 3 times" in "\n".join(table)
-    assert f"{floor['ratio']:.1f} <small>times their floor" in (out / "benchmark.html").read_text()
+    assert f"{floor['ratio']:.1f} <small>times their lower bound" in (out / "benchmark.html").read_text()
 
 
 def test_without_images_a_picture_is_made_up(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,7 @@ def test_without_images_a_picture_is_made_up(model: str, capsys: pytest.CaptureF
     assert "a made-up picture of smooth colours, 64 x 48 pixels" in err
 
 
-def test_a_preset_has_random_weights_and_torchvision_finds_as_much(
+def test_a_preset_has_random_weights_and_torchvision_gives_as_many_detections(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, random_numbers = tmp_path / "speed.json", torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""``faster-rcnn compare``: trains or takes both systems, measures both, and says what it measured."""
+"""``faster-rcnn compare``: trains or takes both systems, measures both, and reports the measurements."""
 
 from __future__ import annotations
 

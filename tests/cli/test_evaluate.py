@@ -13,12 +13,10 @@ from pycocotools.cocoeval import COCOeval
 from faster_rcnn.cli.evaluate import evaluate
 from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
-from faster_rcnn.evaluation.detector import settings_for
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tiling
-from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.model_file import save_model
 from files import coco_folder, loaded_model, model_file, with_limit
@@ -55,7 +53,7 @@ def test_the_table_goes_to_standard_output(model: str, data: Path, capsys: pytes
     assert "images of test  3/3" in err
 
 
-def test_json_on_standard_output_stands_there_alone(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_alone_on_standard_output(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(model, data, split=None, precision="float32", json="-") == 0
     found = json.loads(capsys.readouterr().out)
     twelve = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
@@ -111,7 +109,7 @@ def by_pycocotools(truth: Path, results: Path) -> list[float]:
 
 
 def test_boxes_are_measured_to_their_last_digit(tmp_path: Path) -> None:
-    """Half a box has an IoU of 0.5 with it: which side of the threshold it is on hangs on the last bit."""
+    """Half a box has an IoU of 0.5 with it: the last bit decides on which side of the threshold it is."""
     truth = [[(0, 0.1 + 0.7 * step, 0.3 + 0.3 * step, 40.1, 33.2)] for step in range(20)]
     data = coco_folder(tmp_path / "data", truth, size=ImageSize(60, 80))
     halves = [
@@ -150,7 +148,7 @@ def test_results_of_others_measure_as_pycocotools_does(
     assert list(found.values())[:12] == by_pycocotools(file, path)
 
 
-def test_a_class_the_model_does_not_know_stops(model: str, tmp_path: Path) -> None:
+def test_a_class_that_the_model_lacks_is_an_error(model: str, tmp_path: Path) -> None:
     data = coco_folder(tmp_path / "data", BOXES, ClassMap(("cat", "dog", "horse"), (1, 5, 7)))
     message = (
         r"^E123 .*tiny.safetensors lacks 1 class of test: horse. It has 3 classes \(cat, dog, cow\); the "
@@ -205,7 +203,7 @@ def test_an_image_that_cannot_be_decoded_is_left_out_with_its_truth(
     assert "warning: E105 cannot decode" in capsys.readouterr().err
 
 
-def test_memory_that_others_take_never_changes_a_number(
+def test_memory_of_other_programs_never_changes_a_metric(
     model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def short(image: Path, *_: Any) -> torch.Tensor:
@@ -230,7 +228,7 @@ def test_an_absent_split_names_those_that_exist(model: str, data: Path) -> None:
         evaluate(model, data, split="val", precision="float32", json=None)
 
 
-def test_options_that_change_nothing_for_finished_detections_are_told(
+def test_options_without_effect_on_finished_detections_are_reported(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results.json"
@@ -271,19 +269,3 @@ def test_tiles_and_proposals_of_whole_images_exclude_each_other(model: str, data
 def test_a_folder_as_json_file_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="is a folder; name a file"):
         evaluate("no model", tmp_path, split=None, precision="auto", json=str(tmp_path))
-
-
-def test_data_are_read_as_those_of_training_but_for_parts_that_lie_elsewhere(data: Path, tmp_path: Path) -> None:
-    trained_on = DataConfig(
-        voc_offset=0,
-        test="annotations/test.json",
-        val=str(tmp_path / "other.json"),
-        train="annotations/absent.json",
-        images="../data/images",
-    )
-    settings = settings_for(data, trained_on)
-    assert (settings.voc_offset, settings.test, settings.val, settings.train, settings.images) == (
-        *(0, "annotations/test.json", None, None, "../data/images"),
-    )
-    assert settings_for(data / "annotations" / "test.json", DataConfig()) == DataConfig()
-    assert settings_for(data, DataConfig(train="a\0b", val="a\ud800b")) == DataConfig()  # no file has these

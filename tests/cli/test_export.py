@@ -61,7 +61,7 @@ def built_by(calls: str) -> Any:
 
 
 @pytest.mark.parametrize(("layout", "ending"), [(RESNET, ".pth"), (f"{RESNET}_v2", ".pt"), (MOBILE, ".safetensors")])
-def test_torchvision_finds_the_same(
+def test_torchvision_gives_the_same_detections(
     layout: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = changed(
@@ -110,7 +110,7 @@ def test_without_a_layout_the_one_that_fits_is_taken() -> None:
         assert (plan.layout, plan.arguments) == (layout, {"min_size": 600})
 
 
-def test_the_call_says_what_differs(tmp_path: Path) -> None:
+def test_the_call_names_what_differs(tmp_path: Path) -> None:
     config = changed(preset("base"), roi={"max_detections": 7}, backbone={"norm_epsilon": 0.0})
     plan = plan_export("x", config, None)
     assert plan.calls(4, Path("pets.pth")) == [

@@ -159,7 +159,7 @@ def test_what_differs_when_it_is_read_back_takes_no_files_place(
     assert out.read_text() == "mine"
 
 
-def test_published_weights_without_a_network_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_without_internet_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise URLError("Temporary failure in name resolution")
 
@@ -171,7 +171,7 @@ def test_published_weights_without_a_network_are_one_clear_line(monkeypatch: pyt
     assert "\n" not in str(raised.value)
 
 
-def test_published_weights_are_converted_and_their_download_is_told_on_stderr(
+def test_published_weights_are_converted_and_their_download_is_reported_on_stderr(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Runs that are stopped from outside: all is saved, one line says how to go on, and the exit code is the signal's."""
+"""Runs that a signal stops: all is saved, one line names the way to continue, and the exit code is the signal's."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def told_by(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("whole_group", [True, False])
-def test_an_interruption_saves_and_says_how_to_go_on(
+def test_an_interruption_saves_and_names_the_way_to_continue(
     squares: Path, config: Path, tmp_path: Path, number: signal.Signals, code: int, whole_group: bool
 ) -> None:
     run = tmp_path / "run"
@@ -107,7 +107,7 @@ def test_a_signal_before_the_first_step_leaves_no_run_behind(squares: Path, conf
     assert not run.exists()
 
 
-def test_a_signal_while_the_report_is_written_leaves_a_run_that_can_go_on(
+def test_a_signal_during_the_report_leaves_a_run_that_can_continue(
     squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> Path:
@@ -127,9 +127,7 @@ def test_a_signal_while_the_report_is_written_leaves_a_run_that_can_go_on(
     assert (run / "summary.json").exists()
 
 
-def test_a_script_that_its_own_processes_load_again_is_told_what_it_needs(
-    squares: Path, config: Path, tmp_path: Path
-) -> None:
+def test_a_script_without_a_main_guard_gets_an_explanation(squares: Path, config: Path, tmp_path: Path) -> None:
     script = tmp_path / "mine.py"
     script.write_text(
         "import multiprocessing\n"

@@ -28,7 +28,7 @@ OPTIONS: dict[str, Any] = {"json": None, "precision": "auto"}
 
 
 @pytest.mark.parametrize("model", ["runs/a", "runs/a/best.safetensors"])
-def test_a_detector_in_the_place_of_images_is_told(run: Path, model: str) -> None:
+def test_swapped_arguments_are_reported(run: Path, model: str) -> None:
     message = re.escape(
         f"E123 photos is no detector, and {model} is one: were they swapped? The detector comes first: faster-rcnn "
     )
@@ -45,7 +45,7 @@ def test_other_images_follow(run: Path) -> None:
         refuse_swapped("predict", "photos/a.jpg", ["photos/b.jpg", "runs/a", "photos"])
 
 
-def test_what_is_in_order_or_unknown_is_not_a_swap(run: Path) -> None:
+def test_arguments_in_order_or_unknown_are_not_swapped(run: Path) -> None:
     refuse_swapped("predict", "runs/a", ["photos"])
     refuse_swapped("predict", "runs/a", ["runs/a"])
     refuse_swapped("predict", "torchvision:fasterrcnn_resnet50_fpn", ["runs/a"])  # a published name is no path

@@ -158,7 +158,7 @@ def test_lines_reach_the_reader_of_a_pipe_at_once(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_a_reader_of_a_pipe_who_goes_away_ends_the_work(tmp_path: Path) -> None:
+def test_a_closed_pipe_ends_the_work(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as pool:

@@ -65,9 +65,7 @@ def test_pictures_go_to_a_new_folder_by_default(model: str, photos: Path, capsys
     assert len(files_below("predictions")) == 3
 
 
-def test_json_on_standard_output_stands_there_alone(
-    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_alone_on_standard_output(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(model, "photos/*", json="-") == 0
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
@@ -135,7 +133,7 @@ def test_a_file_of_lines_appears_when_it_is_whole(model: str, photos: Path, monk
     assert sorted(path.name for path in photos.iterdir()) == ["found.jsonl", "photos"]
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_is_done(
+def test_unreadable_images_are_reported_and_the_others_predicted(
     model: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("photos/aa.jpg").write_bytes(b"no image")
@@ -150,7 +148,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_done(
     assert len(Path("found.jsonl").read_text().splitlines()) == 3
 
 
-def test_images_that_are_no_files_too_long_or_pointers_are_told_and_the_rest_is_done(
+def test_special_files_too_long_images_and_pointers_are_reported_and_the_others_predicted(
     model: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo("photos/pipe.png")
@@ -182,7 +180,7 @@ def test_files_in_a_folder_that_are_not_called_as_images_are_skipped(model: str,
     assert run(model, "photos") == 0
 
 
-def test_nothing_to_look_at_stops_before_the_model_is_loaded(photos: Path) -> None:
+def test_sources_without_images_stop_before_the_model_is_loaded(photos: Path) -> None:
     with pytest.raises(OptionError, match=r"^E122 no images match 'photos/\*.tif' \(the folder 'photos' holds 2 .png"):
         run("no model", "photos/*.tif")
 
@@ -314,7 +312,7 @@ def test_json_never_takes_the_place_of_what_is_read(photos: Path, json_target: s
 
 
 @pytest.mark.parametrize("json_target", ["out/a.png", "out", "./out"])
-def test_json_and_pictures_never_take_the_same_name(photos: Path, json_target: str) -> None:
+def test_json_and_pictures_never_have_the_same_name(photos: Path, json_target: str) -> None:
     with pytest.raises(
         OptionError, match=rf"E132 --json {json_target} is the name of a picture or folder of --out out"
     ):
@@ -358,7 +356,9 @@ def test_outputs_of_the_wrong_kind_are_refused_before_the_work(photos: Path) -> 
         run("no model", "photos", conf=50)
 
 
-def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_limits_of_the_model_are_reported_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = model_file(tmp_path / "m.safetensors", roi={"score_floor": 0.05, "max_detections": 8})
     assert run(str(model), "photos", json="-", conf=0.01, max_det=20) == 0
     out, err = capsys.readouterr()
@@ -377,7 +377,9 @@ def test_limits_of_the_model_are_told_once(photos: Path, tmp_path: Path, capsys:
     assert "the model reports at most 5 detections of an image" in err
 
 
-def test_tiles_are_told_and_find_more(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tiles_are_reported_and_give_more_detections(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = str(model_file(tmp_path / "m.safetensors", roi={"max_detections": 8}))
     assert run(model, "photos/a.png", json="-", max_det=20, tile=30) == 0
     out, err = capsys.readouterr()
@@ -413,7 +415,7 @@ def test_tiles_without_sense_are_refused_before_the_work(photos: Path, options: 
         run("no model", "photos", **options)
 
 
-def test_a_reader_who_goes_away_ends_the_work(model: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_output_ends_the_work(model: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command turns this into a quiet exit."""
 
     def closed(_: str) -> int:

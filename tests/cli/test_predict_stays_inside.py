@@ -160,7 +160,7 @@ DRAWN_BEFORE = Case((("work", "a.jpg", "drawn"),), (0,), ("relative",), ".", Non
 @settings(
     max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_nothing_but_the_outputs_is_written(case: Case, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_outputs_are_written(case: Case, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_predictor", lambda *_: Stub())
     with TemporaryDirectory() as folder, chdir(folder):
         root = Path(os.path.realpath(folder))

@@ -34,7 +34,7 @@ def boxes_in(path: Path) -> list[torch.Tensor]:
     return [each.proposals.boxes for each in load_proposals(path).images.values()]
 
 
-def test_a_first_stage_gives_as_many_as_are_asked_for(squares: Path, model: Path, tmp_path: Path) -> None:
+def test_a_first_stage_gives_the_requested_number(squares: Path, model: Path, tmp_path: Path) -> None:
     few, many, all_of_them = (tmp_path / f"{name}.safetensors" for name in ("few", "many", "all"))
     for out, count in ((few, 7), (many, 400)):
         assert proposals(squares, method="rpn", model=str(model), mode="fast", out=out, count=count) == 0

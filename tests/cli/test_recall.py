@@ -68,7 +68,7 @@ def test_only_json_on_standard_output(squares: Path, tmp_path: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out)["split"] == "test"
 
 
-def test_two_files_of_one_method_are_told_apart(
+def test_two_files_of_one_method_are_named_by_their_paths(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [proposals_file(squares, tmp_path / f"{name}.safetensors", "the same", 1.0, "test") for name in ("a", "b")]

@@ -1,4 +1,4 @@
-"""Which image a name in a results file means: that with the longest common end, and no time is lost on the others."""
+"""The image that a name in a results file means: the one with the longest common end, found in short time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def test_the_longest_common_end_decides(tmp_path: Path) -> None:
     assert positions_of(names, images) == [1, 0, 2, 2, None, None, None]
 
 
-def test_names_of_many_images_that_are_called_alike(tmp_path: Path) -> None:
+def test_many_images_of_the_same_file_name(tmp_path: Path) -> None:
     # Compared one by one, these would be 16 million pairs of paths, which takes minutes.
     images = [NamedImage(number, tmp_path / str(number) / "rgb" / "0.jpg", SIZE) for number in range(4000)]
     names = [f"/elsewhere/{number}/rgb/0.jpg" for number in range(4000)]
     assert positions_of(names, images) == list(range(4000))
 
 
-def test_a_name_that_no_path_can_have_is_none_of_the_images(tmp_path: Path) -> None:
+def test_an_impossible_path_matches_no_image(tmp_path: Path) -> None:
     accents = "a" + "\u0301\u0323" * 200_000  # whose order costs the square of their number
     assert positions_of([accents, "a\0b", "\ud800"], [NamedImage(1, tmp_path / "a.jpg", SIZE)]) == [None] * 3

@@ -158,7 +158,7 @@ def nested(levels: int) -> list[Any]:
         *((DETECTION, key) for key in ("box", "score", "label")),
     ],
 )
-def test_a_value_of_any_length_and_depth_is_told_in_a_line(
+def test_a_value_of_any_length_and_depth_is_reported_in_a_line(
     record: dict[str, Any], key: str, value: Any, file: Any
 ) -> None:
     changed = {**record, key: value}
@@ -169,7 +169,7 @@ def test_a_value_of_any_length_and_depth_is_told_in_a_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_split_of_which_most_images_are_not_in_the_file_is_told(file: Any) -> None:
+def test_a_split_with_few_images_in_the_file_is_reported(file: Any) -> None:
     images = [*IMAGES, NamedImage(4, Path("c.jpg"), SIZE)]
     results = read_results(file([RECORD]), images, CELLS)
     assert "2 of 3 images have no detections in it; another split: --split" in results.notes[0]
@@ -247,7 +247,7 @@ def test_files_without_low_scores_are_noted(file: Any) -> None:
         ([{"a": [RECORD], "b": [RECORD]}], "E103"),
     ],
 )
-def test_bad_files_are_told_in_one_line(content: list[Any], message: str, file: Any) -> None:
+def test_bad_files_are_reported_in_one_line(content: list[Any], message: str, file: Any) -> None:
     with pytest.raises(DatasetError, match=message) as raised:
         read_results(file(*content), IMAGES, CELLS)
     assert "\n" not in str(raised.value)

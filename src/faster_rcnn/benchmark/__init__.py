@@ -1,1 +1,1 @@
-"""How long each stage of a detector takes, against a lower bound and against other runtimes."""
+"""Times of the stages of a detector, compared with a lower bound and with other runtimes."""

@@ -1,4 +1,4 @@
-"""Where the time of one image goes, as it was measured: as a table, as JSON, as a page."""
+"""The measured times of a detector's stages, as a table, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from faster_rcnn.benchmark.roofline import Floor
+from faster_rcnn.benchmark.roofline import Roofline
 from faster_rcnn.benchmark.stages import ImageTimes
 from faster_rcnn.benchmark.target import Target
 from faster_rcnn.benchmark.values import BenchmarkSetup, Contender, Machine, Spread
@@ -25,7 +25,7 @@ GROUPS = {
 }
 """Stages that share a colour on the page."""
 WORDS = {"rpn_head": "RPN head", "roi_pooling": "RoI pooling", "post_processing": "post-processing"}
-"""Stages that people write otherwise than with spaces."""
+"""Names of stages that differ from the field's name with spaces."""
 COLUMNS = ("stage", "median", "10th to 90th percentile", "share")
 
 
@@ -36,42 +36,42 @@ class Benchmark:
     setup: BenchmarkSetup
     machine: Machine
     times: tuple[ImageTimes, ...]
-    """Of every image in every round."""
+    """Times of every image in every round."""
     latency: Spread
-    """File to boxes, one image after the other, by the call that users make; seconds."""
+    """Seconds from file to boxes of one image after the other, by the call that users make."""
     stream: tuple[float, ...]
-    """Images per second of each round, one image being decoded while another is looked at."""
-    floor: Floor
+    """Images per second of each round, one image being decoded while another is computed."""
+    roofline: Roofline
     memory: int
-    """Most bytes that the process has held, without the detectors that it is compared with."""
+    """Peak memory of the process in bytes, without the peers that it is compared with."""
     layout: str | None
-    """Which of torchvision's detectors the others are."""
+    """torchvision's detector that the peers are, if there are some."""
     contenders: tuple[Contender, ...]
-    """Ours, and those that it is compared with; none where it is not."""
+    """Our detector, and those that it is compared with; empty without a comparison."""
     target: Target | None = None
-    """What keeps an image below a time, where that was asked."""
+    """The search for settings below a time limit, where one was given."""
 
     @property
     def total(self) -> Spread:
-        """Of all stages together."""
+        """Seconds of all stages together."""
         return Spread.of([each.total for each in self.times])
 
     @property
     def dense(self) -> Spread:
-        """What the floor is for: body, neck and head of the first stage."""
+        """Seconds of the parts that the roofline bounds: body, neck and RPN head."""
         return Spread.of([each.dense for each in self.times])
 
     @property
-    def floor_ratio(self) -> float:
-        """How many times the floor that takes."""
-        return self.dense.median / self.floor.seconds
+    def roofline_ratio(self) -> float:
+        """The time of these parts, as a multiple of their lower bound."""
+        return self.dense.median / self.roofline.seconds
 
     def stages(self) -> dict[str, Spread]:
         """Seconds of each stage, in the order of the work."""
         return {name: Spread.of([getattr(each, name) for each in self.times]) for name in STAGES}
 
     def shares(self) -> dict[str, float]:
-        """Of each stage: its median in shares of the sum of all medians."""
+        """The median of each stage as a share of the sum of all medians."""
         medians = {name: each.median for name, each in self.stages().items()}
         return {name: each / sum(medians.values()) for name, each in medians.items()}
 
@@ -79,7 +79,7 @@ class Benchmark:
         """Everything measured; times in seconds, memory in bytes."""
         shares = self.shares()
         stages = {name: {**each.to_json(), "share": shares[name]} for name, each in self.stages().items()}
-        floor = self.floor
+        roofline = self.roofline
         return {
             **asdict(self.setup),
             "machine": {**asdict(self.machine), "amx": self.machine.amx},
@@ -90,12 +90,12 @@ class Benchmark:
                 "stream_of_rounds": self.stream,
             },
             "floor": {
-                "operations": floor.operations,
-                "operations_per_second": floor.rate,
-                "seconds": floor.seconds,
+                "operations": roofline.operations,
+                "operations_per_second": roofline.rate,
+                "seconds": roofline.seconds,
                 "measured": self.dense.to_json(),
-                "ratio": self.floor_ratio,
-                "convolutions": [{**asdict(conv), "operations_per_second": rate} for conv, rate in floor.rates],
+                "ratio": self.roofline_ratio,
+                "convolutions": [{**asdict(conv), "operations_per_second": rate} for conv, rate in roofline.rates],
             },
             "peak_memory": self.memory,
             "layout": self.layout,
@@ -113,35 +113,33 @@ class Benchmark:
         return [*of_stages, ("total", self.total.middle, self.total.range, "")]
 
     def facts(self) -> list[tuple[str, str]]:
-        """What there is to say beside the stages."""
-        floor = self.floor
+        """Labels and texts of everything beside the stages."""
+        roofline = self.roofline
         facts = [
             (
                 "one at a time",
                 f"{1 / self.latency.median:.3g} images per second, file to boxes: {self.latency}",
             ),
-            ("as a stream", f"{median(self.stream):.3g} images per second, the next image being begun meanwhile"),
+            ("as a stream", f"{median(self.stream):.3g} images per second, the next image being decoded meanwhile"),
             (
-                "floor",
-                f"{1000 * floor.seconds:.1f} ms: the {floor.operations / 1e9:.2f} GFLOP of body, neck and RPN head at "
-                f"{floor.rate / 1e9:.0f} GFLOP/s, the best rate of their {len(floor.rates)} largest convolutions, "
-                "each alone",
+                "lower bound",
+                f"{1000 * roofline.seconds:.1f} ms: the {roofline.operations / 1e9:.2f} GFLOP of body, neck and RPN "
+                f"head at {roofline.rate / 1e9:.0f} GFLOP/s, the best rate of their {len(roofline.rates)} largest "
+                "convolutions, each alone",
             ),
-            ("above the floor", f"these three take {self.dense}, {self.floor_ratio:.1f} times the floor"),
+            ("measured", f"these three take {self.dense}, {self.roofline_ratio:.1f} times the lower bound"),
             ("memory", f"{self.memory / 1e6:,.0f} MB at most, the whole process"),
             ("model", self.setup.model_text),
             ("images", self.setup.images_text),
             ("machine", str(self.machine)),
         ]
         if self.layout is not None:
-            facts.append(
-                ("compared with", f"{self.layout} with the same weights, and what runtimes make of its export")
-            )
+            facts.append(("compared with", f"{self.layout} with the same weights, and its export in other runtimes"))
         facts += [(each.name, each.beside(self.contenders[0])) for each in self.contenders[1:]]
         return facts if self.target is None else [*facts, *self.target.facts()]
 
     def table(self) -> str:
-        """For a terminal."""
+        """The stages and facts as text for a terminal."""
         rows = [COLUMNS, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
         facts = [(printable(name), printable(text)) for name, text in self.facts()]
@@ -167,21 +165,21 @@ def write_benchmark(folder: Path, benchmark: Benchmark) -> Path:
 
 
 def words(name: str) -> str:
-    """A stage as people read it, such as ``RPN head``."""
+    """The name of a stage for people, such as ``RPN head``."""
     return WORDS.get(name, name.replace("_", " "))
 
 
 def _bars(benchmark: Benchmark) -> list[dict[str, Any]]:
-    """Of each stage: its name, its width in per cent, the number of its colour, and how strong that is."""
+    """The bar of each stage: its name, its width in per cent, the number of its colour, and its opacity."""
     shares = benchmark.shares()
     return [
-        {"name": words(name), "width": 100 * shares[name], "color": color, "strength": 1 - 0.3 * index}
-        for color, names in enumerate(GROUPS.values())
+        {"name": words(name), "width": 100 * shares[name], "color": colour, "strength": 1 - 0.3 * index}
+        for colour, names in enumerate(GROUPS.values())
         for index, name in enumerate(names)
     ]
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    """The first cell to the left, numbers to the right."""
+    """A line of the table: the first cell aligned left, numbers aligned right."""
     cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
     return "  ".join(cells).rstrip()

@@ -1,8 +1,8 @@
-"""How fast body, neck and head of the first stage could be: their operations at the best rate of their convolutions.
+"""Roofline of body, neck and RPN head: their FLOPs divided by the best measured convolution throughput.
 
-The rate is measured on the machine, not read from its data sheet: each of the largest convolutions of the network
-alone, with nothing between it and the clock. What a detector takes beyond this floor goes into small and depthwise
-convolutions, activations, and the traffic of feature maps.
+The throughput is measured on the machine, not read from its data sheet: each of the largest convolutions of the network
+runs alone, with nothing between it and the clock. The time that a detector takes above this lower bound goes into small
+and depthwise convolutions, activations, and the traffic of feature maps.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.system.devices import computing_in
 from faster_rcnn.system.timing import timed
 
-LARGEST = 10
-"""How many convolutions are measured."""
+NUM_CONVOLUTIONS = 10
+"""How many of the largest convolutions are measured."""
 RUNS = 6
-"""Of each; the best counts, and the first one, in which a kernel is chosen, cannot be it."""
+"""Runs per convolution; the fastest is kept, and the first one also selects a kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,21 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What body, neck and head of the first stage compute of one batch."""
+    """Operations of body, neck and RPN head on one batch."""
 
     operations: int
-    """Of all convolutions and matrix products; a multiplication and an addition are two."""
+    """Number in all convolutions and matrix products; a multiplication and an addition are two."""
     convolutions: tuple[Convolution, ...]
-    """In the order of the computation."""
+    """Every convolution, in the order of the computation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """The least time that the operations of a detector need."""
+class Roofline:
+    """Lower bound of the time that the operations of a detector take."""
 
     operations: int
     rates: tuple[tuple[Convolution, float], ...]
-    """The largest convolutions, largest first, each with its best operations per second, alone."""
+    """The largest convolutions, largest first, each with its best measured operations per second."""
 
     @property
     def rate(self) -> float:
@@ -68,7 +68,7 @@ class Floor:
 
     @property
     def seconds(self) -> float:
-        """All operations at that rate."""
+        """The lower bound: the time of all operations at that rate."""
         return self.operations / self.rate
 
 
@@ -77,22 +77,22 @@ def work_of(model: FasterRCNN, pixels: Float[Tensor, "images 3 height width"], p
     counter, recorder = FlopCounterMode(display=False), _Recorder()
     with torch.no_grad(), computing_in(precision, pixels.device), counter, recorder:
         model.rpn(model.backbone(pixels))
-    return Work(counter.get_total_flops(), tuple(recorder.seen))
+    return Work(counter.get_total_flops(), tuple(recorder.convolutions))
 
 
-def measure_floor(work: Work, precision: torch.dtype, device: torch.device) -> Floor:
-    """Measure the ten largest convolutions that differ, each alone, channels last, its weights packed or not."""
+def measure_roofline(work: Work, precision: torch.dtype, device: torch.device) -> Roofline:
+    """Measure the ten largest different convolutions, each alone, in channels-last format, with and without packing."""
     differing = sorted(dict.fromkeys(work.convolutions), key=lambda each: each.operations, reverse=True)
-    rates = [(each, each.operations / _best_seconds(each, precision, device)) for each in differing[:LARGEST]]
-    return Floor(work.operations, tuple(rates))
+    rates = [(each, each.operations / _best_seconds(each, precision, device)) for each in differing[:NUM_CONVOLUTIONS]]
+    return Roofline(work.operations, tuple(rates))
 
 
 class _Recorder(TorchDispatchMode):
-    """Keeps the shapes of every convolution that runs within it."""
+    """Records the shapes of every convolution that runs within it."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's types lag
-        self.seen: list[Convolution] = []
+        self.convolutions: list[Convolution] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -102,7 +102,9 @@ class _Recorder(TorchDispatchMode):
             pixels, weight, _, stride, padding, dilation, _, _, groups = args
             operations = 2 * result.numel() * weight[0].numel()
             shapes = tuple(pixels.shape), tuple(weight.shape)
-            self.seen.append(Convolution(*shapes, tuple(stride), tuple(padding), tuple(dilation), groups, operations))
+            self.convolutions.append(
+                Convolution(*shapes, tuple(stride), tuple(padding), tuple(dilation), groups, operations)
+            )
         return result
 
 

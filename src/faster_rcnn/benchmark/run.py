@@ -17,10 +17,10 @@ from faster_rcnn.benchmark.report import Benchmark
 from faster_rcnn.benchmark.runtimes import Runner, runners
 from faster_rcnn.benchmark.target import Goal, find_target
 from faster_rcnn.benchmark.timing import (
-    floor_of,
     machine_of,
     peak_memory,
     pixels_of,
+    roofline_of,
     runner_of,
     time_contenders,
     time_detector,
@@ -81,7 +81,7 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
         measured = time_detector(predictor, images, setup.rounds)
         memory = peak_memory()  # before anything that a user's process would not do
         others = _others(loaded, predictor, request, plan, images[0], Path(folder))
-        floor = floor_of(predictor, images)
+        roofline = roofline_of(predictor, images)
         contenders = time_contenders(predictor, others, images, setup.rounds) if others else ()
         target = None
         if request.goal is not None:
@@ -93,7 +93,7 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
         times=measured.times,
         latency=Spread.of(measured.latency),
         stream=measured.stream,
-        floor=floor,
+        roofline=roofline,
         memory=memory,
         layout=None if plan is None else plan.layout,
         contenders=contenders,

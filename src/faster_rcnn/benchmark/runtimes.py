@@ -1,4 +1,4 @@
-"""Other runtimes at the same work: torchvision's detector as it comes, and its ONNX export in two runtimes."""
+"""Peers to time: torchvision's detector as it is, and its ONNX export in two runtimes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from faster_rcnn.benchmark.subprocess_peer import in_own_process
 from faster_rcnn.errors import MissingExtraError, OptionError
 
 RUNTIMES = {"torchvision": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
-"""Packages that each needs; the last one's extra brings them all."""
+"""Packages that each runtime needs; the extra in ``EXTRAS`` installs them."""
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 OPSET = 17
-"""Of ONNX; the newest that torch's exporter of traced models knows well."""
+"""Version of the ONNX operators; the newest that torch's exporter of traced models supports well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Runner:
     """A detector in some runtime."""
 
     name: str
-    """With its version."""
+    """Name with version."""
     precision: str
     detect: Callable[[Tensor], Tensor]
-    """From decoded pixels (3, H, W) of 8 bits to boxes (N, 4)."""
+    """From decoded uint8 pixels (3, H, W) to boxes (N, 4)."""
 
 
 def runtimes_named(text: str) -> list[str]:
     """Names of runtimes from a list with commas.
 
     Raises:
-        OptionError: a name is none of them, or is there twice (E125).
+        OptionError: a name is unknown or repeated (E125).
         MissingExtraError: a package of one is not installed.
     """
     names = [name.strip() for name in text.split(",")]
@@ -56,10 +56,14 @@ def runtimes_named(text: str) -> list[str]:
 def runners(
     names: Sequence[str], theirs: nn.Module, example: Tensor, precision: torch.dtype, folder: Path
 ) -> list[Runner]:
-    """``theirs``, a detector of torchvision on the CPU, in each runtime.
+    """One of torchvision's detectors in each runtime.
 
-    ``example`` (3, H, W) of 8 bits is what the export is traced with; images of other sizes may follow. ``precision``
-    is what OpenVINO is asked for; the others compute in float32, the only type that they have on a CPU as they come.
+    Args:
+        names: runtimes, some of ``RUNTIMES``.
+        theirs: the detector, on the CPU.
+        example: uint8 image (3, height, width) with which the export is traced; images of other sizes may follow.
+        precision: number format for OpenVINO; the others compute in float32, their only type on a CPU by default.
+        folder: folder for the exported file.
     """
     file = folder / "torchvision.onnx"
     if set(names) - {"torchvision"}:
@@ -73,9 +77,9 @@ def runners(
 
 
 def export_onnx(theirs: nn.Module, example: Tensor, path: Path) -> None:
-    """Write the ONNX file that torchvision's own code makes of a detector."""
+    """Write a detector of torchvision as an ONNX file, by torchvision's own export code."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tracing: torchvision's code is written for it
+        warnings.simplefilter("ignore")  # about tracing, for which torchvision's code is written
         torch.onnx.export(
             theirs,
             ([_floats(example)],),
@@ -120,7 +124,7 @@ def _onnxruntime(exported: Path) -> Runner:
 
 
 def openvino_runner(exported: Path, precision: torch.dtype | None) -> Runner:
-    """An exported detector in OpenVINO, which computes in ``precision``, or in what it chooses where there is none."""
+    """An exported detector in OpenVINO, in ``precision``, or without one in the precision that OpenVINO chooses."""
     openvino: Any = importlib.import_module("openvino")
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
     if precision is not None:
@@ -136,5 +140,5 @@ def openvino_runner(exported: Path, precision: torch.dtype | None) -> Runner:
 
 
 def _floats(pixels: Tensor) -> Tensor:
-    """As torchvision's detectors take them, 0..1."""
+    """Pixels as torchvision's detectors take them, 0..1."""
     return pixels.float() / 255

@@ -1,6 +1,7 @@
-"""A peer in a process of its own.
+"""Runs a peer in a process of its own.
 
-Ours keeps freed memory (``memory``), and a peer in the same process would profit from it: that is not how it comes.
+Our process keeps freed memory (``system.memory``), from which a peer in the same process would profit, as it does not
+in its normal use.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from faster_rcnn.data.workers import end_with_parent
 from faster_rcnn.errors import MachineError
 
 Detect = Callable[[Tensor], Tensor]
-"""From decoded pixels (3, H, W) of 8 bits to boxes (N, 4)."""
+"""From decoded uint8 pixels (3, H, W) to boxes (N, 4)."""
 
 
 def in_own_process(detect: Detect) -> Detect:
-    """The same at work in another process, with as many threads; it ends when the result is dropped.
+    """The same function, computed in another process with as many threads; it ends when the result is dropped.
 
-    ``detect`` has to be one that can be pickled. To hand over pixels and boxes takes a millisecond or two.
+    ``detect`` must be picklable. Sending pixels and boxes takes a millisecond or two.
 
     Raises:
-        MachineError: when called, if the other process has come to an end.
+        MachineError: at a call, if the other process has ended.
     """
     context = get_context("spawn")
     here, there = context.Pipe()
@@ -33,23 +34,23 @@ def in_own_process(detect: Detect) -> Detect:
     process.start()
     there.close()
 
-    def ask(pixels: Tensor) -> Tensor:
+    def call(pixels: Tensor) -> Tensor:
         try:
             here.send(pixels.numpy())
             boxes: Tensor = torch.from_numpy(here.recv())
         except (EOFError, OSError) as error:
             process.join()
             raise MachineError(
-                f"the process of a peer came to an end by itself (exit code {process.exitcode}), for want of memory "
-                "perhaps; leave that peer out of --compare"
+                f"the process of a peer ended by itself (exit code {process.exitcode}), perhaps for lack of memory; "
+                "leave that peer out of --compare"
             ) from error
         return boxes
 
-    return ask
+    return call
 
 
 def _serve(there: Connection, detect: Detect, threads: int) -> None:
-    """Answer pixels by boxes, until the other side has gone."""
+    """Answer pixels with boxes, until the other side closes the pipe."""
     end_with_parent()
     torch.set_num_threads(threads)
     while True:

@@ -1,4 +1,4 @@
-"""``faster-rcnn benchmark --target-ms``: the image size and number of proposals that keep an image below a time."""
+"""Searches for the image size and number of proposals that keep an image below a time limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faster_rcnn.benchmark.timing import LEAST_SCORE
+from faster_rcnn.benchmark.timing import MIN_SCORE
 from faster_rcnn.benchmark.values import Spread
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import OptionError
@@ -22,14 +22,14 @@ from faster_rcnn.system.timing import timed
 _LOG = logging.getLogger(__name__)
 
 SHARES = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
-"""Of the model's own image size that are tried."""
+"""Shares of the model's own image size that are tried."""
 PROPOSALS = (300, 200, 100, 50)
-"""Numbers of proposals that are tried below the model's own."""
+"""Numbers of proposals that are tried, where they are below the model's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A time that an image is to be kept below, and labelled images that say what that costs."""
+    """A time limit of an image, and labelled images on which its cost in AP is measured."""
 
     milliseconds: float
     data: Path | None = None
@@ -37,7 +37,9 @@ class Goal:
 
     def __post_init__(self) -> None:
         if not 0 < self.milliseconds < math.inf:
-            raise OptionError(f"--target-ms {self.milliseconds:g}: no image takes so long", code="E125")
+            raise OptionError(
+                f"--target-ms {self.milliseconds:g}: the limit must be a positive number of milliseconds", code="E125"
+            )
 
     def labelled(self, config: Config) -> Split | None:
         """The images to measure AP on; raises ``DatasetError`` where they cannot be used."""
@@ -47,7 +49,7 @@ class Goal:
 
 
 def goal_of(milliseconds: float | None, data: Path | None, split: str | None) -> Goal | None:
-    """The goal that options name; none without a time, for which alone the others are."""
+    """The goal of the options, ``None`` without a limit; raises ``OptionError`` for data without a limit."""
     if milliseconds is None and (data is not None or split is not None):
         raise OptionError("--data and --split are for --target-ms, which is missing", code="E125")
     return None if milliseconds is None else Goal(milliseconds, data, split)
@@ -55,16 +57,16 @@ def goal_of(milliseconds: float | None, data: Path | None, split: str | None) ->
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The detector with other numbers."""
+    """Time and AP of the detector with other settings."""
 
     config: Config
     seconds: Spread
-    """File to boxes."""
+    """Seconds from file to boxes."""
     ap: float | None
-    """Where there are labelled images."""
+    """AP on the labelled images; ``None`` without any."""
 
     def to_json(self) -> dict[str, Any]:
-        """Times in seconds."""
+        """The settings, time in seconds and AP as JSON."""
         return {
             "image_size": self.config.image.short_side,
             "proposals": self.config.rpn.proposals_after_nms,
@@ -80,25 +82,25 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was tried to keep an image below a time."""
+    """Result of the search for settings below a time limit."""
 
     milliseconds: float
     own: Trial
-    """The detector as it is."""
+    """The detector with its own settings."""
     fitting: tuple[Trial, ...]
-    """For each image size that allows it, the most proposals that keep below the time; largest images first."""
+    """For each image size that allows it, the most proposals within the limit; largest images first."""
     fastest: Trial
-    """Of all that was tried."""
+    """The fastest of all trials."""
 
     @property
     def chosen(self) -> Trial | None:
-        """The highest AP where it was measured, else the largest image; ``None`` where nothing is fast enough."""
+        """The trial with the highest AP where it was measured, else the largest image; ``None`` if none fits."""
         if not self.fitting:
             return None
         return max(self.fitting, key=lambda each: -1.0 if each.ap is None else each.ap)
 
     def to_json(self) -> dict[str, Any]:
-        """Times in seconds."""
+        """The limit and the trials as JSON."""
         return {
             "milliseconds": self.milliseconds,
             "own": self.own.to_json(),
@@ -107,17 +109,20 @@ class Target:
         }
 
     def facts(self) -> list[tuple[str, str]]:
-        """What was tried and chosen, in words."""
+        """Labels and texts of the trials and the choice."""
         label = f"for {self.milliseconds:g} ms"
-        tried = [("as it is", str(self.own)), *((f"fits {self.milliseconds:g} ms", str(each)) for each in self.fitting)]
+        tried = [
+            ("own settings", str(self.own)),
+            *((f"fits {self.milliseconds:g} ms", str(each)) for each in self.fitting),
+        ]
         if self.chosen is None:
-            return [*tried, (label, f"nothing that was tried is so fast; the fastest is {self.fastest}")]
+            return [*tried, (label, f"no trial is fast enough; the fastest is {self.fastest}")]
         return [*tried, (label, f"{self.chosen}{self._cost()}")]
 
     def _cost(self) -> str:
         if self.chosen is None or self.chosen.ap is None or self.own.ap is None:
-            return "; what it costs in AP is told with labelled images (--data)"
-        return f"; {self.chosen.ap - self.own.ap:+.3f} AP against the detector as it is"
+            return "; its cost in AP is measured with labelled images (--data)"
+        return f"; {self.chosen.ap - self.own.ap:+.3f} AP against the detector's own settings"
 
 
 def find_target(
@@ -125,8 +130,8 @@ def find_target(
 ) -> Target:
     """Try smaller images and fewer proposals, from the largest on, until a size fits with all proposals.
 
-    AP, where there is a ``split`` of labelled images, is that of the detector as it is and of whatever fits. The
-    predictor is as before afterwards.
+    AP is measured on ``split``, where one is given, with the detector's own settings and with all that fit. The
+    predictor has its own settings again afterwards.
     """
     own = predictor.config
     tried: list[Trial] = []
@@ -153,7 +158,7 @@ def use_numbers(predictor: Predictor, config: Config) -> None:
 
 
 def _of_size(own: Config, share: float) -> list[Config]:
-    """The settings at a share of the image size, with fewer and fewer proposals."""
+    """Settings with a share of the image size, by decreasing number of proposals."""
     most = own.rpn.proposals_after_nms
     sides = {name: max(1, round(share * getattr(own.image, name))) for name in ("short_side", "long_side")}
     image = own.image.model_copy(update=sides)
@@ -167,9 +172,9 @@ def _of_size(own: Config, share: float) -> list[Config]:
 def _time(predictor: Predictor, config: Config, images: Sequence[Path], rounds: int) -> Trial:
     use_numbers(predictor, config)
     for path in dict.fromkeys(images):  # every size has kernels chosen for it once
-        predictor.predict_one(path, LEAST_SCORE)
+        predictor.predict_one(path, MIN_SCORE)
     seconds = [
-        timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)[0]
+        timed(partial(predictor.predict_one, path, MIN_SCORE), predictor.device)[0]
         for _ in range(rounds)
         for path in images
     ]
@@ -177,7 +182,7 @@ def _time(predictor: Predictor, config: Config, images: Sequence[Path], rounds: 
 
 
 def _measured(predictor: Predictor, trial: Trial, split: Split | None) -> Trial:
-    """With its AP, where there is something to measure it on."""
+    """The trial with its AP, where a split is given."""
     if split is None:
         return trial
     use_numbers(predictor, trial.config)

@@ -1,4 +1,4 @@
-"""Measures a detector image by image: each stage, whole calls, a stream, and torchvision's detector in turn with it."""
+"""Times a detector image by image: each stage, whole calls, a stream, and other detectors in turn with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from faster_rcnn._version import __version__
-from faster_rcnn.benchmark.roofline import Floor, Work, measure_floor, work_of
+from faster_rcnn.benchmark.roofline import Roofline, Work, measure_roofline, work_of
 from faster_rcnn.benchmark.runtimes import Runner
 from faster_rcnn.benchmark.stages import ImageTimes, batch_of, detect_in_parts
 from faster_rcnn.benchmark.values import Contender, Machine, Spread
@@ -29,27 +29,28 @@ from faster_rcnn.system.progress import counted
 from faster_rcnn.system.timing import timed
 
 VERSIONS = ("torch", "torchvision")
-"""Packages that the times depend on, beside this one."""
-LEAST_SCORE = 0.0
-"""Of detections that are asked for: the model's own floor alone decides."""
+"""Packages that the times depend on, beside faster-rcnn itself."""
+MIN_SCORE = 0.0
+"""Lowest score of the detections: only the model's own threshold decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What was measured of one detector."""
+    """Times of one detector."""
 
     times: tuple[ImageTimes, ...]
-    """Of every image in every round."""
+    """Times of the stages, for every image in every round."""
     latency: tuple[float, ...]
-    """The same from file to boxes by the call that users make; seconds."""
+    """Seconds from file to boxes by the call that users make, for every image in every round."""
     stream: tuple[float, ...]
     """Images per second of each round."""
 
 
 def time_detector(predictor: Predictor, images: Sequence[Path], rounds: int) -> Timed:
-    """Stages and whole calls in turn, then a stream, in each round; a first round, not counted, warms up.
+    """Time stages and whole calls in turn, then a stream, in each round; a first round, not counted, warms up.
 
-    Raises ``ImageError`` where an image cannot be decoded.
+    Raises:
+        ImageError: an image cannot be decoded.
     """
     first = list(dict.fromkeys(images))  # every size has kernels chosen for it once
     for path in first:
@@ -60,27 +61,27 @@ def time_detector(predictor: Predictor, images: Sequence[Path], rounds: int) -> 
     return Timed(tuple(times for times, _ in pairs), tuple(seconds for _, seconds in pairs), tuple(stream))
 
 
-def floor_of(predictor: Predictor, images: Sequence[Path]) -> Floor:
-    """The floor of the image in the middle, by the operations of its padded size."""
+def roofline_of(predictor: Predictor, images: Sequence[Path]) -> Roofline:
+    """The roofline of the image with the median number of operations, which depends on its padded size."""
     found: dict[tuple[int, ...], Work] = {}
     of_images = []
     for path in images:
-        # The detector itself: of its faster forms, not every operator is known to be counted.
+        # The plain detector: torch's counter does not cover every operator of the accelerated ones.
         batch = batch_of(predictor.model, pixels_of(predictor, path)).pixels
         if batch.shape not in found:
             found[batch.shape] = work_of(predictor.model, batch, predictor.floats)
         of_images.append(found[batch.shape])
     middle = median_low(each.operations for each in of_images)
     work = next(each for each in of_images if each.operations == middle)
-    return measure_floor(work, predictor.floats, predictor.device)
+    return measure_roofline(work, predictor.floats, predictor.device)
 
 
 def time_contenders(
     ours: Predictor, others: Sequence[Runner], images: Sequence[Path], rounds: int
 ) -> tuple[Contender, ...]:
-    """All detectors on the same decoded images, in turn, ours first; a first round, not counted, warms them up.
+    """Time all detectors on the same decoded images, in turn, ours first; a first round, not counted, warms them up.
 
-    What each of them does before its network is counted, the change to floats in 0..1 for the others among it.
+    The time of each includes its preprocessing, and for the others the conversion to floats in 0..1.
     """
     every = [runner_of("ours", ours), *others]
     seconds: list[list[float]] = [[] for _ in every]
@@ -101,19 +102,19 @@ def time_contenders(
 
 
 def runner_of(name: str, predictor: Predictor) -> Runner:
-    """One of our detectors from decoded pixels to boxes (N, 4), as it is used."""
+    """One of our detectors as a function from decoded pixels to boxes (N, 4)."""
     precision = precision_name(predictor.precision)
-    return Runner(name, precision, lambda pixels: predictor.predict_one(pixels, LEAST_SCORE).boxes)
+    return Runner(name, precision, lambda pixels: predictor.predict_one(pixels, MIN_SCORE).boxes)
 
 
 def peak_memory() -> int:
-    """Most bytes of main memory that this process has held at once."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024  # kilobytes elsewhere
+    """Peak main memory of this process, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes elsewhere
 
 
 def machine_of(predictor: Predictor) -> Machine:
-    """Where and how the predictor works."""
+    """The machine, and how the predictor uses it."""
     on_cpu = predictor.device.type == "cpu"
     return Machine(
         device=str(predictor.device),
@@ -126,7 +127,7 @@ def machine_of(predictor: Predictor) -> Machine:
 
 
 def pixels_of(predictor: Predictor, path: Path) -> Tensor:
-    """A decoded image (3, H, W) of 8 bits; raises ``ImageError`` where it cannot be decoded."""
+    """A decoded uint8 image (3, height, width); raises ``ImageError`` where it cannot be decoded."""
     try:
         return to_pixels(path, str(path), predictor.config.data.max_pixels)
     except ImageError as error:
@@ -134,16 +135,16 @@ def pixels_of(predictor: Predictor, path: Path) -> Tensor:
 
 
 def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
-    """Stages of an image, and seconds of the call that users make."""
+    """Times of an image's stages, and seconds of the call that users make."""
     with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
         times, _ = detect_in_parts(predictor.network, partial(pixels_of, predictor, path))
-    seconds, _ = timed(partial(predictor.predict_one, path, LEAST_SCORE), predictor.device)
+    seconds, _ = timed(partial(predictor.predict_one, path, MIN_SCORE), predictor.device)
     return times, seconds
 
 
 def _rate(predictor: Predictor, images: Sequence[Path]) -> float:
-    """Images per second."""
+    """Images per second as a stream."""
     start = time.perf_counter()
-    for _ in predictor.stream(images, LEAST_SCORE):
+    for _ in predictor.stream(images, MIN_SCORE):
         pass
     return len(images) / (time.perf_counter() - start)

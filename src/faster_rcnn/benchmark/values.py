@@ -1,4 +1,4 @@
-"""Values of a benchmark: a spread of times, what was timed, on what, and torchvision's detector beside it."""
+"""Values of a benchmark: a spread of times, the timed detector, the machine, and detectors timed in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faster_rcnn.system.wording import count_of
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, 10th and 90th percentile of seconds; between two of them, the straight line."""
+    """Median, 10th and 90th percentile of seconds, interpolated linearly."""
 
     median: float
     low: float
@@ -23,12 +23,12 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Spread:
-        """At least one."""
+        """The spread of one or more times."""
         low, middle, high = np.quantile(np.asarray(seconds, dtype=np.float64), (0.1, 0.5, 0.9))
         return cls(float(middle), float(low), float(high))
 
     def to_json(self) -> dict[str, float]:
-        """In seconds."""
+        """The three numbers, in seconds."""
         return {"median": self.median, "p10": self.low, "p90": self.high}
 
     @property
@@ -61,21 +61,21 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the times were measured on."""
+    """The machine on which the times were measured."""
 
     device: str
     instruction_sets: tuple[str, ...]
-    """Of the CPU."""
+    """Instruction sets of the CPU."""
     onednn_bfloat16: bool
-    """Whether it is what computes convolutions."""
+    """Whether oneDNN computes convolutions in bfloat16."""
     threads: int
     processors: int
     versions: dict[str, str]
-    """Of packages, by name."""
+    """Versions of packages, by name."""
 
     @property
     def amx(self) -> bool:
-        """Whether the CPU multiplies matrices in tiles."""
+        """Whether the CPU has AMX, its unit for matrix products."""
         return "AMX" in self.instruction_sets
 
     def __str__(self) -> str:
@@ -91,17 +91,17 @@ class BenchmarkSetup:
     """What is timed."""
 
     model: str
-    """As the user names it."""
+    """The detector's name, as the user gave it."""
     random_weights: bool
     precision: str
     images: int
     made_up_size: ImageSize | None
-    """Of the made-up picture that stands for every image; None where there are images."""
+    """Size of the made-up picture that stands for every image; ``None`` where images are given."""
     rounds: int
 
     @property
     def images_text(self) -> str:
-        """What the images are, and how often each is timed."""
+        """The images and how often each is timed, in words."""
         if self.made_up_size is None:
             return (
                 f"{count_of(self.images, 'image')}, each timed {_times(self.rounds)} after a round that is not counted"
@@ -114,27 +114,27 @@ class BenchmarkSetup:
 
     @property
     def model_text(self) -> str:
-        """What the model is."""
+        """The model and its precision, in words."""
         if not self.random_weights:
             return f"{self.model}, in {self.precision}"
         return (
-            f"{self.model} with random weights, in {self.precision}: it finds nothing in particular, so times of "
+            f"{self.model} with random weights, in {self.precision}: its detections are arbitrary, so times of "
             "proposals and post-processing mean little"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A detector on decoded images, in turn with others that have the same weights: pixels to boxes."""
+    """Times of a detector from pixels to boxes, taken in turn with others that have the same weights."""
 
     name: str
     precision: str
     seconds: Spread
     detections: int
-    """Of all images."""
+    """Number of detections in all images."""
 
     def to_json(self) -> dict[str, Any]:
-        """Times in seconds."""
+        """The numbers as JSON; times in seconds."""
         return {
             "name": self.name,
             "precision": self.precision,
@@ -143,7 +143,7 @@ class Contender:
         }
 
     def beside(self, ours: Contender) -> str:
-        """How much faster or slower ours is, in words."""
+        """How much faster or slower our detector is, in words."""
         speed = relative_speed(self.seconds.median / ours.seconds.median)
         return (
             f"ours is {speed}, pixels to boxes: {ours.seconds} in {ours.precision}, "
@@ -152,7 +152,7 @@ class Contender:
 
 
 def relative_speed(ratio: float) -> str:
-    """How fast something is that needs one part of the time where the other needs ``ratio`` parts."""
+    """The speed of a detector in words; ``ratio`` is the other one's time divided by its own."""
     longer = round(100 / ratio) - 100
     if longer >= 100:
         return f"slower by a factor of {1 / ratio:.2f}"

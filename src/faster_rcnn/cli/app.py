@@ -1,4 +1,4 @@
-"""The command line ``faster-rcnn``: one app, and a file of this folder for each of its commands."""
+"""The app ``faster-rcnn``, which combines the commands of this folder."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ app = App(
     name="faster-rcnn",
     help="Faster R-CNN: train, evaluate and run the two-stage object detector.",
     help_epilogue=(
-        "With any command, --quiet (-q) shows warnings, errors and results alone, --verbose (-v) shows more, and "
-        "--debug the traceback of a fault."
+        "With any command, --quiet (-q) shows only warnings, errors and results, --verbose (-v) shows more, and "
+        "--debug shows the traceback of an error."
     ),
     version=__version__,
     version_flags=("--version", "-V"),
@@ -42,13 +42,13 @@ app.command(predict, usage="Usage: faster-rcnn predict [OPTIONS] MODEL SOURCE...
 
 @app.command
 def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> int:
-    """Print the script by which a shell completes commands and options; --install-completion puts it in its place.
+    """Print the script with which a shell completes commands and options; --install-completion installs it.
 
     Args:
-        shell: Shell that the script is for.
+        shell: Shell for which the script is.
     """
     print(app.generate_completion(prog_name="faster-rcnn", shell=shell))
     return 0
 
 
-app.register_install_completion_command(help="Let the shell that runs complete commands and options from now on.")
+app.register_install_completion_command(help="Install completion of commands and options in the running shell.")

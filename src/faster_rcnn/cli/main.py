@@ -1,4 +1,4 @@
-"""The command ``faster-rcnn``: runs one command line, turns every fault into one line and an exit code."""
+"""Runs one command line of ``faster-rcnn``, and turns every fault into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERBOSE = ("--verbose", "-v")
 
 
 class CommandLine(NamedTuple):
-    """What was typed: a command, and what stands anywhere in the line and is for all commands."""
+    """A command line: the command with its arguments, and the options that all commands take anywhere in the line."""
 
     command: list[str]
     debug: bool
@@ -33,7 +33,7 @@ class CommandLine(NamedTuple):
 
     @staticmethod
     def of(given: Sequence[str]) -> CommandLine:
-        """Take the options for all commands out, up to a ``--``, after which everything is a name."""
+        """Separate the options of all commands, up to a ``--``, after which everything is a name."""
         end = given.index("--") if "--" in given else len(given)
         own, names = given[:end], given[end:]
         command = [each for each in own if each not in ("--debug", *QUIET, *VERBOSE)]
@@ -53,7 +53,7 @@ class CommandLine(NamedTuple):
 
 
 def _with_standard_input(tokens: Sequence[str]) -> list[str]:
-    """A dash that is no option's value is a source; by its longer name, for a dash alone is taken for an option."""
+    """Replace a dash that is no option's value by /dev/stdin, since cyclopts takes a lone dash for an option."""
     before = ("", *tokens)
     return [
         "/dev/stdin" if each == "-" and last != "--json" else each for last, each in zip(before, tokens, strict=False)
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code.
 
     0 done, 1 internal fault, 2 data and options, 3 diverged training, 4 an output that failed its own check,
-    5 the machine, 129, 130 and 143 interrupted (SIGHUP, Ctrl-C, SIGTERM).
+    5 a fault of the machine, 129, 130 and 143 interrupted (SIGHUP, Ctrl-C, SIGTERM).
     """
     open_standard_streams()
     outlive_terminal()
@@ -80,20 +80,20 @@ def _run(line: CommandLine) -> int:
             code: int | None = app(line.command, exit_on_error=False, print_error=False)
         with writing_results():
             sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last door: nobody else is left to tell
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # nothing above this call could report it
         if line.debug:
             show_traceback(error)
-        told, code = _explain(error)
-        if told:
-            fail(told)
+        line_of_error, code = _explain(error)
+        if line_of_error:
+            fail(line_of_error)
     return code or 0
 
 
 def _explain(error: BaseException) -> tuple[str | None, int]:
-    """One line for the user (none where nobody reads any more), and the exit code."""
+    """One line for the user (``None`` where standard output was closed), and the exit code."""
     text = " ".join(str(error).splitlines())
     match error:
-        case FasterRCNNError():  # one line: an end of a line is part of a name
+        case FasterRCNNError():  # a line end in it is part of a name, and is escaped
             return f"error: {error}", error.exit_code
         case UnusedCliTokensError():
             return f"error: too many arguments: {' '.join(error.unused_tokens or ())}", 2
@@ -112,7 +112,7 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
 
 
 def _print_in_any_encoding() -> None:
-    """A class or a file that the terminal's encoding has no letters for is shown with escapes, and stops nothing."""
+    """Let standard streams escape letters that their encoding lacks, such as in names of classes and files."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -120,7 +120,7 @@ def _print_in_any_encoding() -> None:
 
 @contextmanager
 def _pillow_silent() -> Iterator[None]:
-    """Within it nothing prints what Pillow logs, which names no file."""
+    """Suppress Pillow's log within the context: its lines name no file."""
     pillow, nothing = logging.getLogger("PIL"), logging.NullHandler()
     pillow.addHandler(nothing)
     try:

@@ -1,4 +1,4 @@
-"""What was wrong with a command line, in one line that names what would be right."""
+"""Explains a wrong command line in one line that names the right form."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandErr
 
 GLOBAL_OPTIONS = ("--help", "--version", "--quiet", "--verbose", "--debug")
 LIKENESS = 0.75
-"""Share of letters that a suggestion has in common with what was typed; what has less is no slip of the finger."""
+"""Least similarity of a suggestion to what was typed; less than this is hardly a typing error."""
 
 
 def explained(error: CycloptsError, app: App) -> str:
-    """The line for one mistake; those that are not treated here keep the parser's own words."""
+    """The line for one mistake; mistakes that are not handled here keep the parser's own words."""
     command = " ".join(error.command_chain or ())
     match error:
         case UnknownCommandError():
@@ -38,7 +38,7 @@ def _suggestion(typed: str, names: Iterable[str]) -> str:
 
 
 def _usage(app: App, command: str) -> str:
-    """The shortest right form of a command: ``faster-rcnn train DATA``."""
+    """The shortest valid form of a command, such as ``faster-rcnn train DATA``."""
     parts = [f"faster-rcnn {command}"]
     for argument in app[command].assemble_argument_collection():
         several = "..." if argument.hint is not None and "list" in str(argument.hint) else ""

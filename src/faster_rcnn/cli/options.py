@@ -1,4 +1,4 @@
-"""Types of options that several commands share, and the first line that a command prints."""
+"""Types of options that several commands share, and the first line that each command prints."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 def _refuse_option(kind: object, value: str | None) -> None:
-    """``-`` may be a value, but in ``--json --out x`` a value was forgotten."""
+    """Refuse an option as the value of --json: in ``--json --out x`` the value was forgotten."""
     if value is not None and value.startswith("-") and value != "-":
         raise ValueError("give a file name, or - for standard output")
 
 
 def _json_out(kind: object, tokens: Sequence[Token]) -> str:
-    """Standard output by any of its names is ``-``, so that nothing else is printed there."""
+    """Convert every name of standard output to ``-``, so that nothing else is printed there."""
     text = tokens[0].value
     return "-" if text in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1") else text
 
@@ -31,6 +31,6 @@ def _json_out(kind: object, tokens: Sequence[Token]) -> str:
 JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, converter=_json_out, validator=_refuse_option)]
 
 
-def announce(what: str) -> None:
-    """The first line, printed before torch is imported."""
-    say(f"faster-rcnn {__version__}: {what}")
+def announce(task: str) -> None:
+    """Print the first line of a command, before torch is imported."""
+    say(f"faster-rcnn {__version__}: {task}")

@@ -1,4 +1,4 @@
-"""Arguments in the wrong order: a detector where images are expected, and images where a detector is."""
+"""Detects swapped arguments: images where a detector is expected, and a detector where images are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faster_rcnn.weights.finding import MODELS_OF_RUN
 
 
 def refuse_swapped(command: str, model: str, others: Sequence[str | Path]) -> None:
-    """Raise ``OptionError`` where ``model`` exists and is none, but one of the other arguments is."""
+    """Raise ``OptionError`` where ``model`` exists and is no detector, but one of the other arguments is."""
     found = next((str(other) for other in others if _is_model(Path(other))), None)
     if found is not None and Path(model).exists() and not _is_model(Path(model)):
         rest = [str(other) for other in others if str(other) != found]

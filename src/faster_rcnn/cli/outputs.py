@@ -22,24 +22,24 @@ from faster_rcnn.weights.finding import find_model_file
 STDOUT = "-"
 
 DATA_SUFFIXES = IMAGE_SUFFIXES | {".xml", ".txt", ".csv", ".yaml", ".yml"}
-"""Endings of files that labelled images come with, beside COCO's .json, which results may have, too."""
+"""Endings of the files of a data set, beside COCO's .json, which results may have too."""
 
 OTHER_SUFFIXES = IMAGE_SUFFIXES | {".csv", ".xml", ".yaml", ".yml", ".safetensors", ".pt", ".pth", ".ckpt", ".pkl"}
-"""Endings of files that are not JSON: a file with one of them that exists holds something else, and is kept."""
+"""Endings of files that are not JSON: an existing file with one of them has other content, and is kept."""
 
 
 def require_file(option: str, target: str | Path | None, inputs: Iterable[str | Path | None] = ()) -> None:
-    """Refuse a file that cannot be written, before the work and not after it.
+    """Refuse an output file that cannot be written, before the work begins.
 
     Args:
-        option: the option that names it, for messages.
-        target: a file, a stream, ``-`` or nothing.
+        option: the option that names the file, for messages.
+        target: a file, a stream, ``-`` or ``None``.
         inputs: files and folders that the command reads.
 
     Raises:
-        OptionError: it is a folder, or one of the inputs, or a file of labelled images in an input's folder, or a
-            file of a training run.
-        MachineError: it cannot be written for another reason.
+        OptionError: the target is a folder, an input, a file of labelled images in an input's folder, or a file of a
+            training run.
+        MachineError: the target cannot be written for another reason.
     """
     if target is None or target == STDOUT:
         return
@@ -53,11 +53,11 @@ def require_file(option: str, target: str | Path | None, inputs: Iterable[str | 
 
 
 def require_json(target: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
-    """As ``require_file`` for ``--json``: what exists and is not JSON, or is ground truth, is not replaced either.
+    """Refuse a ``--json`` file as ``require_file`` does, and also one that exists and is not JSON or is ground truth.
 
     Raises:
-        OptionError: as ``require_file``; or the file that exists is an image, a model, a table or COCO's ground truth.
-        MachineError: it cannot be written, or standard output is closed.
+        OptionError: as in ``require_file``; or the existing file is an image, a model, a table or COCO's ground truth.
+        MachineError: the file cannot be written, or standard output is closed.
     """
     require_file("--json", target, inputs)
     if target == STDOUT and not sys.stdout.writable():
@@ -73,11 +73,11 @@ def require_json(target: str | None, inputs: Iterable[str | Path | None] = ()) -
 
 
 def require_folder(option: str, target: Path | None) -> None:
-    """Refuse a folder that cannot be written to, before the work.
+    """Refuse an output folder that cannot be written to, before the work begins.
 
     Raises:
-        OptionError: it, or one above it, is a file.
-        MachineError: it cannot be made, or nothing can be written into it.
+        OptionError: the path, or a part of it, is a file.
+        MachineError: the folder cannot be made, or nothing can be written into it.
     """
     if target is None:
         return
@@ -93,7 +93,7 @@ def require_folder(option: str, target: Path | None) -> None:
 
 
 def model_file(model: str) -> Path | None:
-    """The file that holds a detector, for ``require_file``; none for a published name or one that does not exist."""
+    """The file of a detector, for ``require_file``; ``None`` for a published name or one that does not exist."""
     try:
         return find_model_file(model)
     except ModelFileError:
@@ -102,7 +102,10 @@ def model_file(model: str) -> Path | None:
 
 @contextmanager
 def json_lines(target: str) -> Iterator[Callable[[object], None]]:
-    """A function that writes one value a line, at once; a file appears under its name when the last one is written."""
+    """Open a target for JSON lines; gives a function that writes one value a line, at once.
+
+    A file appears under its name when the context ends without an error.
+    """
     if target == STDOUT:
         yield _shown_line_writer()
     elif is_stream(Path(target)):
@@ -112,7 +115,7 @@ def json_lines(target: str) -> Iterator[Callable[[object], None]]:
             yield _stream_writer(stream, Path(target))
         finally:
             with as_machine_error(Path(target)):
-                stream.close()  # writes what is left once more
+                stream.close()  # which writes what is still buffered
     else:
         with atomic_write(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
             yield _line_writer(file)
@@ -146,7 +149,7 @@ def deliver_numbers(numbers: object, target: str | None) -> None:
 
 
 def write_json(target: str, value: object) -> None:
-    """One value, spread over lines for people."""
+    """Write one value, indented for people."""
     if target == STDOUT:
         _shown_line_writer(indent=2)(value)
         return
@@ -155,10 +158,10 @@ def write_json(target: str, value: object) -> None:
 
 
 def json_text(value: object, encoding: str | None = "utf-8", indent: int | None = None) -> str:
-    """JSON in the letters of its names; what an encoding does not have is escaped, and is the same when it is read.
+    """JSON text with the letters of names as they are; letters that the encoding lacks are escaped.
 
-    A byte of a file's name that is no UTF-8 is the escape of U+DC80 to U+DCFF, as it is in Python's strings:
-    ``os.fsencode`` turns what was read into the name again.
+    A byte of a file name that is no UTF-8 becomes the escape of U+DC80 to U+DCFF, as in Python's strings:
+    ``os.fsencode`` converts what was read into the name again.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     try:
@@ -169,8 +172,12 @@ def json_text(value: object, encoding: str | None = "utf-8", indent: int | None 
 
 
 def _shown_line_writer(indent: int | None = None) -> Callable[[object], None]:
-    """Writes to standard output, maybe a terminal: what that would obey is escaped, and is the same when read."""
-    write, flush, encoding = sys.stdout.write, sys.stdout.flush, sys.stdout.encoding  # a bar will replace the stream
+    """A writer to standard output, perhaps a terminal: characters that control it are escaped, and read back equal."""
+    write, flush, encoding = (
+        sys.stdout.write,
+        sys.stdout.flush,
+        sys.stdout.encoding,
+    )  # a progress bar replaces the stream
 
     def write_line(value: object) -> None:
         text = json_text(value, encoding, indent)
@@ -201,14 +208,14 @@ def _stream_writer(stream: BinaryIO, path: Path) -> Callable[[object], None]:
 
 
 def _refuse_file_as_folder(option: str, folder: Path, what: str) -> None:
-    """Raise ``OptionError`` where a path goes on below a file."""
+    """Raise ``OptionError`` where a folder of a path is a file."""
     above = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), None)
     if above is not None and above.exists() and not above.is_dir():
         raise OptionError(f"{option}: {above} is a file, so {what} cannot be made below it; name another place")
 
 
 def _refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path | None]) -> None:
-    """Raise ``OptionError`` where an existing file is one of the inputs, or labelled images of one of these folders."""
+    """Raise ``OptionError`` where an existing file is an input, or belongs to the labelled images in one."""
     for each in (Path(given) for given in inputs if given is not None and os.path.exists(given)):
         if _is_data_of(each, target) if each.is_dir() else target.samefile(each):
             raise OptionError(
@@ -231,7 +238,7 @@ def _refuse_file_of_run(option: str, target: Path) -> None:
 
 
 def _is_data_of(folder: Path, file: Path) -> bool:
-    real = file.resolve()  # a link is followed, so the file behind it is what would be overwritten
+    real = file.resolve()  # a link is followed: the file behind it would be overwritten
     return real.is_relative_to(folder.resolve()) and (real.suffix.lower() in DATA_SUFFIXES or _is_truth(real))
 
 
@@ -240,5 +247,5 @@ def _is_truth(path: Path) -> bool:
     try:
         content = json.loads(path.read_bytes()) if path.suffix.lower() == ".json" else None
     except (ValueError, RecursionError):
-        return True  # a broken file is nobody's result
+        return True  # a broken file is not a result of this command
     return isinstance(content, dict) and "annotations" in content

@@ -63,7 +63,7 @@ def predict(
         precision: Number format of convolutions and matrix products; auto is the fastest one.
         device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
-        out: Folder for pictures with their boxes; predictions where neither --out nor --json is given.
+        out: Folder for pictures with their boxes; by default, unless --json is given, a new folder predictions.
         json: File for one JSON object per image; - for standard output.
     """
     announce(f"predicting with {model}")

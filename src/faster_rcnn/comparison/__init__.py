@@ -1,1 +1,1 @@
-"""Faster R-CNN against Fast R-CNN with selective search."""
+"""Comparison of Faster R-CNN with Fast R-CNN on selective search."""

@@ -1,4 +1,4 @@
-"""Faster R-CNN beside Fast R-CNN with selective search: what was measured of both, as a table, as JSON, as a page."""
+"""The measured times, recall and AP of Faster R-CNN and Fast R-CNN, as a table, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from faster_rcnn.system.wording import count_of
 PAGE = "comparison.html"
 STAGES = ("features", "proposals", "regions")
 RECALL_AT = 300
-"""Proposals of an image: as many as the paper's detector takes (section 4)."""
+"""Number of proposals of an image: that of the paper's detector (section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One of the two, measured."""
+    """Measurements of one of the two systems."""
 
     name: str
     model: str
@@ -29,12 +29,12 @@ class System:
     times: StageTimes
     """Medians over images and rounds."""
     proposals: float
-    """Of an image, median."""
+    """Median number of proposals of an image."""
     recall: ProposalRecall
     metrics: Metrics
 
     def to_json(self, split: str) -> dict[str, Any]:
-        """Everything measured; times in seconds."""
+        """The measurements as JSON; times in seconds."""
         return {
             "name": self.name,
             "model": self.model,
@@ -52,7 +52,7 @@ class Circumstances:
     device: str
     precision: str
     threads: int
-    """Of the networks; selective search has one."""
+    """CPU threads of the networks; selective search has one."""
     search: str
     """Method of selective search, with its mode."""
     timed_images: int
@@ -80,16 +80,16 @@ class Comparison:
 
     @property
     def proposals_ratio(self) -> float:
-        """How many times cheaper the RPN is than selective search."""
+        """Time of selective search, as a multiple of the RPN's."""
         return self.fast.times.proposals / self.faster.times.proposals
 
     @property
     def total_ratio(self) -> float:
-        """How many times faster an image is done."""
+        """Time of an image with Fast R-CNN, as a multiple of that with Faster R-CNN."""
         return self.fast.times.total / self.faster.times.total
 
     def to_json(self) -> dict[str, Any]:
-        """Both systems, and their ratios."""
+        """Both systems and their ratios, as JSON."""
         return {
             "data": self.data,
             "split": self.split,
@@ -100,7 +100,7 @@ class Comparison:
         }
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """What is compared, and both values as text."""
+        """Labels, and the values of both systems as text."""
         texts: list[tuple[str, Callable[[System], str]]] = [
             *((stage, _time_of(stage)) for stage in STAGES),
             ("total", lambda one: f"{1000 * one.times.total:.1f} ms"),
@@ -121,7 +121,7 @@ class Comparison:
         return f"{line}, AP50 {self.faster.metrics.ap50 - self.fast.metrics.ap50:+.3f}"
 
     def table(self) -> str:
-        """For a terminal."""
+        """The comparison as text for a terminal."""
         rows = [("", self.faster.name, self.fast.name), *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [

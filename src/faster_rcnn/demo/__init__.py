@@ -1,1 +1,1 @@
-"""The whole way on built-in pictures."""
+"""The demo: training, evaluation and prediction on built-in pictures of handwritten digits."""

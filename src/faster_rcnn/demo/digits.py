@@ -1,7 +1,7 @@
 """The demo's data: real handwritten digits scattered over two photographs, made on the spot.
 
-Made up, and labelled as such; but honest: training, validation and test share no digit sample and no region of a
-photograph. The result is an ordinary COCO data set.
+The pictures are artificial, and labelled as such; but training, validation and test share no digit sample and no region
+of a photograph. The result is an ordinary COCO data set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.structures import ImageSize
 
 Box = tuple[int, int, int, int]
-"""(x1, y1, x2, y2) in whole pixels."""
+"""(x1, y1, x2, y2) in integer pixels."""
 
 CREDITS = """\
 Made-up pictures: real handwritten digits laid over two photographs by 'faster-rcnn demo'.
@@ -40,30 +40,30 @@ REGIONS: dict[str, tuple[Box, ...]] = {
     "val": ((368, 0, 640, 205), (368, 222, 640, 427)),
     "test": ((368, 222, 640, 427), (368, 0, 640, 205)),
 }
-"""What each split may show of china.jpg and flower.jpg: at least 16 pixels apart."""
+"""Regions of china.jpg and flower.jpg that each split may use; those of two splits are at least 16 pixels apart."""
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
-"""Of the digit samples."""
+"""Share of the digit samples in each split."""
 SIZE = ImageSize(height=240, width=320)
-"""Of every picture: small, so that a CPU learns from it within minutes."""
-_MOST_DIGITS = 8
-_FEWEST_DIGITS = 3
+"""Size of every picture: small, so that a CPU trains on it within minutes."""
+_MAX_DIGITS = 8
+_MIN_DIGITS = 3
 _BLANK_EVERY = 20
 """Every twentieth picture has no digit at all."""
-_SMALLEST, _LARGEST = 26.0, 150.0
+_MIN_HEIGHT, _MAX_HEIGHT = 26.0, 150.0
 """Height of an upright digit in pixels; turned by 25 degrees, the largest still fits into a picture."""
 _GAP = 3
-"""Pixels between a digit's box and anything else."""
+"""Least distance in pixels between a digit's box and anything else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """What the pictures are made of, already drawn smooth."""
+    """Digit surfaces and photographs that the pictures are made of."""
 
     surfaces: Float[np.ndarray, "samples side side"]
     digits: Int[np.ndarray, " samples"]
-    """The digit, 0..9, that each sample shows."""
+    """Digit of each sample, 0..9."""
     photographs: tuple[tuple[str, Image.Image], ...]
-    """Name and pixels."""
+    """Name and pixels of each photograph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +71,17 @@ class Placed:
     """One digit in a picture."""
 
     sample: int
-    """Its index in ``load_digits``."""
+    """Index of the digit sample in ``load_digits``."""
     box: Box
-    """In the picture, tight around the ink."""
+    """Box in the picture, tight around the ink."""
 
 
 def make_digits(out: Path, seed: int = 0, train: int = 300, val: int = 60, test: int = 60) -> Path:
-    """Write ``annotations/{train,val,test}.json``, ``images/`` and ``CREDITS.txt``; the same seed, the same bytes.
+    """Write ``annotations/{train,val,test}.json``, ``images/`` and ``CREDITS.txt``; equal seeds give equal bytes.
 
     Args:
         out: folder to write to; made if it does not exist.
-        seed: of everything random.
+        seed: seed of all random choices.
         train: number of training pictures.
         val: number of validation pictures.
         test: number of test pictures.
@@ -90,7 +90,7 @@ def make_digits(out: Path, seed: int = 0, train: int = 300, val: int = 60, test:
         ``out``, a COCO data set.
 
     Raises:
-        MissingExtraError: scikit-learn, which brings the digits and the photographs, is not installed.
+        MissingExtraError: scikit-learn, which contains the digits and the photographs, is not installed.
     """
     sources = load_sources()
     (out / "annotations").mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def make_digits(out: Path, seed: int = 0, train: int = 300, val: int = 60, test:
 
 
 def load_sources() -> Sources:
-    """The digits and photographs that come with scikit-learn."""
+    """Load the digits and photographs of scikit-learn; raises ``MissingExtraError`` where it is not installed."""
     try:
         from sklearn.datasets import load_digits, load_sample_images
     except ImportError as error:
@@ -121,7 +121,7 @@ def load_sources() -> Sources:
 
 
 def split_samples(count: int, seed: int) -> dict[str, Int[np.ndarray, " samples"]]:
-    """Indexes of digit samples by split; each is in exactly one."""
+    """Indices of the digit samples of each split; every sample is in exactly one split."""
     shuffled = np.random.default_rng(seed).permutation(count)
     ends = np.round(np.cumsum(list(SHARES.values())) * count).astype(int)
     return dict(zip(SHARES, np.split(shuffled, ends[:-1]), strict=True))
@@ -130,16 +130,16 @@ def split_samples(count: int, seed: int) -> dict[str, Int[np.ndarray, " samples"
 def _write_split(
     folder: Path, split: str, count: int, deck: Iterator[int], sources: Sources, generator: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw and save the pictures of one split; returns its COCO content."""
+    """Draw and save the pictures of one split, and return its COCO annotations."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id in range(1, count + 1):
         photograph, view, pixels = _background(split, sources, generator)
         blank = image_id % _BLANK_EVERY == 0
-        wanted = 0 if blank else int(generator.integers(_FEWEST_DIGITS, _MOST_DIGITS + 1))
+        wanted = 0 if blank else int(generator.integers(_MIN_DIGITS, _MAX_DIGITS + 1))
         placed = _scatter(pixels, list(itertools.islice(deck, wanted)), sources, generator)
         name = f"{split}_{image_id:04d}.jpg"
-        # Without chroma subsampling: it would bleed thin coloured strokes into their surroundings.
+        # Chroma subsampling would bleed thin coloured strokes into their surroundings.
         Image.fromarray(pixels).save(folder / name, quality=95, subsampling=0)
         images.append(
             {
@@ -177,7 +177,7 @@ def _annotation(number: int, image_id: int, placed: Placed, sources: Sources) ->
 def _background(
     split: str, sources: Sources, generator: np.random.Generator
 ) -> tuple[str, Box, UInt8[np.ndarray, "height width 3"]]:
-    """Name of a photograph, what is seen of it, and that view as a picture."""
+    """Name of a photograph, a rectangle within it, and that rectangle as a picture."""
     which = int(generator.integers(len(sources.photographs)))
     name, photograph = sources.photographs[which]
     left, top, right, bottom = REGIONS[split][which]
@@ -187,7 +187,7 @@ def _background(
     x = int(generator.integers(left, right - width + 1))
     y = int(generator.integers(top, bottom - height + 1))
     view = (x, y, x + width, y + height)
-    # Cut before resizing: the filter of a resize with a box may look beyond the box, into another split's region.
+    # Cut before resizing: the filter of a resize with a box may read beyond the box, in another split's region.
     picture = photograph.crop(view).resize((SIZE.width, SIZE.height), Image.Resampling.LANCZOS)
     if generator.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -200,8 +200,8 @@ def _scatter(
     sources: Sources,
     generator: np.random.Generator,
 ) -> list[Placed]:
-    """Draw samples into ``pixels`` where they are free of one another and readable, the largest first."""
-    heights = np.exp(generator.uniform(np.log(_SMALLEST), np.log(_LARGEST), len(samples)))
+    """Draw samples into ``pixels`` without overlap and with enough contrast, the largest first."""
+    heights = np.exp(generator.uniform(np.log(_MIN_HEIGHT), np.log(_MAX_HEIGHT), len(samples)))
     free = np.ones(pixels.shape[:2], dtype=bool)
     placed = []
     for sample, height in zip(samples, sorted(heights, reverse=True), strict=True):
@@ -218,9 +218,9 @@ def _place(
     height: float,
     generator: np.random.Generator,
 ) -> Box | None:
-    """Draw one digit, smaller and smaller until there is room; its box, or ``None`` if there is none."""
+    """Draw one digit, smaller and smaller until there is room; returns its box, or ``None`` without room."""
     degrees = generator.uniform(-25, 25)
-    while height >= _SMALLEST:
+    while height >= _MIN_HEIGHT:
         ink = draw(surface, height, degrees)
         for _ in range(12):
             x1 = int(generator.integers(_GAP, SIZE.width - ink.shape[1] - _GAP))

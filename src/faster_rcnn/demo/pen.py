@@ -1,8 +1,8 @@
-"""Handwritten digits of 8x8 pixels drawn again at any size, as if by pen, in an ink that can be read.
+"""Draws handwritten digits of 8x8 pixels at any size, as if by pen, in an ink with enough contrast.
 
 scikit-learn's digits count the black pixels in 4x4 blocks of a scanned bitmap (0..16). Enlarging such counts gives
-blurred squares. So ``strokes`` looks for a smooth surface whose level line, taken as the outline of the ink, gives
-these very counts back; ``draw`` cuts that surface at any size and angle, with clean edges.
+blurred squares. So ``strokes`` computes a smooth surface whose level line, taken as the outline of the ink, gives the
+same counts; ``draw`` cuts that surface at any size and angle, with clean edges.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from PIL import Image
 CELL = 6
 """Samples of the surface along each side of an original pixel."""
 OUTLINE = 0.5
-"""Where the surface is higher, there is ink."""
+"""Level of the surface above which there is ink."""
 _SMOOTHNESS = 0.7
 """Standard deviation, in original pixels, of the bumps that make up the surface: less is lumpy, more is vague."""
 _ROUNDS = 25
-"""Of correcting the surface by what it still gets wrong."""
+"""Rounds in which the surface is corrected by the error of its counts."""
 _CONTRAST_ON_AVERAGE = 3.0
-"""Of ink against the mean luminance behind it; what WCAG 2.1 asks of large text."""
+"""Least contrast of ink with the mean luminance behind it; the value of WCAG 2.1 for large text."""
 _CONTRAST_NEARLY_EVERYWHERE = 2.0
-"""Of ink against nineteen of twenty pixels behind it."""
+"""Least contrast of ink with nineteen of twenty pixels behind it."""
 
 
 def strokes(counts: Float[np.ndarray, "digits side side"]) -> Float[np.ndarray, "digits samples samples"]:
@@ -44,7 +44,7 @@ def strokes(counts: Float[np.ndarray, "digits side side"]) -> Float[np.ndarray, 
     bumps = (bumps / bumps.sum(axis=1, keepdims=True)).astype(np.float32)
     surface = np.zeros((len(known), side * CELL, side * CELL), dtype=np.float32)
     for _ in range(_ROUNDS):
-        # A soft edge, three times the surface's slope: a hard one would make the search jump to and fro.
+        # A soft edge, three times the surface's slope: with a hard one the correction would oscillate.
         ink = np.clip((surface - OUTLINE) * 3 + 0.5, 0, 1)
         found = ink.reshape(len(known), side, CELL, side, CELL).mean(axis=(2, 4))
         surface += bumps @ (known - found).astype(np.float32) @ bumps.T
@@ -63,7 +63,7 @@ def draw(
     turned = enlarged.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
     above = np.asarray(turned) - OUTLINE
     down, right = np.gradient(above)
-    # Height over slope is the distance to the outline in pixels: half a pixel inside is full, half outside none.
+    # Height over slope is the distance to the outline in pixels: half a pixel inside is full ink, half outside none.
     ink = np.clip(above / np.maximum(np.hypot(down, right), 1e-6) + 0.5, 0, 1)
     rows, columns = np.flatnonzero((ink >= 0.5).any(axis=1)), np.flatnonzero((ink >= 0.5).any(axis=0))
     return np.asarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
@@ -85,7 +85,7 @@ def contrast(
 def readable_ink(
     behind: UInt8[np.ndarray, "height width 3"], generator: np.random.Generator
 ) -> Float[np.ndarray, " 3"] | None:
-    """A colour, sRGB 0..1, that stands out from these pixels; ``None`` if eight tries find none."""
+    """A colour, sRGB 0..1, with enough contrast to these pixels; ``None`` if eight tries find none."""
     grounds = luminance(behind[::2, ::2].astype(np.float64) / 255)
     for _ in range(8):
         lightness = generator.uniform(0.08, 0.4) if generator.random() < 0.5 else generator.uniform(0.58, 0.9)

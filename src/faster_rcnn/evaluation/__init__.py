@@ -1,1 +1,1 @@
-"""How good detections are."""
+"""Metrics of detections and proposals."""

@@ -1,0 +1,50 @@
+"""Values of options, as they are typed."""
+
+from __future__ import annotations
+
+import pytest
+from cyclopts import App, CycloptsError
+
+from faster_rcnn import __version__
+from faster_rcnn.cli.options import Epochs, Integer, JsonOut, announce
+
+
+def parsed(*tokens: str) -> object:
+    """The value that an option of each kind gets."""
+    app = App(result_action="return_value")
+
+    @app.default
+    def command(*, number: Integer = 0, epochs: Epochs = 0, json: JsonOut = None) -> tuple[object, ...]:
+        return number, epochs, json
+
+    return app(tokens, exit_on_error=False, print_error=False)
+
+
+def test_integers_are_exact() -> None:
+    assert parsed("--number", "-3") == (-3, 0, None)
+    for text in ("2.5", "1e1", "0x4", "three", "1_000"):
+        with pytest.raises(CycloptsError):
+            parsed("--number", text)
+
+
+def test_epochs_are_an_integer_or_auto() -> None:
+    assert parsed("--epochs", "auto") == (0, "auto", None)
+    assert parsed("--epochs", "7") == (0, 7, None)
+    with pytest.raises(CycloptsError):
+        parsed("--epochs", "many")
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_every_name_of_standard_output_is_a_dash(name: str) -> None:
+    assert parsed("--json", name) == (0, 0, "-")
+
+
+def test_an_option_is_no_file_of_json() -> None:
+    assert parsed("--json", "numbers.json") == (0, 0, "numbers.json")
+    with pytest.raises(CycloptsError, match="give a file name, or - for standard output"):
+        parsed("--json", "--number")
+
+
+def test_the_first_line_names_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    announce("timing m")
+    assert capsys.readouterr().err == f"faster-rcnn {__version__}: timing m\n"

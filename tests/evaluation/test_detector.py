@@ -1,0 +1,66 @@
+"""Settings with which data are read for a detector, and detections of a split."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from faster_rcnn.data.reading import load_split
+from faster_rcnn.evaluation.detector import found_in, measure_detector, settings_for, split_to_measure
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.tiles import Tiling
+from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.structures import ClassMap
+from files import coco_folder, loaded_model
+
+BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20)], [], []]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return coco_folder(tmp_path / "data", BOXES)
+
+
+def test_data_are_read_as_for_training_without_paths_elsewhere(data: Path, tmp_path: Path) -> None:
+    trained_on = DataConfig(
+        voc_offset=0,
+        test="annotations/test.json",
+        val=str(tmp_path / "other.json"),
+        train="annotations/absent.json",
+        images="../data/images",
+    )
+    settings = settings_for(data, trained_on)
+    assert (settings.voc_offset, settings.test, settings.val, settings.train, settings.images) == (
+        *(0, "annotations/test.json", None, None, "../data/images"),
+    )
+    assert settings_for(data / "annotations" / "test.json", DataConfig()) == DataConfig()
+    assert settings_for(data, DataConfig(train="a\0b", val="a\ud800b")) == DataConfig()  # no file has these
+
+
+def test_images_in_tiles_may_be_larger(data: Path) -> None:
+    limit = DataConfig(max_pixels=1000)
+    assert settings_for(data, limit).max_pixels == 1000
+    assert settings_for(data, limit, Tiling(30, 0.2)).max_pixels > 100_000_000
+
+
+def test_every_image_of_a_split_is_predicted_in_order(data: Path) -> None:
+    part = load_split(data, DataConfig(), "test").split("test")
+    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+    found = dict(found_in(predictor, part))
+    assert list(found) == [0, 1, 2]
+    assert all(each is not None and len(each.result) > 0 for each in found.values())
+
+
+def test_notes_of_data_and_classes_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = coco_folder(tmp_path / "other", BOXES, ClassMap(("cat",), (4,)))
+    with caplog.at_level(logging.INFO):
+        part = split_to_measure(data, DataConfig(), None)
+        predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+        assert measure_detector(predictor, part, "tiny").truths == 1
+    assert "test: COCO JSON from test.json: 3 images" in caplog.text
+    assert "the detector has 2 classes that the data lacks; their detections are left out: cat" not in caplog.text
+    assert "the detector has 2 classes that the data lacks" in caplog.text
+    assert "classes are matched by name: cat 1 -> 4" in caplog.text
