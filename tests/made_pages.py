@@ -61,7 +61,7 @@ def made_comparison(folder: Path) -> Path:
     recall = ProposalRecall(
         images=1200,
         truths=3456,
-        most=2000,
+        max_proposals=2000,
         recall={count: (0.75,) * len(IOUS) for count in COUNTS},
         average={count: {"all": 0.5} for count in COUNTS},
     )

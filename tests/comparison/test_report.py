@@ -17,7 +17,7 @@ def made(name: str, proposals_seconds: float, ap50: float | None) -> System:
     recall = ProposalRecall(
         images=1,
         truths=1,
-        most=300,
+        max_proposals=300,
         recall={count: (0.75,) * len(IOUS) for count in COUNTS},
         average={count: {"all": 0.5} for count in COUNTS},
     )

@@ -105,7 +105,7 @@ def test_numbers_beyond_all_proposals_are_not_measured(most: int, unmeasured: tu
     few = proposals_of([100, 150, 110, 160])
     found = measure_proposals([image(1, [0, 0, 50, 50]), image(2)], [proposals_of(*boxes), few])
     # With none in the first image the second one's single proposal is the most.
-    assert (found.most, found.unmeasured) == (max(most, 1), unmeasured)
+    assert (found.max_proposals, found.unmeasured) == (max(most, 1), unmeasured)
     told: Any = found.to_json()
     first = next(count for count in COUNTS if count >= most)
     assert told["average_recall"][str(first)] == {

@@ -14,7 +14,7 @@ def recall(height: float) -> ProposalRecall:
     return ProposalRecall(
         images=5,
         truths=7,
-        most=2000,
+        max_proposals=2000,
         recall={count: (height,) * len(IOUS) for count in CURVE_COUNTS},
         average={count: dict.fromkeys(("all", "small", "medium", "large"), height) for count in CURVE_COUNTS},
     )

@@ -18,7 +18,7 @@ def made_up(most: int, height: float | None = 0.8) -> ProposalRecall:
     return ProposalRecall(
         images=5,
         truths=7,
-        most=most,
+        max_proposals=most,
         recall={count: (height,) * len(IOUS) for count in CURVE_COUNTS},
         average={count: {"all": height} for count in CURVE_COUNTS},
     )

@@ -16,7 +16,7 @@ def export(model: str, /, *, out: Path, layout: str | None = None) -> int:
     Args:
         model: Model file, run folder or published name.
         out: File to write: .pth for torch.load, or .safetensors.
-        layout: torchvision's detector, such as torchvision:fasterrcnn_resnet50_fpn; by default the one that fits.
+        layout: Detector that is to load it, such as torchvision:fasterrcnn_resnet50_fpn; by default the one that fits.
     """
     announce(f"exporting {model}")
     from faster_rcnn.weights.foreign.published import resolve_model

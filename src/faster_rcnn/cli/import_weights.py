@@ -23,7 +23,8 @@ def import_weights(
 
     Args:
         file: Checkpoint: a state dict or a file that contains one, as .pth, .ckpt, .safetensors or Detectron2's .pkl.
-        layout: Its detector, such as torchvision:fasterrcnn_resnet50_fpn or detectron2:faster_rcnn_R_50_FPN_3x.
+        layout: Detector that wrote the file, such as torchvision:fasterrcnn_resnet50_fpn or
+            detectron2:faster_rcnn_R_50_FPN_3x.
         out: Model file to write.
         classes: Class names as a,b,c, or a file with one name a line; COCO's where the size fits.
         settings: Settings that the weights do not hold, such as rpn.anchor_sizes, as section.key=value.

@@ -50,8 +50,8 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     for note in mapping.notes:
         _LOG.info(note)
     found: dict[int, Detections] = {}
-    seen = found_in(predictor, split)
-    for place, one in counted(seen, f"images of {split.name}", len(split.records)):
+    outcomes = found_in(predictor, split)
+    for place, one in counted(outcomes, f"images of {split.name}", len(split.records)):
         if one is not None:
             found[place] = mapping.apply(one.result.detections)
     return measure_split(split, found)

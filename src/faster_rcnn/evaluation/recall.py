@@ -31,7 +31,7 @@ class ProposalRecall:
 
     images: int
     truths: int
-    most: int
+    max_proposals: int
     """The largest number of proposals of an image: with larger numbers nothing changes."""
     recall: Mapping[int, tuple[float | None, ...]]
     """Recall at each of ``IOUS``, by number of proposals (``CURVE_COUNTS``)."""
@@ -41,7 +41,7 @@ class ProposalRecall:
     @property
     def unmeasured(self) -> tuple[int, ...]:
         """Those of ``COUNTS`` beyond the first that includes all proposals of every image."""
-        return tuple(count for count in COUNTS if any(self.most <= fewer < count for fewer in COUNTS))
+        return tuple(count for count in COUNTS if any(self.max_proposals <= fewer < count for fewer in COUNTS))
 
     def to_json(self) -> dict[str, object]:
         """The numbers as JSON, for ``COUNTS``; ``None`` for those that are ``unmeasured``."""
@@ -53,7 +53,7 @@ class ProposalRecall:
         return {
             "images": self.images,
             "truths": self.truths,
-            "most_proposals": self.most,
+            "most_proposals": self.max_proposals,
             "ious": list(IOUS),
             "recall": {str(count): values for count, values in recall.items()},
             "average_recall": {str(count): values for count, values in average.items()},
@@ -71,7 +71,9 @@ class ProposalRecall:
             lines.append(f"{count:>9}{at_50:>20}" + "".join(f"{each:>8}" for each in others))
         if self.unmeasured:
             numbers = ", ".join(map(str, self.unmeasured))
-            lines.append(f"at most {self.most} proposals of an image, so that recall is not measured for {numbers}")
+            lines.append(
+                f"at most {self.max_proposals} proposals of an image, so that recall is not measured for {numbers}"
+            )
         return "\n".join(lines)
 
 
@@ -82,7 +84,7 @@ def measure_proposals(truths: Sequence[TruthOfImage], proposals: Sequence[Propos
     return ProposalRecall(
         images=len(truths),
         truths=int((~columns.truths.ignored).sum()),
-        most=max((len(each.boxes) for each in proposals), default=0),
+        max_proposals=max((len(each.boxes) for each in proposals), default=0),
         recall={
             count: tuple(_defined(each) for each in recall[:, 0, index]) for index, count in enumerate(CURVE_COUNTS)
         },

@@ -120,7 +120,7 @@ def _number_axis(panel: Axes) -> None:
 
 def _counts(recall: ProposalRecall) -> list[int]:
     """Numbers of proposals up to the first that includes all of them."""
-    fewer = [count for count in CURVE_COUNTS if count < recall.most]
+    fewer = [count for count in CURVE_COUNTS if count < recall.max_proposals]
     return list(CURVE_COUNTS[: len(fewer) + 1])
 
 
@@ -151,7 +151,7 @@ def _legend(figure: Figure, recalls: Mapping[str, ProposalRecall]) -> None:
 def _label(name: str, recall: ProposalRecall) -> str:
     """The method's name, with its number of proposals where a panel shows more."""
     shown = _drawable(name)
-    return f"{shown} (at most {recall.most} per image)" if recall.most < COUNTS[-1] else shown
+    return f"{shown} (at most {recall.max_proposals} per image)" if recall.max_proposals < COUNTS[-1] else shown
 
 
 def _drawable(text: str) -> str:

@@ -170,7 +170,7 @@ def _lines(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     lines = [(1, parsed(str(path), text))] if _is_one_object(text) else parsed_lines(str(path), text)
     if lines and isinstance(lines[0][1], dict) and "annotations" in lines[0][1]:
         raise DatasetError(
-            f"{path} holds 'annotations', so it is ground truth; 'evaluate' takes it as DATA and wants a model or "
+            f"{path} holds 'annotations', so it is ground truth; 'evaluate' takes it as DATA, and a model or "
             "detections as MODEL",
             code="E103",
         )
