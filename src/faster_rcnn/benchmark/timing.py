@@ -29,7 +29,7 @@ from faster_rcnn.system.progress import counted
 from faster_rcnn.system.timing import timed
 
 VERSIONS = ("torch", "torchvision")
-"""Packages that the times depend on, beside faster-rcnn itself."""
+"""Packages on which the times depend, besides this one."""
 MIN_SCORE = 0.0
 """Lowest score of the detections: only the model's own threshold decides."""
 
