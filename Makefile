@@ -38,7 +38,7 @@ soak: $(READY)
 	$(BIN)/python -m pytest -m soak
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamp is touched last, so an installation that was interrupted is done again.
 $(READY): pyproject.toml

@@ -65,3 +65,13 @@ def test_a_failure_in_either_run_fails(tmp_path: Path) -> None:
 
 def test_where_the_instructions_cannot_be_told_the_run_fails(tmp_path: Path) -> None:
     assert make_test(tmp_path, "", answer=1) == (2, [ALL])
+
+
+def test_check_is_format_lint_types_and_the_pages(tmp_path: Path) -> None:
+    (tmp_path / "ready").touch()
+    shown = subprocess.run(
+        ["make", "-n", "-C", str(ROOT), "check", "BIN=bin", f"READY={tmp_path / 'ready'}"],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    steps = ["bin/ruff format --check .", "bin/ruff check .", "bin/mypy", "bin/python tools/make_docs.py"]
+    assert [line for line in shown.splitlines() if line.startswith("bin/")] == steps
