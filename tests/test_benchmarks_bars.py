@@ -223,17 +223,17 @@ def test_elsewhere_both_find_the_same(fast: bool, tmp_path: Path, monkeypatch: p
 
 
 def test_elsewhere_starts_itself_again_without_wide_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[list[str], dict[str, str]]] = []
+    calls: list[tuple[list[str], dict[str, str]]] = []
 
     def started(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        seen.append((command, env))
+        calls.append((command, env))
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(subprocess, "run", started)
     for name in script("elsewhere").MASK:
         monkeypatch.delenv(name, raising=False)
     assert run("elsewhere", "--rounds", 2, "--presets", "base") == 1
-    [(command, env)] = seen
+    [(command, env)] = calls
     assert command[2:] == ["--rounds", "2", "--presets", "base"]
     assert (env["ONEDNN_MAX_CPU_ISA"], env["ATEN_CPU_CAPABILITY"]) == ("AVX2", "avx2")
     assert env["PATH"] == os.environ["PATH"]

@@ -13,7 +13,7 @@ from faster_rcnn.errors import MachineError
 
 
 def facts(pixels: Tensor) -> Tensor:
-    """Of whoever computes it: its process, its threads, and what it got; the process ends at an image of zeros."""
+    """The process that computes, its threads and its input; the process ends at an image of zeros."""
     if not pixels.any():
         os._exit(3)
     return torch.tensor([os.getpid(), torch.get_num_threads(), int(pixels.sum())])

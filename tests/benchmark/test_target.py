@@ -120,7 +120,7 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
     assert found["chosen"]["AP"] is not None
     assert "for 1e+06 ms" in capsys.readouterr().out
     assert load_model(out / "target.safetensors").config.image.short_side == 48
-    # Nothing is so fast: told, and the exit code says so.
+    # Nothing is so fast: the exit code is 2.
     assert benchmark(model, count=1, rounds=1, target_ms=1e-3, json=str(file)) == 2
     assert json.loads(file.read_text())["target"]["chosen"] is None
 

@@ -22,7 +22,7 @@ from faster_rcnn.weights.model_file import save_model
 from files import coco_folder, loaded_model, model_file, with_limit
 
 BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)], [(2, 20.25, 10.5, 30.125, 25.0)], []]
-"""Of three images: a cat and a dog, a cow, nothing."""
+"""Boxes of three images: a cat and a dog, a cow, nothing."""
 
 
 @pytest.fixture(scope="module")

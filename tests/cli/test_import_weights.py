@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
-    torch.save({"model": Path("a class of somebody")}, tmp_path / "evil.pth")
+    torch.save({"model": Path("an object")}, tmp_path / "evil.pth")
     with pytest.raises(
         ModelFileError, match=r"its keys are 'model' \(an object of pathlib\.\w+\); save model.state_dict"
     ):
@@ -177,9 +177,9 @@ def test_published_weights_are_converted_and_their_download_is_reported_on_stder
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, *_, **__: torch.save(checkpoint(91), path))
     loaded = published.resolve_model(LAYOUT)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith('Downloading: "https://')
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith('Downloading: "https://')
     assert len(loaded.classes) == 90
     assert loaded.config == preset("mobile-320")
 

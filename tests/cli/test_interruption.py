@@ -48,11 +48,11 @@ def children_of(process: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def told_by(process: subprocess.Popen[str]) -> str:
-    _, told = process.communicate(timeout=60)
-    assert "Traceback" not in told
-    assert "internal fault" not in told
-    return told
+def output_of(process: subprocess.Popen[str]) -> str:
+    _, output = process.communicate(timeout=60)
+    assert "Traceback" not in output
+    assert "internal fault" not in output
+    return output
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -68,10 +68,10 @@ def test_an_interruption_saves_and_names_the_way_to_continue(
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    told = told_by(process)
-    assert process.returncode == code, told
-    assert f"go on with: faster-rcnn train '{squares}' --out {run} --resume" in told
-    steps = int(told.split("saved after step ")[1].split(";")[0])
+    output = output_of(process)
+    assert process.returncode == code, output
+    assert f"go on with: faster-rcnn train '{squares}' --out {run} --resume" in output
+    steps = int(output.split("saved after step ")[1].split(";")[0])
     again = started(squares, run, "--resume")
     assert again.stderr is not None
     line = next((each for each in again.stderr if "going on" in each), "nothing")
@@ -88,10 +88,10 @@ def test_a_reader_that_the_system_kills_is_one_line_and_nothing_is_lost(
     process = started(squares, run, "--config", str(config))
     wait_for(run / "metrics.csv")
     os.kill(children_of(process.pid)[0], signal.SIGKILL)
-    told = told_by(process)
-    assert process.returncode == 5, told
-    assert re.search(r"error: a process that reads images ended \(.*\); .*--workers 0", told)
-    assert "saved after step " in told
+    output = output_of(process)
+    assert process.returncode == 5, output
+    assert re.search(r"error: a process that reads images ended \(.*\); .*--workers 0", output)
+    assert "saved after step " in output
     assert (run / "state.pt").exists()
 
 
@@ -101,9 +101,9 @@ def test_a_signal_before_the_first_step_leaves_no_run_behind(squares: Path, conf
     assert process.stderr is not None
     assert "training on" in process.stderr.readline()
     os.killpg(process.pid, signal.SIGTERM)
-    told = told_by(process)
-    assert process.returncode == 143, told
-    assert told == "faster-rcnn: interrupted\n"
+    output = output_of(process)
+    assert process.returncode == 143, output
+    assert output == "faster-rcnn: interrupted\n"
     assert not run.exists()
 
 
@@ -140,12 +140,12 @@ def test_a_script_without_a_main_guard_gets_an_explanation(squares: Path, config
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    told = [line for line in done.stderr.splitlines() if line.startswith("faster_rcnn.errors.")]
-    assert [line.split(":")[0] for line in told] == [
+    output = [line for line in done.stderr.splitlines() if line.startswith("faster_rcnn.errors.")]
+    assert [line.split(":")[0] for line in output] == [
         "faster_rcnn.errors.OptionError",
         "faster_rcnn.errors.MachineError",
     ]
-    assert all("below if __name__ == '__main__':" in line for line in told)
+    assert all("below if __name__ == '__main__':" in line for line in output)
     assert [each.name for each in (tmp_path / "runs").iterdir()] == ["my data"]
 
 

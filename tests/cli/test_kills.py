@@ -62,7 +62,7 @@ def log_of(run: Path) -> Path:
 def started(data: Path, run: Path, config: Path) -> subprocess.Popen[bytes]:
     """The command that begins the run, or goes on with it."""
     if not (run / "state.pt").exists():
-        shutil.rmtree(run, ignore_errors=True)  # killed before its first state: train asks for another folder
+        shutil.rmtree(run, ignore_errors=True)  # killed before its first state: train would require another folder
     how = ["--resume"] if run.exists() else ["--config", str(config)]
     command = [sys.executable, "-m", "faster_rcnn", "train", str(data), "--out", str(run), *how]
     with log_of(run).open("w") as log:

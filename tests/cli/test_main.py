@@ -88,7 +88,7 @@ def test_help_takes_a_quarter_of_the_time_of_importing_torch_at_most() -> None:
     """Half a second where importing torch takes two."""
 
     def seconds(*arguments: str) -> float:
-        """Of computing, so that other work on the machine does not count."""
+        """Seconds of computing, so that other work on the machine does not count."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert in_new_process(*arguments).returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

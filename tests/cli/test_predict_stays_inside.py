@@ -65,7 +65,7 @@ JSON = (None, "found.jsonl", "new/deep/found.jsonl", "out/found.jsonl", "out", "
 
 @dataclass(frozen=True)
 class Case:
-    """What a user has and asks for; the working folder is ``work``."""
+    """Files of a user, and the arguments of the command; the working folder is ``work``."""
 
     images: tuple[tuple[str, str, str], ...]
     """Folder, name, and what it is: a file, a picture of an earlier run, a link, another name of a file elsewhere."""

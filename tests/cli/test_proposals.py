@@ -46,8 +46,8 @@ def test_a_first_stage_gives_the_requested_number(squares: Path, model: Path, tm
     proposals(squares, method="rpn", model=str(model), mode="fast", out=all_of_them, json=str(numbers))
     most = max(len(boxes) for boxes in boxes_in(all_of_them))
     assert 400 < most <= 1536
-    told = json.loads(numbers.read_text())
-    assert max(each["most_proposals"] for each in told.values()) == most
+    written = json.loads(numbers.read_text())
+    assert max(each["most_proposals"] for each in written.values()) == most
 
 
 def test_selective_search_gives_the_same_best_ones(squares: Path, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_sides_are_computed_in_double_precision() -> None:
 
 
 def assert_equal_to_oracle(metrics: Any, oracle: Any) -> None:
-    """Difference exactly 0, and undefined where the oracle says -1."""
+    """The difference is exactly 0, and a metric is undefined where the oracle gives -1."""
     numbers = metrics.to_json("test")
     assert [numbers[key] for key in KEYS] == oracle.stats
     assert {c.name: (c.ap, c.ap50) for c in metrics.per_class} == oracle.classes

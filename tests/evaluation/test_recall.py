@@ -106,17 +106,17 @@ def test_numbers_beyond_all_proposals_are_not_measured(most: int, unmeasured: tu
     found = measure_proposals([image(1, [0, 0, 50, 50]), image(2)], [proposals_of(*boxes), few])
     # With none in the first image the second one's single proposal is the most.
     assert (found.max_proposals, found.unmeasured) == (max(most, 1), unmeasured)
-    told: Any = found.to_json()
+    written: Any = found.to_json()
     first = next(count for count in COUNTS if count >= most)
-    assert told["average_recall"][str(first)] == {
+    assert written["average_recall"][str(first)] == {
         "all": min(most, 1),
         "small": None,
         "medium": min(most, 1),
         "large": None,
     }
     for count in unmeasured:
-        assert told["recall"][str(count)] == [None] * 10
-        assert told["average_recall"][str(count)] == dict.fromkeys(("all", "small", "medium", "large"))
+        assert written["recall"][str(count)] == [None] * 10
+        assert written["average_recall"][str(count)] == dict.fromkeys(("all", "small", "medium", "large"))
     *_, last = found.table().splitlines()
     assert last.startswith(f"at most {max(most, 1)} proposals of an image") == bool(unmeasured)
     dashes = [line.split()[0] for line in found.table().splitlines() if line.split()[1] == "-"]
