@@ -42,7 +42,7 @@ TOLERANCE = 1.0
 """Pixels between the corners of two boxes that count as the same."""
 LEAST_SHARED = 0.95
 """Of all boxes, those that both find: of nearly equal ones another one may survive suppression."""
-SPREADS = (("rpn.objectness", 2.0), ("rpn.deltas", 0.3), ("roi.classes", 2.0), ("roi.deltas", 1.0))
+SPREADS = (("rpn.head.objectness", 2.0), ("rpn.head.deltas", 0.3), ("roi.classes", 2.0), ("roi.deltas", 1.0))
 """Last layers and the standard deviation that each of their outputs is given, over positions or regions."""
 
 

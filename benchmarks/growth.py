@@ -12,7 +12,7 @@ import ctypes
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +29,7 @@ from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.structures import Anchors, GroundTruth, ImageSize, Proposals
+from faster_rcnn.structures import Anchors, GroundTruth, ImageSize, Proposals, TrainingBatch
 from faster_rcnn.system.devices import choose_precision
 
 CPU = torch.device("cpu")
@@ -131,16 +131,18 @@ def second_stage(network: FasterRCNN, count: int) -> Callable[[], object]:
     image = torch.randint(0, 256, (3, 416, 576), dtype=torch.uint8)
     outside = [Proposals(boxes(count) * 0.4, torch.rand(count))]
     with torch.no_grad():
-        batch = network.batch([image])
+        batch = network.preparation.batch([image])
         features = network.backbone(batch.pixels)
-    return torch.no_grad()(lambda: network.roi.detect(features, outside, batch.sizes))
+    regions = [each.boxes for each in outside]
+    return torch.no_grad()(lambda: network.roi.select(network.roi(features, regions), outside, batch.sizes))
 
 
 def whole(network: FasterRCNN, side: int) -> Callable[[], object]:
     """On an image that is not resized: it is of the size that the settings ask for."""
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
     unresized = shallow_copy(network)
-    unresized.image = network.image.model_copy(update={"short_side": side, "long_side": side})
+    image_settings = network.preparation.image.model_copy(update={"short_side": side, "long_side": side})
+    unresized.preparation = replace(network.preparation, image=image_settings)
     return lambda: unresized.detect([image])
 
 
@@ -152,7 +154,7 @@ def training(images: int) -> Callable[[], object]:
     def step() -> None:
         model.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=choose_precision("auto", CPU) == torch.bfloat16):
-            losses = model(pixels, [truth] * images, list(range(images)))
+            losses = model(TrainingBatch(tuple(pixels), (truth,) * images, tuple(range(images))))
         losses.total.backward()
 
     return step

@@ -27,7 +27,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.structures import ClassMap, GroundTruth
+from faster_rcnn.structures import ClassMap, GroundTruth, TrainingBatch
 from faster_rcnn.system.devices import AUTO, Auto, onednn_supports_bfloat16, precision_name, widest_instructions
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
@@ -73,7 +73,13 @@ def steps() -> Work:
         model = model.to(memory_format=torch.channels_last)
         optimizer = build_optimizer(model, lr=1e-4, momentum=0.9, weight_decay=0.0)
         return partial(
-            training_step, model, optimizer, images, [truth] * 2, [0, 1], lr=1e-4, clip_norm=10.0, precision=kind
+            training_step,
+            model,
+            optimizer,
+            TrainingBatch(tuple(images), (truth,) * 2, (0, 1)),
+            lr=1e-4,
+            clip_norm=10.0,
+            precision=kind,
         )
 
     return {kind: step(kind) for kind in floats_here()}

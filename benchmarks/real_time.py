@@ -64,7 +64,7 @@ def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
     loaded = resolve_model(model)
     settings = (f"rpn.proposals_after_nms={setting.proposals}",)
     config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
-    loaded.model.image = config.image
+    loaded.model.preparation = replace(loaded.model.preparation, image=config.image)
     loaded.model.inference_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
     detector = Detector(replace(loaded, config=config), device="cpu", compile=compile)
     return Timed(f"{config.image.short_side} pixels, {setting.proposals} proposals", detector)

@@ -28,7 +28,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.training.schedule import build_optimizer
-from faster_rcnn.training.step import training_step
+from faster_rcnn.training.step import batch_of, training_step
 from faster_rcnn.weights.pretrained import load_pretrained
 
 TIMES_BFLOAT16, TIMES_FLOAT32 = 2.5, 6.0
@@ -60,9 +60,7 @@ def our_steps(split: Split, config: Config) -> Iterator[None]:
         training_step(
             model,
             optimizer,
-            [one.pixels for one in batch],
-            [one.truth for one in batch],
-            [one.seed for one in batch],
+            batch_of(batch),
             lr=LR,
             clip_norm=CLIP_NORM,
             precision=precision,

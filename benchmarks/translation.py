@@ -73,8 +73,6 @@ def first_stage(name: str, *, padding: str = "zeros", squeeze: bool = True, seed
     config = preset(name)
     changes: dict[str, dict[str, Any]] = {
         "detector": {"kind": "rpn"},
-        "backbone": {"pyramid_padding": padding},
-        "rpn": {"head_padding": padding},
     }
     sections = {section: getattr(config, section).model_copy(update=change) for section, change in changes.items()}
     torch.manual_seed(seed)
@@ -82,9 +80,21 @@ def first_stage(name: str, *, padding: str = "zeros", squeeze: bool = True, seed
     for norm in norms(model):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias, std=0.1)
+    _pad(model, padding)
     if not squeeze:
         _without_squeeze(model)
     return model.eval()
+
+
+def _pad(model: FasterRCNN, padding: str) -> None:
+    """Let the 3x3 convolutions of the pyramid and of the RPN's head find something else than zeros beyond the border.
+
+    A detector has zeros there; this is only measured.
+    """
+    parts = [model.rpn.head, *([] if model.backbone.pyramid is None else [model.backbone.pyramid.output])]
+    for layer in (layer for part in parts for layer in part.modules()):
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+            layer.padding_mode = padding  # type: ignore[assignment]  # torch's types lag
 
 
 def _without_squeeze(module: nn.Module) -> None:

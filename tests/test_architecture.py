@@ -16,6 +16,7 @@ PACKAGE = ROOT / "src" / "faster_rcnn"
 ORDER = (
     ("_version", "errors", "error_codes"),
     ("structures",),
+    ("losses",),
     ("ops",),
     ("kernels",),
     ("system",),
@@ -23,6 +24,8 @@ ORDER = (
     ("settings",),
     ("config",),
     ("images",),
+    ("preparation",),
+    ("stages",),
     ("backbone", "rpn", "roi"),
     ("model",),
     ("building",),

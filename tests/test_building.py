@@ -36,17 +36,15 @@ def test_settings_of_the_first_stage_reach_it() -> None:
             "anchor_offset": 0.25,
             "head_channels": 24,
             "head_convs": 2,
-            "head_padding": "circular",
             "objectness": "softmax",
         }
     ).rpn
     assert rpn.sampling == AnchorSampling(0.6, 0.2, 100, 0.4, ignore_crossing=True)
     assert rpn.loss == BoxLoss("giou", 0.3, 10.0)
     assert rpn.loss_per_position
-    assert rpn.anchor_offset == 0.25
-    assert [conv.weight.shape for conv in rpn.convs] == [(24, 16, 3, 3), (24, 24, 3, 3)]
-    assert all(isinstance(conv, nn.Conv2d) and conv.padding_mode == "circular" for conv in rpn.convs)
-    assert rpn.objectness.weight.shape == (6, 24, 1, 1)
+    assert rpn.anchors.offset == 0.25
+    assert [conv.weight.shape for conv in rpn.head.convs] == [(24, 16, 3, 3), (24, 24, 3, 3)]
+    assert rpn.head.objectness.weight.shape == (6, 24, 1, 1)
 
 
 def test_settings_of_the_proposals_reach_training_and_inference() -> None:
@@ -138,4 +136,4 @@ def test_levels_may_trade_sizes_for_ratios() -> None:
             "anchor_heights_over_widths": ((1.0,), (0.5, 2.0), (0.5, 2.0), (0.5, 2.0), (0.5, 2.0)),
         }
     ).rpn
-    assert [len(base) for base in rpn.base_anchors] == [2] * 5
+    assert [len(base) for base in rpn.anchors.base] == [2] * 5

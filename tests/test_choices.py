@@ -16,7 +16,7 @@ from faster_rcnn.structures import ClassMap, GroundTruth, Proposals
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import load_model, save_model
-from tiny import assert_equal_detections, tiny_config, truth_of
+from tiny import assert_equal_detections, tiny_config, training_batch, truth_of
 
 SIDE = 160
 CLASSES = ClassMap(("dark", "light"), (1, 2))
@@ -55,12 +55,6 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "rpn": {"samples_per_image": 64, "positive_fraction": 0.25},
         "roi": {"samples_per_image": 32, "positive_fraction": 0.75},
     },
-    "reflected border": {"backbone": {"pyramid_padding": "reflect"}, "rpn": {"head_padding": "reflect"}},
-    "repeated border": {"backbone": {"pyramid_padding": "replicate"}, "rpn": {"head_padding": "replicate"}},
-    "circular border": {"backbone": {"pyramid_padding": "circular"}, "rpn": {"head_padding": "circular"}},
-    "joined channels": {"rpn": {"head": "joined"}},
-    "joined channels, two-way softmax": {"rpn": {"head": "joined", "objectness": "softmax"}},
-    "a branch for the transforms": {"rpn": {"head": "branches", "head_convs": 2}},
     "wider head": {"rpn": {"head_channels": 24}},
     "crossing anchors ignored": {"rpn": {"crossing_anchors": "ignore"}},
     "the paper's normaliser": {"rpn": {"box_loss_normaliser": "positions", "box_loss_weight": 10.0}},
@@ -133,10 +127,7 @@ def test_every_choice_trains_is_saved_and_predicts(choice: str, tmp_path: Path) 
         losses = training_step(
             model.train(),
             optimizer,
-            images,
-            truths,
-            [step, step + 100],
-            proposals,
+            training_batch(images, truths, [step, step + 100], proposals),
             lr=0.01,
             clip_norm=1.0,
             precision=torch.float32,

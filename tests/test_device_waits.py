@@ -30,7 +30,7 @@ from faster_rcnn.training.loop import Run, run_training
 from faster_rcnn.training.state import Progress
 from faster_rcnn.training.step import training_step
 from made_data import training_config
-from tiny import random_image, tiny_model, truth_of
+from tiny import random_image, tiny_model, training_batch, truth_of
 
 ASKING = {"_local_scalar_dense", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select", "equal", "nms", "_unique2"}
 """Names of operations that answer to the program; torchvision's NMS counts on the host."""
@@ -120,7 +120,7 @@ def test_a_training_step_waits_only_where_it_is_listed() -> None:
     optimizer = SGD(model.parameters(), lr=0.01)
     found = waits_of(
         lambda: training_step(
-            model, optimizer, images, truths, [0, 1], lr=0.01, clip_norm=10.0, precision=torch.float32
+            model, optimizer, training_batch(images, truths, [0, 1]), lr=0.01, clip_norm=10.0, precision=torch.float32
         )
     )
     assert found == OF_TRAINING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -80,8 +81,8 @@ def test_a_detector_resizes_to_the_nearest_pixel_where_it_is_told_to() -> None:
     widths = {"down": 97, "nearest": 98}
     for rounding, width in widths.items():
         model = tiny_model(image={"short_side": 65, "size_rounding": rounding})
-        [(_, batch, _)] = model._batches([random_image(100, 150)], None)
-        assert batch.sizes == (ImageSize(65, width),)
+        [group] = model.preparation.groups([random_image(100, 150)])
+        assert group.images.sizes == (ImageSize(65, width),)
 
 
 @settings(deadline=None, max_examples=100)
@@ -138,9 +139,9 @@ def test_in_which_order_pixels_lie_changes_no_bit(
     height: int, width: int, resize_method: Literal["antialias", "plain"]
 ) -> None:
     model, image = tiny_model(image={"resize": resize_method}), random_image(height, width)
-    expected = model.pad([model.prepare(image)]).pixels
-    model.memory_format = torch.channels_last
-    found = model.pad([model.prepare(with_channels_last(image))]).pixels
+    expected = model.preparation.pad([model.preparation.resized(image)]).pixels
+    model.preparation = replace(model.preparation, memory_format=torch.channels_last)
+    found = model.preparation.pad([model.preparation.resized(with_channels_last(image))]).pixels
     assert torch.equal(found, expected)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert expected.is_contiguous()
@@ -168,10 +169,10 @@ def test_a_large_image_is_sampled_as_by_torch(height: int, width: int, monkeypat
 
 def test_a_large_image_is_prepared_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = tiny_model(image={"resize": "plain"}), random_image(300, 200)
-    expected = model.prepare(image)
+    expected = model.preparation.resized(image)
     monkeypatch.setattr(images, "LARGE", 0)
     # Divided by a deviation of 0.225, and up to 2.6 in size.
-    assert_close(model.prepare(image), expected, rtol=0, atol=1e-5)
+    assert_close(model.preparation.resized(image), expected, rtol=0, atol=1e-5)
 
 
 def test_plain_is_bilinear_at_the_centres_of_pixels() -> None:

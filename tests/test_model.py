@@ -12,9 +12,10 @@ from torch.testing import assert_close
 from faster_rcnn.building import build_model
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import rescale_truth, resize, size_of
+from faster_rcnn.losses import Losses
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import GroundTruth, Losses
-from tiny import assert_equal_detections, decided_model, random_image, tiny_config, tiny_model, truth_of
+from faster_rcnn.structures import GroundTruth
+from tiny import assert_equal_detections, decided_model, random_image, tiny_config, tiny_model, training_batch, truth_of
 
 IMAGES = [random_image(64, 96, 1), random_image(96, 64, 2)]
 TRUTHS = [truth_of([[4, 4, 40, 50], [50, 10, 90, 60]], labels=[0, 2]), truth_of([[10, 20, 60, 90]], labels=[1])]
@@ -43,7 +44,7 @@ def named_gradients(model: FasterRCNN, losses: Losses) -> dict[str, torch.Tensor
 @pytest.mark.parametrize("sections", VARIANTS)
 def test_every_variant_trains_and_detects(sections: dict[str, dict[str, Any]]) -> None:
     model = tiny_model(3, **sections)
-    losses = model(IMAGES, TRUTHS, [1, 2])
+    losses = model(training_batch(IMAGES, TRUTHS, [1, 2]))
     assert list(losses.named()) == ["rpn_objectness", "rpn_box", "roi_class", "roi_box"]
     assert_close(losses.total, torch.stack(list(losses.named().values())).sum())
     gradients = named_gradients(model, losses)
@@ -62,8 +63,8 @@ def test_every_variant_trains_and_detects(sections: dict[str, dict[str, Any]]) -
 @pytest.mark.parametrize("sections", VARIANTS[:5])
 def test_images_without_objects_train_the_same_parameters(sections: dict[str, dict[str, Any]]) -> None:
     model = tiny_model(3, **sections)
-    with_objects = named_gradients(model, model(IMAGES, TRUTHS, [1, 2]))
-    losses = model(IMAGES, NO_OBJECTS, [1, 2])
+    with_objects = named_gradients(model, model(training_batch(IMAGES, TRUTHS, [1, 2])))
+    losses = model(training_batch(IMAGES, NO_OBJECTS, [1, 2]))
     without = named_gradients(model, losses)
     assert without.keys() == with_objects.keys()
     assert all(bool(torch.isfinite(each).all()) for each in without.values())
@@ -73,13 +74,13 @@ def test_images_without_objects_train_the_same_parameters(sections: dict[str, di
 
 def test_a_batch_may_mix_images_with_and_without_objects() -> None:
     model = tiny_model()
-    gradients = named_gradients(model, model(IMAGES, [TRUTHS[0], NO_OBJECTS[1]], [1, 2]))
+    gradients = named_gradients(model, model(training_batch(IMAGES, [TRUTHS[0], NO_OBJECTS[1]], [1, 2])))
     assert all(bool(torch.isfinite(each).all()) for each in gradients.values())
 
 
 def test_the_losses_of_the_second_stage_do_not_reach_the_first() -> None:
     model = tiny_model()
-    losses = model(IMAGES, TRUTHS, [1, 2])
+    losses = model(training_batch(IMAGES, TRUTHS, [1, 2]))
     (losses.roi_class + losses.roi_box).backward()
     assert all(each.grad is None for each in model.rpn.parameters())
     assert any(each.grad is not None for each in model.backbone.parameters())
@@ -87,7 +88,9 @@ def test_the_losses_of_the_second_stage_do_not_reach_the_first() -> None:
 
 def test_losses_are_a_function_of_the_seeds() -> None:
     model = tiny_model(rpn={"samples_per_image": 16}, roi={"samples_per_image": 8})
-    first, again, other = (model(IMAGES, TRUTHS, seeds).total.detach() for seeds in ([1, 2], [1, 2], [3, 4]))
+    first, again, other = (
+        model(training_batch(IMAGES, TRUTHS, seeds)).total.detach() for seeds in ([1, 2], [1, 2], [3, 4])
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -97,7 +100,7 @@ def test_training_reduces_the_losses() -> None:
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=0.02, momentum=0.9)
     totals = []
     for _ in range(12):
-        losses = model(IMAGES, TRUTHS, [1, 2])
+        losses = model(training_batch(IMAGES, TRUTHS, [1, 2]))
         named_gradients(model, losses)
         optimizer.step()
         totals.append(float(losses.total.detach()))
@@ -145,13 +148,13 @@ def test_validate_gives_the_losses_of_forward_and_the_detections_of_detect() -> 
     model = tiny_model(rpn={"proposals_before_nms_training": 1000, "proposals_after_nms_training": 50})
     single = []
     for image, truth, seed in zip(IMAGES, TRUTHS, (1, 2), strict=True):
-        losses, _ = model.validate([image], [truth], [seed])
-        expected = model([model_sized(model, image)], [truth_at_size(model, image, truth)], [seed])
+        losses, _ = model.validate(training_batch([image], [truth], [seed]))
+        expected = model(training_batch([model_sized(model, image)], [truth_at_size(model, image, truth)], [seed]))
         single.append(losses.named())
         for name, loss in losses.named().items():
             assert not loss.requires_grad
             assert_close(loss, expected.named()[name].detach())
-    losses, found = model.validate(IMAGES, TRUTHS, [1, 2])
+    losses, found = model.validate(training_batch(IMAGES, TRUTHS, [1, 2]))
     for name, loss in losses.named().items():
         assert_close(loss, (single[0][name] + single[1][name]) / 2)
     for each, expected_detections in zip(found, model.detect(IMAGES), strict=True):
@@ -160,7 +163,7 @@ def test_validate_gives_the_losses_of_forward_and_the_detections_of_detect() -> 
 
 
 def model_sized(model: FasterRCNN, image: Tensor) -> Tensor:
-    rule = model.image
+    rule = model.preparation.image
     return resize(image, rule.short_side, rule.long_side, rule.resize, rule.size_rounding)
 
 
@@ -205,19 +208,20 @@ def test_numbers_reach_the_parts_they_belong_to() -> None:
     rule = model.roi.detection_filter
     assert (rule.nms_iou, rule.most, rule.min_side) == (0.41, 7, 2.0)
     # Regions read the levels of the body, not the subsampled one (FPN, section 4.1).
-    assert (model.rpn.strides, model.roi.pooling.strides) == ((4, 8, 16, 32, 64), (4, 8, 16, 32))
+    assert (model.rpn.anchors.strides, model.roi.pooling.strides) == ((4, 8, 16, 32, 64), (4, 8, 16, 32))
 
 
 @pytest.mark.parametrize(("objectness", "outputs"), [("logit", 3), ("softmax", 6)])
 def test_k_or_2k_outputs_of_objectness(objectness: str, outputs: int) -> None:
     # Three shapes at every position; the paper's form has two outputs for each.
     model = tiny_model(3, rpn={"objectness": objectness})
-    assert model.rpn.objectness.out_channels == outputs
+    assert model.rpn.head.objectness.out_channels == outputs
 
 
 def test_training_counts_its_own_proposals_and_not_those_of_inference() -> None:
     def region_loss(**rpn: int) -> torch.Tensor:
-        loss: torch.Tensor = tiny_model(3, rpn=rpn, roi={"samples_per_image": 500})(IMAGES, TRUTHS, [1, 2]).roi_class
+        model = tiny_model(3, rpn=rpn, roi={"samples_per_image": 500})
+        loss: torch.Tensor = model(training_batch(IMAGES, TRUTHS, [1, 2])).roi_class
         return loss.detach()
 
     usual = region_loss(proposals_after_nms_training=40)
@@ -241,6 +245,6 @@ def test_anchor_sizes_must_fit_the_levels(sizes: tuple[tuple[float, ...], ...]) 
 def test_ignored_truths_do_not_change_what_other_images_learn() -> None:
     model = tiny_model()
     hidden = GroundTruth(TRUTHS[0].boxes, TRUTHS[0].labels, torch.ones(2, dtype=torch.bool))
-    losses = model(IMAGES[:1], [hidden], [1])
+    losses = model(training_batch(IMAGES[:1], [hidden], [1]))
     assert (float(losses.rpn_box.detach()), float(losses.roi_box.detach())) == (0.0, 0.0)
     assert bool(torch.isfinite(losses.total.detach()))

@@ -75,7 +75,7 @@ import resource, torch
 from faster_rcnn.building import build_model
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.structures import GroundTruth
+from faster_rcnn.structures import GroundTruth, TrainingBatch
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 model = build_model(preset("paper"), 20).to(memory_format=torch.channels_last)
@@ -84,7 +84,8 @@ truth = GroundTruth(torch.tensor([[50.0, 50, 450, 350]]), torch.tensor([0]), tor
 precision = choose_precision("auto", torch.device("cpu"))
 for seed in range(2):
     training_step(
-        model, optimizer, [torch.rand(3, 600, 1000)], [truth], [seed], lr=1e-3, clip_norm=10.0, precision=precision
+        model, optimizer, TrainingBatch((torch.rand(3, 600, 1000),), (truth,), (seed,)), lr=1e-3, clip_norm=10.0,
+        precision=precision,
     )
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from faster_rcnn.losses import Losses
 from faster_rcnn.structures import (
     ClassMap,
     Detections,
     ImageBatch,
     ImageSize,
-    Losses,
     Matches,
     Proposals,
     RoiTargets,

@@ -10,6 +10,7 @@ import doctest
 import importlib
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ from tiny import (
     random_image,
     tiny_config,
     tiny_model,
+    training_batch,
     truth_of,
 )
 
@@ -62,10 +64,11 @@ def test_trap_02_nothing_is_learnt_from_the_first_batch(pixels: int) -> None:
     # 33 and 40 pixels are padded to 64, where scales taken from the shapes would be wrong by two.
     used, fresh = (decided_model(3, image={"short_side": pixels, "long_side": pixels}) for _ in range(2))
     used.detect([random_image(pixels, pixels)])
-    used.image = fresh.image = tiny_config().image
+    settings = replace(fresh.preparation, image=tiny_config().image)
+    used.preparation = fresh.preparation = settings
     for found, expected in zip(used.detect(IMAGES), fresh.detect(IMAGES), strict=True):
         assert_equal_detections(found, expected)
-    assert used.backbone.strides == used.rpn.strides == (4, 8, 16, 32, 64)
+    assert used.backbone.strides == used.rpn.anchors.strides == (4, 8, 16, 32, 64)
     assert used.roi.pooling.strides == (4, 8, 16, 32)
 
 
@@ -86,7 +89,7 @@ def test_trap_03_box_arithmetic_is_float32_under_half_precision() -> None:
             assert bool(torch.isfinite(found.boxes).all())
             # Boxes of bfloat16 would all be multiples of 1/4 beyond 32 pixels.
             assert bool((found.boxes % 0.25 != 0).any())
-        losses = model.train()(IMAGES, TRUTHS, [1, 2])
+        losses = model.train()(training_batch(IMAGES, TRUTHS, [1, 2]))
     assert {loss.dtype for loss in losses.named().values()} == {torch.float32}
 
 
@@ -124,11 +127,11 @@ def test_trap_06_no_plus_one_no_half_pixel_and_anchors_begin_at_the_corner() -> 
 def test_trap_07_the_first_stage_stays_on_the_device_of_its_input() -> None:
     # The meta device refuses to meet a tensor of the CPU, and computes nothing: what runs here runs on a GPU.
     model = tiny_model(3).to("meta")
-    batch = model.batch([torch.zeros(3, 64, 96, device="meta")] * 2)
+    batch = model.preparation.batch([torch.zeros(3, 64, 96, device="meta")] * 2)
     features = model.backbone(batch.pixels)
     output, anchors = model.rpn(features), model.rpn.anchors(features, batch)
     truths = [truth.to("meta") for truth in (*TRUTHS[:1], truth_of([]))]
-    losses = model.rpn.losses(output, anchors, batch.sizes, truths, [1, 2])
+    losses = model.rpn.losses(features, anchors, batch.sizes, truths, [1, 2])
     devices = {each.device.type for each in (batch.pixels, *features, anchors.boxes, output.logits, losses.box)}
     assert devices == {"meta"}
 
@@ -142,17 +145,17 @@ def test_trap_08_detection_leaves_the_mode_as_it_found_it() -> None:
         before = {name: layer.training for name, layer in model.named_modules()}
         state = {name: value.clone() for name, value in model.state_dict().items()}
         model.detect(IMAGES)
-        model.validate(IMAGES, TRUTHS, [1, 2])
+        model.validate(training_batch(IMAGES, TRUTHS, [1, 2]))
         assert {name: layer.training for name, layer in model.named_modules()} == before
         # Batch norm in training mode would have counted the images.
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-        model(IMAGES, TRUTHS, [1, 2]).total.backward()
+        model(training_batch(IMAGES, TRUTHS, [1, 2])).total.backward()
         optimizer.step()
 
 
 def test_trap_08_the_mode_is_restored_after_an_error() -> None:
     model = tiny_model(3, backbone={"norm": "batch"})
-    model.rpn.objectness = nn.Conv2d(1, 1, 1)
+    model.rpn.head.objectness = nn.Conv2d(1, 1, 1)
     with pytest.raises(RuntimeError):
         model.detect(IMAGES)
     assert all(layer.training for layer in model.modules())
@@ -210,7 +213,7 @@ def test_trap_13_images_of_a_pixel_or_a_line(height: int, width: int) -> None:
     found = decided_model(3).detect([image])[0]
     assert bool(torch.isfinite(found.boxes).all() & torch.isfinite(found.scores).all())
     assert bool((found.boxes[:, 2:] <= torch.tensor([width, height]) * (1 + 1e-6)).all())
-    losses = tiny_model(3)([image], [truth_of([[0, 0, width, height]])], [1])
+    losses = tiny_model(3)(training_batch([image], [truth_of([[0, 0, width, height]])], [1]))
     assert bool(torch.isfinite(losses.total.detach()))
 
 
@@ -237,11 +240,11 @@ def test_trap_16_an_epsilon_of_zero_is_kept() -> None:
 
 def test_trap_17_no_gradient_flows_through_proposals() -> None:
     model = tiny_model(3)
-    batch = model.batch([IMAGES[0]])
+    batch = model.preparation.batch([IMAGES[0]])
     features = model.backbone(batch.pixels)
     output, anchors = model.rpn(features), model.rpn.anchors(features, batch)
     assert output.deltas.requires_grad
-    proposals = model.rpn.propose(output, anchors, batch.sizes, model.training_filter)
+    proposals = model.rpn.propose(features, anchors, batch.sizes, model.training_filter)
     assert not proposals[0].boxes.requires_grad
     assert not proposals[0].scores.requires_grad
 

@@ -22,7 +22,7 @@ from faster_rcnn.roi.targets import RegionSampling, roi_targets
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
 from faster_rcnn.structures import Detections, GroundTruth, ImageSize, Proposals
-from tiny import anchors_of, boxes_of, decided_model, random_image, tiny_model, truth_of
+from tiny import anchors_of, boxes_of, decided_model, random_image, tiny_model, training_batch, truth_of
 
 SIZE = ImageSize(64, 96)
 IMAGES = [random_image(64, 96, 1), random_image(64, 96, 2)]
@@ -41,7 +41,7 @@ def assert_empty(found: Detections) -> None:
 
 def gradients(model: FasterRCNN, truths: list[GroundTruth]) -> dict[str, Tensor]:
     model.zero_grad()
-    model(IMAGES, truths, [1, 2]).total.backward()
+    model(training_batch(IMAGES, truths, [1, 2])).total.backward()
     return {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
 
 
@@ -57,7 +57,8 @@ def test_nothing_flows_through_every_stage() -> None:
     sampling = RegionSampling(0.5, 0.5, 64, 0.25, (10.0, 10.0, 5.0, 5.0))
     assert len(roi_targets(proposals, NONE, sampling, 3, seed=0).boxes) == 0
     features = model.backbone(torch.zeros(1, 3, 64, 96))
-    logits, deltas = model.roi(features, [proposals.boxes])
+    output = model.roi(features, [proposals.boxes])
+    logits, deltas = output.logits, output.deltas
     assert (logits.shape, deltas.shape) == ((0, 4), (0, 3, 4))
     found = select_detections(logits, deltas, proposals, SIZE, model.roi.detection_filter)
     assert_empty(found)
@@ -84,11 +85,11 @@ def test_training_without_truths_or_proposals_reaches_the_usual_parameters(
 
 def test_everything_ignored_teaches_nothing() -> None:
     model = tiny_model(3)
-    losses = model(IMAGES, [IGNORED, IGNORED], [1, 2])
+    losses = model(training_batch(IMAGES, [IGNORED, IGNORED], [1, 2]))
     # Anchors that reach out of the image by half are not inside the ignored region: they remain negatives.
     assert float(losses.roi_class.detach()) == float(losses.roi_box.detach()) == float(losses.rpn_box.detach()) == 0
     wide = truth_of([[-1000, -1000, 1000, 1000]], ignored=[True])
-    assert float(model(IMAGES, [wide, wide], [1, 2]).total.detach()) == 0
+    assert float(model(training_batch(IMAGES, [wide, wide], [1, 2])).total.detach()) == 0
 
 
 def test_a_head_with_batch_norm_survives_a_step_without_regions() -> None:
@@ -110,7 +111,7 @@ def test_detection_above_no_score() -> None:
 
 
 def test_validation_without_truths_and_without_detections() -> None:
-    losses, found = tiny_model(3, rpn=NOTHING_SCORES_THAT).validate(IMAGES, [NONE, NONE], [1, 2])
+    losses, found = tiny_model(3, rpn=NOTHING_SCORES_THAT).validate(training_batch(IMAGES, [NONE, NONE], [1, 2]))
     assert bool(torch.isfinite(losses.total))
     for each in found:
         assert_empty(each)
@@ -135,5 +136,5 @@ def test_a_proposal_of_no_size_is_read_as_one_feature() -> None:
     model = tiny_model(3).eval()
     features = model.backbone(torch.rand(1, 3, 64, 96))
     point = Proposals(boxes_of([[5, 5, 5, 5]]), torch.zeros(1))
-    logits, _ = model.roi(features, [point.boxes])
+    logits = model.roi(features, [point.boxes]).logits
     assert bool(torch.isfinite(logits).all())

@@ -15,7 +15,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.kernels.roi_align_cpu import gather_roi_align
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
-from faster_rcnn.structures import Anchors, Detections, GroundTruth
+from faster_rcnn.structures import Anchors, Detections, GroundTruth, Proposals, TrainingBatch
 
 
 def tiny_config(**sections: dict[str, Any]) -> Config:
@@ -58,6 +58,16 @@ def truth_of(
     )
 
 
+def training_batch(
+    images: Sequence[Tensor],
+    truths: Sequence[GroundTruth],
+    seeds: Sequence[int],
+    proposals: Sequence[Proposals] | None = None,
+) -> TrainingBatch:
+    """A batch from lists."""
+    return TrainingBatch(tuple(images), tuple(truths), tuple(seeds), None if proposals is None else tuple(proposals))
+
+
 def boxes_of(rows: Sequence[Sequence[float]]) -> Tensor:
     """Boxes (N, 4) from rows of numbers, none included."""
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
@@ -90,8 +100,8 @@ def decided_model(num_classes: int = 3, **sections: dict[str, Any]) -> FasterRCN
     model = tiny_model(num_classes, **sections)
     with torch.no_grad():
         for layer, factor in (
-            (model.rpn.objectness, 30.0),
-            (model.rpn.deltas, 5.0),
+            (model.rpn.head.objectness, 30.0),
+            (model.rpn.head.deltas, 5.0),
             (model.roi.classes, 30.0),
             (model.roi.deltas, 100.0),
         ):

@@ -16,11 +16,14 @@ from faster_rcnn.backbone.stages import LastStage
 from faster_rcnn.errors import OptionError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.losses import BoxLoss
+from faster_rcnn.preparation import Preparation
 from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.roi.targets import RegionSampling
+from faster_rcnn.rpn.anchors import AnchorGenerator
+from faster_rcnn.rpn.head import RpnHead
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
@@ -40,7 +43,7 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
         backbone,
         _build_rpn(config.rpn, channels, backbone.strides) if with_rpn else None,
         _build_roi(config.roi, channels, backbone.region_strides, num_classes, holes, stage) if with_roi else None,
-        config.image,
+        Preparation(config.image, backbone.stride),
         training_filter=_proposal_filter(
             config.rpn, config.rpn.proposals_before_nms_training, config.rpn.proposals_after_nms_training
         ),
@@ -117,7 +120,7 @@ def _build_backbone(config: BackboneConfig, multiple: int) -> Backbone:
         raise OptionError(f"backbone.neck=none takes one of the body's levels; backbone.levels is {config.levels}")
     pyramid = None
     if config.neck == "pyramid":
-        pyramid = FeaturePyramid(body.channels, config.pyramid_channels, config.pyramid_norm, config.pyramid_padding)
+        pyramid = FeaturePyramid(body.channels, config.pyramid_channels, config.pyramid_norm)
     return Backbone(body, pyramid, frozen_norm=config.norm == "frozen")
 
 
@@ -139,28 +142,31 @@ def _last_stage(config: Config) -> LastStage:
 def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> RegionProposalNetwork:
     ratios = _ratios_of_levels(config, len(strides))
     _refuse_uneven_anchors(config, ratios, strides)
-    return RegionProposalNetwork(
+    anchors = AnchorGenerator(
+        config.anchor_sizes,
+        ratios,
+        strides,
+        rounding=config.anchor_rounding,
+        offset=config.anchor_offset,
+        fitted=config.anchor_stride == "fitted",
+    )
+    head = RpnHead(
         channels,
-        head=config.head,
         hidden=config.head_channels or channels,
         convs=config.head_convs,
-        padding=config.head_padding,
+        anchors_per_position=anchors.per_position,
         outputs_per_anchor=2 if config.objectness == "softmax" else 1,
-        anchor_sizes=config.anchor_sizes,
-        heights_over_widths=ratios,
-        anchor_rounding=config.anchor_rounding,
-        anchor_offset=config.anchor_offset,
-        strides=strides,
-        fitted_strides=config.anchor_stride == "fitted",
-        sampling=AnchorSampling(
-            config.positive_iou,
-            config.negative_iou,
-            config.samples_per_image,
-            config.positive_fraction,
-            config.crossing_anchors == "ignore",
-        ),
-        loss=BoxLoss(config.box_loss, config.box_loss_beta, config.box_loss_weight),
-        loss_per_position=config.box_loss_normaliser == "positions",
+    )
+    sampling = AnchorSampling(
+        config.positive_iou,
+        config.negative_iou,
+        config.samples_per_image,
+        config.positive_fraction,
+        config.crossing_anchors == "ignore",
+    )
+    loss = BoxLoss(config.box_loss, config.box_loss_beta, config.box_loss_weight)
+    return RegionProposalNetwork(
+        head, anchors, sampling, loss, loss_per_position=config.box_loss_normaliser == "positions"
     )
 
 

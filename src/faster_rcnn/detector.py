@@ -119,7 +119,7 @@ class Detector:
 
     @property
     def model(self) -> FasterRCNN:
-        """The network: ``model(images, truths, seeds)`` gives losses, ``model.detect(images)`` detections."""
+        """The network: ``model(batch)`` gives losses, ``model.detect(images)`` detections."""
         return self._predictor.model
 
     @property

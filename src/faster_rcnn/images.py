@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn.functional import interpolate
 
 from faster_rcnn.errors import ImageError
 from faster_rcnn.ops.boxes import clip
-from faster_rcnn.structures import GroundTruth, ImageBatch, ImageSize, Proposals
+from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, ImageSize, Proposals
 
 ResizeMethod = Literal["antialias", "plain"]
 SizeRounding = Literal["down", "nearest"]
@@ -191,8 +192,16 @@ def rescale_truth(truth: GroundTruth, before: ImageSize, after: ImageSize) -> Gr
 
 
 def rescale_proposals(proposals: Proposals, size: ImageSize, to: ImageSize) -> Proposals:
-    """The same for proposals, of which none crosses the border by a rounding error; scores stay."""
-    return Proposals(clip(rescale_boxes(proposals.boxes, size, to), to), proposals.scores)
+    """Proposals in the frame of the same image at another size, clipped so that no rounding error crosses the border.
+
+    Scores stay.
+    """
+    return replace(proposals, boxes=clip(rescale_boxes(proposals.boxes, size, to), to))
+
+
+def rescale_detections(detections: Detections, size: ImageSize, to: ImageSize) -> Detections:
+    """Detections in the frame of the same image at another size; scores and labels stay."""
+    return replace(detections, boxes=rescale_boxes(detections.boxes, size, to))
 
 
 def padded(size: ImageSize, multiple: int) -> ImageSize:

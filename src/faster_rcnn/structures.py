@@ -136,6 +136,16 @@ class Proposals(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RoiOutput(_Value):
+    """Output of the second stage for all proposals of a batch, image by image."""
+
+    logits: Float[Tensor, "proposals outputs"]
+    """Classes before softmax: labels 0..K-1, then background."""
+    deltas: Float[Tensor, "proposals classes 4"]
+    """From proposal to detection, for each class."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RoiTargets(_Value):
     """Sampled regions of one image and what the second stage should say about them."""
 
@@ -157,6 +167,11 @@ class Detections(_Value):
     labels: Int[Tensor, " detections"]
     """0..K-1."""
 
+    @staticmethod
+    def of_objects(proposals: Proposals) -> Detections:
+        """The proposals of a first stage alone as detections of the single class 0, "object"."""
+        return Detections(proposals.boxes, proposals.scores, torch.zeros_like(proposals.scores).long())
+
     def __len__(self) -> int:
         """Number of detections."""
         return len(self.scores)
@@ -169,50 +184,29 @@ class Detections(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RpnLosses:
-    """The two losses of the first stage; scalars."""
+class TrainingBatch:
+    """Images with their ground truth, as the detector trains or is validated on them; one entry of each per image."""
 
-    objectness: Float[Tensor, ""]
-    box: Float[Tensor, ""]
+    images: tuple[Tensor, ...]
+    """RGB (3, height, width), uint8 or float in 0..1: at training size in training, of any sizes in validation."""
+    truths: tuple[GroundTruth, ...]
+    """In the pixels of ``images``."""
+    seeds: tuple[int, ...]
+    """Decides which anchors and regions of an image are sampled."""
+    proposals: tuple[Proposals, ...] | None = None
+    """External proposals in the pixels of ``images``, which replace those of the first stage."""
 
+    def __post_init__(self) -> None:
+        """Refuse lists of different lengths."""
+        counts = [len(each) for each in (self.images, self.truths, self.seeds, self.proposals) if each is not None]
+        if len(set(counts)) != 1:
+            raise ValueError(f"a batch has {counts} images, truths, seeds and proposals; each image needs one of each")
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RoiLosses:
-    """The two losses of the second stage; scalars."""
-
-    classes: Float[Tensor, ""]
-    box: Float[Tensor, ""]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Losses:
-    """The four losses of Faster R-CNN; scalars. A detector of one stage has two, the others are ``None``."""
-
-    rpn_objectness: Float[Tensor, ""] | None
-    rpn_box: Float[Tensor, ""] | None
-    roi_class: Float[Tensor, ""] | None
-    roi_box: Float[Tensor, ""] | None
-
-    @classmethod
-    def of_stages(cls, rpn: RpnLosses | None, roi: RoiLosses | None) -> Losses:
-        """The losses of the stages that there are."""
-        first = (None, None) if rpn is None else (rpn.objectness, rpn.box)
-        second = (None, None) if roi is None else (roi.classes, roi.box)
-        return cls(*first, *second)
-
-    @property
-    def total(self) -> Float[Tensor, ""]:
-        """The sum of those that there are; weights are already inside each of them."""
-        return torch.stack(list(self.named().values())).sum()
-
-    def detach(self) -> Losses:
-        """The same numbers, cut off from the gradient."""
-        return replace(self, **{name: value.detach() for name, value in self.named().items()})
-
-    def named(self) -> dict[str, Tensor]:
-        """Name to scalar of those that there are, in the order of the stages."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+    def to(self, device: device | str) -> TrainingBatch:
+        """The same batch with its tensors on ``device``."""
+        images = tuple(image.to(device, non_blocking=True) for image in self.images)
+        proposals = None if self.proposals is None else tuple(each.to(device) for each in self.proposals)
+        return TrainingBatch(images, tuple(each.to(device) for each in self.truths), self.seeds, proposals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,10 @@ def test_fast_float32_detects_what_exact_float32_detects() -> None:
     fast = prepare_for_inference(model, torch.float32, exact=False)
     assert next(fast.parameters()).dtype == torch.float32
     assert not norms(fast)
-    *features, _ = fast.backbone(fast.batch(images).pixels)  # the last one is every second of the one before
+    pixels = fast.preparation.batch(images).pixels
+    *features, _ = fast.backbone(pixels)  # the last one is every second of the one before
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in features)
-    assert not fast.backbone(fast.batch(images).pixels)[0].is_contiguous()
+    assert not fast.backbone(pixels)[0].is_contiguous()
     for exact, found in zip(model.detect(images), fast.detect(images), strict=True):
         assert len(exact) > 5
         assert_close(found.boxes, exact.boxes, rtol=1e-3, atol=1e-2)

@@ -77,7 +77,6 @@ BODIES = (
             for name in BODIES
         ),
         pytest.param(tiny_config(rpn={"objectness": "softmax"}), id="two-way softmax"),
-        pytest.param(tiny_config(backbone={"pyramid_padding": "reflect"}), id="reflected border"),
         pytest.param(tiny_config(backbone={"pyramid_norm": True, "norm": "batch"}), id="norms in the pyramid"),
     ],
 )

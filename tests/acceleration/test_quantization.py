@@ -45,7 +45,6 @@ def of_preset(name: str) -> Config:
 CONFIGS = {
     "test_resnet": tiny_config(),
     "two-way softmax": tiny_config(rpn={"objectness": "softmax"}),
-    "reflected border": tiny_config(backbone={"pyramid_padding": "reflect"}),
     "norms in the pyramid": tiny_config(backbone={"pyramid_norm": True, "norm": "batch"}),
     "untraceable body": config_of_body("test_vit", (0, 1, 2, 3)),
     **{name: of_preset(name) for name in ("mobile-320", "small", "c4", "paper", "base-v2")},
@@ -54,8 +53,6 @@ MAX_ERROR = {"small": 0.35}
 """Mean error of features, in shares of their mean. With random weights it was 0.25, after a chain of 16 sums."""
 DEFAULT_MAX_ERROR = 0.1
 """Other detectors had 0.02 (mobile-320) to 0.08 (base-v2), with weights of 7 bits."""
-NUM_FLOAT_CONVOLUTIONS = {"reflected border": 4}
-"""Convolutions that stay in floats."""
 
 
 def prepared(config: Config) -> FasterRCNN:
@@ -64,7 +61,7 @@ def prepared(config: Config) -> FasterRCNN:
 
 
 def pixels_of(network: FasterRCNN, image: Tensor) -> Tensor:
-    return network.pad([network.prepare(image)]).pixels
+    return network.preparation.pad([network.preparation.resized(image)]).pixels
 
 
 def outputs_of(network: FasterRCNN, pixels: Tensor) -> list[Tensor]:
@@ -123,13 +120,13 @@ def test_hardly_a_layer_stays_in_floats(case: Case) -> None:
     of_parts = [
         case.quantized.backbone.body,
         case.quantized.backbone.pyramid,
-        case.quantized.rpn,
+        case.quantized.rpn.head,
         case.quantized.roi.head,
     ]
     parts = [each for each in of_parts if each is not None]
     traced = [each for each in parts if "computation" in dict(each.named_children())]
     left = [each for part in traced for each in part.modules() if has_weights(each)]
-    assert len(left) == NUM_FLOAT_CONVOLUTIONS.get(case.name, 0)
+    assert left == []
     assert layers(case.quantized.roi, nn.Linear) == [case.network.roi.classes, case.network.roi.deltas]
     if traced == parts:
         # The head of the first stage is there once for each level.
@@ -148,9 +145,8 @@ def test_integers_pass_from_part_to_part(case: Case) -> None:
         given, expected = (each.backbone.through_body(case.pixels) for each in (case.quantized, case.network))
         maps = case.quantized.backbone.through_neck(given)
     of_body = torch.float32 if case.name == "untraceable body" else torch.uint8
-    of_neck = torch.float32 if case.name == "reflected border" else torch.uint8
     assert {each.dtype for each in given} == {of_body}
-    assert {each.dtype for each in maps} == {of_neck}
+    assert {each.dtype for each in maps} == {torch.uint8}
     if of_body == torch.uint8:
         floats = [Dequantize(one, torch.float32)(each) for one, each in zip(ranges_of_body(case), given, strict=True)]
         assert max(errors(floats, expected)) < MAX_ERROR.get(case.name, DEFAULT_MAX_ERROR)
@@ -183,7 +179,7 @@ def test_pixels_range_from_black_to_white_whatever_images_calibrate(case: Case) 
     if case.name == "untraceable body":
         return
     reads = next(each.input_range for each in case.quantized.backbone.body.modules() if isinstance(each, Int8Conv2d))
-    ends = [network.prepare(torch.full((3, 64, 96), level, dtype=torch.uint8)) for level in (0, 255)]
+    ends = [network.preparation.resized(torch.full((3, 64, 96), level, dtype=torch.uint8)) for level in (0, 255)]
     assert (reads.low, reads.high) == pytest.approx((float(ends[0].min()), float(ends[1].max())), rel=1e-5)
 
 

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from faster_rcnn.backbone.norm import freeze_norms, norms, set_norm_epsilon
 from faster_rcnn.model import FasterRCNN
-from tiny import random_image, tiny_model, truth_of
+from tiny import random_image, tiny_model, training_batch, truth_of
 
 
 def state_of_norms(module: nn.Module) -> dict[str, Tensor]:
@@ -26,7 +26,7 @@ def train_three_steps(model: FasterRCNN) -> None:
     for seed in range(3):
         optimizer.zero_grad()
         model.train()
-        losses = model([random_image(64, 96, seed)], [truth_of([[5, 5, 40, 50]])], [seed])
+        losses = model(training_batch([random_image(64, 96, seed)], [truth_of([[5, 5, 40, 50]])], [seed]))
         losses.total.backward()
         optimizer.step()
 

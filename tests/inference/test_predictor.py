@@ -25,7 +25,7 @@ from faster_rcnn.kernels.int8_layers import Int8Conv2d, weight_limit
 from faster_rcnn.structures import Detections, Proposals
 from faster_rcnn.system.devices import using_threads
 from files import image_file, loaded_model, quantized, rgb
-from tiny import truth_of
+from tiny import training_batch, truth_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
@@ -263,7 +263,7 @@ def test_the_model_can_be_trained_after_it_was_used() -> None:
     result = predictor.predict_one(rgb(), conf=0.0)
     result.boxes[:, 0] += 1  # an owner may change what he was given
     pixels = torch.from_numpy(rgb(64, 64)).permute(2, 0, 1)
-    losses = predictor.model([pixels], [truth_of([[5, 5, 40, 40]])], [0])
+    losses = predictor.model(training_batch([pixels], [truth_of([[5, 5, 40, 40]])], [0]))
     losses.total.backward()
     assert any(parameter.grad is not None for parameter in predictor.model.parameters())
 

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torchvision.models.detection import _utils
 
 from faster_rcnn.images import rescale_boxes, resize, size_of
+from faster_rcnn.losses import Losses
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi import targets as roi_targets
 from faster_rcnn.rpn import targets as rpn_targets
-from faster_rcnn.structures import GroundTruth, Losses, Matches, Sample
+from faster_rcnn.structures import GroundTruth, Matches, Sample
 from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
+from tiny import training_batch
 from torchvision_peer import (
     PHOTOGRAPHS,
     build_peer,
@@ -136,7 +138,7 @@ def losses_of_peer(peer: Any, photograph: Tensor) -> dict[str, Tensor]:
 def losses_of_ours(model: FasterRCNN, photograph: Tensor) -> dict[str, Tensor]:
     resized = resize(photograph, SHORT_SIDE, LONG_SIDE, "plain", "down")
     boxes = rescale_boxes(TRUTH.boxes, size_of(photograph), size_of(resized))
-    losses: Losses = model.train()([resized], [GroundTruth(boxes, TRUTH.labels, TRUTH.ignored)], [0])
+    losses: Losses = model.train()(training_batch([resized], [GroundTruth(boxes, TRUTH.labels, TRUTH.ignored)], [0]))
     return losses.named()
 
 

@@ -15,7 +15,7 @@ from faster_rcnn.roi.heads import RegionHead
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.roi.targets import RegionSampling
-from faster_rcnn.structures import ImageSize, Proposals
+from faster_rcnn.structures import Detections, ImageSize, Proposals
 from tiny import boxes_of, truth_of
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -57,12 +57,18 @@ def set_biases(roi: RegionClassifier) -> None:
             layer.bias.copy_(torch.arange(len(layer.bias)))
 
 
+def detect(
+    roi: RegionClassifier, features: list[Tensor], proposals: list[Proposals], sizes: list[ImageSize]
+) -> list[Detections]:
+    return roi.select(roi(features, [each.boxes for each in proposals]), proposals, sizes)
+
+
 def test_outputs_are_classes_then_background_and_four_deltas_per_class() -> None:
     roi = classifier()
     set_biases(roi)
-    logits, deltas = roi(features_of(1), [boxes_of([[0, 0, 20, 20], [5, 5, 9, 9]])])
-    assert_close(logits, torch.arange(4.0).expand(2, 4))
-    assert_close(deltas, torch.arange(12.0).reshape(3, 4).expand(2, 3, 4))
+    output = roi(features_of(1), [boxes_of([[0, 0, 20, 20], [5, 5, 9, 9]])])
+    assert_close(output.logits, torch.arange(4.0).expand(2, 4))
+    assert_close(output.deltas, torch.arange(12.0).reshape(3, 4).expand(2, 3, 4))
 
 
 def test_new_weights_are_those_of_the_paper() -> None:
@@ -104,7 +110,7 @@ def test_one_transform_may_be_that_of_every_class() -> None:
     assert roi.deltas.weight.shape == (4, 8)
     set_biases(roi)
     features, regions = features_of(1), [boxes_of([[0, 0, 20, 20], [5, 5, 9, 9]])]
-    assert_close(roi(features, regions)[1], torch.arange(4.0).expand(2, 3, 4))
+    assert_close(roi(features, regions).deltas, torch.arange(4.0).expand(2, 3, 4))
     # Whatever the true class, it is this transform that learns.
     for label in range(3):
         roi.zero_grad()
@@ -117,7 +123,7 @@ def test_one_transform_may_be_that_of_every_class() -> None:
 def test_without_classes_for_transforms_all_classes_of_a_region_have_one_box() -> None:
     roi = classifier(class_agnostic=True)
     set_biases(roi)
-    found = roi.detect(features_of(1), [proposals_of([[10, 10, 20, 20]])], [SIZE])[0]
+    found = detect(roi, features_of(1), [proposals_of([[10, 10, 20, 20]])], [SIZE])[0]
     assert sorted(found.labels.tolist()) == [0, 1, 2]
     assert_close(found.boxes, found.boxes[:1].expand(3, 4))
 
@@ -136,16 +142,16 @@ def test_detections_belong_to_their_image() -> None:
     roi = classifier()
     features = features_of(3)
     proposals = [proposals_of([[0, 0, 20, 20], [30, 30, 60, 50]]), proposals_of([]), proposals_of([[5, 5, 25, 45]])]
-    together = roi.detect(features, proposals, [SIZE] * 3)
+    together = detect(roi, features, proposals, [SIZE] * 3)
     assert len(together[1]) == 0
     for index in (0, 2):
-        alone = roi.detect([each[index : index + 1] for each in features], [proposals[index]], [SIZE])
+        alone = detect(roi, [each[index : index + 1] for each in features], [proposals[index]], [SIZE])
         assert_close(together[index].boxes, alone[0].boxes)
         assert_close(together[index].scores, alone[0].scores)
 
 
 def test_no_proposals_in_any_image() -> None:
-    found = classifier().detect(features_of(2), [proposals_of([]), proposals_of([])], [SIZE, SIZE])
+    found = detect(classifier(), features_of(2), [proposals_of([]), proposals_of([])], [SIZE, SIZE])
     assert [len(each) for each in found] == [0, 0]
 
 

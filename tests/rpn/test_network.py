@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from faster_rcnn.ops.losses import BoxLoss
+from faster_rcnn.rpn.anchors import AnchorGenerator
+from faster_rcnn.rpn.head import RpnHead, rows_at
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
@@ -20,21 +23,45 @@ from tiny import boxes_of, truth_of
 SAMPLING = AnchorSampling(positive_iou=0.7, negative_iou=0.3, samples=256, positive_fraction=0.5)
 
 
-def network(channels: int = 4, **numbers: Any) -> RegionProposalNetwork:
-    """Two levels, strides 8 and 16, three anchors each, unless told otherwise."""
-    settings: dict[str, Any] = {
-        "hidden": channels,
-        "convs": 1,
-        "outputs_per_anchor": 1,
-        "anchor_sizes": ((16,), (32,)),
-        "heights_over_widths": ((0.5, 1.0, 2.0),) * 2,
-        "anchor_rounding": True,
-        "strides": (8, 16),
-        "fitted_strides": False,
-        "sampling": SAMPLING,
-        "loss": BoxLoss(beta=1.0),
-    }
-    return RegionProposalNetwork(channels, **{**settings, **numbers})
+class WholeHead(RpnHead):
+    """The plain way: it computes every anchor of the map, and takes the rows of the sampled ones."""
+
+    def forward_at(self, features: list[Tensor], indices: Tensor) -> RpnOutput:
+        return rows_at(self(features), indices)
+
+
+class GivenHead(WholeHead):
+    """Gives one output, whatever the features are."""
+
+    def __init__(self, output: RpnOutput) -> None:
+        torch.nn.Module.__init__(self)
+        self.output = output
+
+    def forward(self, features: list[Tensor]) -> RpnOutput:
+        return self.output
+
+
+def network(
+    channels: int = 4, *, head: RpnHead | None = None, sampling: AnchorSampling = SAMPLING, **numbers: Any
+) -> RegionProposalNetwork:
+    """Two levels, strides 8 and 16, three anchors each, unless other numbers are given."""
+
+    def taken(**defaults: Any) -> dict[str, Any]:
+        return {name: numbers.pop(name, default) for name, default in defaults.items()}
+
+    anchors = AnchorGenerator(
+        **taken(
+            sizes=((16,), (32,)), heights_over_widths=((0.5, 1.0, 2.0),) * 2, strides=(8, 16), rounding=True,
+            offset=0.0, fitted=False,
+        )
+    )  # fmt: skip
+    if head is None:
+        per_position = anchors.per_position
+        head = RpnHead(
+            channels, anchors_per_position=per_position, **taken(hidden=channels, convs=1, outputs_per_anchor=1)
+        )
+    loss = numbers.pop("loss", BoxLoss(beta=1.0))
+    return RegionProposalNetwork(head, anchors, sampling, loss, **numbers)
 
 
 def batch_of(count: int, height: int, width: int) -> ImageBatch:
@@ -44,7 +71,7 @@ def batch_of(count: int, height: int, width: int) -> ImageBatch:
 def speaking_by_channel(rpn: RegionProposalNetwork) -> RpnOutput:
     """The output of a network whose every channel says its own number, everywhere."""
     with torch.no_grad():
-        for layer in (rpn.objectness, rpn.deltas):
+        for layer in (rpn.head.objectness, rpn.head.deltas):
             weight, bias = layer.parameters()
             weight.zero_()
             bias.copy_(torch.arange(len(bias)))
@@ -69,63 +96,26 @@ def test_4k_delta_channels_are_dx_dy_dw_dh_per_shape() -> None:
     assert_close(output.deltas[0], torch.arange(12.0).reshape(3, 4).repeat(8, 1))
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_joined_channels_are_objectness_first_then_deltas(outputs: int) -> None:
-    rpn = network(head="joined", outputs_per_anchor=outputs)
-    assert rpn.joined is not None
-    assert not any(name.startswith(("objectness.", "deltas.")) for name in rpn.state_dict())
-    with torch.no_grad():
-        rpn.joined.weight.zero_()
-        assert rpn.joined.bias is not None
-        rpn.joined.bias.copy_(torch.arange(3.0 * outputs + 12))
-        output = rpn([torch.zeros(1, 4, 2, 3)])
-    assert_close(output.logits[0, :3], torch.arange(3.0 * outputs).reshape(3, outputs))
-    assert_close(output.deltas[0, :3], 3 * outputs + torch.arange(12.0).reshape(3, 4))
-
-
-def test_branches_see_the_features_with_convolutions_of_their_own() -> None:
-    rpn = network(head="branches", convs=2)
-    features = [torch.rand(1, 4, 3, 3)]
-    before = rpn(features)
-    with torch.no_grad():
-        for parameter in rpn.convs.parameters():
-            parameter.zero_()
-    after = rpn(features)
-    assert_close(after.deltas, before.deltas)
-    assert_close(after.logits, torch.zeros(1, 27, 1))
-    assert sorted(name for name in rpn.state_dict() if "weight" in name) == [
-        *(f"convs.{index}.weight" for index in (0, 1)),
-        *(f"delta_convs.{index}.weight" for index in (0, 1)),
-        "deltas.weight",
-        "objectness.weight",
-    ]
-
-
-@pytest.mark.parametrize("head", ["siblings", "joined", "branches"])
-def test_the_head_may_be_wider_than_the_features(head: str) -> None:
-    rpn = network(head=head, hidden=10, convs=2)
-    assert [conv.weight.shape for conv in rpn.convs] == [(10, 4, 3, 3), (10, 10, 3, 3)]
+def test_the_head_may_be_wider_than_the_features() -> None:
+    rpn = network(hidden=10, convs=2)
+    assert [conv.weight.shape for conv in rpn.head.convs] == [(10, 4, 3, 3), (10, 10, 3, 3)]
     assert rpn([torch.rand(2, 4, 3, 3)]).deltas.shape == (2, 27, 4)
 
 
-def test_with_features_that_go_round_no_place_is_at_the_border() -> None:
-    # On a uniform map zeros beyond the border make border positions differ from the middle; repeated features do not.
-    for padding, uniform in (("zeros", False), ("reflect", True), ("replicate", True), ("circular", True)):
-        logits = network(padding=padding)([torch.ones(1, 4, 5, 5)]).logits.reshape(25, 3)
-        assert bool((logits - logits[12]).abs().max() < 1e-7) is uniform
+def test_zeros_beyond_the_border_make_border_positions_differ_from_the_middle_of_a_uniform_map() -> None:
+    logits = network()([torch.ones(1, 4, 5, 5)]).logits.reshape(25, 3)
+    assert bool((logits - logits[12]).abs().max() > 1e-7)
 
 
 def test_anchors_lie_where_their_offset_says() -> None:
     features = [torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 3, 3)]
-    corner, middle = (
-        network(anchor_offset=offset).anchors(features, batch_of(1, 40, 40)).boxes for offset in (0.0, 0.5)
-    )
+    corner, middle = (network(offset=offset).anchors(features, batch_of(1, 40, 40)).boxes for offset in (0.0, 0.5))
     # Half a stride to the right and down: 4 pixels on the finer level, 8 on the coarser one.
     assert_close(middle - corner, torch.tensor([4.0] * 75 + [8.0] * 27)[:, None].expand(-1, 4))
 
 
 def test_each_level_may_have_ratios_of_its_own() -> None:
-    rpn = network(heights_over_widths=((1.0,), (4.0,)), anchor_rounding=False)
+    rpn = network(heights_over_widths=((1.0,), (4.0,)), rounding=False)
     anchors = rpn.anchors([torch.zeros(1, 4, 1, 1), torch.zeros(1, 4, 1, 1)], batch_of(1, 8, 8))
     # 16 x 16, and of area 32^2 four times as high as wide: 16 x 64.
     assert_close(anchors.boxes, boxes_of([[-8, -8, 8, 8], [-8, -32, 8, 32]]))
@@ -139,9 +129,9 @@ def test_rows_of_the_output_are_rows_of_the_anchors() -> None:
         feature[0, 0] = (torch.arange(columns) * stride)[None, :].expand(rows, columns)  # x of each position
         feature[0, 1] = (torch.arange(rows) * stride)[:, None].expand(rows, columns)  # and y
     with torch.no_grad():
-        rpn.deltas.weight.zero_()
-        rpn.deltas.weight[0::4, 0] = 1  # every shape's dx says x
-        rpn.deltas.weight[1::4, 1] = 1  # and dy says y
+        rpn.head.deltas.weight.zero_()
+        rpn.head.deltas.weight[0::4, 0] = 1  # every shape's dx says x
+        rpn.head.deltas.weight[1::4, 1] = 1  # and dy says y
         output = rpn(features)
     anchors = rpn.anchors(features, batch_of(1, 16, 32)).boxes
     assert_close(output.deltas[0, :, :2], (anchors[:, :2] + anchors[:, 2:]) / 2)
@@ -150,7 +140,7 @@ def test_rows_of_the_output_are_rows_of_the_anchors() -> None:
 def test_anchors_take_the_strides_of_the_backbone_or_those_that_fit() -> None:
     features = [torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 3, 3)]  # 40 pixels; 40 / 16 rounded up is 3
     exact = network().anchors(features, batch_of(1, 40, 40)).boxes
-    fitted = network(fitted_strides=True).anchors(features, batch_of(1, 40, 40)).boxes
+    fitted = network(fitted=True).anchors(features, batch_of(1, 40, 40)).boxes
     # The square anchor of the last cell of the coarser level: at 2 * 16 = 32, or at 2 * (40 // 3) = 26.
     assert_close(exact[-2], torch.tensor([16.0, 16.0, 48.0, 48.0]))
     assert_close(fitted[-2], torch.tensor([10.0, 10.0, 42.0, 42.0]))
@@ -160,11 +150,11 @@ def test_anchors_take_the_strides_of_the_backbone_or_those_that_fit() -> None:
 def test_every_convolution_is_followed_by_relu() -> None:
     rpn = network(convs=2)
     with torch.no_grad():
-        for conv in rpn.convs:
+        for conv in rpn.head.convs:
             weight, bias = conv.parameters()
             weight.zero_()
             bias.fill_(-1.0)
-        weight, bias = rpn.objectness.parameters()
+        weight, bias = rpn.head.objectness.parameters()
         weight.fill_(1.0)
         bias.fill_(3.0)
         # -1 becomes 0 after each, so that only the bias of the last layer is left; without relu it were 3 - 4.
@@ -174,7 +164,7 @@ def test_every_convolution_is_followed_by_relu() -> None:
 def test_new_weights_are_those_of_the_paper() -> None:
     # Gaussian of deviation 0.01 (section 3.1.3): the fewest weights are 12 * 256, their deviation is known to 1 or 2 %.
     rpn = network(channels=256)
-    for layer in (*rpn.convs, rpn.deltas):
+    for layer in (*rpn.head.convs, rpn.head.deltas):
         weight, bias = layer.parameters()
         assert abs(float(weight.detach().std()) - 0.01) < 0.001
         assert not bool(bias.any())
@@ -189,8 +179,8 @@ SIZE = ImageSize(100, 130)
 def test_equation_1_by_hand() -> None:
     logits = torch.tensor([[[math.log(3)], [7.0], [0.0], [0.0]]])
     deltas = torch.zeros(1, 4, 4)
-    losses = network(loss=BoxLoss(beta=1.0, weight=10.0)).losses(
-        RpnOutput(logits, deltas), ANCHORS, [SIZE], [TRUTH], [0]
+    losses = network(loss=BoxLoss(beta=1.0, weight=10.0), head=GivenHead(RpnOutput(logits, deltas))).losses(
+        [], ANCHORS, [SIZE], [TRUTH], [0]
     )
     # Three sampled: the object costs log(4/3), the two others log 2 each.
     assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + 2 * math.log(2)) / 3))
@@ -204,10 +194,10 @@ def test_equation_1_with_the_numbers_of_the_paper(images: int) -> None:
     # Section 3.1.2: a 60 x 40 map of stride 16, so N_reg = 2400 positions; N_cls = 256 sampled; lambda = 10.
     rpn = network(
         outputs_per_anchor=2,
-        anchor_sizes=((128, 256, 512),),
+        sizes=((128, 256, 512),),
         heights_over_widths=((0.5, 1.0, 2.0),),
-        anchor_rounding=False,
-        anchor_offset=0.5,
+        rounding=False,
+        offset=0.5,
         strides=(16,),
         loss=BoxLoss(beta=1 / 9, weight=10.0),
         loss_per_position=True,
@@ -219,7 +209,8 @@ def test_equation_1_with_the_numbers_of_the_paper(images: int) -> None:
     truth = truth_of([[424, 264, 552, 392]])
     output = RpnOutput(torch.tensor([0.0, math.log(3)]).expand(images, 21600, 2), torch.zeros(images, 21600, 4))
     sizes, seeds = [ImageSize(640, 960)] * images, list(range(images))
-    losses = rpn.losses(output, anchors, sizes, [truth] * images, seeds)
+    rpn.head = GivenHead(output)
+    losses = rpn.losses([], anchors, sizes, [truth] * images, seeds)
     # Everything is an object by 3/4: five positives cost log(4/3) each, 251 negatives log 4.
     assert_close(losses.objectness, torch.tensor((5 * math.log(4 / 3) + 251 * math.log(4)) / 256))
     # Four neighbours want a shift of 16 / 128 = 1/8, beyond beta 1/9: 1/8 - 1/18 each. Images are averaged.
@@ -230,8 +221,8 @@ def test_anchors_that_cross_the_border_cost_nothing_where_they_are_left_out() ->
     # Of the four anchors the last leaves an image 110 wide: the two others that are sampled stay.
     rule = replace(SAMPLING, ignore_crossing=True)
     logits = torch.tensor([[[math.log(3)], [7.0], [0.0], [50.0]]])
-    losses = network(sampling=rule).losses(
-        RpnOutput(logits, torch.zeros(1, 4, 4)), ANCHORS, [ImageSize(100, 110)], [TRUTH], [0]
+    losses = network(sampling=rule, head=GivenHead(RpnOutput(logits, torch.zeros(1, 4, 4)))).losses(
+        [], ANCHORS, [ImageSize(100, 110)], [TRUTH], [0]
     )
     assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + math.log(2)) / 2))
 
@@ -240,8 +231,8 @@ def test_positions_are_counted_once_whatever_the_anchors_of_a_position() -> None
     # Three anchors each: the finer level has two positions, the coarser one has one.
     anchors = Anchors(boxes_of([[0, 0, 10, 9], *[[50, 50, 60, 60]] * 8]), (6, 3))
     deltas = torch.zeros(1, 9, 4)
-    losses = network(loss_per_position=True).losses(
-        RpnOutput(torch.zeros(1, 9, 1), deltas), anchors, [SIZE], [TRUTH], [0]
+    losses = network(loss_per_position=True, head=GivenHead(RpnOutput(torch.zeros(1, 9, 1), deltas))).losses(
+        [], anchors, [SIZE], [TRUTH], [0]
     )
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
     assert_close(losses.box, torch.tensor(box / 3))
@@ -250,7 +241,7 @@ def test_positions_are_counted_once_whatever_the_anchors_of_a_position() -> None
 def test_the_losses_of_a_batch_weigh_every_sampled_anchor_equally() -> None:
     # The first image has 3 sampled anchors, the second, without truths, 4: seven terms of log 2, over 7.
     output = RpnOutput(torch.zeros(2, 4, 1), torch.zeros(2, 4, 4))
-    losses = network().losses(output, ANCHORS, [SIZE] * 2, [TRUTH, truth_of([])], [0, 1])
+    losses = network(head=GivenHead(output)).losses([], ANCHORS, [SIZE] * 2, [TRUTH, truth_of([])], [0, 1])
     assert_close(losses.objectness, torch.tensor(math.log(2)))
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
     assert_close(losses.box, torch.tensor(box / 7))
@@ -262,7 +253,8 @@ def test_gradient_reaches_sampled_anchors_only(outputs: int) -> None:
     truth = truth_of([[0, 0, 10, 10], [70, 0, 130, 50]], ignored=[False, True])
     logits = torch.zeros(1, 4, outputs, requires_grad=True)
     deltas = torch.zeros(1, 4, 4, requires_grad=True)
-    losses = network(outputs_per_anchor=outputs).losses(RpnOutput(logits, deltas), ANCHORS, [SIZE], [truth], [0])
+    output = RpnOutput(logits, deltas)
+    losses = network(head=GivenHead(output)).losses([], ANCHORS, [SIZE], [truth], [0])
     (losses.objectness + losses.box).backward()
     assert logits.grad is not None
     assert deltas.grad is not None
@@ -270,15 +262,13 @@ def test_gradient_reaches_sampled_anchors_only(outputs: int) -> None:
     assert deltas.grad[0].abs().sum(dim=1).ne(0).tolist() == [True, False, False, False]
 
 
-@pytest.mark.parametrize("head", ["siblings", "joined", "branches"])
-@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "circular"])
 @pytest.mark.parametrize("convs", [1, 2])
 @pytest.mark.parametrize("half", [False, True])
-def test_losses_at_samples_are_those_of_the_whole_map(head: str, padding: str, convs: int, half: bool) -> None:
-    rpn = network(8, head=head, padding=padding, convs=convs, sampling=replace(SAMPLING, samples=40))
+def test_losses_at_samples_are_those_of_the_whole_map(convs: int, half: bool) -> None:
+    rpn = network(8, convs=convs, sampling=replace(SAMPLING, samples=40))
     for parameter in rpn.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    # One level is a single column wide, which cannot be reflected; the sample takes half of the anchors.
+    # One level is a single column wide; the sample takes half of the anchors.
     features = [torch.randn(2, 8, 4, 5, requires_grad=True), torch.randn(2, 8, 2, 1, requires_grad=True)]
     batch = batch_of(2, 32, 40)
     anchors = rpn.anchors(features, batch)
@@ -288,13 +278,12 @@ def test_losses_at_samples_are_those_of_the_whole_map(head: str, padding: str, c
         rpn.zero_grad()
         for feature in features:
             feature.grad = None
+        rpn.head.__class__ = RpnHead if at_samples else WholeHead
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             if at_samples:
-                with torch.no_grad():  # as in training, where proposals come first
+                with torch.no_grad():  # as in training, where the proposals are made without gradient
                     rpn(features)
-                losses = rpn.losses_at_samples(features, *given)
-            else:
-                losses = rpn.losses(rpn(features), *given)
+            losses = rpn.losses(features, *given)
         (losses.objectness + losses.box).backward()
         gradients = [each.grad for each in (*rpn.parameters(), *features)]
         results.append([losses.objectness.detach(), losses.box.detach(), *gradients])
@@ -310,10 +299,24 @@ def test_at_says_what_forward_says_about_an_anchor() -> None:
         torch.nn.init.normal_(parameter)
     features = [torch.randn(2, 4, 3, 4), torch.randn(2, 4, 1, 2)]
     everyone = torch.arange(42).flip(0).repeat(2, 1)  # 14 positions of 3 shapes, from the last one to the first
-    logits, deltas = rpn.at(features, everyone)
-    output = rpn(features)
-    assert_close(logits.reshape(2, 42, 2).flip(1), output.logits)
-    assert_close(deltas.reshape(2, 42, 4).flip(1), output.deltas)
+    found, output = rpn.head.forward_at(features, everyone), rpn(features)
+    for rows in (found, rows_at(output, everyone)):
+        assert_close(rows.logits.flip(1), output.logits)
+        assert_close(rows.deltas.flip(1), output.deltas)
+
+
+def test_the_names_of_tensors_are_those_of_model_files() -> None:
+    rpn = network(convs=2)
+    names = ["convs.0", "convs.1", "objectness", "deltas"]
+    assert list(rpn.state_dict()) == [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
+    both = torch.nn.ModuleDict({"rpn": rpn})
+    assert list(both.state_dict()) == [f"rpn.{name}" for name in rpn.state_dict()]
+    other = torch.nn.ModuleDict({"rpn": network(convs=2)})
+    assert other.load_state_dict(both.state_dict()) == other.load_state_dict(both.state_dict(), strict=False)
+    assert all(torch.equal(each, rpn.state_dict()[name]) for name, each in other["rpn"].state_dict().items())
+    assert other["rpn"].load_state_dict(rpn.state_dict()).missing_keys == []
+    found = other.load_state_dict({"rpn.objectness.bias": torch.zeros(3), "rpn.other": torch.ones(1)}, strict=False)
+    assert found.unexpected_keys == ["rpn.head.other"]
 
 
 def test_proposals_are_cut_off_from_the_gradient() -> None:
@@ -321,6 +324,6 @@ def test_proposals_are_cut_off_from_the_gradient() -> None:
     features = [torch.rand(2, 4, 4, 4), torch.rand(2, 4, 2, 2)]
     batch = batch_of(2, 32, 32)
     rule = ProposalFilter(before_nms=20, after_nms=10, nms_iou=0.7, min_side=1.0, score_floor=0.0)
-    proposals = rpn.propose(rpn(features), rpn.anchors(features, batch), batch.sizes, rule)
+    proposals = rpn.propose(features, rpn.anchors(features, batch), batch.sizes, rule)
     assert [len(each.boxes) for each in proposals] == [10, 10]
     assert not any(each.boxes.requires_grad or each.scores.requires_grad for each in proposals)

@@ -199,7 +199,7 @@ def test_paper_is_what_the_paper_says() -> None:
     assert (config.backbone.body, config.backbone.neck, config.backbone.weights) == ("vgg16", "none", "imagenet")
     assert rpn.anchor_sizes == ((128, 256, 512),)  # 3.3: areas of 128^2, 256^2 and 512^2 pixels,
     assert rpn.anchor_heights_over_widths == (0.5, 1.0, 2.0)  # of 1:1, 1:2 and 2:1
-    assert (rpn.objectness, rpn.head, rpn.head_convs, rpn.head_channels) == ("softmax", "siblings", 1, 512)  # 3.1
+    assert (rpn.objectness, rpn.head_convs, rpn.head_channels) == ("softmax", 1, 512)  # 3.1
     assert (rpn.positive_iou, rpn.negative_iou) == (0.7, 0.3)  # 3.1.2
     assert rpn.crossing_anchors == "ignore"  # 3.3
     assert (rpn.samples_per_image, rpn.positive_fraction) == (256, 0.5)  # 3.1.3: up to 1:1
@@ -222,7 +222,7 @@ def test_paper_is_what_the_paper_says() -> None:
     outputs = model.rpn([torch.zeros(1, 512, 2, 3, device="meta")])
     assert (outputs.logits.shape, outputs.deltas.shape) == ((1, 54, 2), (1, 54, 4))  # k = 9 at 6 positions: 2k and 4k
     # A 3x3 convolution, then 2 * 9 and 4 * 9 channels by 1x1 ones (3.1).
-    layers = (*model.rpn.convs, model.rpn.objectness, model.rpn.deltas)
+    layers = (*model.rpn.head.convs, model.rpn.head.objectness, model.rpn.head.deltas)
     assert [each.weight.shape for each in layers] == [(512, 512, 3, 3), (18, 512, 1, 1), (36, 512, 1, 1)]
     assert isinstance(model.roi.head, RegionHead)
     # fc6 reads 512 channels of 7 x 7 bins: 25,088 numbers.

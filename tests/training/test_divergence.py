@@ -12,7 +12,7 @@ from faster_rcnn.training.divergence import explained, max_loss
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from made_data import make_squares, train_with
-from tiny import random_image, tiny_model, truth_of
+from tiny import random_image, tiny_model, training_batch, truth_of
 
 
 def test_one_outlier_is_no_standard() -> None:
@@ -29,9 +29,7 @@ def test_a_step_whose_loss_is_too_high_moves_nothing() -> None:
         training_step(
             model,
             build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=0.0),
-            [random_image(64, 96)],
-            [truth_of([[10, 10, 40, 50]])],
-            [0],
+            training_batch([random_image(64, 96)], [truth_of([[10, 10, 40, 50]])], [0]),
             lr=0.1,
             clip_norm=10.0,
             precision=torch.float32,

@@ -9,7 +9,7 @@ from faster_rcnn.errors import DivergedError
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
-from tiny import random_image, tiny_model, truth_of
+from tiny import random_image, tiny_model, training_batch, truth_of
 
 
 def test_a_step_changes_every_trained_weight_and_reports_four_losses() -> None:
@@ -18,9 +18,7 @@ def test_a_step_changes_every_trained_weight_and_reports_four_losses() -> None:
     losses = training_step(
         model,
         build_optimizer(model, lr=1.0, momentum=0.9, weight_decay=0.1),
-        [random_image(64, 96)],
-        [truth_of([[10, 10, 40, 50]], [1])],
-        [0],
+        training_batch([random_image(64, 96)], [truth_of([[10, 10, 40, 50]], [1])], [0]),
         lr=0.1,
         clip_norm=10.0,
         precision=torch.float32,
@@ -42,9 +40,7 @@ def test_a_diverged_step_leaves_the_weights_alone_and_names_the_loss() -> None:
         training_step(
             model,
             optimizer,
-            [pixels],
-            [truth_of([[10, 10, 40, 50]])],
-            [0],
+            training_batch([pixels], [truth_of([[10, 10, 40, 50]])], [0]),
             lr=0.1,
             clip_norm=10.0,
             precision=torch.float32,
@@ -60,9 +56,7 @@ def test_gradients_are_clipped_to_their_norm() -> None:
     training_step(
         model,
         optimizer,
-        [random_image(64, 96)],
-        [truth_of([[10, 10, 40, 50]])],
-        [0],
+        training_batch([random_image(64, 96)], [truth_of([[10, 10, 40, 50]])], [0]),
         lr=0.0,
         clip_norm=0.01,
         precision=torch.float32,

@@ -355,6 +355,13 @@ def changed(config: Config, section: str, **values: object) -> dict[str, object]
     return {"checksum": None, "config": {**dumped, section: {**dumped[section], **values}}}
 
 
+def test_settings_of_version_0_1_0_that_are_gone_load_at_their_defaults(path: Path, config: Config) -> None:
+    dumped = config.model_dump(mode="json")
+    older = {"backbone": {"pyramid_padding": "zeros"}, "rpn": {"head": "siblings", "head_padding": "zeros"}}
+    rewrite(path, {"checksum": None, "config": dumped | {name: dumped[name] | older[name] for name in older}})
+    assert load_model(path).config == config
+
+
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
@@ -373,6 +380,7 @@ def changed(config: Config, section: str, **values: object) -> dict[str, object]
         ("roi", {"head_hidden": [16] * 10**6}, "metadata is damaged: 'its settings are"),
         ("rpn", {"anchor_sizes": [[8.0] * 1000] * 5}, "rpn.anchor_sizes.0 is not usable"),
         ("image", {"multiple_of": 10**6}, "image.multiple_of is not usable"),
+        ("rpn", {"head": "joined"}, "the setting rpn.head was removed, and 'joined' with it"),
     ],
 )
 def test_settings_that_no_detector_has_are_refused(

@@ -125,15 +125,15 @@ def test_shared_classes_keep_what_was_learnt_of_them_by_name() -> None:
     torch.testing.assert_close(scores[2], old[0])  # cat was label 0
     torch.testing.assert_close(scores[3], old[3])  # background
     torch.testing.assert_close(model.roi.deltas.bias[4:8], start.model.roi.deltas.bias[8:12])  # cow's four deltas
-    torch.testing.assert_close(model.rpn.convs[0].weight, start.model.rpn.convs[0].weight)
+    torch.testing.assert_close(model.rpn.head.convs[0].weight, start.model.rpn.head.convs[0].weight)
 
 
 def test_a_detector_of_another_kind_is_refused_and_nothing_is_copied() -> None:
     model = build_model(preset("small"), 1)
-    before = model.rpn.objectness.weight.clone()
+    before = model.rpn.head.objectness.weight.clone()
     with pytest.raises(ModelFileError, match=r"E123 only 0% of the backbone .* nothing was loaded"):
         load_for_finetuning(model, preset("small"), ClassMap(("cat",), (1,)), started("cat"))
-    torch.testing.assert_close(model.rpn.objectness.weight, before, rtol=0, atol=0)
+    torch.testing.assert_close(model.rpn.head.objectness.weight, before, rtol=0, atol=0)
 
 
 def choice(kind: Literal["faster-rcnn", "fast-rcnn", "rpn"], class_agnostic: bool) -> Config:

@@ -19,7 +19,8 @@ from torch._inductor.exc import InductorError
 from faster_rcnn.acceleration.fusion import AnyModule, shallow_copy
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import ImageSize
+from faster_rcnn.stages import FEATURES, RPN_OUTPUT, until
+from faster_rcnn.structures import ImageBatch, ImageSize
 
 Work = tuple[ImageSize, int]
 """What code is for: a padded shape of images, and a number of threads."""
@@ -104,15 +105,15 @@ def compiled_model(network: FasterRCNN, plain: FasterRCNN) -> FasterRCNN:
     if plain.backbone.pyramid is not None:
         form.backbone.pyramid = _compiled(plain.backbone.pyramid)
     if plain.rpn is not None:
-        form.rpn = _compiled(plain.rpn)
+        form.rpn = shallow_copy(plain.rpn)
+        form.rpn.head = _compiled(plain.rpn.head)
     return form
 
 
 def _dense_part(network: FasterRCNN, shape: ImageSize) -> None:
-    """What is compiled, at work on an empty image."""
-    features = network.backbone(torch.zeros(1, 3, *shape))
-    if network.rpn is not None:
-        network.rpn(features)
+    """Run the part that is compiled, body, neck and RPN head, on an empty image."""
+    images = ImageBatch(torch.zeros(1, 3, *shape), (shape,))
+    until(network.stages(images), FEATURES if network.rpn is None else RPN_OUTPUT)
 
 
 def found_compiler() -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -36,7 +37,7 @@ def prepare_for_inference(model: FasterRCNN, precision: torch.dtype, exact: bool
     fold_norms(copy)
     if not features_match(model, copy):
         copy = _for_inference(model)
-    copy.memory_format = torch.channels_last
+    copy.preparation = replace(copy.preparation, memory_format=torch.channels_last)
     return copy.to(precision).to(memory_format=torch.channels_last)
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
+from faster_rcnn.acceleration.computed_head import ComputedHead
 from faster_rcnn.acceleration.folding import features_match
 from faster_rcnn.acceleration.tracing import traced_part
 from faster_rcnn.kernels.fused_layers import LINEAR, OPERATIONS, Operation, fused_works
@@ -75,7 +76,7 @@ def fused_parts(network: FasterRCNN, works: Works) -> Parts:
     if network.backbone.pyramid is not None:
         traced["pyramid"] = traced_part(_Levels(network.backbone.pyramid, len(network.backbone.region_strides)))
     if network.rpn is not None:
-        traced["rpn"] = traced_part(_Levels(network.rpn, len(network.backbone.strides)))
+        traced["rpn"] = traced_part(_Levels(network.rpn.head, len(network.backbone.strides)))
     if network.roi is not None:
         head = traced_part(network.roi.head)
         traced["head"] = None if head is None else _read_channels_last(head, network.roi.pooling.side)
@@ -95,7 +96,8 @@ def with_parts(network: FasterRCNN, parts: Mapping[str, nn.Module]) -> FasterRCN
     if "pyramid" in parts and network.backbone.pyramid is not None:
         model.backbone.pyramid = _computing_with(network.backbone.pyramid, parts["pyramid"])
     if "rpn" in parts:
-        model.rpn = _computing_with(network.rpn, parts["rpn"])
+        model.rpn = shallow_copy(network.rpn)
+        model.rpn.head = ComputedHead(parts["rpn"])
     if "head" in parts:
         model.roi = shallow_copy(network.roi)
         model.roi.head = _computing_with(network.roi.head, parts["head"])

@@ -109,7 +109,8 @@ def _dequantizing_before_pooling(model: FasterRCNN, maps: Sequence[Range | None]
 
 def _range_of_pixels(network: FasterRCNN) -> Range:
     """The range of normalised pixels from black to white, which the images of a calibration may not reach."""
-    colours = zip(network.image.mean, network.image.std, strict=True)
+    image = network.preparation.image
+    colours = zip(image.mean, image.std, strict=True)
     ends = [(level - mean) / std for mean, std in colours for level in (0, 1)]
     return Range(min(0, *ends), max(0, *ends))
 

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from faster_rcnn.backbone.body import MobileNetBody, TimmBody
 from faster_rcnn.backbone.norm import freeze_norms
-from faster_rcnn.kernels.conv3x3 import Padding, conv3x3
+from faster_rcnn.kernels.conv3x3 import conv3x3
 
 
 class FeaturePyramid(nn.Module):
@@ -25,15 +25,13 @@ class FeaturePyramid(nn.Module):
                 P2      P3      P4      P5 -> P6 (every second)
     """
 
-    def __init__(self, body_channels: Sequence[int], channels: int, norm: bool, padding: Padding = "zeros") -> None:
+    def __init__(self, body_channels: Sequence[int], channels: int, norm: bool) -> None:
         super().__init__()
         self.channels = channels
         self.lateral = nn.ModuleList(
             _started(nn.Conv2d(each, channels, 1, bias=not norm), norm) for each in body_channels
         )
-        self.output = nn.ModuleList(
-            _started(conv3x3(channels, channels, padding, bias=not norm), norm) for _ in body_channels
-        )
+        self.output = nn.ModuleList(_started(conv3x3(channels, channels, bias=not norm), norm) for _ in body_channels)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Feature maps (images, channels, rows, columns), finest first, to pyramid levels, one more than given."""

@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from faster_rcnn.images import size_of
 from faster_rcnn.kernels.fused_layers import Operation, fused_works
 from faster_rcnn.kernels.onednn_layers import NO_ACTIVATION, FusedConv2d
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.stages import RPN_OUTPUT, until
+from faster_rcnn.structures import ImageBatch
 from faster_rcnn.system.devices import computing_in
 from faster_rcnn.system.timing import timed
 
@@ -73,10 +76,11 @@ class Roofline:
 
 
 def work_of(model: FasterRCNN, pixels: Float[Tensor, "images 3 height width"], precision: torch.dtype) -> Work:
-    """Count the operations of one pass over a prepared batch."""
+    """Count the operations of body, neck and RPN head in one pass over a prepared batch."""
+    images = ImageBatch(pixels, (size_of(pixels),) * len(pixels))
     counter, recorder = FlopCounterMode(display=False), _Recorder()
     with torch.no_grad(), computing_in(precision, pixels.device), counter, recorder:
-        model.rpn(model.backbone(pixels))
+        until(model.stages(images), RPN_OUTPUT)
     return Work(counter.get_total_flops(), tuple(recorder.convolutions))
 
 

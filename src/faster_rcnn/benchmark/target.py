@@ -153,7 +153,7 @@ def find_target(
 def use_numbers(predictor: Predictor, config: Config) -> None:
     """Let a predictor look at images of another size, and at another number of proposals."""
     network = predictor.network
-    network.image = config.image
+    network.preparation = replace(network.preparation, image=config.image)
     network.inference_filter = replace(network.inference_filter, after_nms=config.rpn.proposals_after_nms)
 
 

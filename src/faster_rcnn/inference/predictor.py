@@ -26,10 +26,11 @@ from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.prefetch import Gate, done_ahead, done_two_at_once
 from faster_rcnn.inference.result import Result, Seen, ordinary
 from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling, found_in_tiles
+from faster_rcnn.losses import Losses
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.roi.detections import DetectionFilter
-from faster_rcnn.structures import Detections, GroundTruth, Losses, Proposals
+from faster_rcnn.structures import Detections, GroundTruth, Proposals, TrainingBatch
 from faster_rcnn.system.devices import computing_in, float_precision
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.weights.model_file import LoadedModel
@@ -211,7 +212,7 @@ class Predictor:
 
     def _network_for(self, pixels: Tensor) -> FasterRCNN:
         with torch.inference_mode(), computing_in(self.floats, self.device):
-            return self.compiling.model_for(self.network.padded_size(size_of(pixels)))
+            return self.compiling.model_for(self.network.preparation.padded_size(size_of(pixels)))
 
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
         number, image = numbered
@@ -272,15 +273,16 @@ class Predictor:
 
     def _validate(self, group: list[_Read], truths: Truths) -> tuple[Losses, list[Detections]]:
         """As ``_detect`` with ``self.network``, which is what is compiled in no case."""
-        given = [one.proposals.to(self.device) for one in group if one.proposals is not None]
+        given = tuple(one.proposals for one in group if one.proposals is not None)
         known = [truths(one.image) for one in group]
+        batch = TrainingBatch(
+            tuple(one.pixels for one in group),
+            tuple(truth for truth, _ in known),
+            tuple(seed for _, seed in known),
+            given or None,
+        )
         with torch.inference_mode(), computing_in(self.floats, self.device):
-            losses, found = self.network.validate(
-                [one.pixels.to(self.device) for one in group],
-                [truth.to(self.device) for truth, _ in known],
-                [seed for _, seed in known],
-                given or None,
-            )
+            losses, found = self.network.validate(batch.to(self.device))
         return losses, [ordinary(each) for each in found]
 
     def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.losses import Losses
 from faster_rcnn.reporting.drawing.boxes import draw_boxes
-from faster_rcnn.structures import ClassMap, Detections, ImageSize, Losses
+from faster_rcnn.structures import ClassMap, Detections, ImageSize
 from faster_rcnn.system.terminal import printable
 
 

@@ -1,4 +1,4 @@
-"""3x3 convolutions that keep the resolution: their padding, and a weight gradient that is fast on AVX2.
+"""3x3 convolutions that keep the resolution: zeros around the features, and a weight gradient that is fast on AVX2.
 
 On a processor with AVX2 and without AVX-512, oneDNN's float32 gradient of the weights of such a convolution, with
 channels-last features, takes 3 to 7 times as long as the convolution itself, and nearly half of the time of all
@@ -8,26 +8,20 @@ convolutions of ``base`` in training. ``weight_gradient`` is nine matrix product
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-Padding = Literal["zeros", "reflect", "replicate", "circular"]
-
 MIN_CHANNELS, MIN_POSITIONS = 16, 24 * 24
 """Below these sizes oneDNN's gradient is as fast as nine small matrix products."""
 
 
-def conv3x3(inputs: int, outputs: int, padding: Padding, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the resolution; ``padding`` is what surrounds the features."""
-    if padding == "reflect":
-        return _ReflectingConv2d(inputs, outputs, 3, bias=bias)
-    if padding == "zeros":
-        return Conv3x3(inputs, outputs, 3, padding=1, bias=bias)
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding, bias=bias)
+def conv3x3(inputs: int, outputs: int, bias: bool = True) -> Conv3x3:
+    """A 3x3 convolution that keeps the resolution, with zeros around the features."""
+    return Conv3x3(inputs, outputs, 3, padding=1, bias=bias)
 
 
 class Conv3x3(nn.Conv2d):
@@ -122,12 +116,3 @@ def weight_gradient(
             shift = (row - 1) * width + column - 1
             torch.mm(by_output, read[first + shift : end + shift], out=result[row, column])  # (O, I)
     return result.permute(2, 3, 0, 1)  # (O, I, 3, 3)
-
-
-class _ReflectingConv2d(nn.Conv2d):
-    """Reflects the features at their border; a map one feature wide has nothing to reflect and is repeated."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        for border, length in (((1, 1, 0, 0), input.shape[-1]), ((0, 0, 1, 1), input.shape[-2])):
-            input = pad(input, border, mode="reflect" if length > 1 else "replicate")
-        return super().forward(input)

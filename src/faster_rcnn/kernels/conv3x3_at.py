@@ -9,18 +9,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, linear
 
-from faster_rcnn.kernels.conv3x3 import Padding
-
 
 def neighbourhoods(
     features: Sequence[Float[Tensor, "images channels _ _"]],
     positions: Int[Tensor, "images sampled"],
-    padding: Padding,
 ) -> Float[Tensor, "images*sampled 9*channels"]:
-    """What a 3x3 convolution that keeps the resolution reads at some positions of each image.
+    """Gather the nine features that a 3x3 convolution with a border of zeros reads at some positions of each image.
 
     A position counts through the levels, the rows of a level and its columns. The nine features around it follow each
-    other by row and column; ``padding`` says what lies beyond the border. Bits are the same in every run.
+    other by row and column. Bits are the same in every run.
     """
     channels = features[0].shape[1]
     maps = [level.permute(0, 2, 3, 1) for level in features]  # (images, rows, columns, channels)
@@ -33,8 +30,8 @@ def neighbourhoods(
     levels = torch.searchsorted(ends, positions, right=True)
     rows, columns = grids[levels].unbind(-1)
     begins = (ends - areas)[levels]
-    y = _read_around((positions - begins) // columns, rows, padding)[..., :, None]
-    x = _read_around((positions - begins) % columns, columns, padding)[..., None, :]
+    y = _around((positions - begins) // columns, rows)[..., :, None]
+    x = _around((positions - begins) % columns, columns)[..., None, :]
     image = torch.arange(len(positions), device=table.device)[:, None]
     # The table is ordered by level first, then by image.
     starts = begins * len(positions) + image * areas[levels]
@@ -50,16 +47,14 @@ def conv3x3_of(
     return linear(rows, weight.permute(0, 2, 3, 1).flatten(1), bias)[..., None, None]
 
 
-def _read_around(
-    at: Int[Tensor, "images sampled"], length: Int[Tensor, "images sampled"], padding: Padding
+def _around(
+    at: Int[Tensor, "images sampled"], length: Int[Tensor, "images sampled"]
 ) -> Int[Tensor, "images sampled 3"]:
-    """Along one axis: the place before, the one itself and the one after, as the border has it; -1 for nothing."""
-    around = at[..., None] + torch.arange(-1, 2, device=at.device)
-    last = length[..., None] - 1
-    if padding == "zeros":
-        return torch.where(around > last, -1, around)
-    if padding == "circular":
-        return around % length[..., None]
-    if padding == "reflect":  # what cannot be reflected is repeated
-        around = last - (last - around.abs()).abs()
-    return around.clamp(min=0).minimum(last)
+    """Indices i - 1, i, i + 1 along one axis of the given length; -1 beyond the border.
+
+    >>> _around(torch.tensor([[0, 3]]), torch.tensor([[4, 4]]))
+    tensor([[[-1,  0,  1],
+             [ 2,  3, -1]]])
+    """
+    around = at[..., None] + torch.arange(-1, 2, device=at.device)  # (B, S, 3)
+    return torch.where(around >= length[..., None], -1, around)

@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faster_rcnn.losses import RoiLosses
 from faster_rcnn.ops.losses import BoxLoss, box_loss, class_loss
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
 from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.roi.pooling import Pooling, pool_regions
 from faster_rcnn.roi.targets import RegionSampling, roi_targets
-from faster_rcnn.structures import Detections, GroundTruth, ImageSize, Proposals, RoiLosses
+from faster_rcnn.structures import Detections, GroundTruth, ImageSize, Proposals, RoiOutput
 
 
 class RegionClassifier(nn.Module):
@@ -48,9 +49,7 @@ class RegionClassifier(nn.Module):
         self.detection_filter = detection_filter
         self.loss = loss
 
-    def forward(
-        self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]
-    ) -> tuple[Float[Tensor, "regions outputs"], Float[Tensor, "regions classes 4"]]:
+    def forward(self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]) -> RoiOutput:
         """Logits of all classes and background (last), and deltas per class, for the regions of all images."""
         return self.outputs(self.pool(features, regions))
 
@@ -60,14 +59,12 @@ class RegionClassifier(nn.Module):
         """Features of the regions of all images, image by image."""
         return pool_regions(features[: len(self.pooling.strides)], regions, self.pooling)
 
-    def outputs(
-        self, pooled: Float[Tensor, "regions channels side side"]
-    ) -> tuple[Float[Tensor, "regions outputs"], Float[Tensor, "regions classes 4"]]:
-        """Logits and deltas, as ``forward`` gives them, of pooled features."""
+    def outputs(self, pooled: Float[Tensor, "regions channels side side"]) -> RoiOutput:
+        """Logits and deltas of pooled features, as ``forward`` gives them."""
         vectors = self.head(pooled)
-        # A transform that does not know classes is that of every class.
+        # The deltas of a class-agnostic network are those of every class.
         deltas = self.deltas(vectors).unflatten(1, (-1, 4)).expand(-1, self.num_classes, -1)
-        return self.classes(vectors), deltas
+        return RoiOutput(self.classes(vectors), deltas)
 
     def losses(
         self,
@@ -81,39 +78,27 @@ class RegionClassifier(nn.Module):
             roi_targets(each, truth, self.sampling, self.num_classes, seed)
             for each, truth, seed in zip(proposals, truths, seeds, strict=True)
         ]
-        logits, deltas = self(features, [target.boxes for target in targets])
+        output: RoiOutput = self(features, [target.boxes for target in targets])
         labels = torch.cat([target.labels for target in targets])
         positive = torch.cat([target.positive for target in targets])
         used = torch.cat([target.used for target in targets])
         wanted = torch.cat([target.deltas for target in targets])
         references = torch.cat([target.boxes for target in targets])
         # Background has no deltas; its rows read those of class 0 and are masked out.
-        of_class = deltas[torch.arange(len(labels), device=labels.device), labels.where(positive, 0)]
+        of_class = output.deltas[torch.arange(len(labels), device=labels.device), labels.where(positive, 0)]
         return RoiLosses(
-            classes=class_loss(logits, labels, used),
+            classes=class_loss(output.logits, labels, used),
             box=box_loss(of_class, wanted, references, positive, used, self.loss),
         )
 
-    def detect(
-        self,
-        features: list[Tensor],
-        proposals: Sequence[Proposals],
-        sizes: Sequence[ImageSize],
-        rule: DetectionFilter | None = None,
-    ) -> list[Detections]:
-        """Detections of each image, in the frame of its proposals, by ``rule`` or by the detector's own."""
-        logits, deltas = self(features, [each.boxes for each in proposals])
-        return self.select(logits, deltas, proposals, sizes, rule)
-
     def select(
         self,
-        logits: Float[Tensor, "regions outputs"],
-        deltas: Float[Tensor, "regions classes 4"],
+        output: RoiOutput,
         proposals: Sequence[Proposals],
         sizes: Sequence[ImageSize],
         rule: DetectionFilter | None = None,
     ) -> list[Detections]:
-        """Detections of each image from the outputs for all its proposals, in their frame; see ``detect``."""
+        """Detections of each image in the frame of its proposals, by ``rule`` or by the detector's own filter."""
         counts = [len(each.boxes) for each in proposals]
-        parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes, strict=True)
+        parts = zip(output.logits.split(counts), output.deltas.split(counts), proposals, sizes, strict=True)
         return [select_detections(*part, rule or self.detection_filter) for part in parts]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, device
 
-from faster_rcnn.structures import Anchors, ImageSize
+from faster_rcnn.structures import Anchors, ImageBatch, ImageSize
 
 
 def base_anchors(
@@ -73,3 +73,55 @@ def fitted_strides(padded: ImageSize, grids: Sequence[ImageSize]) -> list[tuple[
     [(59, 64)]
     """
     return [(padded.height // grid.height, padded.width // grid.width) for grid in grids]
+
+
+class AnchorGenerator:
+    """Makes the anchors of an image, and keeps those of the last size; anchors are never changed."""
+
+    def __init__(
+        self,
+        sizes: Sequence[Sequence[float]],
+        heights_over_widths: Sequence[Sequence[float]],
+        strides: Sequence[int],
+        *,
+        rounding: bool = False,
+        offset: float = 0.0,
+        fitted: bool = False,
+    ) -> None:
+        """``sizes`` and ``heights_over_widths`` are those of each level; all levels have equally many shapes.
+
+        ``fitted`` distances of anchors are those of ``fitted_strides`` instead of ``strides``.
+        """
+        self.base = [
+            base_anchors(of_level, ratios, rounding)
+            for of_level, ratios in zip(sizes, heights_over_widths, strict=True)
+        ]
+        self.strides = tuple(strides)
+        self.offset = offset
+        self.fitted = fitted
+        self._last: tuple[object, Anchors] | None = None
+        """Grids, size and device that the last anchors are for, and these anchors."""
+
+    @property
+    def per_position(self) -> int:
+        """k: the number of anchors at every position."""
+        return len(self.base[0])
+
+    def positions(self, anchors: Anchors) -> int:
+        """The number of positions of some anchors of this generator, over all levels."""
+        return sum(count // len(base) for count, base in zip(anchors.per_level, self.base, strict=False))
+
+    def __call__(self, features: Sequence[Tensor], images: ImageBatch) -> Anchors:
+        """The anchors of every image of a batch with these feature maps, in the frame of the padded pixels."""
+        grids = tuple(ImageSize(*feature.shape[-2:]) for feature in features)
+        size, on = ImageSize(*images.pixels.shape[-2:]), images.pixels.device
+        last = self._last  # read once: another thread may replace it
+        if last is None or last[0] != (grids, size, on):
+            strides = [(float(stride), float(stride)) for stride in self.strides]
+            if self.fitted:
+                strides = fitted_strides(size, grids)
+            # A tensor of inference mode could not be used in training.
+            with torch.inference_mode(False):
+                last = (grids, size, on), anchors_of_levels(self.base, grids, strides, on, self.offset)
+            self._last = last
+        return last[1]

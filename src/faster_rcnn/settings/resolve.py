@@ -25,6 +25,7 @@ from faster_rcnn.parsing.text import read_text_argument
 from faster_rcnn.parsing.values import cut
 from faster_rcnn.parsing.yaml_values import composed, place_of, plain_value
 from faster_rcnn.settings.presets import PRESETS, preset
+from faster_rcnn.settings.removed import REMOVED, is_removed
 from faster_rcnn.settings.schema import Config, Section
 from faster_rcnn.settings.train_options import SETTINGS, TrainOptions
 
@@ -169,6 +170,8 @@ def _sections() -> Iterator[tuple[str, type[Section]]]:
 
 def _refuse_unknown(parents: Key, part: str, origin: str) -> NoReturn:
     """Name the unknown key and the likeliest that was meant: of the same section first, then of any."""
+    if (*parents, part) in REMOVED:
+        raise OptionError(f"{origin}: this setting was removed; leave it out", code="E125")
     known = all_keys()
     wanted = ALIASES.get(part, part)
     own = [key for key in known if not parents or key.startswith(f"{parents[0]}.")]
@@ -200,7 +203,7 @@ def _read_file(path: Path) -> list[Setting]:
 
 
 def _walk(node: yaml.Node, parents: Key, path: Path) -> Iterator[Setting]:
-    if parents and _is_empty(node):
+    if parents and isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):  # an empty section
         return
     if not isinstance(node, yaml.MappingNode):
         name = ".".join(parents) or "the file"
@@ -216,15 +219,13 @@ def _walk(node: yaml.Node, parents: Key, path: Path) -> Iterator[Setting]:
             raise OptionError(f"{where}: '{name}' is given twice, first in line {seen[name]}", code="E125")
         seen[name] = line
         key = (*parents, name)
+        if key in REMOVED and is_removed(key, plain_value(value_node), where):
+            continue
         if _field(key, where) is None:
             yield from _walk(value_node, key, path)
         else:
             value = plain_value(value_node)
             yield Setting(key, value, f"{where}: {name}: {cut(repr(value))}")
-
-
-def _is_empty(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")
 
 
 def _put(values: dict[str, Any], setting: Setting) -> None:

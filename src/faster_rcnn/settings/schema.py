@@ -26,7 +26,6 @@ from faster_rcnn.settings.limits import (
     Shift,
 )
 
-Padding = Literal["zeros", "reflect", "replicate", "circular"]
 BoxLossKind = Literal["smooth_l1", "l1", "giou", "ciou"]
 
 
@@ -91,8 +90,6 @@ class BackboneConfig(Section):
     """Channels of every pyramid level (FPN: 256)."""
     pyramid_norm: bool = False
     """Batch norm after the pyramid's convolutions (TV's v2 models)."""
-    pyramid_padding: Padding = "zeros"
-    """What lies around the features for the pyramid's 3x3 convolutions; zeros tell them where the border is."""
 
 
 class RpnConfig(Section):
@@ -112,14 +109,10 @@ class RpnConfig(Section):
     """Distance of anchors: the level's stride, or padded image size // feature size (TV; differs on P6)."""
     anchor_offset: float = Field(0.0, ge=0, lt=1)
     """Where in its cell an anchor's centre lies, in strides (TV, D2: 0; the authors' code of FRCNN: 0.5)."""
-    head: Literal["siblings", "joined", "branches"] = "siblings"
-    """Two 1x1 layers on the same features (FRCNN, 3.1); one layer for both; or 3x3 layers of its own for each."""
     head_channels: int = Field(0, ge=0, le=16_384)
     """Channels of the 3x3 convolutions; 0 is as many as the features have (FRCNN, 3.1: 512 for VGG16)."""
     head_convs: int = Field(1, gt=0, le=MAX_LAYERS)
     """3x3 convolutions before the 1x1 ones (FRCNN: 1; TV's v2: 2)."""
-    head_padding: Padding = "zeros"
-    """What lies around the features for the 3x3 convolutions; zeros tell them where the border is."""
     objectness: Literal["logit", "softmax"] = "logit"
     """k outputs with a sigmoid, or 2k with a two-way softmax (FRCNN, 3.1.1 and its footnote)."""
     positive_iou: float = Field(0.7, gt=0, le=1)

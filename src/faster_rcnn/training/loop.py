@@ -46,7 +46,7 @@ from faster_rcnn.training.state import (
     refuse_other_progress,
     refuse_state_of_another_run,
 )
-from faster_rcnn.training.step import proposals_of, training_step
+from faster_rcnn.training.step import batch_of, training_step
 from faster_rcnn.weights.model_file import save_model
 
 Validate = Callable[[FasterRCNN, Callable[[], None]], Mapping[str, float | None]]
@@ -159,7 +159,6 @@ def _train_epoch(run: Run, callbacks: Sequence[Callback], stop: Callable[[], int
     settings, progress = run.config.training, run.progress
     steps = run.steps
     run.model.train()
-    device = next(run.model.parameters()).device
     start = time.perf_counter()
     for batch in _saving(run, run.train.epoch(progress.epoch, progress.steps_of_epoch)):
         lr = learning_rate(progress.step, settings, steps)
@@ -167,10 +166,7 @@ def _train_epoch(run: Run, callbacks: Sequence[Callback], stop: Callable[[], int
             losses = training_step(
                 run.model,
                 run.optimizer,
-                [one.pixels for one in batch],
-                [one.truth for one in batch],
-                [one.seed for one in batch],
-                proposals_of(batch, device),
+                batch_of(batch),
                 lr=lr,
                 clip_norm=settings.clip_norm,
                 precision=run.precision,

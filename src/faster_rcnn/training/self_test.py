@@ -10,7 +10,7 @@ import torch
 from faster_rcnn.building import build_model
 from faster_rcnn.errors import MachineError
 from faster_rcnn.settings.resolve import resolve_config
-from faster_rcnn.structures import GroundTruth
+from faster_rcnn.structures import GroundTruth, TrainingBatch
 from faster_rcnn.system.devices import choose_device, choose_precision, computing_in
 from faster_rcnn.training.step import training_step
 
@@ -33,7 +33,9 @@ def self_test() -> str:
     image = torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8)
     truth = GroundTruth(torch.tensor([[8.0, 8.0, 72.0, 64.0]]), torch.tensor([1]), torch.tensor([False]))
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=1e-3)
-    losses = training_step(model, optimizer, [image], [truth], [0], lr=1e-3, clip_norm=10.0, precision=precision)
+    losses = training_step(
+        model, optimizer, TrainingBatch((image,), (truth,), (0,)), lr=1e-3, clip_norm=10.0, precision=precision
+    )
     with computing_in(precision, device):
         found = model.eval().detect([image.to(device)])[0]
     if not (math.isfinite(losses.total) and torch.isfinite(found.boxes).all()):

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from faster_rcnn.data.loading import TrainingImage
 from faster_rcnn.errors import DivergedError
+from faster_rcnn.losses import Losses
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.structures import GroundTruth, Losses, Proposals
+from faster_rcnn.structures import TrainingBatch
 from faster_rcnn.system.devices import computing_in
 
 
@@ -30,10 +30,7 @@ class StepLosses:
 def training_step(
     model: FasterRCNN,
     optimizer: Optimizer,
-    images: Sequence[Tensor],
-    truths: Sequence[GroundTruth],
-    seeds: Sequence[int],
-    proposals: Sequence[Proposals] | None = None,
+    batch: TrainingBatch,
     *,
     lr: float,
     clip_norm: float,
@@ -42,20 +39,13 @@ def training_step(
 ) -> StepLosses:
     """Train on one batch of resized images and return its losses.
 
-    External ``proposals``, in the frame of the images, take the place of those of the first stage.
-
     Raises:
         DivergedError: a loss or the gradient is not finite, or the sum of the losses exceeds ``max_loss``; the weights
             are as before the step.
     """
     device = next(model.parameters()).device
     with computing_in(precision, device):
-        losses: Losses = model(
-            [image.to(device, non_blocking=True) for image in images],
-            [truth.to(device) for truth in truths],
-            seeds,
-            proposals,
-        )
+        losses: Losses = model(batch.to(device))
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
@@ -83,7 +73,12 @@ def _refuse_divergence(losses: StepLosses, gradient_norm: float, max_loss: float
         )
 
 
-def proposals_of(batch: Sequence[TrainingImage], device: torch.device) -> list[Proposals] | None:
-    """The external proposals of the images of a batch; ``None`` where the detector makes its own."""
-    given = [one.proposals.to(device) for one in batch if one.proposals is not None]
-    return given or None
+def batch_of(images: Sequence[TrainingImage]) -> TrainingBatch:
+    """The images of a step as one batch; with external proposals where the images come with some."""
+    proposals = tuple(one.proposals for one in images if one.proposals is not None)
+    return TrainingBatch(
+        tuple(one.pixels for one in images),
+        tuple(one.truth for one in images),
+        tuple(one.seed for one in images),
+        proposals or None,
+    )

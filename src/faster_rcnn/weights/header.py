@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from faster_rcnn.errors import ModelFileError
+from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.kernels.int8_layers import Range
 from faster_rcnn.settings.limits import MAX_CLASSES
+from faster_rcnn.settings.removed import without_removed
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 
@@ -68,9 +69,10 @@ def parse_header(source: Path | str, text: str) -> Header:
         header: dict[str, Any] = json.loads(text)
         version = header["format"]
         if version <= FORMAT:
-            return Header(
-                _config(header["config"]), _classes(header["classes"]), _ranges(header), header.get(CHECKSUM_KEY)
-            )
+            config = _config(source, header["config"])
+            return Header(config, _classes(header["classes"]), _ranges(header), header.get(CHECKSUM_KEY))
+    except OptionError as error:
+        raise ModelFileError(error.text, code="E123") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -87,10 +89,10 @@ def parse_header(source: Path | str, text: str) -> Header:
     )
 
 
-def _config(values: object) -> Config:
+def _config(source: Path | str, values: object) -> Config:
     if (length := len(json.dumps(values))) > MAX_SETTINGS:
         raise ValueError(f"its settings are {length} characters long, more than {MAX_SETTINGS}")
-    return Config.model_validate(values)
+    return Config.model_validate(without_removed(values, str(source)) if isinstance(values, dict) else values)
 
 
 def _classes(columns: Mapping[str, Any]) -> ClassMap:

@@ -110,7 +110,7 @@ def test_values_that_are_no_weights(tensor: Tensor, message: str) -> None:
 
 def test_half_precision_becomes_float32() -> None:
     halves = {name: each.half() if each.is_floating_point() else each for name, each in checkpoint(MOBILE).items()}
-    bias = model_from_layout("peer.pth", halves, MOBILE, CLASSES).model.rpn.objectness.weight
+    bias = model_from_layout("peer.pth", halves, MOBILE, CLASSES).model.rpn.head.objectness.weight
     assert bias.dtype == torch.float32
     assert torch.equal(bias.detach(), halves["rpn.head.cls_logits.weight"].float())
 
