@@ -98,7 +98,7 @@ def test_turning_hue_changes_neither_grey_nor_luma(turn: float) -> None:
 
 
 def test_contrast_turns_around_the_mean_luma() -> None:
-    """A grey image stays itself under contrast, saturation and hue: only brightness moves it, by at most half."""
+    """Contrast, saturation and hue do not change a grey image: only brightness does, by at most half."""
     grey = torch.full((3, 4, 4), 100, dtype=torch.uint8)
     for seed in range(20):
         changed = photometric(grey, 1.0, generator(seed))

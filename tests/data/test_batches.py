@@ -1,3 +1,5 @@
+"""The steps of an epoch: each image once, portraits and landscapes apart, reproducible seeds."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -34,7 +34,7 @@ def as_array(source: Path | bytes) -> np.ndarray:
 
 
 def stored_for(orientation: int) -> np.ndarray:
-    """The pixels a camera stores when the scene is UPRIGHT; from EXIF's table: where row 0 and column 0 are."""
+    """The pixels that a camera stores of the scene UPRIGHT, by EXIF's table of the places of row 0 and column 0."""
     return {
         1: UPRIGHT,
         2: UPRIGHT[:, ::-1],  # row 0 top, column 0 right

@@ -20,7 +20,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def squares(folder: Path) -> Path:
-    """Four images of training with one box each, one of validation without any; classes a, b, c of ids 3, 5, 9."""
+    """Four training images with one box each, one validation image without boxes; classes a, b, c with ids 3, 5, 9."""
     for split, count in (("train", 4), ("val", 1)):
         images = [{"id": n, "file_name": f"{split}{n}.png"} for n in range(count)]
         boxes = [

@@ -21,11 +21,11 @@ from faster_rcnn.errors import ImageError
 LIMIT = 10**8
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-"""torchvision's, which ``decode_image`` ignores as well."""
+"""A warning of torchvision, which ``decode_image`` ignores as well."""
 
 
 def encoded(seed: int = 0, mode: str = "RGB", **options: Any) -> bytes:
-    """Noise in larger patches, 160 x 128: some 10 kB."""
+    """A picture of noise in larger patches, 160 x 128 pixels, of some 10 kB."""
     noise = np.random.default_rng(seed).integers(0, 256, (32, 40, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noise).resize((160, 128), Image.Resampling.BICUBIC).convert(mode).save(stream, "JPEG", **options)
@@ -38,7 +38,7 @@ def zeroed(content: bytes, share: float = 0.5, count: int = 300) -> bytes:
 
 
 def cut_inside(content: bytes, count: int = 900) -> bytes:
-    """Bytes are missing in the middle, and the end mark is there."""
+    """Bytes in the middle of the file are missing, and its end mark exists."""
     return content[: len(content) // 2] + content[len(content) // 2 + count :]
 
 
@@ -56,7 +56,7 @@ def test_a_sound_file_has_no_damage(options: dict[str, Any], capfd: pytest.Captu
 
 
 def test_flat_pictures_have_no_damage() -> None:
-    """A black picture is made of one short code over and over."""
+    """The data of a black picture repeat one short code."""
     for mode in ("RGB", "L"):
         for options in ({}, {"optimize": True}, {"quality": 100, "subsampling": 0}):
             stream = io.BytesIO()
@@ -83,7 +83,7 @@ def test_zeros_of_a_thumbnail_or_a_profile_are_no_damage() -> None:
 
 
 def test_damage_belongs_to_the_thread_that_decodes() -> None:
-    """Eight threads at once, half of them on damaged files: each has the truth about its own."""
+    """Eight threads, half of them on damaged files: each thread gets the warnings of its own file."""
     files = [encoded(seed) if seed % 2 else cut_inside(encoded(seed)) for seed in range(8)]
     found: dict[int, list[bool]] = {}
 
@@ -120,7 +120,7 @@ def test_damage_is_logged_with_the_name(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_damage_of_turned_and_grey_files_is_found(tmp_path: Path) -> None:
-    """Phones turn pictures by a tag; those go through the same decoder."""
+    """Phones rotate pictures by a tag; such pictures are decoded in the same way."""
     exif = Image.Exif()
     exif[0x0112] = 6
     for content in (encoded(exif=exif), encoded(mode="L")):

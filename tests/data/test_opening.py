@@ -21,7 +21,7 @@ LIMIT = 178_956_970
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """Of a PNG: length, kind, content, checksum of the two."""
+    """A chunk of a PNG: length, kind, content, and the checksum of kind and content."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 

@@ -22,7 +22,7 @@ Boxes = dict[str, list[tuple[str, list[float]]]]
 
 
 def contents(split: Split, shift: float = 0.0) -> Boxes:
-    """Per image its classes and boxes, the upper left corner moved by ``shift``, in an order that formats share."""
+    """Classes and boxes by image, the upper left corner moved by ``shift``, in an order that formats share."""
     moved = (shift, shift, 0.0, 0.0)
     return {
         record.file_name.rsplit("/", 1)[-1]: sorted(
@@ -34,7 +34,7 @@ def contents(split: Split, shift: float = 0.0) -> Boxes:
 
 
 def test_published_formats_of_the_same_boxes_agree(data_folder: Callable[[str], Path]) -> None:
-    """voc100's README: its coco and yolo files lack the 1-pixel correction, so they are all.json but for -1, -1."""
+    """By voc100's README its COCO and YOLO files lack the 1-pixel correction: they are all.json without -1, -1."""
     root = data_folder("voc100")
     published = root / "original" / "gts_every_format"
     images = str(root / "images")
@@ -281,7 +281,7 @@ def test_coco_keys_without_effect_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_garbage_collector_runs_again_after_reading(tmp_path: Path) -> None:
-    """The pause ends with the reading, also with one that fails; where it is off already, it stays off."""
+    """The pause ends with the reading, also where that fails; a collector that was off before stays off."""
     (tmp_path / "train.csv").write_text("image,xmin,ymin,xmax,ymax,label\nc.png,1,2,3,4,cat\n")
     with pytest.raises(DatasetError, match=r"c\.png"):
         load_dataset(tmp_path, DataConfig())

@@ -1,4 +1,4 @@
-"""A share of the training images validates, always the same one; images in two splits are found by their bytes."""
+"""The validation share of the training images is reproducible; images in two splits are found by their bytes."""
 
 from __future__ import annotations
 

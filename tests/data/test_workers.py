@@ -94,7 +94,7 @@ def test_a_daemonic_process_reads_the_images_itself(squares: Path) -> None:
 
 
 def ended(process: int, seconds: float = 10.0) -> bool:
-    """Whether a process ends within this time; one that only waits to be noticed by its parent has ended."""
+    """Whether a process ends within this time; a zombie, which its parent has not yet collected, has ended."""
     status = Path(f"/proc/{process}/stat")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Encodings: what is marked or declared is read, everything else is named and refused."""
+"""Encodings: marked and declared ones are read, all others are refused with likely readings."""
 
 from __future__ import annotations
 

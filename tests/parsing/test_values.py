@@ -1,4 +1,4 @@
-"""Values by their meaning, whether written as numbers or as text."""
+"""The meaning of values that are written as numbers or as text."""
 
 from __future__ import annotations
 

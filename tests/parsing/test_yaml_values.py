@@ -10,7 +10,7 @@ import yaml
 from faster_rcnn.parsing.yaml_values import composed, place_of, plain_value, text_value
 
 LEVELS = 12
-"""Of nine aliases each: 9^12 values, 282 thousand million, in about a kilobyte."""
+"""Levels of nine aliases each: 9^12 values, 282 thousand million, in about a kilobyte."""
 
 
 def bomb(first: str, joined: str) -> str:

@@ -1,4 +1,4 @@
-"""Files are whole or not there: the old one survives every failure, and no temporary one is left behind."""
+"""Files are complete or absent: an old file survives every failure, and no temporary file is left behind."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_device_is_written_to_and_stays() -> None:
 
 
 def test_writing_to_an_open_file_continues_where_its_owner_stopped(tmp_path: Path) -> None:
-    """As the shell's ``>(...)``, and as /dev/stdout where that is a file with something in it already."""
+    """Descriptors such as the shell's ``>(...)``, and /dev/stdout where that is a file with content."""
     with (tmp_path / "log").open("w") as file:
         file.write("before\n")
         file.flush()

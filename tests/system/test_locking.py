@@ -1,4 +1,4 @@
-"""One process writes to a folder: a second one is refused, a dead one holds nothing, and no file is left behind."""
+"""One process writes to a folder: a second process is refused, a dead one holds no lock, and no file is left behind."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Fingerprint:
         return {"version": _VERSION, "classes": [list(each) for each in self.classes], "splits": splits}
 
     def digest(self) -> str:
-        """A digest of 128 bits of the whole fingerprint, as hexadecimal digits."""
+        """A 128-bit digest of the whole fingerprint, as hexadecimal digits."""
         return hashlib.blake2b(json.dumps(self.to_json()).encode(), digest_size=16).hexdigest()
 
     @staticmethod
@@ -101,7 +101,7 @@ def fingerprint_of(dataset: Dataset, contents: Mapping[Path, str] | None = None)
 
 
 def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """A digest of 128 bits of each file's bytes.
+    """128-bit digests of the bytes of files.
 
     Raises:
         DatasetError: a file cannot be read (E104).
@@ -110,7 +110,7 @@ def content_digests(paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def content_digest(path: Path) -> str:
-    """A digest of 128 bits of a file's bytes (BLAKE2b); raises ``DatasetError`` (E104) where it cannot be read."""
+    """A 128-bit digest of a file's bytes (BLAKE2b); raises ``DatasetError`` (E104) where it cannot be read."""
     try:
         with open_file(path) as stream:
             return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

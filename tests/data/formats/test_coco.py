@@ -88,7 +88,7 @@ def test_an_image_without_objects_is_kept_with_empty_truth(tmp_path: Path) -> No
 @given(ids=st.lists(st.integers(-(2**40), 2**40), min_size=2, max_size=2, unique=True))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_class_ids_are_only_names(tmp_path: Path, ids: list[int]) -> None:
-    """Counted from 0, from 1, with holes, negative, huge: the same truth; and every id comes back."""
+    """Ids from 0, from 1, with holes, negative or huge give the same truth, and every id is kept."""
     small_set(tmp_path, sorted(ids))
     dataset = load_dataset(tmp_path, DataConfig())
     labels = {record.file_name: record.truth.labels.tolist() for record in dataset.splits["train"].records}
@@ -229,7 +229,7 @@ def test_metrics_get_the_digits_of_the_file(tmp_path: Path) -> None:
 
 
 def changed(root: Path, change: Callable[[dict[str, Any]], object], file: str = "annotations/train.json") -> Dataset:
-    """The small set after a change to its file, read."""
+    """Read the small set after a change to its file."""
     small_set(root)
     content = json.loads((root / file).read_text())
     change(content)

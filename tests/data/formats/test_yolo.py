@@ -1,4 +1,4 @@
-"""YOLO: shares of the image become pixels, by the size that the image really has."""
+"""YOLO: shares of the image become pixels, by the true size of the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are pictures, and which folders are entered."""
+"""Files that are pictures, folders that are entered, and hints at absent files."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with 1,200 folders one in the other, more levels than Python's stack has."""
+    """A folder with 1,200 nested folders, more levels than Python's stack has."""
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")
     for _ in range(1200):
