@@ -123,7 +123,9 @@ def detections(count: int, classes: int) -> Callable[[], object]:
     logits[rows, torch.randint(classes, (count,))] = 10
     deltas = torch.randn(count, classes, 4)
     given = Proposals(boxes(count), torch.rand(count))
-    rule = DetectionFilter(score_floor=0.05, min_side=1e-2, nms_iou=0.5, most=100, delta_weights=(10, 10, 5, 5))
+    rule = DetectionFilter(
+        score_floor=0.05, min_side=1e-2, nms_iou=0.5, max_detections=100, delta_weights=(10, 10, 5, 5)
+    )
     return lambda: select_detections(logits, deltas, given, SIZE, rule)
 
 

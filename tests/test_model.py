@@ -206,7 +206,7 @@ def test_numbers_reach_the_parts_they_belong_to() -> None:
     assert (anchors.positive_iou, anchors.negative_iou, anchors.positive_fraction) == (0.71, 0.31, 0.51)
     assert (regions.positive_iou, regions.negative_iou, regions.samples) == (0.52, 0.42, 64)
     rule = model.roi.detection_filter
-    assert (rule.nms_iou, rule.most, rule.min_side) == (0.41, 7, 2.0)
+    assert (rule.nms_iou, rule.max_detections, rule.min_side) == (0.41, 7, 2.0)
     # Regions read the levels of the body, not the subsampled one (FPN, section 4.1).
     assert (model.rpn.anchors.strides, model.roi.pooling.strides) == ((4, 8, 16, 32, 64), (4, 8, 16, 32))
 

@@ -4,8 +4,9 @@ Four kinds of boxes, each under its own name: ground truth (what an annotator dr
 every feature), proposals (anchors moved by the first stage) and detections (proposals moved by the second stage,
 the output). All are float32 ``(x1, y1, x2, y2)`` in continuous pixels, width = x2 - x1.
 
-Values are made once and never changed. Shape letters: B images, G truths, A anchors, P proposals,
-S sampled references, D detections, K classes.
+Every box knows the box it was made from: a proposal has the index of its anchor, a detection the index of its proposal.
+
+Values are made once and never changed. K is the number of classes.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ class ImageSize(NamedTuple):
 
 
 class _Value:
-    """Moves every tensor field of a frozen dataclass at once."""
+    """Applies a method to every tensor field of a frozen dataclass at once."""
 
     __slots__ = ()
 
     def to(self: _V, device: device | str) -> _V:
         """The same value with its tensors on ``device``."""
-        # Only towards an accelerator: of a copy to the CPU nobody would know when it has arrived.
+        # Without blocking only towards an accelerator: nothing would wait until a copy to the CPU has arrived.
         return self._each("to", device, non_blocking=torch.device(device).type != "cpu")
 
     def pin_memory(self: _V) -> _V:
@@ -50,6 +51,16 @@ class _Value:
         return replace(self, **moved)  # type: ignore[type-var]
 
 
+class _Rows(_Value):
+    """Selects the same rows of every tensor field at once."""
+
+    __slots__ = ()
+
+    def __getitem__(self: _V, rows: slice | Tensor) -> _V:
+        """The value with some of its rows: a slice, a mask, or indices in the order that is wanted."""
+        return self._each("__getitem__", rows)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageBatch(_Value):
     """Images ready for the backbone."""
@@ -62,13 +73,13 @@ class ImageBatch(_Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundTruth(_Value):
-    """What an annotator drew in one image."""
+    """The objects that an annotator drew in one image."""
 
     boxes: Float[Tensor, "truths 4"]
     labels: Int[Tensor, " truths"]
     """0..K-1; background does not exist here."""
     ignored: Bool[Tensor, " truths"]
-    """Crowds and difficult objects: neither to be found nor to be punished for."""
+    """Crowds (COCO) and difficult objects (VOC), which are neither required nor penalized."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +93,7 @@ class Anchors(_Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RpnOutput(_Value):
-    """What the first stage says about every anchor of every image of a batch."""
+    """Output of the first stage for every anchor of every image of a batch."""
 
     logits: Float[Tensor, "images anchors outputs"]
     """Objectness before sigmoid (1 output) or softmax (2: no object, object)."""
@@ -92,20 +103,20 @@ class RpnOutput(_Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches(_Value):
-    """For each reference box (anchor or proposal): its best truth, and what that makes of it."""
+    """The best truth of each reference box (anchor or proposal), and whether that makes it positive or negative."""
 
     truth: Int[Tensor, " references"]
-    """Index of the truth of highest overlap; 0 where there is no truth at all."""
+    """Index of the truth of highest IoU; 0 where there is no truth at all."""
     overlap: Float[Tensor, " references"]
-    """Intersection over union with that truth; 0 where there is none."""
+    """IoU with that truth; 0 where there is none."""
     positive: Bool[Tensor, " references"]
     negative: Bool[Tensor, " references"]
-    """In neither: neutral, takes no part in training."""
+    """A reference that is neither positive nor negative is neutral: it takes no part in training."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample(_Value):
-    """A mini-batch of references of one image; of fixed length, so unfilled places are marked, not cut off."""
+    """A mini-batch of references of one image. Its length is fixed: places that are not filled are marked as unused."""
 
     indices: Int[Tensor, " sampled"]
     positive: Bool[Tensor, " sampled"]
@@ -115,10 +126,10 @@ class Sample(_Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RpnTargets(_Value):
-    """What the first stage should have said about its sampled anchors (section 3.1.2)."""
+    """Sampled anchors of one image and their targets in the first stage (section 3.1.2)."""
 
     indices: Int[Tensor, " sampled"]
-    """Of the anchors that were sampled."""
+    """Index of each sampled anchor."""
     positive: Bool[Tensor, " sampled"]
     used: Bool[Tensor, " sampled"]
     deltas: Float[Tensor, "sampled 4"]
@@ -126,13 +137,15 @@ class RpnTargets(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Proposals(_Value):
+class Proposals(_Rows):
     """Output of the first stage for one image, best first; never carries a gradient."""
 
     boxes: Float[Tensor, "proposals 4"]
     """In the frame of the resized image."""
     scores: Float[Tensor, " proposals"]
     """Objectness probability, 0..1."""
+    anchors: Int[Tensor, " proposals"] | None = None
+    """Index of the anchor that each proposal was made from; ``None`` for external proposals, which have no anchor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +160,7 @@ class RoiOutput(_Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoiTargets(_Value):
-    """Sampled regions of one image and what the second stage should say about them."""
+    """Sampled regions of one image and their targets in the second stage."""
 
     boxes: Float[Tensor, "sampled 4"]
     labels: Int[Tensor, " sampled"]
@@ -159,28 +172,38 @@ class RoiTargets(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Detections(_Value):
+class Detections(_Rows):
     """Output boxes of one image, best first, in the pixels of the image that was given."""
 
     boxes: Float[Tensor, "detections 4"]
     scores: Float[Tensor, " detections"]
     labels: Int[Tensor, " detections"]
     """0..K-1."""
+    proposals: Int[Tensor, " detections"] | None = None
+    """Index of the proposal that each detection was made from, in the order of the proposals of its image or tile.
+
+    ``None`` for detections of other detectors and of files.
+    """
+    parts: Int[Tensor, " detections"] | None = None
+    """Part of an image in tiles that each detection was found in: 0 is the whole image, then its tiles row by row.
+
+    ``None`` where the image was not cut into tiles.
+    """
 
     @staticmethod
     def of_objects(proposals: Proposals) -> Detections:
         """The proposals of a first stage alone as detections of the single class 0, "object"."""
-        return Detections(proposals.boxes, proposals.scores, torch.zeros_like(proposals.scores).long())
+        indices = torch.arange(len(proposals.scores), device=proposals.scores.device)
+        return Detections(proposals.boxes, proposals.scores, torch.zeros_like(indices), indices)
 
     def __len__(self) -> int:
         """Number of detections."""
         return len(self.scores)
 
-    def above(self, score: float, most: int | None = None) -> Detections:
-        """The detections of at least this score, at most ``most`` of them."""
+    def above(self, score: float, max_detections: int | None = None) -> Detections:
+        """The detections of at least this score, best first, at most ``max_detections`` of them."""
         count = int((self.scores >= score).sum())
-        count = count if most is None else min(count, most)
-        return Detections(self.boxes[:count], self.scores[:count], self.labels[:count])
+        return self[: count if max_detections is None else min(count, max_detections)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,7 +59,7 @@ def test_holes_are_never_reported(data_folder: Callable[[str], Path]) -> None:
     expected = Detections(theirs.boxes[~holes], theirs.scores[~holes], theirs.labels[~holes])
 
     assert holes[:100].any(), "torchvision reports labels without a name, and so would we"
-    assert_same(expected.above(0.0, most=100), ours.model.detect([photograph])[0])
+    assert_same(expected.above(0.0, max_detections=100), ours.model.detect([photograph])[0])
 
 
 def test_anchors_of_ones_own() -> None:

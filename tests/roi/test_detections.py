@@ -15,7 +15,7 @@ from faster_rcnn.roi.detections import DetectionFilter, select_detections
 from faster_rcnn.structures import Detections, ImageSize, Proposals
 from tiny import boxes_of
 
-RULE = DetectionFilter(0.05, min_side=0.01, nms_iou=0.5, most=100, delta_weights=(10.0, 10.0, 5.0, 5.0))
+RULE = DetectionFilter(0.05, min_side=0.01, nms_iou=0.5, max_detections=100, delta_weights=(10.0, 10.0, 5.0, 5.0))
 SIZE = ImageSize(height=100, width=200)
 BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 
@@ -82,7 +82,7 @@ def test_tiny_boxes_are_dropped() -> None:
 def test_at_most_so_many_and_the_best_of_them() -> None:
     boxes = [[20 * index, 0, 20 * index + 10, 10] for index in range(5)]
     scores = [[0.5 + index / 20, 0.0, 0.5 - index / 20] for index in range(5)]
-    found = select(boxes, scores, replace(RULE, most=2))
+    found = select(boxes, scores, replace(RULE, max_detections=2))
     assert_close(found.scores, torch.tensor([0.7, 0.65]))
 
 

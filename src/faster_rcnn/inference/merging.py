@@ -46,16 +46,23 @@ class _Found:
     scores: Float[Tensor, " found"]
     labels: Int[Tensor, " found"]
     part: Int[Tensor, " found"]
-    """Index of the part that each was found in."""
+    """Index of the part that each detection was found in."""
+    source: Int[Tensor, " found"]
+    """Index of each detection in the list of the detections of all parts."""
 
     def only(self, chosen: Tensor) -> _Found:
-        return _Found(self.boxes[chosen], self.scores[chosen], self.labels[chosen], self.part[chosen])
+        return _Found(
+            self.boxes[chosen], self.scores[chosen], self.labels[chosen], self.part[chosen], self.source[chosen]
+        )
 
 
 def merge(
     parts: Sequence[tuple[Tile, Detections]], size: ImageSize, nms_iou: float, *, across_classes: bool = False
 ) -> Detections:
-    """One list, best first, of what was found in the parts of an image; see the rule above.
+    """One list, best first, of the detections in the parts of an image; see the rule above.
+
+    Each detection has the index of its part and that of its proposal among those of its part; a detection that was
+    joined from pieces has those of its best-scored piece.
 
     Args:
         parts: at least one: where each lies, and its detections in pixels of the image, on the CPU; the whole image is
@@ -75,7 +82,15 @@ def merge(
     labels = torch.cat((whole.labels, joined.labels))
     groups = torch.zeros_like(labels) if across_classes else labels
     kept = nms_per_group(boxes, scores, groups, nms_iou)
-    return Detections(boxes[kept], scores[kept], labels[kept])
+    source = torch.cat((whole.source, joined.source))[kept]
+    proposals = _proposals_of([each for _, each in parts])
+    return Detections(
+        boxes[kept],
+        scores[kept],
+        labels[kept],
+        None if proposals is None else proposals[source],
+        found.part[source],
+    )
 
 
 def _together(parts: Sequence[Detections]) -> _Found:
@@ -85,7 +100,14 @@ def _together(parts: Sequence[Detections]) -> _Found:
         torch.cat([each.scores for each in parts]),
         torch.cat([each.labels for each in parts]),
         torch.arange(len(parts)).repeat_interleave(counts),
+        torch.arange(int(counts.sum())),
     )
+
+
+def _proposals_of(parts: Sequence[Detections]) -> Int[Tensor, " found"] | None:
+    """The index of the proposal of each detection of all parts, among the proposals of its part."""
+    known = [each.proposals for each in parts if each.proposals is not None]
+    return torch.cat(known) if len(known) == len(parts) else None
 
 
 def _is_cut(
@@ -113,14 +135,18 @@ def _is_covered(pieces: _Found, whole: _Found, places: Float[Tensor, "parts 4"])
 
 
 def _joined(pieces: _Found, places: Float[Tensor, "parts 4"]) -> _Found:
-    """Pieces of one object become one, in the place of the first."""
+    """Pieces of one object become one detection, in the place of the first; it has the source of the best-scored."""
     object_of = _connected(len(pieces.part), _same_objects(pieces, places))
     first, index = object_of.unique(return_inverse=True)
     rows = index[:, None].expand(-1, 2)
     start = pieces.boxes[first, :2].scatter_reduce(0, rows, pieces.boxes[:, :2], "amin")
     end = pieces.boxes[first, 2:].scatter_reduce(0, rows, pieces.boxes[:, 2:], "amax")
     scores = pieces.scores[first].scatter_reduce(0, index, pieces.scores, "amax")
-    return _Found(torch.cat((start, end), dim=1), scores, pieces.labels[first], pieces.part[first])
+    ranked = pieces.scores.argsort(descending=True, stable=True)
+    rank = torch.empty_like(ranked).scatter(0, ranked, torch.arange(len(ranked)))
+    best = ranked[rank[first].scatter_reduce(0, index, rank, "amin")]
+    boxes = torch.cat((start, end), dim=1)
+    return _Found(boxes, scores, pieces.labels[first], pieces.part[first], pieces.source[best])
 
 
 def _same_objects(pieces: _Found, places: Float[Tensor, "parts 4"]) -> Int[Tensor, "pairs 2"]:

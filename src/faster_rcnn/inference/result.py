@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
@@ -130,5 +131,5 @@ def _difference(larger: float, smaller: float) -> float:
 
 def ordinary(detections: Detections) -> Detections:
     """On the CPU, as tensors that their owner may change and differentiate, which those of inference mode refuse."""
-    boxes, scores, labels = (each.cpu().clone() for each in (detections.boxes, detections.scores, detections.labels))
-    return Detections(boxes, scores, labels)
+    found = detections.to("cpu")
+    return found[torch.arange(len(found))]

@@ -7,7 +7,7 @@ image, for objects that are larger than a tile. What it finds is merged once (``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ def found_in_tiles(
     while group := list(islice(tiles, batch)):
         for tile, found in zip(group, detect([tile.of(pixels) for tile in group]), strict=True):
             boxes = found.boxes + found.boxes.new_tensor([tile.x1, tile.y1, tile.x1, tile.y1])
-            yield tile, Detections(boxes, found.scores, found.labels)
+            yield tile, replace(found, boxes=boxes)
 
 
 def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:

@@ -1,6 +1,7 @@
 """Fast R-CNN, section 3: from the second stage's output to detections.
 
-The twin of ``rpn/proposals.py``: each proposal is moved once per class, clipped, and freed of doubles within a class.
+The twin of ``rpn/proposals.py``: each proposal is decoded once per class and clipped, and NMS removes the duplicates of
+each class.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from faster_rcnn.structures import Detections, ImageSize, Proposals
 
 @dataclass(frozen=True, slots=True)
 class DetectionFilter:
-    """Numbers of ``RoiConfig``, and the labels that are never reported."""
+    """Numbers of ``RoiConfig`` that decide which detections remain, and the labels that are never reported."""
 
     score_floor: float
     min_side: float
     nms_iou: float
-    most: int
+    max_detections: int
     delta_weights: Sequence[float]
     holes: tuple[int, ...] = ()
     across_classes: bool = False
@@ -43,19 +44,18 @@ def select_detections(
     """Detections of one image, best first, clipped to ``size``, in the frame of the proposals.
 
     A proposal gives one candidate for each class whose score is above the floor; background, the last output, gives
-    none. Only candidates are decoded.
+    none. Only candidates are decoded. Each detection has the index of its proposal.
     """
-    # Background first, as torchvision has it: the order of a sum decides its last bit, and that bit which of two
-    # nearly equal boxes survives suppression.
-    scores = logits.float().roll(1, dims=1).softmax(dim=1)[:, 1:]
+    # Background first, as in torchvision: the order of a sum decides its last bit, and that bit decides which of two
+    # nearly equal boxes survives NMS.
+    scores = logits.float().roll(1, dims=1).softmax(dim=1)[:, 1:]  # (P, K)
     if rule.holes:
         scores[:, list(rule.holes)] = 0
-    proposal, label = torch.nonzero(scores > rule.score_floor, as_tuple=True)
-    boxes = clip(decode(deltas[proposal, label], proposals.boxes[proposal], rule.delta_weights), size)
-    score = scores[proposal, label]
-    # Indices, not a mask: how many there are is asked once, for which a GPU waits.
-    large = torch.nonzero(sides_at_least(boxes, rule.min_side))[:, 0]
-    boxes, score, label = boxes[large], score[large], label[large]
-    group = torch.zeros_like(label) if rule.across_classes else label
-    kept = nms_per_group(boxes, score, group, rule.nms_iou)[: rule.most]
-    return Detections(boxes[kept], score[kept], label[kept])
+    proposal, label = torch.nonzero(scores > rule.score_floor, as_tuple=True)  # (C,) both, C candidates
+    boxes = clip(decode(deltas[proposal, label], proposals.boxes[proposal], rule.delta_weights), size)  # (C, 4)
+    candidates = Detections(boxes, scores[proposal, label], label, proposal)
+    # Indices, not a mask: a GPU waits once for their number.
+    candidates = candidates[torch.nonzero(sides_at_least(boxes, rule.min_side))[:, 0]]
+    group = torch.zeros_like(candidates.labels) if rule.across_classes else candidates.labels
+    kept = nms_per_group(candidates.boxes, candidates.scores, group, rule.nms_iou)[: rule.max_detections]  # (D,)
+    return candidates[kept]

@@ -1,6 +1,6 @@
 """Section 3.3: from the first stage's output to proposals.
 
-The twin of ``roi/detections.py``: the best anchors of each level are moved, clipped, and freed of doubles.
+The twin of ``roi/detections.py``: the best anchors of each level are decoded and clipped, and NMS removes duplicates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from faster_rcnn.structures import Anchors, ImageSize, Proposals
 
 @dataclass(frozen=True, slots=True)
 class ProposalFilter:
-    """Numbers of ``RpnConfig``, for training or for inference."""
+    """Numbers of ``RpnConfig`` that decide which proposals remain, in training or in inference."""
 
     before_nms: int
     after_nms: int
@@ -32,11 +32,11 @@ class ProposalFilter:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ranked:
-    """Anchors and their scores: level after level, each best first."""
+class _Candidates:
+    """Anchors that may become proposals, with their scores: level after level, each level best first."""
 
-    scores: Float[Tensor, " ranked"]
-    anchors: Int[Tensor, " ranked"]
+    scores: Float[Tensor, " candidates"]
+    anchors: Int[Tensor, " candidates"]
     """Indices over all levels."""
     per_level: Sequence[int]
 
@@ -51,60 +51,62 @@ def select_proposals(
 ) -> Proposals:
     """Proposals of one image, best first, clipped to ``size``; without gradient, as in approximate joint training.
 
-    For each level: the ``before_nms`` best-scored anchors are decoded and clipped, tiny ones are dropped, and
-    suppression removes doubles. Of all levels together the ``after_nms`` best go on.
+    For each level the ``before_nms`` best-scored anchors are decoded and clipped, tiny boxes are dropped, and NMS
+    removes duplicates. The ``after_nms`` best of all levels remain. Each proposal has the index of its anchor.
     """
-    best = _best_anchors(_evidence(logits), anchors, rule)
+    best = _best_anchors(_objectness_logit(logits), anchors, rule)
     for candidates in _candidate_sets(best, rule):
-        boxes, scores = _decode_and_suppress(candidates, deltas, anchors, size, rule)
-        if len(scores) >= rule.after_nms:
+        proposals = _decode_and_suppress(candidates, deltas, anchors, size, rule)
+        if len(proposals.scores) >= rule.after_nms:
             break
     # Stable, so that equal scores keep the order of levels on every machine.
-    order = scores.argsort(descending=True, stable=True)[: rule.after_nms]
-    return Proposals(boxes[order], scores[order])
+    return proposals[proposals.scores.argsort(descending=True, stable=True)[: rule.after_nms]]
 
 
-def _evidence(logits: Tensor) -> Tensor:
+def _objectness_logit(logits: Float[Tensor, "anchors outputs"]) -> Float[Tensor, " anchors"]:
     """The one logit of each anchor, or the difference of its two: the sigmoid of that is their softmax."""
     logits = logits.float()
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
 
 
-def _best_anchors(evidence: Tensor, anchors: Anchors, rule: ProposalFilter) -> _Ranked:
-    """The ``before_nms`` best of each level."""
+def _best_anchors(logit: Float[Tensor, " anchors"], anchors: Anchors, rule: ProposalFilter) -> _Candidates:
+    """The ``before_nms`` best anchors of each level."""
     # Ranked before the sigmoid: float32 is too coarse near 1, where many probabilities would be equal.
-    best = [each.topk(min(rule.before_nms, len(each))) for each in evidence.split(anchors.per_level)]
+    best = [each.topk(min(rule.before_nms, len(each))) for each in logit.split(anchors.per_level)]  # (n,) each
     starts = accumulate(anchors.per_level, initial=0)
-    indices = torch.cat([top.indices + start for top, start in zip(best, starts, strict=False)])
-    return _Ranked(torch.cat([top.values for top in best]).sigmoid(), indices, [len(top.values) for top in best])
+    indices = torch.cat([top.indices + start for top, start in zip(best, starts, strict=False)])  # (C,)
+    return _Candidates(torch.cat([top.values for top in best]).sigmoid(), indices, [len(top.values) for top in best])
 
 
-def _candidate_sets(best: _Ranked, rule: ProposalFilter) -> Iterator[_Ranked]:
-    """Growing sets of the top candidates of all levels; the last one holds all of them."""
+def _candidate_sets(best: _Candidates, rule: ProposalFilter) -> Iterator[_Candidates]:
+    """Growing sets of the top candidates of all levels; the last set holds all of them."""
     for mask in top_candidates(best.scores, rule.after_nms):
         if mask is None:
             yield best
         else:
             places, per_level = _places(mask, best.per_level)
-            yield _Ranked(best.scores[places], best.anchors[places], per_level)
+            yield _Candidates(best.scores[places], best.anchors[places], per_level)
 
 
 def _decode_and_suppress(
-    candidates: _Ranked, deltas: Tensor, anchors: Anchors, size: ImageSize, rule: ProposalFilter
-) -> tuple[Float[Tensor, "kept 4"], Float[Tensor, " kept"]]:
-    """Decode and clip candidates, drop tiny boxes, and remove duplicates: boxes and scores, level after level."""
-    boxes = clip(decode(deltas[candidates.anchors], anchors.boxes[candidates.anchors]), size)
-    fit = sides_at_least(boxes, rule.min_side) & (candidates.scores >= rule.score_floor)
+    candidates: _Candidates, deltas: Tensor, anchors: Anchors, size: ImageSize, rule: ProposalFilter
+) -> Proposals:
+    """Decode and clip candidates, drop tiny boxes, and remove duplicates; proposals are ordered level after level."""
+    boxes = clip(decode(deltas[candidates.anchors], anchors.boxes[candidates.anchors]), size)  # (C, 4)
+    fit = sides_at_least(boxes, rule.min_side) & (candidates.scores >= rule.score_floor)  # (C,)
     places, per_level = _places(fit, candidates.per_level)
-    boxes, scores = boxes[places], candidates.scores[places]
-    of_levels = zip(boxes.split(per_level), scores.split(per_level), accumulate(per_level, initial=0), strict=False)
-    remaining = [nms(its_boxes, its, rule.nms_iou)[: rule.after_nms] + start for its_boxes, its, start in of_levels]
-    kept = torch.cat(remaining)
-    return boxes[kept], scores[kept]
+    found = Proposals(boxes, candidates.scores, candidates.anchors)[places]
+    # One call per level: a single call for all levels would compare all pairs of candidates.
+    of_levels = zip(
+        found.boxes.split(per_level), found.scores.split(per_level), accumulate(per_level, initial=0), strict=False
+    )
+    return found[
+        torch.cat([nms(level, scores, rule.nms_iou)[: rule.after_nms] + start for level, scores, start in of_levels])
+    ]
 
 
-def _places(chosen: Bool[Tensor, " ranked"], per_level: Sequence[int]) -> tuple[Int[Tensor, " chosen"], list[int]]:
-    """Where a mask is true, and how many these are of each level; both are asked for, for which a GPU waits."""
+def _places(chosen: Bool[Tensor, " candidates"], per_level: Sequence[int]) -> tuple[Int[Tensor, " chosen"], list[int]]:
+    """Where a mask is true, and how many places there are in each level; a GPU waits once for each of the two."""
     places = torch.nonzero(chosen)[:, 0]
     ends = torch.searchsorted(places, torch.tensor(list(accumulate(per_level)), device=places.device)).tolist()
     return places, [end - start for start, end in pairwise([0, *ends])]
