@@ -23,6 +23,7 @@ ORDER = (
     ("parsing",),
     ("settings",),
     ("config",),
+    ("resizing",),
     ("images",),
     ("preparation",),
     ("stages",),
@@ -204,6 +205,25 @@ def loose_ends(module: str, source: str) -> list[str]:
     return [f"{module} line {number}: {mark}" for number, line in lines for mark in marks if mark in line]
 
 
+PAPER = ("model", "rpn", "roi", "stages")
+"""The files that hold the paper's algorithm: they read alike for every device, precision and memory format."""
+
+
+def machine_choices(tree: ast.AST) -> list[str]:
+    """Tests of gradient mode, device, memory format or type, which belong to ``kernels`` or to the building."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("is_grad_enabled", "is_contiguous"):
+            found.append(node.attr)
+        elif isinstance(node, ast.Attribute) and node.attr == "type" and ast.unparse(node.value).endswith("device"):
+            found.append("device.type")
+        elif isinstance(node, ast.Compare) and any(
+            isinstance(each, ast.Attribute) and each.attr == "dtype" for each in (node.left, *node.comparators)
+        ):
+            found.append("dtype")
+    return found
+
+
 SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {module: ast.parse(source) for module, source in SOURCES.items()}
 TESTS = {str(path): path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("*.py"))}
@@ -220,6 +240,11 @@ def test_no_import_cycle() -> None:
     graph = {module: set(own_imports(tree, set(SOURCES))) - {module} for module, tree in TREES.items()}
     # The two halves of a lazy door: cli needs the version, and nothing of __init__ needs cli.
     assert cycle({module: {each for each in targets if each != "__init__"} for module, targets in graph.items()}) == []
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if name.split(".")[0] in PAPER])
+def test_the_paper_makes_no_choice_by_machine(module: str) -> None:
+    assert machine_choices(TREES[module]) == []
 
 
 def uses(tree: ast.AST, attribute: str) -> bool:
@@ -301,6 +326,16 @@ def test_the_rules_can_fail() -> None:
     assert loose_ends("rpn.bad", BAD_MODULE) == ["rpn.bad line 11: TODO"]
     assert uses(ast.parse("torch.allclose(a, b)"), "allclose")
     assert prints(ast.parse("write = print"))
+    assert machine_choices(ast.parse("torch.is_grad_enabled() and x.is_contiguous()")) == [
+        "is_grad_enabled",
+        "is_contiguous",
+    ]
+    assert machine_choices(ast.parse("x.device.type == 'cpu' or x.dtype is torch.half or y != x.dtype")) == [
+        "dtype",
+        "dtype",
+        "device.type",
+    ]
+    assert machine_choices(ast.parse("torch.zeros(1, dtype=x.dtype, device=x.device)")) == []
     assert prints(ast.parse("sys.stderr.write(name)"))
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     with pytest.raises(LookupError, match=r"utils\.misc has no place"):

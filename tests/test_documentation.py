@@ -85,9 +85,9 @@ def test_boxes_and_losses_are_made_where_it_is_said() -> None:
     for _, _, value, made_in in rows(READING, "The four kinds of boxes"):
         for file in linked(READING, made_in):
             assert f"{value.strip('`')}(" in file.read_text(encoding="utf-8"), file
-    structures = importlib.import_module("faster_rcnn.structures")
+    values = importlib.import_module("faster_rcnn.losses")
     losses = rows(READING, "The four losses")
-    assert [loss[0].strip("`") for loss in losses] == list(structures.Losses.__dataclass_fields__)
+    assert [loss[0].strip("`") for loss in losses] == list(values.Losses.__dataclass_fields__)
     for _, _, _, function, called_in in losses:
         assert f"{function.strip('`')}(" in linked(READING, called_in)[0].read_text(encoding="utf-8")
 

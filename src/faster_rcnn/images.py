@@ -1,8 +1,8 @@
-"""From decoded images to what the backbone reads, and back to original pixels.
+"""Sizes, frames and pixels of images: from a decoded image to the input of the backbone, and back.
 
 Frames: an *original* image is upright, in its own pixels; a *resized* image has the short side of the settings;
 a batch holds resized images, padded with zeros at the right and bottom. Anchors and proposals live in the resized
-frame, truths and detections that a user sees in the original one.
+frame, the truths and detections of a user in the original frame.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from faster_rcnn.errors import ImageError
 from faster_rcnn.ops.boxes import clip
+from faster_rcnn.resizing import averaged_in_bands, interpolated, sampled
 from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, ImageSize, Proposals
 
 ResizeMethod = Literal["antialias", "plain"]
@@ -29,8 +29,6 @@ LARGE = 2**24
 
 Of an image of 20,000 x 20,000 one copy of floats is 4.8 GB, and the usual way of ``plain`` makes three.
 """
-BAND = 2**22
-"""Pixels of a band of a large image, or of one row where that has more."""
 
 
 def size_of(pixels: Tensor) -> ImageSize:
@@ -39,10 +37,10 @@ def size_of(pixels: Tensor) -> ImageSize:
 
 
 def target_size(size: ImageSize, short_side: float, long_side: float, rounding: SizeRounding) -> ImageSize:
-    """Size after resizing: the short side as asked, unless the long one would exceed its limit; at least 1 pixel.
+    """Size after resizing: the short side as given, unless the long side would exceed its limit; at least 1 pixel.
 
     Sides are rounded down, as torchvision does, or to the nearest, as Detectron2 does, each in the order of operations
-    of its model, so that imported ones see images of the very same size.
+    of its model, so that imported models resize to exactly the same sizes.
 
     >>> target_size(ImageSize(480, 640), 800, 1333, "down"), target_size(ImageSize(480, 640), 800, 1333, "nearest")
     (ImageSize(height=800, width=1066), ImageSize(height=800, width=1067))
@@ -67,7 +65,7 @@ def vanishes(size: ImageSize, short_side: float, long_side: float) -> bool:
 
 
 def refuse_vanishing(name: str, size: ImageSize, short_side: float, long_side: float) -> None:
-    """Raise ``ImageError`` (E120) for an image that ``vanishes``; ``name`` is what the message calls it."""
+    """Raise ``ImageError`` (E120) for an image that ``vanishes``; ``name`` is its name in the message."""
     if vanishes(size, short_side, long_side):
         raise ImageError(
             f"{name}: of {size.width}x{size.height} pixels less than half a pixel of the short side is left, where the "
@@ -85,18 +83,18 @@ def resize(
 ) -> Tensor:
     """Resize one image, keeping its shape.
 
-    ``antialias`` keeps the type of the image (8-bit stays 8-bit: fast) and averages when shrinking; ``plain`` gives
-    float32 in 0..1 by bilinear sampling without antialiasing, which is what torchvision's models were trained with.
-    Beside the result, a large image of 8 bits takes memory for some of its rows only, in both ways.
+    ``antialias`` keeps the type of the image (uint8 stays uint8, which is fast) and averages when it shrinks an image;
+    ``plain`` gives float32 in 0..1 by bilinear sampling without antialiasing, with which torchvision's models were
+    trained. Beside the result, a large uint8 image takes memory for some of its rows only, in both ways.
     """
     target = target_size(size_of(pixels), short_side, long_side, rounding)
     if is_large(pixels) and pixels.dtype == torch.uint8:
-        return _averaged_in_bands(pixels, target) if method == "antialias" else _sampled(pixels, target)
+        return averaged_in_bands(pixels, target) if method == "antialias" else sampled(pixels, target)
     if method == "plain" and pixels.dtype == torch.uint8:
         pixels = pixels.float() / 255
     if target == size_of(pixels):
         return pixels
-    return _interpolated(pixels, target, antialias=method == "antialias")
+    return interpolated(pixels, target, antialias=method == "antialias")
 
 
 def is_large(pixels: Tensor) -> bool:
@@ -104,65 +102,19 @@ def is_large(pixels: Tensor) -> bool:
     return pixels.shape[-2] * pixels.shape[-1] > LARGE
 
 
-def _interpolated(pixels: Tensor, target: ImageSize, antialias: bool) -> Tensor:
-    # What lies channels last, as decoded JPEGs do, has to say so with the strides of a batch, too: torch resizes its
-    # bytes in a third of the time then, to the same bits. Those of floats would be others than torchvision's.
-    whole = pixels.dtype == torch.uint8
-    batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if whole else pixels[None]
-    return interpolate(batch, size=tuple(target), mode="bilinear", align_corners=False, antialias=antialias)[0]
-
-
-def _averaged_in_bands(pixels: UInt8[Tensor, "3 height width"], target: ImageSize) -> UInt8[Tensor, "3 _ _"]:
-    """The same bits as at once: torch, too, makes rows narrower first, rounds to 8 bits, and then makes columns lower.
-
-    Of an image that is stored channel by channel torch makes a copy of four bytes a pixel, here of a band.
-    """
-    rows = max(1, BAND // pixels.shape[2])
-    bands = (_interpolated(band, ImageSize(band.shape[1], target.width), True) for band in pixels.split(rows, dim=1))
-    return _interpolated(torch.cat(list(bands), dim=1), target, antialias=True)
-
-
-def _sampled(pixels: UInt8[Tensor, "3 height width"], target: ImageSize) -> Float[Tensor, "3 _ _"]:
-    """Bilinear sampling in 0..1 that takes no more of an image than the four pixels around each of its points.
-
-    From torch's own it differs by the rounding of float32, some 1e-7.
-    """
-    rows, down = _around(pixels.shape[1], target.height, pixels.device)
-    columns, across = _around(pixels.shape[2], target.width, pixels.device)
-    corners = pixels[:, rows.flatten()[:, None], columns.flatten()].float() / 255
-    left, right = corners.unflatten(2, (target.width, 2)).unbind(3)
-    upper, lower = (left * (1 - across) + right * across).unflatten(1, (target.height, 2)).unbind(2)
-    result: Tensor = upper * (1 - down)[:, None] + lower * down[:, None]
-    return result
-
-
-def _around(side: int, target: int, device: torch.device) -> tuple[Int[Tensor, "_ 2"], Float[Tensor, " _"]]:
-    """For each pixel of the target: the two pixels beside its centre, and how near to the second one it is, 0..1.
-
-    Centres are at halves; beyond the outermost ones the border's own pixel stands for both.
-    """
-    # The factor is rounded to float32 and the rest is exact, as by torch: else weights would differ by 1e-4.
-    factor = torch.tensor(side / target, dtype=torch.float32, device=device).double()
-    places = torch.arange(target, dtype=torch.float64, device=device)
-    centre = ((places + 0.5) * factor - 0.5).float().clamp(0, side - 1)
-    first = centre.floor().long()
-    return torch.stack((first, (first + 1).clamp(max=side - 1)), dim=1), centre - first
-
-
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "3 height width"]:
-    """RGB of 8 bits, or float in 0..1, to roughly zero mean and unit spread per channel."""
+    """Subtract the mean and divide by the spread of each channel of an RGB image, uint8 or float in 0..1.
+
+    The result keeps the memory format of the image.
+    """
     shares = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
     shift, spread = (torch.tensor(each, device=pixels.device) for each in (mean, std))
-    if not _lies_channels_last(pixels):
+    if not pixels.permute(1, 2, 0).is_contiguous():
         return (shares - shift[:, None, None]) / spread[:, None, None]
-    # By whole rows, with the three numbers again and again: many at a time.
+    # Channels-last: whole rows with the three numbers repeated, so that many numbers are computed at a time.
     rows, columns = shares.permute(1, 2, 0).flatten(start_dim=1), pixels.shape[2]
     normalised = (rows - shift.repeat(columns)) / spread.repeat(columns)
     return normalised.reshape(len(rows), columns, 3).permute(2, 0, 1)
-
-
-def _lies_channels_last(pixels: Tensor) -> bool:
-    return pixels.permute(1, 2, 0).is_contiguous()
 
 
 def pad_to_batch(
@@ -170,7 +122,7 @@ def pad_to_batch(
     multiple: int,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> ImageBatch:
-    """Normalised images of any sizes, in one tensor whose sides are multiples of the largest stride."""
+    """Copy normalized images of any sizes into one tensor of zeros, whose sides are multiples of ``multiple``."""
     sizes = tuple(size_of(image) for image in images)
     largest = ImageSize(max(size.height for size in sizes), max(size.width for size in sizes))
     shape = len(images), 3, *padded(largest, multiple)

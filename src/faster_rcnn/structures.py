@@ -4,7 +4,7 @@ Four kinds of boxes, each under its own name: ground truth (what an annotator dr
 every feature), proposals (anchors moved by the first stage) and detections (proposals moved by the second stage,
 the output). All are float32 ``(x1, y1, x2, y2)`` in continuous pixels, width = x2 - x1.
 
-Every box knows the box it was made from: a proposal has the index of its anchor, a detection the index of its proposal.
+A box carries its origin: a proposal has the index of its anchor, a detection the index of its proposal.
 
 Values are made once and never changed. K is the number of classes.
 """
@@ -57,7 +57,7 @@ class _Rows(_Value):
     __slots__ = ()
 
     def __getitem__(self: _V, rows: slice | Tensor) -> _V:
-        """The value with some of its rows: a slice, a mask, or indices in the order that is wanted."""
+        """The value with some of its rows: a slice, a mask, or indices in any order."""
         return self._each("__getitem__", rows)
 
 

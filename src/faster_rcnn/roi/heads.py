@@ -10,7 +10,7 @@ from torch.nn.functional import relu
 
 
 class RegionHead(nn.Module):
-    """Pooled features to one vector per region: convolutions if any, then fully connected layers (fc6, fc7)."""
+    """Compute one vector per region by convolutions, if any, and fully connected layers (fc6, fc7)."""
 
     def __init__(
         self, channels: int, side: int, convs: Sequence[int], hidden: Sequence[int], dropout: float = 0.0
@@ -39,14 +39,14 @@ class RegionHead(nn.Module):
 
 
 class StageHead(nn.Module):
-    """Pooled features to one vector per region: a stage of the body, averaged over what it leaves of the bins.
+    """Compute one vector per region from pooled features: a stage of the body, averaged over its remaining bins.
 
     Section 3.2 of Faster R-CNN shares all convolutions of VGG16; ResNet's conv5 is run on each region instead (He et
     al., arXiv 1512.03385, appendix A).
     """
 
     def __init__(self, stage: nn.Module, outputs: int) -> None:
-        """``outputs``: channels that the stage gives."""
+        """``outputs`` is the number of channels of the stage's result."""
         super().__init__()
         self.stage = stage
         self.outputs = outputs

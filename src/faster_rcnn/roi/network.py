@@ -1,4 +1,4 @@
-"""Fast R-CNN, section 2: a small network gives each region a class and, per class, a second transform.
+"""Fast R-CNN, section 2: a small network predicts the class of each region and, per class, deltas.
 
 The twin of ``rpn/network.py``: proposals in the place of anchors.
 """
@@ -21,7 +21,7 @@ from faster_rcnn.structures import Detections, GroundTruth, ImageSize, Proposals
 
 
 class RegionClassifier(nn.Module):
-    """Second stage: from features and proposals to classes and transforms, to losses, to detections."""
+    """Second stage: from features and proposals to class logits and deltas, to losses, to detections."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class RegionClassifier(nn.Module):
         loss: BoxLoss,
         class_agnostic: bool = False,
     ) -> None:
-        """``class_agnostic``: one transform per region instead of one for each class."""
+        """``class_agnostic`` predicts one set of deltas per region instead of one for each class."""
         super().__init__()
         self.head = head
         self.classes = nn.Linear(head.outputs, num_classes + 1)
@@ -82,13 +82,13 @@ class RegionClassifier(nn.Module):
         labels = torch.cat([target.labels for target in targets])
         positive = torch.cat([target.positive for target in targets])
         used = torch.cat([target.used for target in targets])
-        wanted = torch.cat([target.deltas for target in targets])
+        true_deltas = torch.cat([target.deltas for target in targets])
         references = torch.cat([target.boxes for target in targets])
         # Background has no deltas; its rows read those of class 0 and are masked out.
         of_class = output.deltas[torch.arange(len(labels), device=labels.device), labels.where(positive, 0)]
         return RoiLosses(
             classes=class_loss(output.logits, labels, used),
-            box=box_loss(of_class, wanted, references, positive, used, self.loss),
+            box=box_loss(of_class, true_deltas, references, positive, used, self.loss),
         )
 
     def select(

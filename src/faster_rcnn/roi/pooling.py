@@ -1,4 +1,4 @@
-"""Which pyramid level a region reads (FPN, Eq. 1), and the reading of it (RoI align or RoI pool)."""
+"""The pyramid level of each region (FPN, Eq. 1), and its pooled features (RoIAlign or RoI pooling)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CANONICAL_LEVEL = 4
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """Numbers of ``RoiConfig``, and the strides of the levels that regions may read, finest first."""
+    """Numbers of ``RoiConfig`` for pooling, and the strides of the levels that regions read, finest first."""
 
     method: Literal["align", "aligned-align", "pool"]
     side: int
@@ -38,7 +38,7 @@ class Pooling:
 def pyramid_level(
     boxes: Float[Tensor, "regions 4"], canonical_size: float, finest: int, coarsest: int
 ) -> Int[Tensor, " regions"]:
-    """k = floor(4 + log2(sqrt(width * height) / canonical_size)), kept within the levels that there are.
+    """Compute k = floor(4 + log2(sqrt(width * height) / canonical_size)), clamped to the existing levels.
 
     >>> pyramid_level(torch.tensor([[0.0, 0.0, 224.0, 224.0], [0.0, 0.0, 56.0, 56.0]]), 224.0, 2, 5)
     tensor([4, 2])

@@ -1,4 +1,4 @@
-"""Fast R-CNN, section 2.3: which proposals are trained on, and what they should become.
+"""Fast R-CNN, section 2.3: which proposals are trained on, and their targets.
 
 The twin of ``rpn/targets.py``: proposals in the place of anchors, classes in the place of object or not.
 """
@@ -18,7 +18,7 @@ from faster_rcnn.structures import GroundTruth, Proposals, RoiTargets
 
 @dataclass(frozen=True, slots=True)
 class RegionSampling:
-    """Numbers of ``RoiConfig``."""
+    """Numbers of ``RoiConfig`` that decide which regions are sampled."""
 
     positive_iou: float
     negative_iou: float
@@ -26,7 +26,7 @@ class RegionSampling:
     positive_fraction: float
     delta_weights: Sequence[float]
     negative_iou_from: float = 0.0
-    """Regions less similar than this to every truth are not trained on."""
+    """Regions whose IoU with every truth is lower are not trained on."""
 
 
 def roi_targets(

@@ -40,7 +40,7 @@ def grid_of_anchors(
 ) -> Float[Tensor, "anchors 4"]:
     """Every base anchor at every position of a grid; ordered by row, column, shape.
 
-    ``stride`` is (down, right); ``offset`` is where in its cell a centre lies, in strides.
+    ``stride`` is (down, right); ``offset`` places a centre in its cell, in strides.
     """
     rows = (torch.arange(grid.height, dtype=torch.float32, device=base.device) + offset) * stride[0]
     columns = (torch.arange(grid.width, dtype=torch.float32, device=base.device) + offset) * stride[1]

@@ -1,4 +1,4 @@
-"""Sections 3.1.2 and 3.1.3: which anchors are trained on, and what they should become.
+"""Sections 3.1.2 and 3.1.3: which anchors are trained on, and their targets.
 
 The twin of ``roi/targets.py``: anchors in the place of proposals, object or not in the place of classes.
 """
@@ -16,14 +16,14 @@ from faster_rcnn.structures import Anchors, GroundTruth, ImageSize, RpnTargets
 
 @dataclass(frozen=True, slots=True)
 class AnchorSampling:
-    """Numbers of ``RpnConfig``."""
+    """Numbers of ``RpnConfig`` that decide which anchors are sampled."""
 
     positive_iou: float
     negative_iou: float
     samples: int
     positive_fraction: float
     ignore_crossing: bool = False
-    """Anchors that cross the image border take no part (section 3.3)."""
+    """Whether anchors that cross the image border are left out (section 3.3)."""
 
 
 def rpn_targets(
@@ -31,7 +31,8 @@ def rpn_targets(
 ) -> RpnTargets:
     """Match all anchors of one image with its truths, sample some, and give those their deltas.
 
-    ``size`` of the image, inside its padding, says which anchors cross its border; without one none does.
+    ``size`` is that of the image inside its padding: anchors that cross its border are left out if ``rule`` has it so.
+    Without a size none crosses.
     """
     eligible = inside(anchors.boxes, size) if rule.ignore_crossing and size is not None else None
     matches = match(
