@@ -1,7 +1,7 @@
-"""The first stage's losses and their gradient: at the sampled anchors alone, against over whole maps; the same losses.
+"""The first stage's losses and their gradient: at the sampled anchors only, against over whole maps; equal losses.
 
-Either way proposals need what the first stage says about every anchor. The plain way keeps all of that for the
-gradient; ours says it without gradient, and says it once more about the 256 anchors of each image that are trained on.
+Both ways compute the output for every anchor, which proposals need. The plain way keeps all of it for the gradient. Our
+way computes it without gradient, and computes the 256 sampled anchors of each image once more with gradient.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_an_image_of_the_right_size_stays_as_it_is(method: Literal["antialias", 
 
 def test_antialias_averages_when_shrinking_and_plain_does_not() -> None:
     # Columns 0, 0, 0, 255 repeated, 64 wide, shrunk four times. Plain bilinear reads columns 1 and 2 of each four:
-    # all zeros. Antialiasing sees the fourth column too: the mean is 255 / 4, about 64.
+    # all zeros. Antialiasing reads the fourth column too: the mean is 255 / 4, about 64.
     stripes = torch.tensor([0, 0, 0, 255], dtype=torch.uint8).repeat(16).expand(3, 64, 64)
     assert not bool(resize(stripes, 16, 16, "plain", "down").any())
     assert_close(resize(stripes, 16, 16, "antialias", "down").float().mean(), torch.tensor(63.75), rtol=0, atol=2.0)

@@ -1,4 +1,4 @@
-"""From settings to a detector with new weights: the one place where the parts meet their numbers."""
+"""From settings to a detector with new weights: the only file that hands settings to the parts of a detector."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from faster_rcnn.settings.schema import BackboneConfig, Config, RoiConfig, RpnCo
 
 
 def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
-    """A detector with new weights.
+    """Build a detector with new weights.
 
     ``num_classes`` is K, without background; ``holes`` are labels that are never reported.
     """
@@ -52,7 +52,7 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
 
 
 def build_without_values(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
-    """The same detector on torch's meta device: names and shapes of its tensors, which occupy no memory."""
+    """Build a detector on torch's meta device: its tensors have names and shapes and occupy no memory."""
     with torch.device("meta"), _NoRandomNumbers():
         return build_model(config, num_classes, holes)
 
@@ -125,7 +125,7 @@ def _build_backbone(config: BackboneConfig, multiple: int) -> Backbone:
 
 
 def _last_stage(config: Config) -> LastStage:
-    """What follows the one level of a backbone without neck, for regions."""
+    """The stage of the body that follows the level of a backbone without neck; it runs on regions (C4)."""
     backbone = config.backbone
     if backbone.neck != "none":
         raise OptionError("roi.head=last_stage continues the body's own features: it needs backbone.neck=none")

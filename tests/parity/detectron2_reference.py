@@ -33,7 +33,7 @@ def is_c4(tensors: Tensors) -> bool:
 
 
 def normalised(image: Tensor, settings: Settings, multiple: int) -> Tensor:
-    """(1, 3, H, W), BGR, from RGB of 8 bits; padded with zeros to a multiple."""
+    """(1, 3, H, W), BGR, from uint8 RGB; padded with zeros to a multiple."""
     mean, std = (torch.tensor(settings[f"MODEL.PIXEL_{name}"])[:, None, None] for name in ("MEAN", "STD"))
     pixels = (image.flip(0).float() - mean) / std
     height, width = image.shape[1:]

@@ -46,12 +46,12 @@ def test_detections(name: str, detectron2_keys: Path) -> None:
     most = min(PROPOSALS, peer.settings["MODEL.RPN.POST_NMS_TOPK_TEST"])
     settings = {**peer.settings, "MODEL.RPN.POST_NMS_TOPK_TEST": most}
     images = [picture(size, seed) for seed, size in enumerate(SIZES)]
-    outside = [some_boxes(size, seed) for seed, size in enumerate(SIZES)] if name.startswith("fast_") else None
-    spread_outputs(tensors, settings, images[0], None if outside is None else outside[0])
+    external = [some_boxes(size, seed) for seed, size in enumerate(SIZES)] if name.startswith("fast_") else None
+    spread_outputs(tensors, settings, images[0], None if external is None else external[0])
     config = smaller(layout_named(peer.layout).config())
     ours = model_from_layout("peer", tensors, peer.layout, classes_of("peer", tensors, peer.layout, None), config).model
     for index, image in enumerate(images):
-        boxes = None if outside is None else outside[index]
+        boxes = None if external is None else external[index]
         given = None if boxes is None else [Proposals(boxes, torch.linspace(1, 0.1, len(boxes)))]
         expected = Detections(*reference.detect(tensors, settings, image, boxes))
         assert_same(expected, ours.detect([image], given)[0], least_labels=1 if name.startswith("rpn") else 5)
@@ -65,7 +65,7 @@ def smaller(config: Config) -> Config:
 
 
 def picture(size: ImageSize, seed: int) -> Tensor:
-    """Patches of smooth colours and a little noise: RGB of 8 bits."""
+    """Patches of smooth colours and a little noise: uint8 RGB."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, 9, 11, generator=generator) * 255
     smooth = interpolate(coarse, size=tuple(size), mode="bicubic")[0]
@@ -74,7 +74,7 @@ def picture(size: ImageSize, seed: int) -> Tensor:
 
 
 def some_boxes(size: ImageSize, seed: int) -> Tensor:
-    """Proposals from outside, of 8 to 100 pixels a side, inside the image."""
+    """External proposals, of 8 to 100 pixels a side, inside the image."""
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(120, 2, generator=generator) * torch.tensor([size.width - 20.0, size.height - 20.0])
     sides = 8 + torch.rand(120, 2, generator=generator) * 92
@@ -82,10 +82,10 @@ def some_boxes(size: ImageSize, seed: int) -> Tensor:
     return torch.cat((corner, torch.minimum(corner + sides, limit)), dim=1)
 
 
-def spread_outputs(tensors: dict[str, Tensor], settings: Any, image: Tensor, outside: Tensor | None) -> None:
+def spread_outputs(tensors: dict[str, Tensor], settings: Any, image: Tensor, external: Tensor | None) -> None:
     """Give the last layers weights that tell positions and regions of this image apart, as trained ones do."""
     features, strides = reference.features_of(tensors, settings, image)
-    boxes = outside
+    boxes = external
     if f"{reference.RPN}conv.weight" in tensors:
         hidden = torch.cat([each[0].flatten(1).T for each in reference.rpn_hidden(tensors, features)])
         vary(tensors, f"{reference.RPN}objectness_logits", hidden, mean=-1.0, spread=2.0)
@@ -128,7 +128,7 @@ def test_anchors_by_size_then_ratio() -> None:
 
 
 def test_roi_align_on_a_ramp() -> None:
-    # A feature's value is its column; in stride 4 a column c speaks for the pixel 4c + 2. A region from x = 8 to 24 in
+    # A feature's value is its column; in stride 4 a column c stands for the pixel 4c + 2. A region from x = 8 to 24 in
     # two bins has their centres at 12 and 20: columns 12 / 4 - 0.5 = 2.5 and 4.5.
     ramp = torch.arange(10.0).expand(1, 1, 10, 10)
     found = reference.pooled(torch.tensor([[8.0, 8.0, 24.0, 24.0]]), [ramp], [4], 2)

@@ -54,7 +54,7 @@ def test_a_score_must_exceed_the_floor() -> None:
     assert len(select([BOX], [[0.25, 0.25, 0.5]], replace(RULE, score_floor=0.2499))) == 2
 
 
-def test_doubles_are_suppressed_within_a_class_only() -> None:
+def test_nms_removes_duplicates_within_a_class_only() -> None:
     near = [0, 0, 10, 9]
     found = select([BOX, near], [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1]])
     # Class 0 keeps the first (0.6), class 1 the second (0.4).

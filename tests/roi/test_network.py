@@ -1,4 +1,4 @@
-"""Which output speaks about which class, the losses by hand, and where the gradient goes."""
+"""Which output belongs to which class, the losses by hand, and which parts have a gradient."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def proposals_of(boxes: Sequence[Sequence[float]]) -> Proposals:
 
 
 def set_biases(roi: RegionClassifier) -> None:
-    """Every output says its own number, whatever the region."""
+    """Let every output give its own number, whatever the region."""
     with torch.no_grad():
         for layer in (roi.classes, roi.deltas):
             layer.weight.zero_()

@@ -1,4 +1,4 @@
-"""What the second stage is told about its regions (Fast R-CNN, section 2.3)."""
+"""The targets of the second stage: sampled regions, their classes and deltas (Fast R-CNN, section 2.3)."""
 
 from __future__ import annotations
 

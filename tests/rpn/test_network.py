@@ -1,4 +1,4 @@
-"""Which channel speaks about which anchor, Eq. 1 by hand, and where the gradient goes."""
+"""Which channel belongs to which anchor, Eq. 1 by hand, and which anchors have a gradient."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def batch_of(count: int, height: int, width: int) -> ImageBatch:
     return ImageBatch(torch.zeros(count, 3, height, width), (ImageSize(height, width),) * count)
 
 
-def speaking_by_channel(rpn: RegionProposalNetwork) -> RpnOutput:
-    """The output of a network whose every channel says its own number, everywhere."""
+def numbered_by_channel(rpn: RegionProposalNetwork) -> RpnOutput:
+    """The output of a network of which every channel gives its own number at every position."""
     with torch.no_grad():
         for layer in (rpn.head.objectness, rpn.head.deltas):
             weight, bias = layer.parameters()
@@ -80,19 +80,19 @@ def speaking_by_channel(rpn: RegionProposalNetwork) -> RpnOutput:
 
 
 def test_k_objectness_channels_are_one_per_shape() -> None:
-    output = speaking_by_channel(network())
+    output = numbered_by_channel(network())
     # 2 * 3 + 1 * 2 = 8 positions of 3 shapes.
     assert output.logits.shape == (1, 24, 1)
     assert_close(output.logits[0, :, 0], torch.tensor([0.0, 1.0, 2.0]).repeat(8))
 
 
 def test_2k_objectness_channels_are_pairs_per_shape_no_object_first() -> None:
-    output = speaking_by_channel(network(outputs_per_anchor=2))
+    output = numbered_by_channel(network(outputs_per_anchor=2))
     assert_close(output.logits[0], torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]).repeat(8, 1))
 
 
 def test_4k_delta_channels_are_dx_dy_dw_dh_per_shape() -> None:
-    output = speaking_by_channel(network())
+    output = numbered_by_channel(network())
     assert_close(output.deltas[0], torch.arange(12.0).reshape(3, 4).repeat(8, 1))
 
 
@@ -130,8 +130,8 @@ def test_rows_of_the_output_are_rows_of_the_anchors() -> None:
         feature[0, 1] = (torch.arange(rows) * stride)[:, None].expand(rows, columns)  # and y
     with torch.no_grad():
         rpn.head.deltas.weight.zero_()
-        rpn.head.deltas.weight[0::4, 0] = 1  # every shape's dx says x
-        rpn.head.deltas.weight[1::4, 1] = 1  # and dy says y
+        rpn.head.deltas.weight[0::4, 0] = 1  # every shape's dx is x
+        rpn.head.deltas.weight[1::4, 1] = 1  # and dy is y
         output = rpn(features)
     anchors = rpn.anchors(features, batch_of(1, 16, 32)).boxes
     assert_close(output.deltas[0, :, :2], (anchors[:, :2] + anchors[:, 2:]) / 2)
@@ -293,7 +293,7 @@ def test_losses_at_samples_are_those_of_the_whole_map(convs: int, half: bool) ->
         assert_close(mine, plain, rtol=0, atol=(0.05 if half else 1e-5) * float(plain.abs().max()))
 
 
-def test_at_says_what_forward_says_about_an_anchor() -> None:
+def test_forward_at_gives_the_rows_of_forward() -> None:
     rpn = network(outputs_per_anchor=2)
     for parameter in rpn.parameters():
         torch.nn.init.normal_(parameter)

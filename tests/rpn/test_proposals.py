@@ -73,15 +73,15 @@ def test_the_number_after_nms_is_of_all_levels_together() -> None:
     assert_close(found.boxes, boxes_of([APART[3], APART[0]]))
 
 
-def test_doubles_are_suppressed_within_a_level_but_not_across_levels() -> None:
-    double = [0, 0, 10, 9]  # overlap 0.9
-    within = select(anchors_of([APART[0], double]), [2.0, 1.0], RULE)
-    across = select(anchors_of([APART[0]], [double]), [2.0, 1.0], RULE)
+def test_nms_removes_duplicates_within_a_level_but_not_across_levels() -> None:
+    duplicate = [0, 0, 10, 9]  # IoU 0.9
+    within = select(anchors_of([APART[0], duplicate]), [2.0, 1.0], RULE)
+    across = select(anchors_of([APART[0]], [duplicate]), [2.0, 1.0], RULE)
     assert_close(within.boxes, boxes_of([APART[0]]))
-    assert_close(across.boxes, boxes_of([APART[0], double]))
+    assert_close(across.boxes, boxes_of([APART[0], duplicate]))
 
 
-def test_suppression_looks_at_clipped_boxes() -> None:
+def test_nms_compares_clipped_boxes() -> None:
     # Inside the image both are (190, 0, 200, 10); before clipping their overlap is 100 / 1000.
     found = select(anchors_of([[190, 0, 200, 10], [190, 0, 290, 10]]), [2.0, 1.0], RULE)
     assert len(found.boxes) == 1

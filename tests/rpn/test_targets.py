@@ -1,4 +1,4 @@
-"""What the first stage is told about its anchors."""
+"""The targets of the first stage: which anchors are sampled, and their deltas."""
 
 from __future__ import annotations
 

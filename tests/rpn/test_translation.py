@@ -56,7 +56,7 @@ def test_the_reach_of_vgg16_by_hand() -> None:
     assert reaches_of("paper") == [(7, 7)]
 
 
-def test_squeeze_excitation_sees_the_whole_image() -> None:
+def test_squeeze_excitation_reads_the_whole_image() -> None:
     assert reaches_of("mobile") == [None] * 3
     assert all(level.inside > 1e-3 for level in shifted("mobile", first_stage("mobile")))
     without = shifted("mobile", first_stage("mobile", squeeze=False), squeeze=False)
