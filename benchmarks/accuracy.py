@@ -18,7 +18,7 @@ from bars import Bar, judge
 from timing import machine
 
 from faster_rcnn import Detector
-from faster_rcnn.detector import Precision
+from faster_rcnn.choices import Precision
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 
 PRECISIONS = {"bfloat16": 0.2, "int8": 0.5}

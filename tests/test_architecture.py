@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "faster_rcnn"
 
 ORDER = (
-    ("_version", "errors", "error_codes"),
+    ("_version", "errors", "error_codes", "choices"),
     ("structures",),
     ("losses",),
     ("ops",),

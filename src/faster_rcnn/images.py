@@ -16,13 +16,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from faster_rcnn.choices import ResizeMethod, SizeRounding
 from faster_rcnn.errors import ImageError
 from faster_rcnn.ops.boxes import clip
 from faster_rcnn.resizing import averaged_in_bands, interpolated, sampled
 from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, ImageSize, Proposals
-
-ResizeMethod = Literal["antialias", "plain"]
-SizeRounding = Literal["down", "nearest"]
 
 LARGE = 2**24
 """Pixels (4096 x 4096) above which an image is resized without a second copy of its pixels, be it of floats or bytes.

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from faster_rcnn.choices import BoxLossKind
 from faster_rcnn.ops.losses import BoxLoss, box_loss, class_loss, objectness_loss
-from faster_rcnn.settings.schema import BoxLossKind
 
 BETA_1 = BoxLoss(beta=1.0)
 UNIT = torch.tensor([[0.0, 0.0, 1.0, 1.0]])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter, Token
 
 from faster_rcnn._version import __version__
+from faster_rcnn.choices import Precision
 from faster_rcnn.settings.option_types import Epochs, Integer, Settings, Switch
 from faster_rcnn.system.console import say
 
 __all__ = ["Epochs", "Integer", "JsonOut", "Precision", "Settings", "Switch", "announce"]
-
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 def _refuse_option(kind: object, value: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
+from faster_rcnn.choices import SearchMode
 from faster_rcnn.cli.options import Integer, JsonOut, announce
 from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
 from faster_rcnn.errors import OptionError
@@ -26,7 +27,7 @@ def proposals(
     method: Method,
     out: Path,
     model: str | None = None,
-    mode: Literal["fast", "quality"] = "fast",
+    mode: SearchMode = "fast",
     count: Integer = 2000,  # section 3.3: what Fast R-CNN is trained on
     device: str = "auto",
     json: JsonOut = None,

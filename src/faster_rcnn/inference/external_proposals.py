@@ -10,11 +10,11 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from faster_rcnn.choices import SearchMode
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.data.workers import end_with_parent
@@ -135,7 +135,7 @@ def _begin() -> None:
     torch.set_num_threads(1)  # a forked process must not use the threads that its parent had
 
 
-def search_settings(mode: Literal["fast", "quality"], count: int) -> Config:
+def search_settings(mode: SearchMode, count: int) -> Config:
     """Settings with which ``compute_file`` searches in ``mode`` for at most ``count`` proposals of an image."""
     config = preset("small")
     search = {"selective_search": mode, "outside_proposals": count}

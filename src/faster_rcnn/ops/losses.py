@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, smooth_l1_loss
 from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
 
+from faster_rcnn.choices import BoxLossKind
 from faster_rcnn.ops.deltas import MAX_LOG_CHANGE, UNWEIGHTED, decode
 
 
@@ -27,7 +27,7 @@ from faster_rcnn.ops.deltas import MAX_LOG_CHANGE, UNWEIGHTED, decode
 class BoxLoss:
     """How predicted deltas are compared with true ones: numbers from the settings of a stage."""
 
-    kind: Literal["smooth_l1", "l1", "giou", "ciou"] = "smooth_l1"
+    kind: BoxLossKind = "smooth_l1"
     beta: float = 1 / 9
     """The difference at which smooth L1 changes from quadratic to linear."""
     weight: float = 1.0

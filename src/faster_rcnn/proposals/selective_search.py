@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from faster_rcnn.choices import SearchMode
 from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.structures import Proposals
 
 
-def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: Literal["fast", "quality"], most: int) -> Proposals:
+def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: SearchMode, most: int) -> Proposals:
     """The ``most`` best proposals of one RGB image at its own size, on one thread; scores fall with the rank.
 
     The same image gives the same proposals in every process: the ranks are drawn at random from a fixed seed.

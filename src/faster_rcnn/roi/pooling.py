@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from faster_rcnn.choices import PoolingMethod
 from faster_rcnn.kernels.roi_align_cpu import roi_align_levels
 from faster_rcnn.ops.boxes import area
 from faster_rcnn.ops.roi_align import roi_pool_levels
@@ -23,7 +23,7 @@ CANONICAL_LEVEL = 4
 class Pooling:
     """Numbers of ``RoiConfig`` for pooling, and the strides of the levels that regions read, finest first."""
 
-    method: Literal["align", "aligned-align", "pool"]
+    method: PoolingMethod
     side: int
     sampling_ratio: int
     canonical_size: float

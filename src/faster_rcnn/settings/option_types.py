@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, Token
 
-TrainingPrecision = Literal["auto", "float32", "bfloat16"]
-
 
 def _integer(kind: object, tokens: Sequence[Token]) -> int:
     """An integer as it is typed; cyclopts by itself would round 2.5."""

@@ -14,6 +14,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from faster_rcnn.choices import (
+    BoxLossKind,
+    PoolingMethod,
+    ResizeMethod,
+    SearchMode,
+    SizeRounding,
+    TrainingPrecision,
+)
 from faster_rcnn.settings.limits import (
     MAX_LAYERS,
     MAX_LEVELS,
@@ -26,7 +34,6 @@ from faster_rcnn.settings.limits import (
     Shift,
 )
 
-BoxLossKind = Literal["smooth_l1", "l1", "giou", "ciou"]
 
 
 class Section(BaseModel):
@@ -40,7 +47,7 @@ class DetectorConfig(Section):
 
     kind: Literal["faster-rcnn", "fast-rcnn", "rpn"] = "faster-rcnn"
     """Both stages; the second one on proposals from outside (Fast); or the first one alone, which finds objects."""
-    selective_search: Literal["fast", "quality"] = "fast"
+    selective_search: SearchMode = "fast"
     """Mode of selective search, where ``fast-rcnn`` is given no proposals (Uijlings et al., IJCV 2013, section 5)."""
     outside_proposals: PositiveInt = 2000
     """Proposals from outside that are used of one image, best first (Fast, 5.5: 2000)."""
@@ -53,9 +60,9 @@ class ImageConfig(Section):
     """Pixels of the shorter side after resizing, unless the longer one would exceed ``long_side`` (Fast, 5.2)."""
     long_side: int = Field(640, gt=0, le=1_000_000)
     """Pixels that the longer side may have at most."""
-    resize: Literal["antialias", "plain"] = "antialias"
+    resize: ResizeMethod = "antialias"
     """``antialias``: 8-bit with antialiasing, fast and smooth; ``plain``: float bilinear without it, as TV does."""
-    size_rounding: Literal["down", "nearest"] = "down"
+    size_rounding: SizeRounding = "down"
     """Sides after resizing become whole pixels by leaving out the fraction (TV), or by going to the nearest (D2)."""
     multiple_of: int = Field(0, ge=0, le=1024)
     """Images are padded to multiples of this; 0 is the backbone's stride (TV: 32; D2's C4 and DC5: 1, no padding)."""
@@ -152,7 +159,7 @@ class RpnConfig(Section):
 class RoiConfig(Section):
     """Second stage: Fast R-CNN on the proposals (Fast, section 2; FPN, section 4.2)."""
 
-    pooling: Literal["align", "aligned-align", "pool"] = "align"
+    pooling: PoolingMethod = "align"
     """``align``: bilinear samples (Mask, 3); ``aligned-align``: the same, half a feature up and left (D2's ROIAlignV2);
     ``pool``: maximum over rounded bins (Fast, 2.1)."""
     pooled_side: int = Field(7, gt=0, le=64)
@@ -268,7 +275,7 @@ class TrainingConfig(Section):
     """Processes that decode images ahead."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: TrainingPrecision = "auto"
     """Of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is fast; a run
     writes down here which it was, and goes on in it."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"

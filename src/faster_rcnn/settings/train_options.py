@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cyclopts import Parameter
 
+from faster_rcnn.choices import TrainingPrecision
 from faster_rcnn.settings.option_types import (
     DeviceOption,
     Epochs,
@@ -19,7 +20,6 @@ from faster_rcnn.settings.option_types import (
     PathOption,
     SettingsOption,
     Switch,
-    TrainingPrecision,
 )
 
 SETTING = "setting"
