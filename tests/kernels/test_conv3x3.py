@@ -26,7 +26,7 @@ def test_weight_gradient_is_the_one_of_autograd(
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("of_features", [True, False])
-def test_both_ways_agree(monkeypatch: pytest.MonkeyPatch, bias: bool, of_features: bool) -> None:
+def test_both_gradients_agree(monkeypatch: pytest.MonkeyPatch, bias: bool, of_features: bool) -> None:
     plain = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1, bias=bias))
     fast = copy.deepcopy(plain)
     replace_conv3x3(fast)
@@ -44,7 +44,7 @@ def test_both_ways_agree(monkeypatch: pytest.MonkeyPatch, bias: bool, of_feature
 
 
 def count_gradients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Shapes of the features whose gradient goes through our way, on a processor that is said to have AVX2."""
+    """Shapes of the features whose gradient is ``weight_gradient``, on a processor that reports AVX2."""
     taken: list[tuple[int, ...]] = []
 
     def noted(features: Tensor, gradient: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def count_gradients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return taken
 
 
-def test_the_plain_way_is_taken_where_ours_is_not_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plain_gradient_is_taken_where_ours_is_not_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = count_gradients(monkeypatch)
 
     def train(conv: nn.Conv2d, rows: int = 24) -> None:
@@ -79,7 +79,7 @@ def test_the_plain_way_is_taken_where_ours_is_not_faster(monkeypatch: pytest.Mon
     assert len(taken) == 1
 
 
-def test_only_what_is_a_conv3x3_is_replaced_and_weights_stay() -> None:
+def test_only_3x3_convolutions_of_stride_1_are_replaced_and_weights_stay() -> None:
     layers = nn.Sequential(
         nn.Conv2d(16, 16, 3, padding=1),
         nn.Conv2d(16, 16, 3, padding=1, stride=2),

@@ -1,4 +1,4 @@
-"""A 3x3 convolution at some positions says what it says there when it slides over the whole map."""
+"""A 3x3 convolution at some positions gives what it gives there for the whole map."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from faster_rcnn.kernels.conv3x3 import conv3x3
-from faster_rcnn.kernels.conv3x3_at import conv3x3_of, neighbourhoods
+from faster_rcnn.kernels.conv3x3_at import conv3x3_at, neighbourhoods
 
 
 def test_nine_features_row_by_row_of_the_right_image_and_level() -> None:
@@ -23,16 +23,16 @@ def test_nine_features_row_by_row_of_the_right_image_and_level() -> None:
 
 
 @pytest.mark.parametrize("sides", [(3, 4), (1, 5), (2, 1), (2, 2)])
-def test_at_every_position_it_is_the_convolution(sides: tuple[int, int]) -> None:
+def test_at_all_positions_it_equals_the_convolution(sides: tuple[int, int]) -> None:
     conv = conv3x3(2, 3)
     features = torch.randn(2, 2, *sides)
     positions = torch.arange(sides[0] * sides[1]).repeat(2, 1)
     weight, bias = conv.parameters()
-    found = conv3x3_of(neighbourhoods([features], positions), weight, bias)
+    found = conv3x3_at([features], positions, weight, bias)
     assert_close(found.reshape(2, *sides, 3).permute(0, 3, 1, 2), conv(features))
 
 
-def test_features_take_the_gradient_of_every_position_that_reads_them_and_the_border_none() -> None:
+def test_features_get_the_gradient_of_every_position_that_reads_them() -> None:
     features = torch.ones(1, 1, 2, 2, requires_grad=True)
     neighbourhoods([features], torch.tensor([[0, 0, 3]])).sum().backward()
     # In a map of two by two each feature is in the neighbourhood of all four positions.

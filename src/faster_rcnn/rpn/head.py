@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from faster_rcnn.kernels.conv3x3 import conv3x3
-from faster_rcnn.kernels.conv3x3_at import conv3x3_of, neighbourhoods
+from faster_rcnn.kernels.conv3x3_at import conv3x3_at
 from faster_rcnn.structures import RpnOutput
 
 
@@ -55,7 +55,7 @@ class RpnHead(nn.Module):
         position, shape = indices // self.anchors_per_position, indices % self.anchors_per_position  # (B, S) both
         maps = [_convolved(self.convs[:-1], feature) for feature in features]  # each (B, C, H, W)
         weight, bias = self.convs[-1].parameters()
-        hidden = relu(conv3x3_of(neighbourhoods(maps, position), weight, bias))  # (B * S, hidden, 1, 1)
+        hidden = relu(conv3x3_at(maps, position, weight, bias))  # (B * S, hidden, 1, 1)
         logits = _per_anchor(self.objectness(hidden), self.outputs_per_anchor)  # (B * S, k, outputs)
         deltas = _per_anchor(self.deltas(hidden), 4)  # (B * S, k, 4)
         own = torch.arange(indices.numel(), device=indices.device), shape.flatten()  # row and column of each anchor

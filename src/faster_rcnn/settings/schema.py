@@ -35,7 +35,6 @@ from faster_rcnn.settings.limits import (
 )
 
 
-
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors."""
 
