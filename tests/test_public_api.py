@@ -3,10 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import faster_rcnn
+from made_data import make_squares, settings_file
 
 
 def test_the_public_names_are_sorted_and_exist() -> None:
@@ -40,3 +42,36 @@ def test_importing_the_package_or_a_callback_does_not_import_torch(statement: st
     program = f"import sys; {statement}; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout == "False\n"
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from faster_rcnn import Detector
+data, config, out, progress = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4] == "True"
+detector = Detector.train(data, config=config, out=out, progress=progress)
+detector.evaluate(data, "val", progress=progress)
+images = sorted((data / "images").glob("val*.png"))
+detector.predict(images[0], progress=progress)
+assert len(detector.predict(images, progress=progress)) == 2
+assert len(list(detector.predict(iter(images), progress=progress))) == 2
+detector.predict(images)
+"""
+
+
+def test_calls_from_python_are_silent_unless_progress_is_asked_for(tmp_path: Path) -> None:
+    data = make_squares(tmp_path / "data", {"train": 6, "val": 2})
+    config = settings_file(tmp_path, epochs=1)
+    said = {}
+    for progress in (False, True):
+        line = [sys.executable, "-c", SCRIPT, data, config, tmp_path / str(progress), str(progress)]
+        done = subprocess.run(list(map(str, line)), capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        said[progress] = (done.stdout, done.stderr)
+    assert said[False] == ("", "")
+    out, err = said[True]
+    assert out == ""
+    for part in ("train: COCO JSON", "epoch 1/1  2/2  loss", "the best model is of epoch 1", "val: COCO JSON"):
+        assert part in err
+    assert "images of val  2/2" in err
+    assert err.count("images  2") == 2  # predict with a list and with an iterator

@@ -1,10 +1,13 @@
-"""The Python door: load a detector, look at images, measure, train."""
+"""``Detector``, the door for Python: load a detector, predict, evaluate, train.
+
+Nothing is printed unless a call has ``progress=True``: messages and warnings go to the logger ``faster_rcnn``.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal, get_args, overload
 
@@ -25,6 +28,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.console import shown
 from faster_rcnn.system.devices import choose_device
+from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
 from faster_rcnn.training.run import train
@@ -113,7 +117,7 @@ class Detector:
             DivergedError: the loss or its gradient stopped being finite.
             Exception: a callback raised it; the run is saved before.
         """
-        with shown() if call.progress else nullcontext():
+        with _shown(call.progress):
             folder = train(Path(call.data), call, call.callbacks)
         return Detector.load(folder, call.device or "auto", call.precision or "auto")
 
@@ -145,6 +149,7 @@ class Detector:
         classes: str | Iterable[str] | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
+        progress: bool = False,
     ) -> Result: ...
 
     @overload
@@ -159,6 +164,7 @@ class Detector:
         classes: str | Iterable[str] | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
+        progress: bool = False,
     ) -> list[Result]: ...
 
     @overload
@@ -173,6 +179,7 @@ class Detector:
         classes: str | Iterable[str] | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
+        progress: bool = False,
     ) -> Iterator[Result]: ...
 
     def predict(
@@ -186,6 +193,7 @@ class Detector:
         classes: str | Iterable[str] | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
+        progress: bool = False,
     ) -> Result | list[Result] | Iterator[Result]:
         """Find objects in one image, in a list of them, or in whatever an iterator gives.
 
@@ -205,6 +213,7 @@ class Detector:
             classes: names of the classes that are reported; others take part in nothing.
             iou: NMS threshold of the second stage, in place of the detector's ``roi.nms_iou``.
             agnostic_nms: whether NMS compares detections of different classes, too.
+            progress: whether a bar and messages are shown on standard error; for an iterator, while it is consumed.
 
         Raises:
             ImageError: an image cannot be used; the message names it. What is no image at all is refused at the call,
@@ -216,33 +225,45 @@ class Detector:
         predictor = self._predictor.in_tiles(tiling_of(tile, overlap)).choosing(choice)
         given = images_given(images)
         if isinstance(given, KINDS):
-            return predictor.predict_one(given, conf, max_det)
+            with _shown(progress):
+                return predictor.predict_one(given, conf, max_det)
         results = predictor.stream(given, conf, max_det)
-        return list(results) if isinstance(given, list) else results
+        if isinstance(given, list):
+            with _shown(progress):
+                return list(counted(results, "images", len(given)))
+        return _while_shown(results) if progress else results
 
     __call__ = predict
 
     def evaluate(
-        self, data: str | Path, split: str | None = None, tile: int | None = None, overlap: float | None = None
+        self,
+        data: str | Path,
+        split: str | None = None,
+        tile: int | None = None,
+        overlap: float | None = None,
+        *,
+        progress: bool = False,
     ) -> Metrics:
         """COCO's metrics on labelled images, as ``faster-rcnn evaluate`` gives them.
 
         Args:
             data: folder or file of labelled images.
             split: which part of them; test where there is one, else val.
-            tile: look at larger images in tiles, as ``predict`` does.
-            overlap: of tiles.
+            tile: cut larger images into tiles, as ``predict`` does.
+            overlap: share of a tile's side that its neighbour covers, too.
+            progress: whether messages, warnings and a bar are shown on standard error, as the command shows them.
 
         Raises:
             DatasetError: the data cannot be used.
-            OptionError: ``tile`` or ``overlap`` makes no sense, or the detector cannot look at tiles.
-            ModelFileError: the data has classes that the detector does not know.
+            OptionError: ``tile`` or ``overlap`` makes no sense, or the detector takes no tiles.
+            ModelFileError: the data has classes that the detector lacks.
         """
         tiling = tiling_of(tile, overlap)
         predictor = self._predictor.in_tiles(tiling)
         folder = path_given("data", data)
-        part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
-        return measure_detector(predictor, part, "the detector")
+        with _shown(progress):
+            part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
+            return measure_detector(predictor, part, "the detector")
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
         """Pickled and copied as a model file and the options that it was loaded with; the rest is made anew."""
@@ -250,8 +271,19 @@ class Detector:
 
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        return printable(f"Detector({self.config.preset}, {len(names)} classes: {shown}; on {self._predictor.device})")
+        first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        return printable(f"Detector({self.config.preset}, {len(names)} classes: {first}; on {self._predictor.device})")
+
+
+def _shown(progress: bool) -> AbstractContextManager[None]:
+    """What shows progress and the log during a call, if that is asked for."""
+    return shown() if progress else nullcontext()
+
+
+def _while_shown(results: Iterator[Result]) -> Iterator[Result]:
+    """The same results, with progress and the log shown until they end."""
+    with shown():
+        yield from counted(results, "images", None)
 
 
 def _unpickled(content: bytes, device: str, precision: Precision, compile: Compile) -> Detector:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -236,3 +237,16 @@ def test_another_value_of_a_removed_setting_is_refused(section: str, key: str, v
         resolve_config("small", file, (), {})
     with pytest.raises(OptionError, match=rf"^E125 --set {section}\.{key}=.*: this setting was removed; leave it out$"):
         resolve_config("small", None, (f"{section}.{key}=zeros",), {})
+
+
+def test_the_origin_of_each_setting_is_logged_in_detail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("preset: base\ntraining:\n  lr: 0.25\n")
+    with caplog.at_level(logging.DEBUG, "faster_rcnn"):
+        resolve_config(None, path, ["training.flip=0"], {"image_size": 400})
+    assert caplog.messages == [
+        "settings start from base",
+        f"training.lr = 0.25, from {path} line 3: lr: 0.25",
+        "training.flip = 0.0, from --set training.flip=0",
+        "image.short_side = 400, from --image-size 400",
+    ]

@@ -149,3 +149,8 @@ def test_a_full_disk_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.Mo
 def test_metrics_without_a_value_are_empty(tmp_path: Path) -> None:
     run_folder.write_metrics(tmp_path, [{"epoch": 1, "AP": None}, {"epoch": 2, "AP": 0.5}])
     assert (tmp_path / "metrics.csv").read_text() == "epoch,AP\n1,\n2,0.5\n"
+
+
+def test_rows_with_other_columns_lose_no_value(tmp_path: Path) -> None:
+    run_folder.write_metrics(tmp_path, [{"epoch": 1, "lr": 0.5}, {"epoch": 2, "AP": 0.25, "lr": 0.5}])
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,lr,AP\n1,0.5,\n2,0.5,0.25\n"

@@ -6,6 +6,7 @@ Every value is checked as strictly as its type says, and a fault names the value
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.removed import REMOVED, is_removed
 from faster_rcnn.settings.schema import Config, Section
 from faster_rcnn.settings.train_options import SETTINGS, TrainOptions
+
+_LOG = logging.getLogger(__name__)
 
 FLAGS = SETTINGS
 """Settings that flags of the command line stand for, by the name of the flag."""
@@ -78,7 +81,17 @@ def resolve_config(
         _put(values, setting)
     if flags.get("image_size") is not None and not any(setting.key == ("image", "long_side") for setting in typed):
         values["image"]["long_side"] = _scaled(proportion, values["image"]["short_side"])
-    return _validated(values, [*in_file, *typed])
+    found = _validated(values, [*in_file, *typed])
+    _log_origins(found, "the run or detector that it starts from" if base is start else base.preset, in_file, typed)
+    return found
+
+
+def _log_origins(config: Config, base: str, in_file: Sequence[Setting], typed: Sequence[Setting]) -> None:
+    _LOG.debug(f"settings start from {base}")
+    for setting in (*in_file, *typed):
+        if len(setting.key) > 1:
+            section, key = setting.key
+            _LOG.debug(f"{section}.{key} = {getattr(getattr(config, section), key)!r}, from {setting.origin}")
 
 
 def resolved(options: TrainOptions, start: Config | None = None) -> Config:

@@ -5,6 +5,7 @@ Approximate joint training (section 3.2): one step trains both stages, and the p
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,6 +93,8 @@ class Run:
         """The model that is validated and saved: the averaged one where averaging is on."""
         return self.average.model if self.average else self.model
 
+
+_LOG = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_STATES = 30.0
 """A state is some hundred megabytes: on a small data set, writing it every epoch would take as long as training."""
@@ -247,15 +250,22 @@ def _save_epoch(run: Run, best: bool) -> None:
     run_folder.write_metrics(run.folder, run.progress.rows)
     if best:
         save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
-    now = time.monotonic()
-    if run.progress.epoch == run.epochs or now - run.saved_at >= SECONDS_BETWEEN_STATES:
+        _LOG.debug(f"saved {run_folder.BEST}: epoch {run.progress.epoch} is the best so far by {criterion(run.config)}")
+    age = time.monotonic() - run.saved_at
+    if run.progress.epoch == run.epochs or age >= SECONDS_BETWEEN_STATES:
         _save_last(run)
+    else:
+        _LOG.debug(
+            f"{run_folder.LAST} and {run_folder.STATE} stay those of step {run.saved_step}: they are {age:.0f} s old, "
+            f"and are written every {SECONDS_BETWEEN_STATES:.0f} s"
+        )
 
 
 def _save_last(run: Run) -> None:
     save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
     save_state(run)
     run.saved_at = time.monotonic()
+    _LOG.debug(f"saved {run_folder.LAST} and {run_folder.STATE} after step {run.progress.step}")
 
 
 def save_state(run: Run) -> None:

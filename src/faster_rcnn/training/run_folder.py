@@ -23,7 +23,7 @@ from faster_rcnn.errors import DatasetError, ModelFileError, OptionError
 from faster_rcnn.parsing.json_values import parsed
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.atomic import atomic_write
-from faster_rcnn.system.files import open_file, read_bytes
+from faster_rcnn.system.files import read_bytes
 from faster_rcnn.system.locking import is_held, only_writer, remove_empty
 from faster_rcnn.system.numbering import first_free
 from faster_rcnn.training.state import UnusableStateError, checked_state
@@ -174,9 +174,10 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """One line per epoch; values that do not exist (no validation split) are left empty."""
+    """Write one line per epoch, with the columns of all rows; values that do not exist are left empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / METRICS, text.getvalue())
@@ -201,10 +202,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         return None
     with unusable_told(folder):
         try:
-            open_file(path).close()  # no pipe is waited for
             return checked_state(read_torch_file(path))
-        except OSError as error:
-            raise UnusableStateError(f"cannot be read: {error.strerror}") from error
         except ModelFileError as error:
             reason = error.text.removeprefix(f"{path} ")
             raise UnusableStateError(reason.partition(". Save")[0]) from error  # which is the remedy for weights

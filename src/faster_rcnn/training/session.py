@@ -33,7 +33,13 @@ from faster_rcnn.training.initial_weights import Parts, initialise
 from faster_rcnn.training.interruption import stop_signals
 from faster_rcnn.training.loop import Run, criterion, restore_state, run_training, save_state
 from faster_rcnn.training.report import write_report
-from faster_rcnn.training.schedule import build_optimizer, highest_learning_rate, learning_rate_of_batch
+from faster_rcnn.training.schedule import (
+    build_optimizer,
+    highest_learning_rate,
+    learning_rate,
+    learning_rate_of_batch,
+    warm_up_steps,
+)
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.training.validation import Validator, validating_predictor
 from faster_rcnn.weights.model_file import LoadedModel, load_model
@@ -135,11 +141,12 @@ def _prepare(task: Task, fresh: bool) -> Run:
         progress=Progress(),
         identity=run_identity(config, run_folder.read_data(task.named)),
     )
-    _say_schedule(run, len(dataset.splits["train"].records))
+    _log_schedule(run, len(dataset.splits["train"].records))
+    _log_plan(run)
     return run
 
 
-def _say_schedule(run: Run, images: int) -> None:
+def _log_schedule(run: Run, images: int) -> None:
     """The learning rate that is reached, and why an epoch has more steps than its images divided by the batch."""
     settings, steps = run.config.training, run.train.steps()
     lr = learning_rate_of_batch(settings.lr, settings.batch)
@@ -152,6 +159,25 @@ def _say_schedule(run: Run, images: int) -> None:
         _LOG.info(
             f"{images} images in {steps} steps of up to {settings.batch}: portraits and landscapes do not share a step"
         )
+
+
+def _log_plan(run: Run) -> None:
+    """Log in detail how the run reads its images and how it moves its weights."""
+    settings, steps = run.config.training, run.steps
+    readers = f"{settings.workers} processes read" if settings.workers else "this process reads"
+    _LOG.debug(f"{readers} the images, {run.train.steps()} batches of up to {settings.batch} in each epoch")
+    rates = [f"{learning_rate(step, settings, steps):.3g} in step {step + 1}" for step in (0, steps // 2, steps - 1)]
+    _LOG.debug(
+        f"learning rate: {settings.schedule} schedule, {warm_up_steps(settings, steps)} steps of warm-up; "
+        f"{', '.join(rates)}"
+    )
+    average = f"weights are averaged with decay {settings.ema_decay:g}" if run.average else "weights are not averaged"
+    _LOG.debug(
+        f"SGD with momentum {settings.momentum:g} and weight decay {settings.weight_decay:g}; gradients are clipped to "
+        f"norm {settings.clip_norm:g}; {average}"
+    )
+    measured = "no validation" if run.val is None else f"validation of {len(run.val.records)} images after each epoch"
+    _LOG.debug(f"{measured}; the best epoch is the one with the highest {criterion(run.config)}")
 
 
 def _loader(task: Task, split: Split) -> TrainingLoader:
