@@ -23,19 +23,8 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.memory import keep_freed_memory
-from faster_rcnn.training import run_folder
+from faster_rcnn.training import callback, run_folder
 from faster_rcnn.training.averaging import AveragedModel
-from faster_rcnn.training.callback import (
-    Callback,
-    EpochEnd,
-    EpochStart,
-    Event,
-    StepEnd,
-    ValidationEnd,
-    ValidationStart,
-    ValidationStep,
-    notify,
-)
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
 from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
@@ -104,7 +93,7 @@ class Interrupted(Signalled):
     """A signal ended the run between two steps; all is saved."""
 
 
-def run_training(run: Run, validate: Validate, callbacks: Sequence[Callback], stop: Callable[[], int]) -> str:
+def run_training(run: Run, validate: Validate, callbacks: Sequence[callback.Callback], stop: Callable[[], int]) -> str:
     """Train until the last epoch or until validation stops improving; returns why it ended.
 
     After every epoch the folder holds the best model and one more line of metrics; the last model and the state are
@@ -120,7 +109,7 @@ def run_training(run: Run, validate: Validate, callbacks: Sequence[Callback], st
     keep_freed_memory()
     while progress.epoch < run.epochs:
         epoch = progress.epoch + 1
-        _notify(run, callbacks, EpochStart(epoch, run.epochs, run.train.steps(), progress.steps_of_epoch))
+        _notify(run, callbacks, callback.EpochStart(epoch, run.epochs, run.train.steps(), progress.steps_of_epoch))
         _train_epoch(run, callbacks, stop)
         row = _epoch_line(run)
         if run.val is not None:
@@ -134,17 +123,17 @@ def run_training(run: Run, validate: Validate, callbacks: Sequence[Callback], st
         progress.epoch, progress.steps_of_epoch, progress.sums = progress.epoch + 1, 0, {}
         _save_epoch(run, best)
         best_model = run.folder / run_folder.BEST
-        _notify(run, callbacks, EpochEnd(epoch, run.epochs, progress.step, row, best, best_model))
+        _notify(run, callbacks, callback.EpochEnd(epoch, run.epochs, progress.step, row, best, best_model))
         if run.val is not None and settings.patience and progress.epoch - 1 - progress.best_epoch >= settings.patience:
             _save_last(run)
             return f"no better {criterion(run.config)} for {settings.patience} epochs"
     return "all epochs are done"
 
 
-def _notify(run: Run, callbacks: Sequence[Callback], event: Event) -> None:
+def _notify(run: Run, callbacks: Sequence[callback.Callback], event: callback.Event) -> None:
     """Call the callbacks; where one of them fails, the run is saved before."""
     try:
-        notify(callbacks, event)
+        callback.notify(callbacks, event)
     except Exception:
         _save_last(run)
         raise
@@ -158,7 +147,7 @@ def criterion(config: Config) -> str:
     return "AR100" if config.detector.kind == "rpn" else "AP"
 
 
-def _train_epoch(run: Run, callbacks: Sequence[Callback], stop: Callable[[], int]) -> None:
+def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callable[[], int]) -> None:
     settings, progress = run.config.training, run.progress
     steps = run.steps
     run.model.train()
@@ -189,7 +178,7 @@ def _train_epoch(run: Run, callbacks: Sequence[Callback], stop: Callable[[], int
         progress.steps_of_epoch += 1
         progress.images += len(batch)
         epoch, step = progress.epoch + 1, progress.step
-        _notify(run, callbacks, StepEnd(epoch, step, losses.named, losses.total, lr, len(batch)))
+        _notify(run, callbacks, callback.StepEnd(epoch, step, losses.named, losses.total, lr, len(batch)))
         progress.training_seconds += time.perf_counter() - start
         start = time.perf_counter()
         _end_if_stopped(run, stop)
@@ -218,7 +207,7 @@ def _epoch_line(run: Run) -> dict[str, Any]:
 
 
 def _validate_epoch(
-    run: Run, split: Split, validate: Validate, callbacks: Sequence[Callback], stop: Callable[[], int]
+    run: Run, split: Split, validate: Validate, callbacks: Sequence[callback.Callback], stop: Callable[[], int]
 ) -> Mapping[str, float | None]:
     """The numbers of validation; a signal ends it after the image at hand, and it begins anew when the run goes on."""
     epoch, done = run.progress.epoch + 1, 0
@@ -226,16 +215,16 @@ def _validate_epoch(
     def image_done() -> None:
         nonlocal done
         done += 1
-        _notify(run, callbacks, ValidationStep(epoch, done))
+        _notify(run, callbacks, callback.ValidationStep(epoch, done))
         _end_if_stopped(run, stop)
 
     start = time.perf_counter()
-    _notify(run, callbacks, ValidationStart(epoch, len(split.records)))
+    _notify(run, callbacks, callback.ValidationStart(epoch, len(split.records)))
     try:
         found = validate(run.product, image_done)
     finally:
         run.progress.validation_seconds += time.perf_counter() - start
-    _notify(run, callbacks, ValidationEnd(epoch, found))
+    _notify(run, callbacks, callback.ValidationEnd(epoch, found))
     return found
 
 
