@@ -13,12 +13,10 @@ from torch import Tensor
 
 from faster_rcnn.benchmark import quantization
 from faster_rcnn.benchmark.quantization import Gain
-from faster_rcnn.benchmark.values import Contender, Spread
 from faster_rcnn.building import build_model
 from faster_rcnn.cli.main import main
 from faster_rcnn.cli.quantize import quantize
 from faster_rcnn.errors import DatasetError, FasterRCNNError, ImageError, MachineError, OptionError
-from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference import calibration
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
@@ -29,6 +27,7 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import load_model, save_model
 from files import coco_folder, model_file, rgb
 from made_data import make_squares
+from made_gain import gain
 from tiny import tiny_config
 
 needs_int8 = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
@@ -50,18 +49,6 @@ def data(tmp_path: Path) -> Path:
 def run(model: str, data: Path, out: Path, **options: Any) -> int:
     given: dict[str, Any] = {"count": 32, "split": None, "json": None, **options}
     return quantize(model, data, out=out, **given)
-
-
-def metrics(ap: float | None) -> Metrics:
-    return Metrics(
-        ap, *(None,) * 11, per_class=(), images=2, truths=0 if ap is None else 2, ignored=0, engine="", notes=()
-    )
-
-
-def gain(speed: float, before: float | None, after: float | None) -> Gain:
-    seconds = [Spread(each, each, each) for each in (0.026 * speed, 0.026)]
-    floats, ours = Contender("ours", "float32", seconds[0], 40), Contender("int8", "int8", seconds[1], 41)
-    return Gain(floats, ours, metrics(before), metrics(after), "test")
 
 
 @pytest.fixture

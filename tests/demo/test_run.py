@@ -11,6 +11,7 @@ from faster_rcnn.demo import run as demo
 from faster_rcnn.demo.run import DemoFolder, demo_folder, draw_test_pictures, train_on_digits
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.settings.train_options import TrainOptions
 from files import image_file, loaded_model
 
 
@@ -26,13 +27,13 @@ def test_a_new_folder_is_free_and_a_demo_is_not_overwritten(tmp_path: Path, monk
 
 
 def test_the_small_preset_is_trained_on_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[tuple[Path, TrainOptions]] = []
     monkeypatch.setattr(demo, "make_digits", lambda folder: folder)
-    monkeypatch.setattr(demo, "train", lambda data, **options: calls.append((data, options)))
+    monkeypatch.setattr(demo, "train", lambda data, options: calls.append((data, options)))
     train_on_digits(DemoFolder(tmp_path), "cpu")
     [(data, options)] = calls
-    assert (data, options["model"], options["out"]) == (tmp_path / "digits", "small", tmp_path / "run")
-    assert options["flags"] == {"epochs": 5, "device": "cpu"}
+    assert (data, options.model, options.out) == (tmp_path / "digits", "small", tmp_path / "run")
+    assert (options.epochs, options.device) == (5, "cpu")
 
 
 def test_every_test_picture_is_drawn(tmp_path: Path) -> None:
