@@ -39,12 +39,12 @@ NAMES = {
 PARAMETERS = {
     "resnet50": (
         ("backbone.body.layer3.0.conv1.weight", "backbone.body.layers.layer3.0.conv1.weight"),
-        ("rpn.head.conv.0.0.weight", "rpn.convs.0.weight"),
+        ("rpn.head.conv.0.0.weight", "rpn.head.convs.0.weight"),
         ("roi_heads.box_predictor.bbox_pred.weight", "roi.deltas.weight"),
     ),
     "mobilenet": (
         ("backbone.body.13.block.0.0.weight", "backbone.body.layers.13.block.0.0.weight"),
-        ("rpn.head.conv.0.0.weight", "rpn.convs.0.weight"),
+        ("rpn.head.conv.0.0.weight", "rpn.head.convs.0.weight"),
         ("roi_heads.box_predictor.bbox_pred.weight", "roi.deltas.weight"),
     ),
 }
