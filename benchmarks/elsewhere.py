@@ -30,6 +30,7 @@ from faster_rcnn.benchmark.stages import batch_of
 from faster_rcnn.benchmark.timing import machine_of, runner_of, time_contenders
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
 
@@ -87,9 +88,9 @@ def compare(preset: str, image_size: int | None, rounds: int, folder: Path) -> l
     picture = made_up_picture(folder / FILE_NAME, size)
     pixels, _ = read_image(picture, loaded.config.data.max_pixels)
     make_lively(loaded.model, pixels)
-    ours = Predictor(loaded, device, torch.float32, exact=False, batch=1)
+    ours = Predictor(prepare(loaded, device, torch.float32, exact=False), batch=1)
     plan = plan_torchvision(preset, loaded.config)
-    [theirs] = runners(["torchvision"], torchvision_detector(loaded, plan), pixels, ours.precision, folder)
+    [theirs] = runners(["torchvision"], torchvision_detector(loaded, plan), pixels, ours.detector.precision, folder)
     pair = time_contenders(ours, [theirs], [picture], rounds)
     print(f"{preset}, {size.height} x {size.width} pixels; {machine_of(ours)}")
     print(f"{preset}: {pair[1].beside(pair[0])}", flush=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +24,7 @@ from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.timing import runner_of
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.kernels.onednn_layers import FusedConv2d
 from faster_rcnn.system.devices import PRECISIONS
 
@@ -31,13 +32,13 @@ from faster_rcnn.system.devices import PRECISIONS
 def compare_fused(model: str, precision: torch.dtype, size: int, rounds: int, folder: Path) -> float:
     """Time both at one size of the short side, in turn, print the times, and return the median of the ratios."""
     loaded = at_image_size(load_or_build(model), size)
-    fused = Predictor(loaded, torch.device("cpu"), precision, exact=False, batch=1)
-    single_steps = copy(fused)
-    single_steps.network = prepare_for_inference(fused.model, precision, exact=False)
+    fused = prepare(loaded, torch.device("cpu"), precision, exact=False)
+    single_steps = replace(fused, network=prepare_for_inference(fused.model, precision, exact=False))
     layers = sum(isinstance(each, FusedConv2d) for each in fused.network.modules())
     picture = made_up_picture(folder / FILE_NAME, own_size(loaded.config))
     pixels, _ = read_image(picture, loaded.config.data.max_pixels)
-    ours, peer = runner_of("fused", fused), runner_of("single steps", single_steps)
+    ours = runner_of("fused", Predictor(fused, batch=1))
+    peer = runner_of("single steps", Predictor(single_steps, batch=1))
     return compare(
         f"{model} at {size} pixels, {layers} fused convolutions (the peer: none)",
         lambda: ours.detect(pixels),

@@ -12,7 +12,7 @@ import ctypes
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +21,6 @@ from timing import seconds
 from torch import Tensor
 
 from faster_rcnn.acceleration.folding import prepare_for_inference
-from faster_rcnn.acceleration.fusion import shallow_copy
 from faster_rcnn.building import build_model
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
@@ -142,9 +141,8 @@ def second_stage(network: FasterRCNN, count: int) -> Callable[[], object]:
 def whole(network: FasterRCNN, side: int) -> Callable[[], object]:
     """On an image that is not resized: it is of the size that the settings ask for."""
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-    unresized = shallow_copy(network)
     image_settings = network.preparation.image.model_copy(update={"short_side": side, "long_side": side})
-    unresized.preparation = replace(network.preparation, image=image_settings)
+    unresized = network.with_settings(image=image_settings)
     return lambda: unresized.detect([image])
 
 

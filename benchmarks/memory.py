@@ -24,6 +24,7 @@ from faster_rcnn.benchmark.loading import load_or_build
 from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.timing import pixels_of
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import choose_precision
 
 GIVEN_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}
@@ -35,7 +36,7 @@ IMAGES = 5
 def work(preset: str) -> None:
     """In a process of its own: print the median of seconds, and of pages asked for, of an image."""
     loaded, device = load_or_build(preset), torch.device("cpu")
-    predictor = Predictor(loaded, device, choose_precision("auto", device), exact=False)
+    predictor = Predictor(prepare(loaded, device, choose_precision("auto", device), exact=False))
     with TemporaryDirectory() as folder:
         picture = made_up_picture(Path(folder) / FILE_NAME, own_size(loaded.config))
         pixels = pixels_of(predictor, picture)

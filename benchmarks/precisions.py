@@ -25,6 +25,7 @@ from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.acceleration.quantization import calibrate
 from faster_rcnn.building import build_model
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap, GroundTruth, TrainingBatch
@@ -56,7 +57,8 @@ def detections() -> Work:
     ranges = calibrate(prepare_for_inference(deepcopy(model), torch.float32, exact=False), [image])
     kinds = [*floats_here(), *([torch.int8] if weight_limit() else [])]
     made = {
-        kind: Predictor(LoadedModel(deepcopy(model), config, CLASSES, ranges), CPU, kind, exact=False) for kind in kinds
+        kind: Predictor(prepare(LoadedModel(deepcopy(model), config, CLASSES, ranges), CPU, kind, exact=False))
+        for kind in kinds
     }
     pixels = image.permute(1, 2, 0).numpy()
     return {kind: partial(each.predict_one, pixels, 0.05) for kind, each in made.items()}

@@ -64,9 +64,9 @@ def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
     loaded = resolve_model(model)
     settings = (f"rpn.proposals_after_nms={setting.proposals}",)
     config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
-    loaded.model.preparation = replace(loaded.model.preparation, image=config.image)
-    loaded.model.inference_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
-    detector = Detector(replace(loaded, config=config), device="cpu", compile=compile)
+    proposal_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
+    model_with = loaded.model.with_settings(image=config.image, inference_filter=proposal_filter)
+    detector = Detector(replace(loaded, model=model_with, config=config), device="cpu", compile=compile)
     return Timed(f"{config.image.short_side} pixels, {setting.proposals} proposals", detector)
 
 

@@ -26,7 +26,7 @@ from faster_rcnn.benchmark.runtimes import openvino_runner, runners, runtimes_na
 from faster_rcnn.benchmark.timing import machine_of, pixels_of, roofline_of, runner_of, time_contenders, time_detector
 from faster_rcnn.benchmark.values import Contender, Spread
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.system.console import say
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
 
@@ -84,7 +84,7 @@ def measure(preset: str, image_size: int | None, rounds: int, folder: Path) -> M
     precision, size = choose_precision("auto", torch.device("cpu")), own_size(loaded.config)
     picture = made_up_picture(folder / FILE_NAME, size)
     ours, compiled = (
-        Predictor(loaded, torch.device("cpu"), precision, exact=False, compile=compile, tell=say, batch=1)
+        Predictor(prepare(loaded, torch.device("cpu"), precision, exact=False, compile=compile), batch=1)
         for compile in (False, True)
     )
     proposals = loaded.config.rpn.proposals_after_nms

@@ -8,7 +8,6 @@ One after the other the next image is decoded while one is looked at, as `--prec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from pathlib import Path
 
 import torch
@@ -17,12 +16,14 @@ from timing import compare, machine
 
 from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prefetch import prefetched, two_workers
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.foreign.published import resolve_model
 
 
 def stream(predictor: Predictor, paths: Sequence[Path]) -> int:
-    """How many images were looked at."""
+    """Predict every image; returns how many there are."""
     return sum(1 for _ in predictor.stream(iter(paths), conf=0.5))
 
 
@@ -32,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = paths_of(parser, options)
     loaded, device = resolve_model(options.model), torch.device("cpu")
     precision = precision_for(loaded, "auto", device)
-    two_at_once = Predictor(loaded, device, precision, exact=False)
-    one_by_one = copy(two_at_once)
-    one_by_one.two_at_once = False
+    detector = prepare(loaded, device, precision, exact=False)
+    concurrently = Predictor(detector, schedule=two_workers)
+    one_by_one = Predictor(detector, schedule=prefetched)
     print(machine(), flush=True)
     compare(
-        f"{len(paths)} images in {precision_name(precision)}, two at once (the peer: one after the other)",
-        lambda: stream(two_at_once, paths),
+        f"{len(paths)} images in {precision_name(precision)}, two at a time (the peer: one after the other)",
+        lambda: stream(concurrently, paths),
         lambda: stream(one_by_one, paths),
         options.rounds,
     )

@@ -194,7 +194,7 @@ def test_real_time_uses_the_given_settings(tmp_path: Path) -> None:
     real_time = script("real_time")
     model = str(model_file(tmp_path / "tiny.safetensors", rpn={"proposals_after_nms": 40}))
     timed = real_time.with_setting(model, real_time.Setting(96, 7, 1, 2), False)
-    network = timed.detector._predictor.network
+    network = timed.detector._detector.network
     assert (network.preparation.image.short_side, network.preparation.image.long_side) == (96, 192)
     [found] = network.propose([torch.randint(0, 256, (3, 80, 100), dtype=torch.uint8)])
     assert len(found.boxes) == 7

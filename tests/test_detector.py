@@ -53,7 +53,7 @@ def test_devices_paths_and_settings_are_taken_as_python_has_them(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = Detector.load(model, torch.device("cpu"), "float32")
-    assert str(detector._predictor.device) == "cpu"
+    assert str(detector._detector.device) == "cpu"
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     wrong: Any
     for wrong, kind in ((None, "of type NoneType"), (["a"], "of type list"), ("", "an empty text")):
@@ -106,7 +106,7 @@ def test_tiles(detector: Detector) -> None:
     [listed] = detector.predict([image], conf=0.0, tile=40, overlap=0.25)
     assert torch.equal(listed.boxes, tiled.boxes)
     assert torch.equal(detector.predict(image, conf=0.0, tile=90).boxes, usual.boxes)
-    with pytest.raises(OptionError, match=r"E125 overlap 0\.5 is of tiles, and there are none"):
+    with pytest.raises(OptionError, match=r"E125 overlap 0\.5 is for tiles, and no tile is given"):
         detector.predict(image, overlap=0.5)
 
 
@@ -179,8 +179,8 @@ def test_a_quantized_file_works_in_8_bits_where_asked_for_or_faster(
     file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
     auto, asked, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))
-    assert asked._predictor.precision == torch.int8
-    assert (auto._predictor.precision == torch.int8) == fast
+    assert asked._detector.precision == torch.int8
+    assert (auto._detector.precision == torch.int8) == fast
     ours, theirs, of_auto = (each.predict(rgb(), conf=0.0) for each in (asked, floats, auto))
     assert len(ours) == pytest.approx(len(theirs), rel=0.2)
     assert torch.equal(of_auto.boxes, ours.boxes) == fast

@@ -60,7 +60,7 @@ def test_a_quantized_detector_travels(tmp_path: Path) -> None:
     detector = Detector.load(file, "cpu", "int8")
     other = pickle.loads(pickle.dumps(detector))
     assert_same(other, detector)
-    assert other._predictor.precision == torch.int8
+    assert other._detector.precision == torch.int8
 
 
 def test_its_size_is_that_of_the_model_file(model: Path) -> None:

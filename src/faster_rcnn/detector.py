@@ -5,7 +5,6 @@ Nothing is printed unless a call has ``progress=True``: messages and warnings go
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Literal, get_args, overload
 
 import torch
 
-from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.choice import choice_of
 from faster_rcnn.inference.given import GivenImage, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
+from faster_rcnn.inference.loading import ready_detector
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
@@ -27,15 +26,12 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.console import shown
-from faster_rcnn.system.devices import choose_device
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
 from faster_rcnn.training.run import train
 from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
-
-_LOG = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Compile = bool | Literal["auto"]
@@ -64,9 +60,7 @@ class Detector:
             raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
         self._loaded = loaded
         self._asked = str(device), precision, compile
-        place = choose_device(str(device))
-        chosen, exact = precision_for(loaded, precision, place), precision == "float32"
-        self._predictor = Predictor(loaded, place, chosen, exact=exact, compile=compile is True, tell=_LOG.info)
+        self._detector = ready_detector(loaded, precision, str(device), compile=compile is True)
 
     @staticmethod
     def load(
@@ -124,17 +118,17 @@ class Detector:
     @property
     def model(self) -> FasterRCNN:
         """The network: ``model(batch)`` gives losses, ``model.detect(images)`` detections."""
-        return self._predictor.model
+        return self._detector.model
 
     @property
     def classes(self) -> ClassMap:
         """Names and ids of the labels."""
-        return self._predictor.classes
+        return self._detector.classes
 
     @property
     def config(self) -> Config:
         """The settings it was built and trained with."""
-        return self._predictor.config
+        return self._detector.config
 
     # A str or bytes is a Sequence too; the first signature that fits is taken, which is right.
     @overload
@@ -222,7 +216,7 @@ class Detector:
                 R-CNN, it takes no tiles.
         """
         choice = choice_of(classes, iou, agnostic_nms)
-        predictor = self._predictor.in_tiles(tiling_of(tile, overlap)).choosing(choice)
+        predictor = Predictor(self._detector, tiling=tiling_of(tile, overlap), choice=choice)
         given = images_given(images)
         if isinstance(given, KINDS):
             with _shown(progress):
@@ -259,7 +253,7 @@ class Detector:
             ModelFileError: the data has classes that the detector lacks.
         """
         tiling = tiling_of(tile, overlap)
-        predictor = self._predictor.in_tiles(tiling)
+        predictor = Predictor(self._detector, tiling=tiling)
         folder = path_given("data", data)
         with _shown(progress):
             part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
@@ -272,7 +266,7 @@ class Detector:
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]
         first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        return printable(f"Detector({self.config.preset}, {len(names)} classes: {first}; on {self._predictor.device})")
+        return printable(f"Detector({self.config.preset}, {len(names)} classes: {first}; on {self._detector.device})")
 
 
 def _shown(progress: bool) -> AbstractContextManager[None]:

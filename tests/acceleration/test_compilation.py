@@ -21,6 +21,7 @@ from faster_rcnn.acceleration import compilation
 from faster_rcnn.acceleration.compilation import MAX_SHAPES, ShapeCompiler
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
 from files import loaded_model, rgb
@@ -31,20 +32,23 @@ SHAPE = ImageSize(64, 96)
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Told lines; nothing is really compiled."""
+    """The lines that are logged; nothing is really compiled."""
+    lines: list[str] = []
+    monkeypatch.setattr(compilation._LOG, "info", lines.append)
     monkeypatch.setattr(compilation, "compiled_model", lambda network, plain: copy(network))
     monkeypatch.setattr(compilation, "found_compiler", lambda: "g++")
-    return []
+    return lines
 
 
-def chooser(told: list[str], wanted: bool = True) -> ShapeCompiler:
+def chooser() -> ShapeCompiler:
     network = loaded_model().model
-    return ShapeCompiler(network, network, wanted, CPU, told.append)
+    return ShapeCompiler(network, network, CPU)
 
 
-def test_nothing_is_compiled_by_itself(made: list[str]) -> None:
-    choose = chooser(made, wanted=False)
-    assert len({id(choose.model_for(SHAPE)) for _ in range(500)}) == 1
+def test_nothing_is_compiled_unless_a_caller_asks_for_it(made: list[str]) -> None:
+    detector = prepare(loaded_model(), CPU, torch.float32, exact=False)
+    assert detector.compiler is None
+    assert len(list(Predictor(detector).stream((rgb() for _ in range(5)), 0.5))) == 5
     assert made == []
 
 
@@ -57,7 +61,7 @@ def test_a_long_stream_computes_in_one_way(compile: Any, monkeypatch: pytest.Mon
 
 
 def test_the_first_image_of_each_shape_is_compiled_up_to_a_number_of_shapes(made: list[str]) -> None:
-    choose = chooser(made)
+    choose = chooser()
     shapes = [ImageSize(64, 32 * number) for number in range(1, MAX_SHAPES + 3)]
     networks = [choose.model_for(shape) for shape in shapes]
     assert len({id(each) for each in networks[:MAX_SHAPES]}) == 1
@@ -69,7 +73,7 @@ def test_the_first_image_of_each_shape_is_compiled_up_to_a_number_of_shapes(made
 
 
 def test_what_is_compiled_is_for_a_number_of_threads(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    choose = chooser(made)
+    choose = chooser()
     choose.model_for(SHAPE)
     choose.model_for(SHAPE)
     assert made == ["compiling for images of 96x64, once, which takes half a minute or so"]
@@ -88,7 +92,7 @@ def test_while_a_shape_is_compiled_other_images_wait(made: list[str], monkeypatc
         return copy(network)
 
     monkeypatch.setattr(compilation, "compiled_model", slowly)
-    choose = chooser(made)
+    choose = chooser()
     with ThreadPoolExecutor(2) as workers:
         first = workers.submit(choose.model_for, SHAPE)
         assert begun.wait(10)
@@ -102,7 +106,7 @@ def test_the_shapes_of_a_stream_are_compiled_in_the_order_of_its_images(
     made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two images are decoded at the same time; of each pair the first one takes longer."""
-    predictor = Predictor(loaded_model(), CPU, torch.float32, exact=False, compile=True, tell=made.append)
+    predictor = Predictor(prepare(loaded_model(), CPU, torch.float32, exact=False, compile=True))
     decode = predictor._read
 
     def slowly(numbered: tuple[int, Any]) -> Any:
@@ -122,15 +126,15 @@ def test_the_shapes_of_a_stream_are_compiled_in_the_order_of_its_images(
 
 def test_without_a_compiler_it_stops(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "found_compiler", lambda: None)
-    chooser(made, wanted=False)
+    prepare(loaded_model(), CPU, torch.float32, exact=False)
     with pytest.raises(MachineError, match=r"compile=True needs a C\+\+ compiler .* apt install g\+\+"):
-        chooser(made)
+        chooser()
 
 
 def test_nothing_is_compiled_for_a_gpu(made: list[str]) -> None:
     network = loaded_model().model
     with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
-        ShapeCompiler(network, network, True, torch.device("cuda:0"), made.append)
+        ShapeCompiler(network, network, torch.device("cuda:0"))
 
 
 def test_a_compiler_that_fails_is_told(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +143,7 @@ def test_a_compiler_that_fails_is_told(made: list[str], monkeypatch: pytest.Monk
 
     monkeypatch.setattr(compilation, "compiled_model", fail)
     with pytest.raises(MachineError, match=r"could not compile the detector: no luck$"):
-        chooser(made).model_for(SHAPE)
+        chooser().model_for(SHAPE)
 
 
 SCRIPT = """
@@ -150,16 +154,17 @@ if not pick_vec_isa():
     print("no vectors")
     raise SystemExit
 from files import loaded_model, rgb
+from faster_rcnn.acceleration import compilation
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 torch.set_num_threads(2)
-told, found = [], []
+logged, found = [], []
+compilation._LOG.info = logged.append
 for compile in (False, True):
-    predictor = Predictor(
-        loaded_model(roi={"score_floor": 0.05}), torch.device("cpu"), torch.float32, exact=False,
-        compile=compile, tell=told.append,
-    )
-    found.append(list(predictor.stream([rgb(40, 60, seed) for seed in range(4)], 0.05)))
-assert len(told) == 1, told
+    loaded = loaded_model(roi={"score_floor": 0.05})
+    detector = prepare(loaded, torch.device("cpu"), torch.float32, exact=False, compile=compile)
+    found.append(list(Predictor(detector).stream([rgb(40, 60, seed) for seed in range(4)], 0.05)))
+assert len(logged) == 1, logged
 for plain, compiled in zip(*found, strict=True):
     assert len(plain) > 5
     assert_close(compiled.boxes, plain.boxes, rtol=1e-3, atol=1e-2)

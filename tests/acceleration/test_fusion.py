@@ -17,7 +17,7 @@ from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.acceleration.fusion import fused_model, fused_parts
 from faster_rcnn.acceleration.tracing import traced_part
 from faster_rcnn.building import build_model
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.kernels.fused_layers import CONVOLUTION, LINEAR, OPERATIONS, Operation, fused_works
 from faster_rcnn.kernels.onednn_layers import NO_ACTIVATION, RELU, FusedConv2d, FusedLinear
 from faster_rcnn.model import FasterRCNN
@@ -346,9 +346,9 @@ def test_where_nothing_fuses_the_network_stays(monkeypatch: pytest.MonkeyPatch) 
 
 def test_exact_float32_is_not_fused() -> None:
     loaded = loaded_model()
-    exact = Predictor(loaded, torch.device("cpu"), torch.float32, exact=True)
+    exact = prepare(loaded, torch.device("cpu"), torch.float32, exact=True)
     assert exact.network is loaded.model
-    fast = Predictor(loaded, torch.device("cpu"), torch.float32, exact=False)
+    fast = prepare(loaded, torch.device("cpu"), torch.float32, exact=False)
     assert any(isinstance(each, FusedConv2d) for each in fast.network.modules())
     assert not any(isinstance(each, FusedConv2d) for each in loaded.model.modules())
 

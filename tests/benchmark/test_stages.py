@@ -11,8 +11,7 @@ import torch
 
 from faster_rcnn.benchmark.stages import ImageTimes, detect_in_parts, time_faster_rcnn
 from faster_rcnn.inference.inputs import to_pixels
-from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.system.devices import computing_in
+from faster_rcnn.inference.prepared import prepare
 from files import CLASSES, image_file, loaded_model
 from tiny import decided_model, random_image
 
@@ -31,10 +30,10 @@ def test_the_detections_are_those_of_detect(
     precision: torch.dtype, sections: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     file = image_file(tmp_path / "a.png", 50, 90)
-    predictor = Predictor(loaded_model(CLASSES, **sections), CPU, precision)
-    with torch.inference_mode(), computing_in(precision, CPU):
-        times, found = detect_in_parts(predictor.network, lambda: to_pixels(file, "a", 10_000))
-        [expected] = predictor.network.detect([to_pixels(file, "a", 10_000)])
+    detector = prepare(loaded_model(CLASSES, **sections), CPU, precision)
+    with detector.computing():
+        times, found = detect_in_parts(detector.network, lambda: to_pixels(file, "a", 10_000))
+        [expected] = detector.network.detect([to_pixels(file, "a", 10_000)])
     assert len(expected) > 10
     for name in ("boxes", "scores", "labels"):
         assert torch.equal(getattr(found, name), getattr(expected, name)), name

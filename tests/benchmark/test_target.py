@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from faster_rcnn.benchmark import target
-from faster_rcnn.benchmark.target import Goal, Target, Trial, find_target, goal_of, use_numbers
+from faster_rcnn.benchmark.target import Goal, Target, Trial, find_target, goal_of, predictor_with
 from faster_rcnn.benchmark.values import Spread
 from faster_rcnn.cli.benchmark import benchmark
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import PreparedDetector, prepare
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
@@ -27,8 +28,8 @@ CPU = torch.device("cpu")
 ROI = {"score_floor": 0.05}
 
 
-def predictor_of(proposals: int) -> Predictor:
-    return Predictor(loaded_model(rpn={"proposals_after_nms": proposals}, roi=ROI), CPU, torch.float32, exact=False)
+def detector_of(proposals: int) -> PreparedDetector:
+    return prepare(loaded_model(rpn={"proposals_after_nms": proposals}, roi=ROI), CPU, torch.float32, exact=False)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def timed_by_hand(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """An image takes its short side and half its proposals in milliseconds; returns what was tried."""
     tried: list[tuple[int, int]] = []
 
-    def time(predictor: Predictor, config: Config, images: Sequence[Path], rounds: int) -> Trial:
+    def time(detector: PreparedDetector, config: Config, images: Sequence[Path], rounds: int) -> Trial:
         side, proposals = config.image.short_side, config.rpn.proposals_after_nms
         tried.append((side, proposals))
         seconds = (side + proposals / 2) / 1000
@@ -53,7 +54,7 @@ def numbers(trial: Trial | None) -> tuple[int, int]:
 
 def test_each_size_gets_the_most_proposals_that_fit_until_all_fit(timed_by_hand: list[tuple[int, int]]) -> None:
     # 64 pixels with 200, 100, 50 proposals are 164, 114, 89 ms; 56 pixels 156, 106, 81; 48 pixels 148, 98, 73.
-    found = find_target(predictor_of(200), 100, [], 1, None)
+    found = find_target(detector_of(200), 100, [], 1, None)
     assert timed_by_hand[:8] == [(64, 200), (64, 100), (64, 50), (56, 200), (56, 100), (56, 50), (48, 200), (48, 100)]
     assert [numbers(each) for each in found.fitting] == [
         (64, 50),
@@ -68,17 +69,17 @@ def test_each_size_gets_the_most_proposals_that_fit_until_all_fit(timed_by_hand:
     assert found.facts()[-1][1].endswith("its cost in AP is measured with labelled images (--data)")
     timed_by_hand.clear()
     # 130 ms: 64 pixels with 100, 56 with 100, ...; the smallest, 16 pixels with all 200, takes 116 and 24 pixels 124.
-    found = find_target(predictor_of(200), 130, [], 1, None)
+    found = find_target(detector_of(200), 130, [], 1, None)
     assert numbers(found.fitting[-1]) == (24, 200)
     assert timed_by_hand[-1] == (24, 200)  # nothing smaller is tried
     # All fits as it is.
     timed_by_hand.clear()
-    found = find_target(predictor_of(200), 164, [], 1, None)
+    found = find_target(detector_of(200), 164, [], 1, None)
     assert (timed_by_hand, numbers(found.chosen)) == ([(64, 200)], (64, 200))
 
 
 def test_nothing_is_fast_enough(timed_by_hand: list[tuple[int, int]]) -> None:
-    found = find_target(predictor_of(100), 1, [], 1, None)
+    found = find_target(detector_of(100), 1, [], 1, None)
     assert found.chosen is None
     assert numbers(found.fastest) == (16, 50)
     assert found.facts()[-1] == (
@@ -95,17 +96,17 @@ def test_the_highest_ap_is_chosen() -> None:
     assert found.facts()[-1][1].endswith("AP 0.450; -0.050 AP against the detector's own settings")
 
 
-def test_other_settings_are_used_and_restored(tmp_path: Path) -> None:
-    predictor = predictor_of(40)
+def test_other_settings_are_used_and_the_detector_keeps_its_own(tmp_path: Path) -> None:
+    detector = detector_of(40)
     image = image_file(tmp_path / "a.png", 100, 120)
-    before = predictor.predict_one(rgb(100, 120), 0.0)
-    own = predictor.config
+    before = Predictor(detector).predict_one(rgb(100, 120), 0.0)
+    own = detector.config
     small = own.model_copy(update={"rpn": own.rpn.model_copy(update={"proposals_after_nms": 3})})
-    use_numbers(predictor, small)
-    assert len(predictor.network.propose([torch.from_numpy(rgb(100, 120)).permute(2, 0, 1)])[0].boxes) == 3
-    found = find_target(predictor, 1e6, [image], 1, None)
+    fewer = predictor_with(detector, small)
+    assert len(fewer.detector.network.propose([torch.from_numpy(rgb(100, 120)).permute(2, 0, 1)])[0].boxes) == 3
+    found = find_target(detector, 1e6, [image], 1, None)
     assert found.own is not None
-    assert torch.equal(predictor.predict_one(rgb(100, 120), 0.0).boxes, before.boxes)
+    assert torch.equal(Predictor(detector).predict_one(rgb(100, 120), 0.0).boxes, before.boxes)
 
 
 def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,13 @@ from faster_rcnn.benchmark.runtimes import Runner
 from faster_rcnn.benchmark.timing import machine_of, peak_memory, pixels_of, roofline_of, time_contenders, time_detector
 from faster_rcnn.errors import ImageError
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from files import image_file, loaded_model
 
 
 @pytest.fixture
 def predictor() -> Predictor:
-    return Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+    return Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32))
 
 
 def test_every_image_is_timed_in_every_round(predictor: Predictor, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.structures import ClassMap, ImageSize
@@ -74,7 +75,7 @@ def near(result: Result) -> list[tuple[float, ...]]:
 def test_what_predict_wrote_measures_as_the_model_itself(model: str, tmp_path: Path) -> None:
     """The truth is near some of the detections, so that the numbers are none that anything would give."""
     data = coco_folder(tmp_path / "data", [[], [], []])
-    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+    predictor = Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32))
     found = [predictor.predict_one(data / "images" / f"{number}.png", conf=0.0) for number in (1, 2, 3)]
     truth = [near(one) for one in found]
     coco_folder(data, truth)
@@ -244,7 +245,7 @@ def test_options_without_effect_on_finished_detections_are_reported(
 def test_images_are_measured_in_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The truth is what is found in tiles, so that it is found again, and is not found without them."""
     data = coco_folder(tmp_path / "data", [[]])
-    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32).in_tiles(Tiling(30, 0.2))
+    predictor = Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32), tiling=Tiling(30, 0.2))
     coco_folder(data, [near(predictor.predict_one(data / "images" / "1.png", conf=0.0))])
     # The images, 60 x 40, are larger than training's limit, which is not that of tiles.
     loaded, file = with_limit(loaded_model(), 2000), tmp_path / "m.safetensors"

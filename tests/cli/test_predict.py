@@ -383,7 +383,10 @@ def test_tiles_are_reported_and_give_more_detections(
     model = str(model_file(tmp_path / "m.safetensors", roi={"max_detections": 8}))
     assert run(model, "photos/a.png", json="-", max_det=20, tile=30) == 0
     out, err = capsys.readouterr()
-    assert "tiles of 30x30 pixels that share 0.2 of their side, each seen at 64x64; a larger image is seen as a" in err
+    assert (
+        "tiles of 30x30 pixels that share 0.2 of their side, each resized to 64x64; a larger image is also detected"
+        in err
+    )
     assert "--max-det 20: the model reports at most 8 detections of a tile" in err
     assert 8 < len(json.loads(out)["detections"]) <= 20
     assert run(model, "photos", tile=30, overlap=0.5) == 0
@@ -407,7 +410,7 @@ def test_with_tiles_one_image_is_held_at_a_time(model: str, photos: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"tile": 0}, "E125 tile 0"), ({"overlap": 0.2}, "E125 .* there are none"),
+    ("options", "message"), [({"tile": 0}, "E125 tile 0"), ({"overlap": 0.2}, "E125 .* no tile is given"),
                              ({"tile": 800, "overlap": 20}, "20 % is 0.2")]
 )  # fmt: skip
 def test_tiles_without_sense_are_refused_before_the_work(photos: Path, options: dict[str, Any], message: str) -> None:

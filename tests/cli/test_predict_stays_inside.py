@@ -18,18 +18,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faster_rcnn.cli import predict as command
 from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import FasterRCNNError, ImageError
 from faster_rcnn.images import size_of
-from faster_rcnn.inference.choice import Choice
+from faster_rcnn.inference import loading, predictor
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.inference.pictures import MARK
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.result import Result, Seen
+from faster_rcnn.inference.prepared import prepare
+from faster_rcnn.inference.result import Prediction, Result
 from faster_rcnn.inference.sources import find_images
-from files import CLASSES
-from tiny import tiny_config
+from faster_rcnn.structures import Detections
+from files import CLASSES, loaded_model
 
 COMMON = ("a.jpg", "b.jpg", "a.bmp")
 NAMES = (
@@ -91,20 +91,15 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 class Stub(Predictor):
-    """A detector that finds one object in every image, at once."""
+    """A predictor that finds one object in every image, at once."""
 
-    def __init__(self) -> None:
-        self.config = tiny_config()
-        self.tiling = None
-
-    def choosing(self, choice: Choice) -> Predictor:
-        return self
-
-    def outcomes(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Seen | ImageError]:
+    def predict_each(
+        self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None
+    ) -> Iterator[Prediction | ImageError]:
         for image in images:
             pixels = to_pixels(image, "image", 1000)
-            box, score, label = torch.tensor([[1.0, 1.0, 5.0, 5.0]]), torch.tensor([0.5]), torch.tensor([0])
-            yield Seen(Result(box, score, label, CLASSES, size_of(pixels), image), pixels)
+            one = Detections(torch.tensor([[1.0, 1.0, 5.0, 5.0]]), torch.tensor([0.5]), torch.tensor([0]))
+            yield Prediction(Result(one, CLASSES, size_of(pixels), image), pixels)
 
 
 def build(root: Path, case: Case) -> None:
@@ -161,7 +156,9 @@ DRAWN_BEFORE = Case((("work", "a.jpg", "drawn"),), (0,), ("relative",), ".", Non
     max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_only_the_outputs_are_written(case: Case, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_predictor", lambda *_: Stub())
+    detector = prepare(loaded_model(), torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(loading, "load_detector", lambda *_: detector)
+    monkeypatch.setattr(predictor, "Predictor", Stub)
     with TemporaryDirectory() as folder, chdir(folder):
         root = Path(os.path.realpath(folder))
         build(root, case)

@@ -20,6 +20,7 @@ from faster_rcnn.errors import DatasetError, FasterRCNNError, ImageError, Machin
 from faster_rcnn.inference import calibration
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.kernels import int8_layers
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.schema import Config, DetectorConfig
@@ -73,7 +74,8 @@ def test_the_file_is_the_same_detector_with_ranges(
     assert original.ranges is None
     assert loaded.ranges is not None
     assert {name.partition(".")[0] for name in loaded.ranges} == {"body", "pyramid", "rpn", "head"}
-    assert len(Predictor(loaded, torch.device("cpu"), torch.int8, exact=False).predict_one(rgb(), conf=0.05)) > 5
+    int8 = Predictor(prepare(loaded, torch.device("cpu"), torch.int8, exact=False))
+    assert len(int8.predict_one(rgb(), conf=0.05)) > 5
     text, err = capsys.readouterr()
     assert text == ""
     assert f"wrote {out}: the detector of {model} with activation ranges from 4 images of train" in err

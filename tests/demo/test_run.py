@@ -11,6 +11,7 @@ from faster_rcnn.demo import run as demo
 from faster_rcnn.demo.run import DemoFolder, demo_folder, draw_test_pictures, train_on_digits
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.settings.train_options import TrainOptions
 from files import image_file, loaded_model
 
@@ -40,7 +41,7 @@ def test_every_test_picture_is_drawn(tmp_path: Path) -> None:
     folder = DemoFolder(tmp_path)
     for name in ("test_1.jpg", "test_2.jpg", "train_1.jpg"):
         image_file(folder.data / "images" / name)
-    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+    predictor = Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32))
     draw_test_pictures(folder, predictor)
     assert sorted(path.name for path in folder.pictures.iterdir()) == ["test_1.jpg", "test_2.jpg"]
     assert folder.sheet.stat().st_size > 0

@@ -11,6 +11,7 @@ import torch
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.evaluation.detector import found_in, measure_detector, settings_for, split_to_measure
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import ClassMap
@@ -48,7 +49,7 @@ def test_images_in_tiles_may_be_larger(data: Path) -> None:
 
 def test_every_image_of_a_split_is_predicted_in_order(data: Path) -> None:
     part = load_split(data, DataConfig(), "test").split("test")
-    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+    predictor = Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32))
     found = dict(found_in(predictor, part))
     assert list(found) == [0, 1, 2]
     assert all(each is not None and len(each.result) > 0 for each in found.values())
@@ -58,7 +59,7 @@ def test_notes_of_data_and_classes_are_logged(tmp_path: Path, caplog: pytest.Log
     data = coco_folder(tmp_path / "other", BOXES, ClassMap(("cat",), (4,)))
     with caplog.at_level(logging.INFO):
         part = split_to_measure(data, DataConfig(), None)
-        predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
+        predictor = Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32))
         assert measure_detector(predictor, part, "tiny").truths == 1
     assert "test: COCO JSON from test.json: 3 images" in caplog.text
     assert "the detector has 2 classes that the data lacks; their detections are left out: cat" not in caplog.text

@@ -10,7 +10,7 @@ import torch
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.run import evaluate_detector, evaluate_results
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from files import coco_folder, loaded_model
 
 
@@ -20,13 +20,13 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_detector_is_measured_with_its_device_and_precision(data: Path) -> None:
-    predictor = Predictor(loaded_model(), torch.device("cpu"), torch.float32)
-    found = evaluate_detector(predictor, data, None, "tiny")
+    detector = prepare(loaded_model(), torch.device("cpu"), torch.float32)
+    found = evaluate_detector(detector, data, None, "tiny")
     assert (found.split, found.device, found.precision, found.threads) == ("test", "cpu", "float32", 1)
     assert found.table() == found.metrics.table()
     assert found.to_json() == found.metrics.to_json("test") | {"device": "cpu", "precision": "float32", "threads": 1}
     with pytest.raises(OptionError, match="has no split 'val'; it has: test"):
-        evaluate_detector(predictor, data, "val", "tiny")
+        evaluate_detector(detector, data, "val", "tiny")
 
 
 def test_detections_of_a_file_have_no_device(data: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.choice import Choice, choice_of
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tile, tiling_of
 from faster_rcnn.kernels.int8_layers import weight_limit
@@ -34,12 +35,13 @@ def predictor(request: pytest.FixtureRequest) -> Predictor:
     if request.param == "8 bits" and weight_limit() == 0:
         pytest.skip("oneDNN has no convolutions in 8 bits here")
     loaded = quantized(loaded_model()) if request.param == "8 bits" else loaded_model()
-    made = Predictor(loaded, CPU, **FORMS[request.param])
-    return made.in_tiles(tiling_of(40, 0.25)) if request.param == "tiles" else made
+    detector = prepare(loaded, CPU, **FORMS[request.param])
+    return Predictor(detector, tiling=tiling_of(40, 0.25) if request.param == "tiles" else None)
 
 
 def found(predictor: Predictor, choice: Choice) -> Result:
-    return predictor.choosing(choice).predict_one(rgb(), conf=0.0)
+    chosen = Predictor(predictor.detector, tiling=predictor.tiling, choice=choice)
+    return chosen.predict_one(rgb(), conf=0.0)
 
 
 def best_iou_of_pairs(result: Result, *, of_one_class: bool) -> float:
@@ -85,9 +87,7 @@ def test_nms_across_classes(predictor: Predictor) -> None:
 
 def test_a_choice_is_of_one_call(predictor: Predictor) -> None:
     usual = predictor.predict_one(rgb(), conf=0.0)
-    chosen = predictor.choosing(choice_of("cat", 0.1, True))
-    assert chosen.network is predictor.network
-    chosen.predict_one(rgb(), conf=0.0)
+    assert len(found(predictor, choice_of("cat", 0.1, True))) > 0
     assert torch.equal(predictor.predict_one(rgb(), conf=0.0).boxes, usual.boxes)
 
 

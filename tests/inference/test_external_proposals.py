@@ -1,4 +1,4 @@
-"""Fast R-CNN on proposals from outside, an RPN alone, and alternating training, from the first command to the last."""
+"""Fast R-CNN on external proposals, an RPN alone, and alternating training, from the first command to the last."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.result import Seen
+from faster_rcnn.inference.prepared import prepare
+from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.tiles import Tile, Tiling
 from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.weights.model_file import LoadedModel
@@ -35,7 +36,12 @@ TILING = Tiling(60, 0.25)
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(loaded_model(), CPU, torch.float32)
+    return Predictor(prepare(loaded_model(), CPU, torch.float32))
+
+
+def tiled(predictor: Predictor, tiling: Tiling = TILING) -> Predictor:
+    """A predictor of the same detector for images in tiles."""
+    return Predictor(predictor.detector, tiling=tiling)
 
 
 def one_by_one(predictor: Predictor, image: Tensor, tiling: Tiling, conf: float) -> Detections:
@@ -50,17 +56,17 @@ def one_by_one(predictor: Predictor, image: Tensor, tiling: Tiling, conf: float)
 
 def test_of_a_strip_only_the_tiles_are_seen(predictor: Predictor) -> None:
     image = random_image(20, 6000)  # of which 128 x 0.4 pixels are left
-    found = predictor.in_tiles(TILING).predict_one(image, conf=0.0)
+    found = tiled(predictor).predict_one(image, conf=0.0)
     assert len(found) > 5
     assert (found.boxes[:, 2] - found.boxes[:, 0]).max() <= TILING.side
     with pytest.raises(ImageError, match="E120 image: of 1000x1 pixels less than half"):
-        predictor.in_tiles(Tiling(1000, 0.25)).predict_one(random_image(1, 20_000), conf=0.0)
+        tiled(predictor, Tiling(1000, 0.25)).predict_one(random_image(1, 20_000), conf=0.0)
 
 
 @pytest.mark.parametrize("conf", [0.0, 0.3])
 def test_it_is_what_is_found_in_each_tile_and_in_the_whole_merged(predictor: Predictor, conf: float) -> None:
     image = random_image(100, 150)
-    found = predictor.in_tiles(TILING).predict_one(image, conf)
+    found = tiled(predictor).predict_one(image, conf)
     assert_equal_detections(found.detections, one_by_one(predictor, image, TILING, conf))
     assert len(found) > 5
     assert found.size == (100, 150)
@@ -70,29 +76,28 @@ def test_it_is_what_is_found_in_each_tile_and_in_the_whole_merged(predictor: Pre
 @pytest.mark.parametrize("shape", [(60, 60), (40, 60), (1, 1)])
 def test_an_image_that_fits_into_a_tile_is_seen_as_without_tiles(predictor: Predictor, shape: tuple[int, int]) -> None:
     image = random_image(*shape)
-    usual, tiled = predictor.predict_one(image, 0.0), predictor.in_tiles(TILING).predict_one(image, 0.0)
-    assert torch.equal(tiled.boxes, usual.boxes)
-    assert torch.equal(tiled.scores, usual.scores)
-    assert torch.equal(tiled.labels, usual.labels)
+    usual, in_tiles = predictor.predict_one(image, 0.0), tiled(predictor).predict_one(image, 0.0)
+    assert torch.equal(in_tiles.boxes, usual.boxes)
+    assert torch.equal(in_tiles.scores, usual.scores)
+    assert torch.equal(in_tiles.labels, usual.labels)
 
 
-def test_without_a_tiling_it_is_the_same_detector(predictor: Predictor) -> None:
-    assert predictor.in_tiles(None) is predictor
-    assert predictor.in_tiles(TILING).model is predictor.model
-    assert predictor.tiling is None
+def test_predictors_with_and_without_tiles_share_the_detector(predictor: Predictor) -> None:
+    assert (predictor.tiling, tiled(predictor).tiling) == (None, TILING)
+    assert tiled(predictor).detector is predictor.detector
 
 
 def test_the_limit_of_detections_is_each_tiles_and_most_is_the_images() -> None:
-    predictor = Predictor(loaded_model(roi={"max_detections": 8}), CPU, torch.float32).in_tiles(TILING)
+    predictor = Predictor(prepare(loaded_model(roi={"max_detections": 8}), CPU, torch.float32), tiling=TILING)
     everything = predictor.predict_one(random_image(100, 150), 0.0)
     assert len(everything) > 8
-    assert torch.equal(predictor.predict_one(random_image(100, 150), 0.0, most=3).boxes, everything.boxes[:3])
+    assert torch.equal(predictor.predict_one(random_image(100, 150), 0.0, max_detections=3).boxes, everything.boxes[:3])
 
 
 def test_batches_of_tiles_change_nothing_but_speed(predictor: Predictor) -> None:
-    together = Predictor(loaded_model(), CPU, torch.float32, batch=4).in_tiles(TILING)
+    together = Predictor(prepare(loaded_model(), CPU, torch.float32), batch=4, tiling=TILING)
     image = random_image(100, 150)
-    found, expected = together.predict_one(image, 0.2), predictor.in_tiles(TILING).predict_one(image, 0.2)
+    found, expected = together.predict_one(image, 0.2), tiled(predictor).predict_one(image, 0.2)
     torch.testing.assert_close(found.boxes, expected.boxes, rtol=0, atol=1e-3)
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-3)
 
@@ -120,7 +125,7 @@ def test_a_stream_reads_each_image_when_its_turn_comes_and_holds_no_other(
             yield rgb(70, 80, seed)
 
     monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", counting)
-    results = predictor.in_tiles(TILING).stream(camera(), conf=0.5)
+    results = tiled(predictor).stream(camera(), conf=0.5)
     assert taken == 0
     for number, _ in enumerate(results, 1):
         assert taken == number
@@ -131,12 +136,12 @@ def test_a_stream_reads_each_image_when_its_turn_comes_and_holds_no_other(
 def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"bad")
     images: list[Any] = [rgb(70, 80), tmp_path / "bad.jpg", rgb()]
-    first, bad, last = predictor.in_tiles(TILING).outcomes(images, conf=0.0)
-    assert isinstance(first, Seen)
-    assert isinstance(last, Seen)
+    first, bad, last = tiled(predictor).predict_each(images, conf=0.0)
+    assert isinstance(first, Prediction)
+    assert isinstance(last, Prediction)
     assert "bad.jpg" in str(bad)
     with pytest.raises(ImageError, match=r"bad\.jpg"):
-        list(predictor.in_tiles(TILING).stream(images, conf=0.0))
+        list(tiled(predictor).stream(images, conf=0.0))
 
 
 def of_kind(kind: str) -> LoadedModel:
@@ -148,26 +153,26 @@ def of_kind(kind: str) -> LoadedModel:
 
 def test_a_region_proposal_network_looks_at_tiles_and_merges_as_it_suppresses() -> None:
     loaded = of_kind("rpn")
-    found = Predictor(loaded, CPU, torch.float32).in_tiles(TILING).predict_one(random_image(100, 150), 0.0)
+    found = Predictor(prepare(loaded, CPU, torch.float32), tiling=TILING).predict_one(random_image(100, 150), 0.0)
     assert len(found) > loaded.config.rpn.proposals_after_nms
     assert found.names == ["object"] * len(found)
 
 
 def test_a_detector_with_proposals_from_outside_is_refused() -> None:
-    with pytest.raises(OptionError, match="E125 tile 60: this detector looks at proposals from outside, which"):
-        Predictor(of_kind("fast-rcnn"), CPU, torch.float32).in_tiles(TILING)
+    with pytest.raises(OptionError, match="E125 tile 60: this detector uses external proposals, which"):
+        Predictor(prepare(of_kind("fast-rcnn"), CPU, torch.float32), tiling=TILING)
 
 
 def test_tiles_lift_the_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor(with_limit(loaded_model(), 1000), CPU, torch.float32)
+    predictor = Predictor(prepare(with_limit(loaded_model(), 1000), CPU, torch.float32))
     path = image_file(tmp_path / "large.png", 80, 90)
     with pytest.raises(ImageError, match=r"E120 .*90x80 = 7,200 .* limit of 1,000; look at it in tiles \(--tile 800, "):
         predictor.predict_one(path, 0.5)
-    assert predictor.in_tiles(TILING).predict_one(path, 0.5).size == (80, 90)
-    monkeypatch.setattr("faster_rcnn.inference.predictor.MOST_PIXELS", 7199)
-    monkeypatch.setattr("faster_rcnn.inference.inputs.MOST_PIXELS", 7199)
+    assert tiled(predictor).predict_one(path, 0.5).size == (80, 90)
+    monkeypatch.setattr("faster_rcnn.inference.predictor.MAX_PIXELS", 7199)
+    monkeypatch.setattr("faster_rcnn.inference.inputs.MAX_PIXELS", 7199)
     with pytest.raises(ImageError, match=r"limit of 7,199; make the image smaller first$"):
-        predictor.in_tiles(TILING).predict_one(path, 0.5)
+        tiled(predictor).predict_one(path, 0.5)
 
 
 def image_of_squares(path: Path, side: int) -> None:
@@ -189,13 +194,14 @@ import sys
 import torch
 from faster_rcnn import images
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.tiles import Tiling
 from files import loaded_model
 
 torch.set_num_threads(1)
 path, resize = sys.argv[1:]
 loaded = loaded_model(image={"resize": resize})
-predictor = Predictor(loaded, torch.device("cpu"), torch.float32).in_tiles(Tiling(1000, 0.2))
+predictor = Predictor(prepare(loaded, torch.device("cpu"), torch.float32), tiling=Tiling(1000, 0.2))
 result = predictor.predict_one(path, conf=0.999)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) * 1024, result.size.width)

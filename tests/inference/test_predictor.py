@@ -20,7 +20,8 @@ from faster_rcnn.images import size_of
 from faster_rcnn.inference import prefetch
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.result import Result, Seen
+from faster_rcnn.inference.prepared import PreparedDetector, prepare
+from faster_rcnn.inference.result import Prediction, Result
 from faster_rcnn.kernels.int8_layers import Int8Conv2d, weight_limit
 from faster_rcnn.structures import Detections, Proposals
 from faster_rcnn.system.devices import using_threads
@@ -37,7 +38,7 @@ def predictor(request: pytest.FixtureRequest) -> Iterator[Predictor]:
     threads = torch.get_num_threads()
     two = request.param == "two at once"
     torch.set_num_threads(2 if two else threads)
-    yield Predictor(loaded_model(), CPU, torch.float32, exact=not two)
+    yield Predictor(prepare(loaded_model(), CPU, torch.float32, exact=not two))
     torch.set_num_threads(threads)
 
 
@@ -46,7 +47,7 @@ def test_two_images_of_a_stream_are_looked_at_at_once_where_it_changes_nothing()
     torch.set_num_threads(2)
     try:
         for index, exact in enumerate((False, True)):
-            predictor = Predictor(loaded_model(), CPU, torch.float32, exact=exact)
+            predictor = Predictor(prepare(loaded_model(), CPU, torch.float32, exact=exact))
             expected = [predictor.predict_one(rgb(seed=seed), conf=0.0) for seed in range(3)]
             found = []
             for result in predictor.stream((rgb(seed=seed) for seed in range(3)), conf=0.0):
@@ -99,7 +100,7 @@ def test_conf_and_most_cut_the_list(predictor: Predictor) -> None:
     middle = everything.scores[4].item()
     kept = predictor.predict_one(rgb(), conf=middle)
     assert len(kept) == int((everything.scores >= middle).sum()) >= 5
-    assert predictor.predict_one(rgb(), conf=0.0, most=2).scores.tolist() == everything.scores[:2].tolist()
+    assert predictor.predict_one(rgb(), conf=0.0, max_detections=2).scores.tolist() == everything.scores[:2].tolist()
     assert len(predictor.predict_one(rgb(), conf=1.0)) == 0
 
 
@@ -148,7 +149,7 @@ def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch
 
     monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", counting)
     images = (rgb(16, 16, seed=number) for number in range(40))
-    assert sum(1 for _ in predictor.outcomes(images, conf=0.5)) == 40
+    assert sum(1 for _ in predictor.predict_each(images, conf=0.5)) == 40
     gc.collect()
     assert alive == 0
     assert most <= 4  # being looked at, handed out, waiting, being decoded
@@ -157,9 +158,9 @@ def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch
 def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"bad")
     images: list[Any] = [rgb(), tmp_path / "bad.jpg", rgb(seed=1), rgb().astype(np.float32)]
-    first, bad, second, wrong = predictor.outcomes(images, conf=0.0)
-    assert isinstance(first, Seen)
-    assert isinstance(second, Seen)
+    first, bad, second, wrong = predictor.predict_each(images, conf=0.0)
+    assert isinstance(first, Prediction)
+    assert isinstance(second, Prediction)
     assert "bad.jpg" in str(bad)
     assert "image 3 (counted from 0) holds floats up to 255" in str(wrong)
     assert size_of(first.pixels) == first.result.size
@@ -172,18 +173,18 @@ def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> N
 
 def test_batches_change_nothing_but_speed(predictor: Predictor, tmp_path: Path) -> None:
     """Images of three shapes, and a bad one, looked at three by three, as on a GPU."""
-    together = Predictor(loaded_model(), CPU, torch.float32, batch=3)
+    together = Predictor(prepare(loaded_model(), CPU, torch.float32), batch=3)
     images: list[Any] = [rgb(40 + 40 * (number % 3), 60, seed=number) for number in range(8)]
     images.insert(4, b"bad")
-    for one, other in zip(together.outcomes(images, 0.0), predictor.outcomes(images, 0.0), strict=True):
-        if isinstance(one, Seen) and isinstance(other, Seen):
+    for one, other in zip(together.predict_each(images, 0.0), predictor.predict_each(images, 0.0), strict=True):
+        if isinstance(one, Prediction) and isinstance(other, Prediction):
             assert_same(one.result, other.result, tolerance=1e-3)
         else:
             assert str(one) == str(other)
 
 
 def test_half_precision_gives_float32_boxes_nearby(predictor: Predictor) -> None:
-    rounded = Predictor(loaded_model(), CPU, torch.bfloat16).predict_one(rgb(), conf=0.0)
+    rounded = Predictor(prepare(loaded_model(), CPU, torch.bfloat16)).predict_one(rgb(), conf=0.0)
     assert rounded.boxes.dtype == rounded.scores.dtype == torch.float32
     assert abs(rounded.scores[0] - predictor.predict_one(rgb(), conf=0.0).scores[0]) < 0.1
 
@@ -199,9 +200,9 @@ def test_a_tiny_and_a_long_image_work(predictor: Predictor) -> None:
 
 def test_an_image_of_which_resizing_leaves_nothing_is_told_and_the_rest_is_done(predictor: Predictor) -> None:
     # At most 128 pixels are left of the long side, so 0.498 of a side of 1.
-    first, long, last = predictor.outcomes([rgb(), rgb(1, 257), rgb()], conf=0.0)
-    assert isinstance(first, Seen)
-    assert isinstance(last, Seen)
+    first, long, last = predictor.predict_each([rgb(), rgb(1, 257), rgb()], conf=0.0)
+    assert isinstance(first, Prediction)
+    assert isinstance(last, Prediction)
     assert str(long) == (
         "E120 image 1 (counted from 0): of 257x1 pixels less than half a pixel of the short side is left, where the "
         "long side may have 128; cut it into parts"
@@ -212,22 +213,22 @@ def test_an_image_of_which_resizing_leaves_nothing_is_told_and_the_rest_is_done(
 def test_an_image_that_memory_does_not_suffice_for_is_told_and_the_rest_is_done(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = Predictor(loaded_model(), CPU, torch.float32, batch=batch)
+    predictor = Predictor(prepare(loaded_model(), CPU, torch.float32), batch=batch)
     expected = predictor.predict_one(rgb(), conf=0.0)
-    detect = predictor._detect
+    detect = PreparedDetector.detect
 
-    def greedy(images: Sequence[Tensor], *rest: Any) -> list[Detections]:
+    def greedy(detector: PreparedDetector, images: Sequence[Tensor], *rest: Any) -> list[Detections]:
         if len(images) > 1 or images[0].shape[1] == 50:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 10 bytes")
-        return detect(images, *rest)
+        return detect(detector, images, *rest)
 
-    monkeypatch.setattr(predictor, "_detect", greedy)
-    first, large, last = predictor.outcomes([rgb(), rgb(50, 60), rgb()], conf=0.0)
+    monkeypatch.setattr(PreparedDetector, "detect", greedy)
+    first, large, last = predictor.predict_each([rgb(), rgb(50, 60), rgb()], conf=0.0)
     line = "E120 image 1 (counted from 0) needs more memory than there is; make it smaller, or free memory"
     assert isinstance(large, ImageMemoryError)
     assert (str(large), large.exit_code) == (line, 5)
     for one in (first, last):
-        assert isinstance(one, Seen)
+        assert isinstance(one, Prediction)
         assert_same(one.result, expected)
     with pytest.raises(ImageMemoryError):
         predictor.predict_one(rgb(50, 60), conf=0.0)
@@ -242,7 +243,7 @@ def test_a_failure_of_one_image_does_not_keep_the_next_one_waiting() -> None:
         return Proposals(torch.tensor([[0.0, 0.0, 20.0, 20.0]]), torch.zeros(1))
 
     first = rgb()
-    predictor = Predictor(loaded_model(), CPU, torch.float32, exact=False, proposals=failing)
+    predictor = Predictor(prepare(loaded_model(), CPU, torch.float32, exact=False), proposals=failing)
     ended: list[BaseException] = []
 
     def predict() -> None:
@@ -259,22 +260,22 @@ def test_a_failure_of_one_image_does_not_keep_the_next_one_waiting() -> None:
 
 
 def test_the_model_can_be_trained_after_it_was_used() -> None:
-    predictor = Predictor(loaded_model(), CPU, torch.float32)
+    predictor = Predictor(prepare(loaded_model(), CPU, torch.float32))
     result = predictor.predict_one(rgb(), conf=0.0)
     result.boxes[:, 0] += 1  # an owner may change what he was given
     pixels = torch.from_numpy(rgb(64, 64)).permute(2, 0, 1)
-    losses = predictor.model(training_batch([pixels], [truth_of([[5, 5, 40, 40]])], [0]))
+    losses = predictor.detector.model(training_batch([pixels], [truth_of([[5, 5, 40, 40]])], [0]))
     losses.total.backward()
-    assert any(parameter.grad is not None for parameter in predictor.model.parameters())
+    assert any(parameter.grad is not None for parameter in predictor.detector.model.parameters())
 
 
 @needs_8_bits
 def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Predictor) -> None:
     loaded = quantized(loaded_model())
-    whole = Predictor(loaded, CPU, torch.int8)
-    assert whole.precision == torch.int8
-    assert whole.floats in (torch.float32, torch.bfloat16)
-    assert any(isinstance(each, Int8Conv2d) for each in whole.network.modules())
+    whole = Predictor(prepare(loaded, CPU, torch.int8))
+    assert whole.detector.precision == torch.int8
+    assert whole.detector.floats in (torch.float32, torch.bfloat16)
+    assert any(isinstance(each, Int8Conv2d) for each in whole.detector.network.modules())
     assert not any(isinstance(each, Int8Conv2d) for each in loaded.model.modules())
     images = [rgb(), rgb(60, 40, seed=1), rgb(seed=2)]
     for found, image in zip(whole.stream(images, conf=0.0), images, strict=True):
@@ -284,14 +285,14 @@ def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Pred
         assert found.scores[0].item() == pytest.approx(expected.scores[0].item(), abs=0.1)
         assert_same(found, whole.predict_one(image, conf=0.0))
     # Ranges change nothing for floats.
-    floats = Predictor(loaded, CPU, torch.float32, exact=not predictor.two_at_once)
+    floats = Predictor(prepare(loaded, CPU, torch.float32, exact=predictor.detector.exact))
     assert_same(floats.predict_one(rgb(), conf=0.0), predictor.predict_one(rgb(), conf=0.0))
 
 
 def test_a_detector_without_ranges_does_not_work_in_8_bits() -> None:
     command = r"faster-rcnn quantize MODEL DATA --out FILE$"
     with pytest.raises(ModelFileError, match=rf"^E123 precision int8: this model was not quantized: .*: {command}"):
-        Predictor(loaded_model(), CPU, torch.int8)
+        prepare(loaded_model(), CPU, torch.int8)
 
 
 @needs_8_bits
@@ -301,18 +302,18 @@ def test_ranges_of_another_network_are_told() -> None:
     assert loaded.ranges is not None
     other = replace(loaded, ranges={name.replace("fused_", "joined_"): each for name, each in loaded.ranges.items()})
     with pytest.raises(ModelFileError, match=r"^E123 .*faster-rcnn quantize MODEL DATA --out FILE"):
-        Predictor(other, CPU, torch.int8, exact=False)
+        prepare(other, CPU, torch.int8, exact=False)
 
 
 def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = quantized(loaded_model())
     with pytest.raises(OptionError, match=r"^E126 precision int8 is for CPUs, and this is on cuda:0; bfloat16 works"):
-        Predictor(loaded, GPU, torch.int8)
+        prepare(loaded, GPU, torch.int8)
     with pytest.raises(OptionError, match=r"^E125 compile=True: a detector in int8 is not compiled"):
-        Predictor(loaded, CPU, torch.int8, compile=True)
+        prepare(loaded, CPU, torch.int8, compile=True)
     monkeypatch.setattr("faster_rcnn.acceleration.selection.weight_limit", lambda: 0)
     with pytest.raises(MachineError, match=r"^precision int8: .* has no int8 convolutions$"):
-        Predictor(loaded, CPU, torch.int8)
+        prepare(loaded, CPU, torch.int8)
 
 
 @pytest.mark.parametrize("fast", [False, True])

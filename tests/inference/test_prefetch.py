@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.inference.prefetch import Gate, done_ahead, done_two_at_once
+from faster_rcnn.inference.prefetch import Gate, map_ahead, map_two_workers
 
 Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
-WAYS = [partial(done_ahead, ahead=1), partial(done_ahead, ahead=4), done_two_at_once]
+WAYS = [partial(map_ahead, ahead=1), partial(map_ahead, ahead=4), map_two_workers]
 every_way = pytest.mark.parametrize("do", WAYS, ids=["one", "four", "two at once"])
 
 
@@ -71,7 +71,7 @@ def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> No
             torch.ones(1000, 1000).sum()  # computing changes nothing about it
             return number, torch.get_num_threads()
 
-        assert list(done_two_at_once(range(6), work)) == [(number, 3) for number in range(6)]
+        assert list(map_two_workers(range(6), work)) == [(number, 3) for number in range(6)]
         of_new_threads: list[int] = []
         new = threading.Thread(target=lambda: of_new_threads.append(torch.get_num_threads()))
         new.start()
@@ -82,13 +82,13 @@ def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> No
 
 
 def test_a_single_piece_of_work_has_all_threads() -> None:
-    assert list(done_two_at_once([7], lambda _: threading.current_thread())) == [threading.current_thread()]
+    assert list(map_two_workers([7], lambda _: threading.current_thread())) == [threading.current_thread()]
 
     def items() -> Iterator[int]:
         yield 7
         raise ConnectionError("the camera is gone")
 
-    results = done_two_at_once(items(), str)
+    results = map_two_workers(items(), str)
     assert next(results) == "7"
     with pytest.raises(ConnectionError):
         next(results)

@@ -8,19 +8,19 @@ import torch
 
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.result import Result, shortest
-from faster_rcnn.structures import ImageSize
+from faster_rcnn.structures import Detections, ImageSize
 from files import CLASSES, image_file, rgb
 
 
 def result_of(image: AnyImage) -> Result:
     boxes = torch.tensor([[10.5, 5.0, 30.5, 25.0], [0.0, 0.0, 60.0, 40.0]])
     scores, labels = torch.tensor([0.75, 0.5]), torch.tensor([2, 0])
-    return Result(boxes, scores, labels, CLASSES, ImageSize(40, 60), image)
+    return Result(Detections(boxes, scores, labels), CLASSES, ImageSize(40, 60), image)
 
 
 def nothing_in(image: AnyImage) -> Result:
     empty = torch.zeros(0)
-    return Result(torch.zeros(0, 4), empty, empty.long(), CLASSES, ImageSize(40, 60), image)
+    return Result(Detections(torch.zeros(0, 4), empty, empty.long()), CLASSES, ImageSize(40, 60), image)
 
 
 def test_names_and_ids_are_those_of_the_data() -> None:
@@ -51,7 +51,8 @@ def test_numbers_are_the_shortest_that_give_the_same_float32() -> None:
 def test_coco_boxes_have_no_more_decimals_than_their_corners() -> None:
     # As text: 267.2499 - 10.1 = 257.1499, and 20.3 - 5.7 = 14.6
     boxes = torch.tensor([[10.1, 5.7, 267.2499, 20.3]])
-    result = Result(boxes, torch.tensor([0.9]), torch.tensor([0]), CLASSES, ImageSize(100, 300), rgb(100, 300))
+    detections = Detections(boxes, torch.tensor([0.9]), torch.tensor([0]))
+    result = Result(detections, CLASSES, ImageSize(100, 300), rgb(100, 300))
     [found] = result.to_coco()
     assert json.dumps([found["bbox"], found["score"]]) == "[[10.1, 5.7, 257.1499, 14.6], 0.9]"
 

@@ -91,7 +91,7 @@ def test_what_a_user_gives() -> None:
 @pytest.mark.parametrize(
     ("tile", "overlap", "message"),
     [
-        (0, None, "E125 tile 0: the side of a tile is a whole number of pixels, such as 800"),
+        (0, None, "E125 tile 0: the side of a tile is an integer number of pixels, such as 800"),
         (-5, 0.2, "E125 tile -5: "),
         (0.5, None, "E125 tile 0.5: "),
         (800.5, None, "E125 tile 800.5: "),
@@ -101,7 +101,7 @@ def test_what_a_user_gives() -> None:
         (800, 20, "E125 overlap 20: .*; 20 % is 0.2$"),
         (800, -0.1, "E125 overlap -0.1: "),
         (800, float("nan"), "E125 overlap nan: "),
-        (None, 0.2, "E125 overlap 0.2 is of tiles, and there are none; say how large they are: --tile 800"),
+        (None, 0.2, "E125 overlap 0.2 is for tiles, and no tile is given; give their side in pixels: --tile 800"),
     ],
 )
 def test_numbers_that_make_no_sense(tile: Any, overlap: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.training.examples import LONG_SIDE, find_examples
 from faster_rcnn.weights.model_file import LoadedModel
@@ -19,7 +20,7 @@ from tiny import decided_model, tiny_config
 
 def predictor(split: Split) -> Predictor:
     loaded = LoadedModel(decided_model(len(split.classes)), tiny_config(), split.classes)
-    return Predictor(loaded, torch.device("cpu"), torch.float32)
+    return Predictor(prepare(loaded, torch.device("cpu"), torch.float32))
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ compiled by itself, and no stopwatch judges what is: the last bits of answers wo
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Callable
 from threading import Lock
 
 import torch
@@ -21,6 +21,8 @@ from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.stages import FEATURES, RPN_OUTPUT, until
 from faster_rcnn.structures import ImageBatch, ImageSize
+
+_LOG = logging.getLogger(__name__)
 
 Work = tuple[ImageSize, int]
 """What code is for: a padded shape of images, and a number of threads."""
@@ -37,29 +39,25 @@ class ShapeCompiler:
         self,
         network: FasterRCNN,
         plain: FasterRCNN,
-        wanted: bool,
         device: torch.device,
-        tell: Callable[[str], None],
     ) -> None:
         """``network`` detects; ``plain`` is the same one, without fused convolutions, for the compiler to fuse.
 
         Raises:
-            OptionError: compilation is wanted on a GPU (E126).
-            MachineError: compilation is wanted and there is no C++ compiler.
+            OptionError: the detector is on a GPU (E126).
+            MachineError: there is no C++ compiler.
         """
-        if wanted and device.type != "cpu":
+        if device.type != "cpu":
             raise OptionError(f"compile=True: only what is on a CPU is compiled, and this is on {device}", code="E126")
-        if wanted and found_compiler() is None:
+        if found_compiler() is None:
             raise MachineError(
                 "compile=True needs a C++ compiler (g++ or clang++), and none was found: apt install g++, or leave "
                 "compile out"
             )
-        self.wanted = wanted
         self._network = network
-        self._plain = plain if wanted else network  # its weights are not held for nothing
+        self._plain = plain
         self._compiled: FasterRCNN | None = None
         self._done: set[Work] = set()
-        self._tell = tell
         self._full = False
         self._one_at_a_time = Lock()
 
@@ -71,8 +69,6 @@ class ShapeCompiler:
 
         Raises ``MachineError`` where torch cannot compile it.
         """
-        if not self.wanted:
-            return self._network
         work = shape, torch.get_num_threads()
         with self._one_at_a_time:
             if work not in self._done and self._has_room():
@@ -80,15 +76,15 @@ class ShapeCompiler:
             return self._compiled if self._compiled is not None and work in self._done else self._network
 
     def _has_room(self) -> bool:
-        """Whether one more shape may be compiled; where not, that is told once."""
+        """Whether one more shape may be compiled; the first shape that may not is logged."""
         if len(self._done) == MAX_SHAPES and not self._full:
-            self._tell(f"{MAX_SHAPES} shapes of images are compiled; others are computed without, which is slower")
+            _LOG.info(f"{MAX_SHAPES} shapes of images are compiled; others are computed without, which is slower")
         self._full = len(self._done) == MAX_SHAPES
         return not self._full
 
     def _compile(self, work: Work) -> None:
         shape, _ = work
-        self._tell(f"compiling for images of {shape.width}x{shape.height}, once, which takes half a minute or so")
+        _LOG.info(f"compiling for images of {shape.width}x{shape.height}, once, which takes half a minute or so")
         try:
             self._compiled = self._compiled or compiled_model(self._network, self._plain)
             _dense_part(self._compiled, shape)

@@ -50,8 +50,7 @@ def load_or_build(model: str) -> LoadedModel:
 def at_image_size(loaded: LoadedModel, image_size: int | None) -> LoadedModel:
     """The same detector for images of another shorter side, in pixels; raises ``OptionError`` for a senseless one."""
     config = resolve_config(None, None, (), {"image_size": image_size}, start=loaded.config)
-    loaded.model.preparation = replace(loaded.model.preparation, image=config.image)
-    return replace(loaded, config=config)
+    return replace(loaded, model=loaded.model.with_settings(image=config.image), config=config)
 
 
 def refuse_single_stages(model: str, config: Config) -> None:

@@ -13,6 +13,7 @@ from faster_rcnn.data.records import Split, evenly_spread
 from faster_rcnn.evaluation.detector import measure_detector
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.weights.model_file import LoadedModel
 
@@ -83,7 +84,7 @@ def measure_gain(quantized: LoadedModel, split: Split, model: str) -> Gain:
         model: the detector's name in messages.
     """
     floats, int8 = (
-        Predictor(quantized, CPU, precision, exact=False, batch=1)
+        Predictor(prepare(quantized, CPU, precision, exact=False), batch=1)
         for precision in (choose_precision("auto", CPU), torch.int8)
     )
     paths = [record.path for record in evenly_spread(split.records, MAX_IMAGES)]

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.benchmark.loading import is_preset
 from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.report import Benchmark
@@ -27,7 +26,9 @@ from faster_rcnn.benchmark.timing import (
 )
 from faster_rcnn.benchmark.values import Amount, BenchmarkSetup, Spread
 from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.loading import ready_detector
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.foreign.torchvision_checkpoint import Plan
 from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
@@ -72,8 +73,8 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
         images = list(request.images)
         if size is not None:
             images = [made_up_picture(Path(folder) / FILE_NAME, size)] * request.amount.images
-        predictor = _predictor(loaded, request)
-        precision = precision_name(predictor.precision)
+        detector = _detector(loaded, request)
+        predictor, precision = Predictor(detector, batch=1), precision_name(detector.precision)
         setup = BenchmarkSetup(
             request.model, is_preset(request.model), precision, len(images), size, request.amount.rounds
         )
@@ -86,7 +87,7 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
         target = None
         if request.goal is not None:
             _LOG.info(f"searching for settings below {request.goal.milliseconds:g} ms per image")
-            target = find_target(predictor, request.goal.milliseconds, images, setup.rounds, labelled)
+            target = find_target(detector, request.goal.milliseconds, images, setup.rounds, labelled)
     return Benchmark(
         setup=setup,
         machine=machine_of(predictor),
@@ -101,17 +102,15 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
     )
 
 
-def _predictor(loaded: LoadedModel, request: Request) -> Predictor:
-    exact = request.precision == "float32"
-    precision = precision_for(loaded, request.precision, request.device)
-    predictor = Predictor(loaded, request.device, precision, exact=exact, batch=1)
-    if request.compiled and predictor.precision == torch.int8:
+def _detector(loaded: LoadedModel, request: Request) -> PreparedDetector:
+    detector = ready_detector(loaded, request.precision, str(request.device))
+    if request.compiled and detector.precision == torch.int8:
         raise OptionError(
             f"--compile: {request.model} computes in int8, which is not compiled; leave the option out, or choose "
             "another --precision",
             code="E125",
         )
-    return predictor
+    return detector
 
 
 def _others(
@@ -129,10 +128,9 @@ def _others(
     """
     found = []
     if request.compiled:
-        exact = request.precision == "float32"
-        compiled = Predictor(loaded, ours.device, ours.precision, exact=exact, compile=True, batch=1)
-        found.append(runner_of("ours, compiled", compiled))
+        compiled = ready_detector(loaded, request.precision, str(request.device), compile=True)
+        found.append(runner_of("ours, compiled", Predictor(compiled, batch=1)))
     if plan is not None:
-        theirs = torchvision_detector(loaded, plan).to(ours.device)
-        found += runners(request.runtimes, theirs, pixels_of(ours, example), ours.floats, folder)
+        theirs = torchvision_detector(loaded, plan).to(request.device)
+        found += runners(request.runtimes, theirs, pixels_of(ours, example), ours.detector.floats, folder)
     return found

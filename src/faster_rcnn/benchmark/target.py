@@ -16,6 +16,7 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.timing import timed
 
@@ -126,35 +127,33 @@ class Target:
 
 
 def find_target(
-    predictor: Predictor, milliseconds: float, images: Sequence[Path], rounds: int, split: Split | None
+    detector: PreparedDetector, milliseconds: float, images: Sequence[Path], rounds: int, split: Split | None
 ) -> Target:
     """Try smaller images and fewer proposals, from the largest on, until a size fits with all proposals.
 
-    AP is measured on ``split``, where one is given, with the detector's own settings and with all that fit. The
-    predictor has its own settings again afterwards.
+    AP is measured on ``split``, where one is given, with the detector's own settings and with all that fit.
     """
-    own = predictor.config
+    own = detector.config
     tried: list[Trial] = []
     fitting: list[Trial] = []
     for share in SHARES:
         for config in _of_size(own, share):
-            tried.append(_time(predictor, config, images, rounds))
+            tried.append(_time(detector, config, images, rounds))
             _LOG.info(str(tried[-1]))
             if 1000 * tried[-1].seconds.median <= milliseconds:
-                fitting.append(_measured(predictor, tried[-1], split))
+                fitting.append(_measured(detector, tried[-1], split))
                 break
         if fitting and fitting[-1].config.rpn.proposals_after_nms == own.rpn.proposals_after_nms:
             break  # smaller images cannot be better
-    first = next((each for each in fitting if each.config == own), None) or _measured(predictor, tried[0], split)
-    use_numbers(predictor, own)
+    first = next((each for each in fitting if each.config == own), None) or _measured(detector, tried[0], split)
     return Target(milliseconds, first, tuple(fitting), min(tried, key=lambda each: each.seconds.median))
 
 
-def use_numbers(predictor: Predictor, config: Config) -> None:
-    """Let a predictor look at images of another size, and at another number of proposals."""
-    network = predictor.network
-    network.preparation = replace(network.preparation, image=config.image)
-    network.inference_filter = replace(network.inference_filter, after_nms=config.rpn.proposals_after_nms)
+def predictor_with(detector: PreparedDetector, config: Config) -> Predictor:
+    """A predictor of the same detector at the image size and the number of proposals of ``config``."""
+    proposal_filter = replace(detector.network.inference_filter, after_nms=config.rpn.proposals_after_nms)
+    network = detector.network.with_settings(image=config.image, inference_filter=proposal_filter)
+    return Predictor(replace(detector, network=network, config=config, compiler=None), batch=1)
 
 
 def _of_size(own: Config, share: float) -> list[Config]:
@@ -169,21 +168,21 @@ def _of_size(own: Config, share: float) -> list[Config]:
     ]
 
 
-def _time(predictor: Predictor, config: Config, images: Sequence[Path], rounds: int) -> Trial:
-    use_numbers(predictor, config)
+def _time(detector: PreparedDetector, config: Config, images: Sequence[Path], rounds: int) -> Trial:
+    predictor = predictor_with(detector, config)
     for path in dict.fromkeys(images):  # every size has kernels chosen for it once
         predictor.predict_one(path, MIN_SCORE)
     seconds = [
-        timed(partial(predictor.predict_one, path, MIN_SCORE), predictor.device)[0]
+        timed(partial(predictor.predict_one, path, MIN_SCORE), detector.device)[0]
         for _ in range(rounds)
         for path in images
     ]
     return Trial(config, Spread.of(seconds), None)
 
 
-def _measured(predictor: Predictor, trial: Trial, split: Split | None) -> Trial:
+def _measured(detector: PreparedDetector, trial: Trial, split: Split | None) -> Trial:
     """The trial with its AP, where a split is given."""
     if split is None:
         return trial
-    use_numbers(predictor, trial.config)
+    predictor = predictor_with(detector, trial.config)
     return replace(trial, ap=measure_detector(predictor, split, "the detector").ap)

@@ -24,7 +24,7 @@ from faster_rcnn.benchmark.values import Contender, Machine, Spread
 from faster_rcnn.errors import ImageError
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.system.devices import computing_in, instruction_sets, onednn_supports_bfloat16, precision_name
+from faster_rcnn.system.devices import instruction_sets, onednn_supports_bfloat16, precision_name
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.timing import timed
 
@@ -67,13 +67,13 @@ def roofline_of(predictor: Predictor, images: Sequence[Path]) -> Roofline:
     of_images = []
     for path in images:
         # The plain detector: torch's counter does not cover every operator of the accelerated ones.
-        batch = batch_of(predictor.model, pixels_of(predictor, path)).pixels
+        batch = batch_of(predictor.detector.model, pixels_of(predictor, path)).pixels
         if batch.shape not in found:
-            found[batch.shape] = work_of(predictor.model, batch, predictor.floats)
+            found[batch.shape] = work_of(predictor.detector.model, batch, predictor.detector.floats)
         of_images.append(found[batch.shape])
     middle = median_low(each.operations for each in of_images)
     work = next(each for each in of_images if each.operations == middle)
-    return measure_roofline(work, predictor.floats, predictor.device)
+    return measure_roofline(work, predictor.detector.floats, predictor.detector.device)
 
 
 def time_contenders(
@@ -94,7 +94,7 @@ def time_contenders(
     for number, path in counted(work, "images timed beside others", len(work)):
         pixels = pixels_of(ours, path)
         for index, one in enumerate(every):
-            each, boxes = timed(partial(one.detect, pixels), ours.device)
+            each, boxes = timed(partial(one.detect, pixels), ours.detector.device)
             seconds[index].append(each)
             counts[index] += 0 if number else len(boxes)
     measured = zip(every, seconds, counts, strict=True)
@@ -103,7 +103,7 @@ def time_contenders(
 
 def runner_of(name: str, predictor: Predictor) -> Runner:
     """One of our detectors as a function from decoded pixels to boxes (N, 4)."""
-    precision = precision_name(predictor.precision)
+    precision = precision_name(predictor.detector.precision)
     return Runner(name, precision, lambda pixels: predictor.predict_one(pixels, MIN_SCORE).boxes)
 
 
@@ -115,11 +115,11 @@ def peak_memory() -> int:
 
 def machine_of(predictor: Predictor) -> Machine:
     """The machine, and how the predictor uses it."""
-    on_cpu = predictor.device.type == "cpu"
+    on_cpu = predictor.detector.device.type == "cpu"
     return Machine(
-        device=str(predictor.device),
+        device=str(predictor.detector.device),
         instruction_sets=tuple(instruction_sets()),
-        onednn_bfloat16=on_cpu and predictor.floats == torch.bfloat16 and onednn_supports_bfloat16(),
+        onednn_bfloat16=on_cpu and predictor.detector.floats == torch.bfloat16 and onednn_supports_bfloat16(),
         threads=torch.get_num_threads(),
         processors=os.cpu_count() or 1,
         versions={"faster-rcnn": __version__, **{name: metadata.version(name) for name in VERSIONS}},
@@ -136,9 +136,9 @@ def pixels_of(predictor: Predictor, path: Path) -> Tensor:
 
 def _both(predictor: Predictor, path: Path) -> tuple[ImageTimes, float]:
     """Times of an image's stages, and seconds of the call that users make."""
-    with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
-        times, _ = detect_in_parts(predictor.network, partial(pixels_of, predictor, path))
-    seconds, _ = timed(partial(predictor.predict_one, path, MIN_SCORE), predictor.device)
+    with predictor.detector.computing():
+        times, _ = detect_in_parts(predictor.detector.network, partial(pixels_of, predictor, path))
+    seconds, _ = timed(partial(predictor.predict_one, path, MIN_SCORE), predictor.detector.device)
     return times, seconds
 
 

@@ -22,7 +22,8 @@ def demo(*, out: Path | None = None, device: str = "auto") -> int:
     from faster_rcnn.demo.digits import CREDITS
     from faster_rcnn.demo.run import demo_folder, draw_test_pictures, train_on_digits
     from faster_rcnn.evaluation.run import evaluate_detector
-    from faster_rcnn.inference.loading import load_predictor
+    from faster_rcnn.inference.loading import load_detector
+    from faster_rcnn.inference.predictor import Predictor
     from faster_rcnn.system.devices import choose_device
 
     choose_device(device)
@@ -31,9 +32,9 @@ def demo(*, out: Path | None = None, device: str = "auto") -> int:
     with only_writer(folder.root):
         began = time.perf_counter()
         train_on_digits(folder, device)
-        predictor = load_predictor(str(folder.run), "auto", device)
-        deliver(evaluate_detector(predictor, folder.data, "test", str(folder.run)), str(folder.numbers))
-        draw_test_pictures(folder, predictor)
+        detector = load_detector(str(folder.run), "auto", device)
+        deliver(evaluate_detector(detector, folder.data, "test", str(folder.run)), str(folder.numbers))
+        draw_test_pictures(folder, Predictor(detector))
         say("", *CREDITS.splitlines(), "")
         seconds = time.perf_counter() - began
         say(f"done in {seconds:.0f} s. Test pictures with the detected boxes: {folder.sheet}")

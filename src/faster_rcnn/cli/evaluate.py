@@ -40,7 +40,7 @@ def evaluate(
     announce(f"evaluating {model} on {data}")
     from faster_rcnn.evaluation.results import is_results_file
     from faster_rcnn.evaluation.run import evaluate_detector, evaluate_results
-    from faster_rcnn.inference.loading import load_predictor, say_tiles
+    from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.tiles import tiling_of
 
     refuse_swapped("evaluate", model, [data])
@@ -52,9 +52,9 @@ def evaluate(
         return 0
     if proposals is not None and tiling is not None:
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
-    predictor = load_predictor(model, precision, device).in_tiles(tiling)
-    say_tiles(predictor)
-    deliver(evaluate_detector(predictor, data, split, model, proposals), json)
+    detector = load_detector(model, precision, device)
+    log_tiles(detector, tiling)
+    deliver(evaluate_detector(detector, data, split, model, proposals=proposals, tiling=tiling), json)
     return 0
 
 

@@ -26,7 +26,7 @@ from faster_rcnn.system.wording import count_of
 if TYPE_CHECKING:
     from faster_rcnn.inference.pictures import PictureFolder
     from faster_rcnn.inference.predictor import Predictor
-    from faster_rcnn.inference.result import Seen
+    from faster_rcnn.inference.result import Prediction
 
 
 def predict(
@@ -68,8 +68,10 @@ def predict(
     """
     announce(f"predicting with {model}")
     from faster_rcnn.inference.choice import choice_of
-    from faster_rcnn.inference.loading import say_tiles
+    from faster_rcnn.inference.external_proposals import file_source
+    from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.pictures import DEFAULT_FOLDER, PictureFolder
+    from faster_rcnn.inference.predictor import Predictor
     from faster_rcnn.inference.tiles import tiling_of
 
     choice = choice_of(classes, iou, agnostic_nms)
@@ -82,9 +84,11 @@ def predict(
     folder = first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out
     pictures = None if folder is None else PictureFolder(folder, found.names, json)
     _refuse_pipes(proposals, found)
-    predictor = _predictor(model, precision, device, proposals).in_tiles(tiling).choosing(choice)
+    detector = load_detector(model, precision, device)
+    source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
+    predictor = Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
     _say_limits(predictor, conf, max_det)
-    say_tiles(predictor)
+    log_tiles(detector, tiling)
     tally = _write_all(predictor, found, conf, max_det, pictures, json)
     return 2 if tally.unreadable or tally.undrawn or found.unused else 0
 
@@ -117,20 +121,6 @@ def _refuse_pipes(proposals: Path | None, found: Sources) -> None:
         raise OptionError(f"--proposals are found by an image's path, which {pipes[0]} does not have; give a file")
 
 
-def _predictor(model: str, precision: str, device: str, proposals: Path | None) -> Predictor:
-    from faster_rcnn.inference.external_proposals import proposals_by_name
-    from faster_rcnn.inference.loading import load_predictor, refuse_without_second_stage
-    from faster_rcnn.proposals.file import load_proposals
-
-    predictor = load_predictor(model, precision, device)
-    if proposals is not None:
-        refuse_without_second_stage(predictor, model)
-        file = load_proposals(proposals)
-        predictor.proposals = proposals_by_name(file, predictor.config.detector.outside_proposals)
-        say(f"proposals of {file.method} from {proposals}")
-    return predictor
-
-
 def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
     """Name the model's own limits where the options ask for more than these."""
     rpn, roi = predictor.config.rpn, predictor.config.roi
@@ -156,7 +146,7 @@ def _write_all(
     tally, start = _Tally(), time.monotonic()
     with ExitStack() as open_files:
         write = None if json is None else open_files.enter_context(json_lines(json))
-        outcomes = predictor.outcomes(found.images(), conf, max_det)
+        outcomes = predictor.predict_each(found.images(), conf, max_det)
         for one in outcomes if _on_one_terminal(json) else counted(outcomes, "images", len(found.names)):
             _record(found.names, one, write, pictures, tally)
             del one  # its pixels are not held while the next image is read
@@ -171,7 +161,7 @@ def _on_one_terminal(json: str | None) -> bool:
 
 def _record(
     names: Sequence[str],
-    one: Seen | ImageError,
+    one: Prediction | ImageError,
     write: Callable[[object], None] | None,
     pictures: PictureFolder | None,
     tally: _Tally,

@@ -47,8 +47,13 @@ def proposals(
     announce(f"proposals for {data}")
     from faster_rcnn.data.reading import load_present
     from faster_rcnn.evaluation.recall_of_files import RecallOfSplits, recall_of
-    from faster_rcnn.inference.external_proposals import compute_file, propose_with, search_settings, with_count
-    from faster_rcnn.inference.loading import load_predictor
+    from faster_rcnn.inference.external_proposals import (
+        search_settings,
+        with_count,
+        write_rpn_proposals,
+        write_searched_proposals,
+    )
+    from faster_rcnn.inference.loading import load_detector
     from faster_rcnn.proposals.file import load_proposals
 
     require_json(json, [None if model is None else model_file(model), data])
@@ -62,9 +67,10 @@ def proposals(
     began = time.monotonic()
     with atomic_write(out) as written:  # read back from there, since a pipe cannot be
         if model is None:
-            compute_file(written, dataset.root, splits, config)
+            write_searched_proposals(written, dataset.root, splits, config)
         else:
-            propose_with(with_count(load_predictor(model, "auto", device), count), model, written, dataset.root, splits)
+            detector = with_count(load_detector(model, "auto", device), count)
+            write_rpn_proposals(detector, model, written, dataset.root, splits)
         file = load_proposals(written)
     _say_summary(file, time.monotonic() - began, out)
     deliver(RecallOfSplits({split.name: recall_of(split, file, dataset.root) for split in splits}), json)

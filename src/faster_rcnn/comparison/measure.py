@@ -20,16 +20,23 @@ from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.reading import load_present, load_split
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
-from faster_rcnn.evaluation.detector import measure_detector, settings_for, take_proposals
+from faster_rcnn.evaluation.detector import measure_detector, settings_for
 from faster_rcnn.evaluation.recall_of_files import recall_of
-from faster_rcnn.inference.external_proposals import best, compute_file, of_split, propose_with, search_method
-from faster_rcnn.inference.loading import load_predictor
+from faster_rcnn.inference.external_proposals import (
+    best_proposals,
+    proposals_of_split,
+    search_method,
+    split_source,
+    write_rpn_proposals,
+    write_searched_proposals,
+)
+from faster_rcnn.inference.loading import load_detector
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.proposals.file import ProposalFile, image_key, load_proposals
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.devices import computing_in, precision_name
+from faster_rcnn.system.devices import precision_name
 from faster_rcnn.system.progress import counted
 
 _LOG = logging.getLogger(__name__)
@@ -75,16 +82,16 @@ def compare_systems(data: Path, pair: Pair, split: str | None, folder: Path, amo
         OptionError: the detectors are not of the two kinds, or differ in image size or backbone.
         DatasetError: the data or the proposals cannot be used.
     """
-    first, second = (load_predictor(model, "auto", device) for model in (pair.faster, pair.fast))
+    first, second = (load_detector(model, "auto", device) for model in (pair.faster, pair.fast))
     _refuse_unlike(pair, first.config, second.config)
     dataset = load_split(data, settings_for(data, first.config.data), split)
     part, root = dataset.split(split), dataset.root
     found = load_proposals(pair.proposals)
     _refuse_other_search(found, second.config)
-    take_proposals(second, pair.proposals, root, part, pair.fast)
-    propose_with(first, pair.faster, folder / PROPOSED, root, [part])
-    faster = Contestant(FASTER, pair.faster, first, load_proposals(folder / PROPOSED))
-    fast = Contestant(FAST, pair.fast, second, found)
+    source = split_source(second, pair.proposals, root, part, pair.fast)
+    write_rpn_proposals(first, pair.faster, folder / PROPOSED, root, [part])
+    faster = Contestant(FASTER, pair.faster, Predictor(first), load_proposals(folder / PROPOSED))
+    fast = Contestant(FAST, pair.fast, Predictor(second, proposals=source), found)
     images = _readable(part, first.config, amount.images)
     times = _time_both(faster, fast, images, root, amount.rounds)
     precision, threads = precision_name(first.precision), torch.get_num_threads()
@@ -108,7 +115,7 @@ def refuse_unusable(data: Path, config: Config, split: str | None, proposals: Pa
         file = load_proposals(proposals)
         _refuse_other_search(file, config)
         for part in dataset.splits.values():
-            of_split(file, dataset.root, part, config.detector.outside_proposals, config.data)
+            proposals_of_split(file, dataset.root, part, config.detector.outside_proposals, config.data)
 
 
 def searched(data: Path, config: Config, folder: Path) -> Path:
@@ -117,7 +124,7 @@ def searched(data: Path, config: Config, folder: Path) -> Path:
     if not path.exists():
         dataset = load_present(data, config.data)
         _LOG.info("selective search on every image, which takes a second or so for each; the proposals are stored")
-        compute_file(path, dataset.root, list(dataset.splits.values()), config)
+        write_searched_proposals(path, dataset.root, list(dataset.splits.values()), config)
     return path
 
 
@@ -153,7 +160,7 @@ def _time_both(
     faster: Contestant, fast: Contestant, images: Sequence[tuple[ImageRecord, Tensor]], root: Path, rounds: int
 ) -> tuple[StageTimes, StageTimes]:
     """Medians over images and rounds, the two systems in turn; a first round, not counted, warms both up."""
-    first, second = faster.predictor, fast.predictor
+    first, second = faster.predictor.detector, fast.predictor.detector
     detector = second.config.detector
     search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
     times: tuple[list[StageTimes], list[StageTimes]] = ([], [])
@@ -161,8 +168,8 @@ def _time_both(
     for number, record, pixels in counted(work, "images timed", len(work)):
         stored = fast.proposals.of(image_key(root, record.path), record.size, record.path)
         # A kernel is selected for every new size; that needs no search.
-        propose = search if number else partial(_stored, best(stored, detector.outside_proposals))
-        with torch.inference_mode(), computing_in(first.floats, first.device):
+        propose = search if number else partial(_stored, best_proposals(stored, detector.outside_proposals))
+        with first.computing():
             both = time_faster_rcnn(first.network, pixels), time_fast_rcnn(second.network, pixels, propose)
         if number:
             times[0].append(both[0])

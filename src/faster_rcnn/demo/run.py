@@ -84,7 +84,7 @@ def draw_test_pictures(folder: DemoFolder, predictor: Predictor) -> None:
     """Draw the detections in every test picture, and the first of these pictures on one sheet."""
     names = [str(path) for path in sorted((folder.data / "images").glob("test_*.jpg"))]
     pictures = PictureFolder(folder.pictures, names)
-    found = predictor.outcomes(names, conf=MIN_SCORE)
+    found = predictor.predict_each(names, conf=MIN_SCORE)
     for number, one in enumerate(counted(found, "images", len(names))):
         if isinstance(one, ImageError):
             raise one

@@ -15,26 +15,14 @@ from faster_rcnn.errors import ImageError, ImageMemoryError
 from faster_rcnn.evaluation.class_mapping import ClassMapping
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.split import measure_split
-from faster_rcnn.inference.external_proposals import of_split, proposals_by_path
-from faster_rcnn.inference.loading import refuse_without_second_stage
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.result import Seen
-from faster_rcnn.inference.tiles import MOST_PIXELS, Tiling
-from faster_rcnn.proposals.file import load_proposals
+from faster_rcnn.inference.result import Prediction
+from faster_rcnn.inference.tiles import MAX_PIXELS, Tiling
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import Detections
 from faster_rcnn.system.progress import counted
 
 _LOG = logging.getLogger(__name__)
-
-
-def take_proposals(predictor: Predictor, file: Path, root: Path, part: Split, model: str) -> None:
-    """Give the second stage the proposals of a file; raises ``DatasetError`` where an image of the split has none."""
-    refuse_without_second_stage(predictor, model)
-    found = load_proposals(file)
-    outside = of_split(found, root, part, predictor.config.detector.outside_proposals, predictor.config.data)
-    predictor.proposals = proposals_by_path(part, outside)
-    _LOG.info(f"proposals of {found.method} from {file}")
 
 
 def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
@@ -57,14 +45,14 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     return measure_split(split, found)
 
 
-def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Seen | None]]:
+def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Prediction | None]]:
     """Predict each image of a split; gives the index of its record, and ``None`` for an image that cannot be decoded.
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
     """
     damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
-    outcomes = predictor.outcomes((record.path for record in split.records), conf=0.0)
+    outcomes = predictor.predict_each((record.path for record in split.records), conf=0.0)
     for place, one in enumerate(outcomes):
         if isinstance(one, ImageMemoryError):
             raise one  # the memory that other programs leave must not change a metric
@@ -82,7 +70,7 @@ def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = Non
     root = (data if data.is_dir() else data.parent).resolve()
     named = {name: getattr(trained_on, name) for name in ("train", "val", "test", "images")}
     elsewhere = {name: None for name, value in named.items() if value is not None and not _is_below(root, value)}
-    most_pixels = trained_on.max_pixels if tiling is None else max(trained_on.max_pixels, MOST_PIXELS)
+    most_pixels = trained_on.max_pixels if tiling is None else max(trained_on.max_pixels, MAX_PIXELS)
     return trained_on.model_copy(update={**elsewhere, "max_pixels": most_pixels})
 
 

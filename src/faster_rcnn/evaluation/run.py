@@ -10,18 +10,15 @@ from typing import Any
 import torch
 
 from faster_rcnn.data.reading import load_split
-from faster_rcnn.evaluation.detector import (
-    choose_split,
-    measure_detector,
-    settings_for,
-    split_to_measure,
-    take_proposals,
-)
+from faster_rcnn.evaluation.detector import choose_split, measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import read_results
 from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.inference.external_proposals import split_source
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import PreparedDetector
+from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.system.devices import precision_name
 
@@ -50,29 +47,35 @@ class Evaluation:
 
 
 def evaluate_detector(
-    predictor: Predictor, data: Path, split: str | None, model: str, proposals: Path | None = None
+    detector: PreparedDetector,
+    data: Path,
+    split: str | None,
+    model: str,
+    *,
+    proposals: Path | None = None,
+    tiling: Tiling | None = None,
 ) -> Evaluation:
     """Metrics of a detector on labelled images.
 
     Args:
-        predictor: the detector, perhaps in tiles.
+        detector: the detector.
         data: folder or file of labelled images.
         split: name of the split; ``test`` where there is one, else ``val``, if it is not given.
         model: the detector's name in messages.
         proposals: file of proposals for the second stage.
+        tiling: how larger images are cut into tiles.
 
     Raises:
         DatasetError: the data or the proposals cannot be used.
-        OptionError: there is no such split, or the detector takes no external proposals.
+        OptionError: there is no such split, or the detector takes no external proposals, or no tiles.
         ModelFileError: the data has classes that the detector lacks.
     """
-    dataset = load_split(data, settings_for(data, predictor.config.data, predictor.tiling), split)
+    dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
     part = choose_split(dataset, split)
-    if proposals is not None:
-        take_proposals(predictor, proposals, dataset.root, part, model)
-    metrics = measure_detector(predictor, part, model)
-    name = precision_name(predictor.precision)
-    return Evaluation(metrics, part.name, str(predictor.device), name, torch.get_num_threads())
+    source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
+    metrics = measure_detector(Predictor(detector, proposals=source, tiling=tiling), part, model)
+    name = precision_name(detector.precision)
+    return Evaluation(metrics, part.name, str(detector.device), name, torch.get_num_threads())
 
 
 def evaluate_results(results: Path, data: Path, split: str | None) -> Evaluation:

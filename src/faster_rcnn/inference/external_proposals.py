@@ -1,4 +1,4 @@
-"""Proposals from outside for the images of a data set: from a file, or computed once and stored."""
+"""External proposals for the images of a data set: read from a file, or computed once and stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from faster_rcnn.data.workers import end_with_parent
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference.inputs import AnyImage
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.loading import refuse_without_second_stage
+from faster_rcnn.inference.predictor import ProposalSource
+from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.proposals.file import (
     ImageProposals,
     ProposalFile,
@@ -35,23 +37,24 @@ from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.devices import computing_in
 from faster_rcnn.system.progress import counted
 
 _LOG = logging.getLogger(__name__)
 
 FILE = "proposals.safetensors"
-"""In a run folder: what was computed for the run."""
+"""Name of the file in a run folder that stores the proposals which were computed for the run."""
 
 Propose = Callable[[Tensor], Proposals]
-"""Proposals of one image (3, height, width), in its pixels."""
+"""Computes proposals of one image (3, height, width), in its pixels."""
 
 
-def outside_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[str, list[Proposals]]:
-    """For Fast R-CNN: the best proposals for each image of the training and validation splits, by name of split.
+def training_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[str, list[Proposals]]:
+    """The best proposals for each image of the training and validation splits of a Fast R-CNN, by name of split.
 
-    From the file ``data.proposals``; else from what this run has stored in its folder; else computed by selective
-    search. Empty for detectors that make their own. Raises ``DatasetError`` where an image has none.
+    They come from the file ``data.proposals``; else from the file that this run has stored in its folder; else from
+    selective search, whose file is then stored there. Empty for detectors with a first stage.
+
+    Raises ``DatasetError`` where an image has no proposals.
     """
     if config.detector.kind != "fast-rcnn":
         return {}
@@ -60,33 +63,40 @@ def outside_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[st
     given = config.data.proposals
     if given is None and not stored.exists():
         _LOG.info("no --proposals: selective search makes them, which takes a second or so per image; they are stored")
-        compute_file(stored, dataset.root, splits, config)
+        write_searched_proposals(stored, dataset.root, splits, config)
     file = load_proposals(stored if given is None else Path(given))
     _LOG.info(f"proposals of {file.method} from {file.path}")
-    most = config.detector.outside_proposals
-    return {split.name: of_split(file, dataset.root, split, most, config.data) for split in splits}
+    limit = config.detector.outside_proposals
+    return {split.name: proposals_of_split(file, dataset.root, split, limit, config.data) for split in splits}
 
 
-def of_split(file: ProposalFile, root: Path, split: Split, most: int, data: DataConfig) -> list[Proposals]:
+def proposals_of_split(
+    file: ProposalFile, root: Path, split: Split, max_proposals: int, data: DataConfig
+) -> list[Proposals]:
     """The best proposals for each record of a split; raises ``DatasetError`` where a readable image has none."""
     file.refuse_empty([image_key(root, record.path) for record in split.records], split.name)
-    return known_of_split(file, root, split, most, data)
+    return known_proposals_of_split(file, root, split, max_proposals, data)
 
 
-def known_of_split(file: ProposalFile, root: Path, split: Split, most: int, data: DataConfig) -> list[Proposals]:
-    """The same, where an image may have no proposals; raises ``DatasetError`` where the file does not know one."""
+def known_proposals_of_split(
+    file: ProposalFile, root: Path, split: Split, max_proposals: int, data: DataConfig
+) -> list[Proposals]:
+    """The best proposals for each record of a split, of which some may have none.
+
+    Raises ``DatasetError`` where the file does not list an image.
+    """
     keys = [image_key(root, record.path) for record in split.records]
     file.refuse_missing(keys, split.name)
-    return [_known(file, key, record, most, data) for key, record in zip(keys, split.records, strict=True)]
+    return [_known(file, key, record, max_proposals, data) for key, record in zip(keys, split.records, strict=True)]
 
 
-def _known(file: ProposalFile, key: str, record: ImageRecord, most: int, data: DataConfig) -> Proposals:
+def _known(file: ProposalFile, key: str, record: ImageRecord, max_proposals: int, data: DataConfig) -> Proposals:
     found = file.known(key, record.size, record.path)
-    return _of_unreadable(file, record, data) if found is None else best(found, most)
+    return _of_unreadable(file, record, data) if found is None else best_proposals(found, max_proposals)
 
 
 def _of_unreadable(file: ProposalFile, record: ImageRecord, data: DataConfig) -> Proposals:
-    """None for an image that still cannot be read, since nobody will look at it; raises where it was mended."""
+    """No proposals for an image that still cannot be read, as nothing is detected in it; raises where it now can be."""
     try:
         read_image(record.path, data.max_pixels)
     except ImageError:
@@ -98,13 +108,16 @@ def _of_unreadable(file: ProposalFile, record: ImageRecord, data: DataConfig) ->
     )
 
 
-def best(proposals: Proposals, most: int) -> Proposals:
-    """The first ``most``."""
-    return Proposals(proposals.boxes[:most], proposals.scores[:most])
+def best_proposals(proposals: Proposals, count: int) -> Proposals:
+    """The first ``count`` proposals, which are the best ones."""
+    return Proposals(proposals.boxes[:count], proposals.scores[:count])
 
 
-def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config) -> None:
-    """Selective search on every image of some splits, one process per processor; raises ``DatasetError``."""
+def write_searched_proposals(path: Path, root: Path, splits: Sequence[Split], config: Config) -> None:
+    """Run selective search on every image of some splits, in one process per processor, and write a file of proposals.
+
+    Raises ``DatasetError`` where the file cannot be written.
+    """
     detector = config.detector
     search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
     records = {image_key(root, each.path): each for split in splits for each in split.records}
@@ -121,7 +134,7 @@ def compute_file(path: Path, root: Path, splits: Sequence[Split], config: Config
 
 @contextmanager
 def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
-    """``map`` over one process per processor; the plain one where this process is daemonic and may have no children."""
+    """``map`` over one process per processor; Python's ``map`` in a daemonic process, which may have no children."""
     if current_process().daemon:
         yield map
         return
@@ -130,22 +143,22 @@ def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
 
 
 def _begin() -> None:
-    """Called first in each of these processes."""
+    """Runs first in each of these processes."""
     end_with_parent()
     torch.set_num_threads(1)  # a forked process must not use the threads that its parent had
 
 
 def search_settings(mode: SearchMode, count: int) -> Config:
-    """Settings with which ``compute_file`` searches in ``mode`` for at most ``count`` proposals of an image."""
+    """Settings for ``write_searched_proposals``: selective search for at most ``count`` proposals of an image."""
     config = preset("small")
     search = {"selective_search": mode, "outside_proposals": count}
     return config.model_copy(update={"detector": config.detector.model_copy(update=search)})
 
 
-def with_count(predictor: Predictor, count: int) -> Predictor:
-    """The predictor, whose first stage now gives ``count`` proposals of an image."""
-    predictor.network.inference_filter = filter_with_count(predictor.network.inference_filter, count)
-    return predictor
+def with_count(detector: PreparedDetector, count: int) -> PreparedDetector:
+    """A detector with the same weights whose first stage gives ``count`` proposals of an image; it is not compiled."""
+    rule = filter_with_count(detector.network.inference_filter, count)
+    return replace(detector, network=detector.network.with_settings(inference_filter=rule), compiler=None)
 
 
 def filter_with_count(rule: ProposalFilter, count: int) -> ProposalFilter:
@@ -154,59 +167,81 @@ def filter_with_count(rule: ProposalFilter, count: int) -> ProposalFilter:
 
 
 def search_method(config: Config) -> str:
-    """What a file of selective search says about itself."""
+    """The name of the method in a file of selective search."""
     return f"selective search ({config.detector.selective_search})"
 
 
 def _propose(search: Propose, data: DataConfig, record: ImageRecord) -> Proposals | str:
-    """Proposals for one image, or why there are none."""
+    """The proposals of one image, or the reason why there are none."""
     try:
         return search(read_image(record.path, data.max_pixels)[0])
     except ImageError as error:
         return str(error)
 
 
-def proposals_by_path(
-    split: Split, outside: Sequence[Proposals] | None
-) -> Callable[[AnyImage, Tensor], Proposals] | None:
-    """What a ``Predictor`` asks for the proposals of an image of this split; ``None`` where there are none."""
-    if outside is None:
-        return None
+def split_source(detector: PreparedDetector, path: Path, root: Path, split: Split, model: str) -> ProposalSource:
+    """A source of the proposals in a file for the images of a split; ``model`` is the detector's name in messages.
+
+    Raises:
+        OptionError: the detector has no second stage.
+        DatasetError: the file cannot be used, or has no proposals for an image.
+    """
+    file = _opened(detector, path, model)
+    limit = detector.config.detector.outside_proposals
+    return source_of(split, proposals_of_split(file, root, split, limit, detector.config.data))
+
+
+def file_source(detector: PreparedDetector, path: Path, model: str) -> ProposalSource:
+    """A source of the proposals in a file for image files, wherever their data set lies.
+
+    An image is recognised by the longest end of its path that the file of proposals lists. The source raises
+    ``DatasetError`` where an image has no proposals, or where they are another image's.
+
+    Raises:
+        OptionError: the detector has no second stage.
+        DatasetError: the file cannot be used.
+    """
+    file = _opened(detector, path, model)
+    limit = detector.config.detector.outside_proposals
+
+    def source(image: AnyImage, pixels: Tensor) -> Proposals:
+        parts = Path(str(image)).resolve().parts[1:]
+        ends = ("/".join(parts[first:]) for first in range(len(parts)))
+        key = next((end for end in ends if end in file.images), str(image))
+        return best_proposals(file.of(key, size_of(pixels), Path(str(image))), limit)
+
+    return source
+
+
+def _opened(detector: PreparedDetector, path: Path, model: str) -> ProposalFile:
+    refuse_without_second_stage(detector, model)
+    file = load_proposals(path)
+    _LOG.info(f"proposals of {file.method} from {path}")
+    return file
+
+
+def source_of(split: Split, proposals: Sequence[Proposals]) -> ProposalSource:
+    """A source of proposals, which are in the order of the records of a split, for the images of the split."""
     by_path: Mapping[str, Proposals] = {
-        str(record.path): each for record, each in zip(split.records, outside, strict=True)
+        str(record.path): each for record, each in zip(split.records, proposals, strict=True)
     }
     return lambda image, _: by_path[str(image)]
 
 
-def proposals_by_name(file: ProposalFile, most: int) -> Callable[[AnyImage, Tensor], Proposals]:
-    """What a ``Predictor`` asks for the proposals of an image file, wherever the data set lies.
+def write_rpn_proposals(detector: PreparedDetector, name: str, out: Path, root: Path, splits: list[Split]) -> None:
+    """Write a file of the proposals of a detector's first stage, as it makes them in inference.
 
-    An image is recognised by the end of its path, the longest one that the file knows. Raises ``DatasetError`` where
-    that has no proposals, or proposals of another image.
+    ``name`` is the detector's name in messages and in the file. Raises ``OptionError`` where there is no first stage.
     """
-
-    def of_image(image: AnyImage, pixels: Tensor) -> Proposals:
-        parts = Path(str(image)).resolve().parts[1:]
-        ends = ("/".join(parts[first:]) for first in range(len(parts)))
-        key = next((end for end in ends if end in file.images), str(image))
-        return best(file.of(key, size_of(pixels), Path(str(image))), most)
-
-    return of_image
-
-
-def propose_with(predictor: Predictor, name: str, out: Path, root: Path, splits: list[Split]) -> None:
-    """The proposals of a detector's first stage, as it makes them in inference."""
-    if predictor.config.detector.kind == "fast-rcnn":
+    if detector.config.detector.kind == "fast-rcnn":
         raise OptionError(f"{name} is a Fast R-CNN, which has no first stage; --method rpn needs one")
     found: dict[str, ImageProposals] = {}
     records = {image_key(root, record.path): record for split in splits for record in split.records}
     for key, record in counted(records.items(), "images", len(records)):
         try:
-            pixels, _ = read_image(record.path, predictor.config.data.max_pixels)
+            pixels, _ = read_image(record.path, detector.config.data.max_pixels)
         except ImageError as error:
             _LOG.warning(f"{error}; it has no proposals")
             continue
-        with torch.inference_mode(), computing_in(predictor.floats, predictor.device):
-            [proposals] = predictor.network.propose([pixels.to(predictor.device)])
-        found[key] = ImageProposals(record.size, proposals.to("cpu"), fingerprint(record.path))
+        found[key] = ImageProposals(record.size, detector.propose(pixels), fingerprint(record.path))
     save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())

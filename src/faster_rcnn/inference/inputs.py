@@ -19,7 +19,7 @@ from torch import Tensor
 
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.errors import ImageError, ImageMemoryError, is_out_of_memory
-from faster_rcnn.inference.tiles import MOST_PIXELS
+from faster_rcnn.inference.tiles import MAX_PIXELS
 
 AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor
 """Path, encoded bytes, PIL image, RGB array (height, width, 3) or RGB tensor (3, height, width).
@@ -67,8 +67,8 @@ def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 h
     )
 
 
-def memory_told(error: Exception, name: str) -> ImageMemoryError:
-    """The error of one image for which memory does not suffice; any other error is raised again."""
+def out_of_memory(error: Exception, name: str) -> ImageMemoryError:
+    """The error of one image for which memory does not suffice; raises any other error again."""
     if not is_out_of_memory(error):
         raise error
     return ImageMemoryError(f"{name} needs more memory than there is; make it smaller, or free memory", code="E120")
@@ -84,9 +84,7 @@ def _decoded(source: Path | bytes, max_pixels: int) -> Tensor:
         if error.code != "E120" or "data.max_pixels" not in error.text:
             raise
         # The limit comes from the model file here, so the setting that the reader of data sets names is no help.
-        tiles = (
-            f"look at it in tiles (--tile 800, up to {MOST_PIXELS:,} pixels), or " if max_pixels < MOST_PIXELS else ""
-        )
+        tiles = f"look at it in tiles (--tile 800, up to {MAX_PIXELS:,} pixels), or " if max_pixels < MAX_PIXELS else ""
         fault = error.text.partition(";")[0]
         raise ImageError(f"{fault}; {tiles}make the image smaller first", code="E120") from error
 

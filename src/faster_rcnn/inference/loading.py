@@ -1,4 +1,7 @@
-"""From the name of a detector to a predictor that is ready to work."""
+"""From the name of a detector, or a detector in memory, to one that is ready for inference.
+
+Commands, the Python API and the benchmark all take this way, so that a device and a precision mean the same everywhere.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,57 @@ import torch
 from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import target_size
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prepared import PreparedDetector, prepare
+from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.devices import choose_device, precision_name
 from faster_rcnn.system.wording import count_of
 from faster_rcnn.weights.foreign.published import resolve_model
+from faster_rcnn.weights.model_file import LoadedModel
 
 _LOG = logging.getLogger(__name__)
 
 
-def load_predictor(model: str, precision: str, device: str = "auto") -> Predictor:
-    """The detector that a command names, ready to work, and a line about it."""
+def load_detector(model: str, precision: str = "auto", device: str = "auto") -> PreparedDetector:
+    """Load a model file, a run folder or published weights, prepare them, and log what they are; see ``ready``."""
+    choose_device(device)  # an unknown device is refused before a large file is read
+    detector = ready_detector(resolve_model(model), precision, device)
+    classes = len(detector.classes) - len(detector.classes.holes)
+    kind = precision_name(detector.precision)
+    where = f"{kind} on {detector.device}, {count_of(torch.get_num_threads(), 'CPU thread')}"
+    _LOG.info(f"{model}: {detector.config.preset}, {count_of(classes, 'class', 'classes')}, {where}")
+    return detector
+
+
+def ready_detector(
+    loaded: LoadedModel, precision: str = "auto", device: str = "auto", *, compile: bool = False
+) -> PreparedDetector:
+    """Prepare a detector that is in memory, as a user names its precision and its device.
+
+    ``auto`` chooses the fastest precision of the machine; float32 is bit-exact only where it is named.
+
+    Raises:
+        OptionError: the device or the precision does not exist here.
+        ModelFileError, MachineError: as ``prepare``.
+    """
     place = choose_device(device)
-    exact = precision == "float32"
-    loaded = resolve_model(model)
     chosen = precision_for(loaded, precision, place)
-    predictor = Predictor(loaded, place, chosen, exact=exact)
-    classes = len(predictor.classes) - len(predictor.classes.holes)
-    kind = precision_name(predictor.precision)
-    where = f"{kind} on {place}, {count_of(torch.get_num_threads(), 'CPU thread')}"
-    _LOG.info(f"{model}: {predictor.config.preset}, {count_of(classes, 'class', 'classes')}, {where}")
-    return predictor
+    return prepare(loaded, place, chosen, exact=precision == "float32", compile=compile)
 
 
-def refuse_without_second_stage(predictor: Predictor, model: str) -> None:
-    """Raise ``OptionError`` where nothing would look at proposals from outside."""
-    if predictor.config.detector.kind == "rpn":
+def refuse_without_second_stage(detector: PreparedDetector, model: str) -> None:
+    """Raise ``OptionError`` where the detector has no second stage, which external proposals are for."""
+    if detector.config.detector.kind == "rpn":
         raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
 
 
-def say_tiles(predictor: Predictor) -> None:
-    """A line about the tiles, where there are some, and the size at which the detector sees them."""
-    if predictor.tiling is None:
+def log_tiles(detector: PreparedDetector, tiling: Tiling | None) -> None:
+    """Log the size of the tiles, where there are some, and the size to which the detector resizes each of them."""
+    if tiling is None:
         return
-    image, side = predictor.config.image, predictor.tiling.side
-    seen = target_size(ImageSize(side, side), image.short_side, image.long_side, image.size_rounding)
+    image, side = detector.config.image, tiling.side
+    resized = target_size(ImageSize(side, side), image.short_side, image.long_side, image.size_rounding)
     _LOG.info(
-        f"tiles of {side}x{side} pixels that share {predictor.tiling.overlap:g} of their side, each seen at "
-        f"{seen.width}x{seen.height}; a larger image is seen as a whole, too"
+        f"tiles of {side}x{side} pixels that share {tiling.overlap:g} of their side, each resized to "
+        f"{resized.width}x{resized.height}; a larger image is also detected as a whole"
     )

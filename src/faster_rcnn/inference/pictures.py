@@ -14,8 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from faster_rcnn.data.layout.folders import is_picture
 from faster_rcnn.errors import ImageError, OptionError
-from faster_rcnn.inference.inputs import memory_told
-from faster_rcnn.inference.result import Seen
+from faster_rcnn.inference.inputs import out_of_memory
+from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.sources import STDIN, is_pipe, place_of
 from faster_rcnn.system.atomic import as_machine_error, quick_write
 
@@ -58,7 +58,7 @@ class PictureFolder:
         self.replaced = sum(self._replaces(place) for place in self.places)
         """How many pictures of an earlier run are drawn anew."""
 
-    def save(self, number: int, seen: Seen) -> Path:
+    def save(self, number: int, prediction: Prediction) -> Path:
         """Draw what was found in one of the images, counted from 0; returns where the picture is.
 
         Raises:
@@ -66,7 +66,7 @@ class PictureFolder:
             MachineError: the picture cannot be written.
         """
         target = self.folder / self.places[number]
-        size = seen.result.size
+        size = prediction.result.size
         if target.suffix.lower() != ".png" and max(size) > LONGEST_JPEG:
             raise ImageError(
                 f"{target} is not drawn: with {size.width}x{size.height} pixels it is longer than the {LONGEST_JPEG:,} "
@@ -74,9 +74,9 @@ class PictureFolder:
                 code="E120",
             )
         try:
-            picture = seen.result.drawn_on(seen.pixels)
+            picture = prediction.result.drawn_on(prediction.pixels)
         except MemoryError as error:
-            raise memory_told(error, str(target)) from error
+            raise out_of_memory(error, str(target)) from error
         with quick_write(target) as temporary:
             if target.suffix.lower() == ".png":
                 picture.save(temporary, format="PNG", pnginfo=_png_info())

@@ -1,299 +1,259 @@
-"""A detector at work on images: two at once, or one after the other, the next one being decoded meanwhile."""
+"""Prediction: detections in any number of images, which are read, detected and reported in their order."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from typing import Any
 
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faster_rcnn.acceleration.compilation import ShapeCompiler
-from faster_rcnn.acceleration.folding import prepare_for_inference
-from faster_rcnn.acceleration.selection import accelerated_model, refuse_int8
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import refuse_vanishing, size_of, vanishes
 from faster_rcnn.inference.choice import Choice
-from faster_rcnn.inference.inputs import AnyImage, memory_told, to_pixels
+from faster_rcnn.inference.inputs import AnyImage, out_of_memory, to_pixels
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
-from faster_rcnn.inference.prefetch import Gate, done_ahead, done_two_at_once
-from faster_rcnn.inference.result import Result, Seen, ordinary
-from faster_rcnn.inference.tiles import MOST_PIXELS, Tile, Tiling, found_in_tiles
+from faster_rcnn.inference.prefetch import Schedule, Steps, one_at_a_time, prefetched, two_workers
+from faster_rcnn.inference.prepared import PreparedDetector
+from faster_rcnn.inference.result import Prediction, Result
+from faster_rcnn.inference.tiles import MAX_PIXELS, Tile, Tiling, detect_tiles
 from faster_rcnn.losses import Losses
-from faster_rcnn.model import FasterRCNN
 from faster_rcnn.proposals.selective_search import selective_search
-from faster_rcnn.roi.detections import DetectionFilter
-from faster_rcnn.structures import Detections, GroundTruth, Proposals, TrainingBatch
-from faster_rcnn.system.devices import computing_in, float_precision
-from faster_rcnn.system.memory import keep_freed_memory
-from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals, TrainingBatch
 
-_LOG = logging.getLogger(__name__)
+ProposalSource = Callable[[AnyImage, Tensor], Proposals]
+"""Gives the external proposals of an image, as it was given and decoded (3, height, width), in its pixels."""
 
-Truths = Callable[[AnyImage], tuple[GroundTruth, int]]
-"""What is to be found in an image, in its pixels, and the seed of what is sampled for its losses."""
+TruthSource = Callable[[AnyImage], tuple[GroundTruth, int]]
+"""Gives the ground truth of an image, in its pixels, and the seed of the samples that its losses are computed on."""
 
 BATCH_ON_GPU = 8
-"""A GPU idles with one image of a small detector; a CPU is busy with one, and each more only takes memory."""
+"""A GPU idles with one image of a small detector; a CPU is busy with one, and more images only take memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Read:
-    """A decoded image."""
+class _DecodedImage:
+    """An image that waits for the detector."""
 
     image: AnyImage
+    """The image as it was given."""
     name: str
-    """Its path, or what messages call it."""
+    """The path of the image, or the name of an image without a path in messages."""
     pixels: UInt8[Tensor, "3 height width"]
     proposals: Proposals | None
 
 
+_Read = _DecodedImage | ImageError
+"""An image that waits for the detector, or the reason why it cannot be used."""
+
+
 class Predictor:
-    """Runs one detector on any number of images."""
+    """Predicts with one detector on any number of images.
+
+    A predictor is complete once it is made, and is not changed. Another one of the same detector, for other tiles,
+    proposals or classes, costs nothing: the detector is shared.
+    """
 
     def __init__(
         self,
-        loaded: LoadedModel,
-        device: torch.device,
-        precision: torch.dtype,
+        detector: PreparedDetector,
         *,
-        exact: bool = True,
-        compile: bool = False,
-        tell: Callable[[str], None] = _LOG.info,
         batch: int | None = None,
-        proposals: Callable[[AnyImage, Tensor], Proposals] | None = None,
+        proposals: ProposalSource | None = None,
+        tiling: Tiling | None = None,
+        choice: Choice = Choice(),  # noqa: B008  # it is frozen
+        truths: TruthSource | None = None,
+        schedule: Schedule[Any, Any, Any] | None = None,
     ) -> None:
-        """Move the detector to where it works, and make its form for inference.
+        """Decide how images are read and detected.
 
-        Where ``exact``, float32 gives torchvision's answers to the last bit; otherwise it is float32, and faster.
-        In ``torch.int8`` the detector works in 8 bits, with the ranges of its file, and what is not in ``floats``.
-        What is compiled, see ``compiling``, is told to ``tell``.
-        ``batch`` images at most are looked at together. ``proposals`` gives those from outside for an image and its
-        pixels, in its frame; without it a Fast R-CNN searches for itself.
-
-        Raises:
-            OptionError: 8 bits on a GPU (E126), or compiled.
-            ModelFileError: 8 bits, and the detector has no ranges (E123).
-            MachineError: 8 bits, or the compiler, are not there.
-        """
-        if precision == torch.int8:
-            refuse_int8(loaded, device, compile)
-        if device.type == "cpu":
-            keep_freed_memory()
-        exact = exact and precision == torch.float32
-        # Channels last is the faster order; that of torchvision keeps its last bits.
-        order = torch.contiguous_format if exact else torch.channels_last
-        loaded.model.to(device, memory_format=order)  # type: ignore[call-overload]  # torch's types lag
-        self.model = loaded.model.eval()
-        self.floats = float_precision(precision, device)
-        """The type of what is not in 8 bits."""
-        prepared = prepare_for_inference(self.model, self.floats, exact)
-        self.network = prepared if exact else accelerated_model(prepared, precision, loaded)
-        """What looks at images: the detector, or a form of it that does the same faster."""
-        self.compiling = ShapeCompiler(self.network, prepared, compile, device, tell)
-        self.classes = loaded.classes
-        self.config = loaded.config
-        self.device = device
-        self.precision = precision
-        self.proposals = proposals
-        if proposals is None and loaded.config.detector.kind == "fast-rcnn":
-            self.proposals = self._search
-        self.batch = batch or (BATCH_ON_GPU if device.type == "cuda" else 1)
-        self.two_at_once = device.type == "cpu" and self.batch == 1 and not exact
-        """Whether images of a stream share the processor: not for exact answers, whose last bits hang on threads."""
-        self.tiling: Tiling | None = None
-        self.rule: DetectionFilter | None = None
-        """In the place of the detector's own filter of detections."""
-        self.truths: Truths | None = None
-
-    def in_tiles(self, tiling: Tiling | None) -> Predictor:
-        """This detector, at work on images in tiles; the weights are shared. Without a tiling it is this one itself.
-
-        Images are then read one by one, when their turn comes, and the detector's limit of detections is each tile's.
+        Args:
+            detector: the detector.
+            batch: the largest number of images, or tiles, that are detected together; by default 1 on a CPU and
+                ``BATCH_ON_GPU`` elsewhere.
+            proposals: the source of external proposals; without it, a Fast R-CNN searches for proposals itself.
+            tiling: how larger images are cut into tiles. Images are then read when their turn comes, and the detector's
+                limit of detections is that of a tile.
+            choice: the classes that are reported, and the NMS that detections pass.
+            truths: the source of ground truth, for validation: predictions then come with their losses.
+            schedule: in which threads images are read and detected; by default the fastest one for the detector.
 
         Raises:
-            OptionError: it takes proposals from outside, which are those of whole images (E125).
+            OptionError: the detector lacks a class of ``choice``, or uses external proposals and cannot use tiles
+                (E125).
         """
-        if tiling is None:
-            return self
-        if self.proposals is not None:
+        if proposals is None and detector.config.detector.kind == "fast-rcnn":
+            proposals = partial(_search, detector.config)
+        if tiling is not None and proposals is not None:
             raise OptionError(
-                f"tile {tiling.side}: this detector looks at proposals from outside, which are made of a whole image; "
-                "leave the tiles out, or take a detector with a first stage of its own",
+                f"tile {tiling.side}: this detector uses external proposals, which are made for whole images; leave "
+                "the tiles out, or use a detector with a first stage of its own",
                 code="E125",
             )
-        other = copy(self)
-        other.tiling = tiling
-        return other
+        self.detector = detector
+        self.batch = batch or (BATCH_ON_GPU if detector.device.type == "cuda" else 1)
+        self.proposals = proposals
+        self.tiling = tiling
+        self.detection_filter = choice.filter_of(detector.model, detector.classes)
+        """Replaces the detector's own filter of detections; ``None`` where the detector's own is used."""
+        self.truths = truths
+        self._schedule = schedule or _schedule_for(detector, self.batch, tiling)
 
-    def choosing(self, choice: Choice) -> Predictor:
-        """This detector, with another filter of its detections; the weights are shared. Raises ``OptionError``."""
-        other = copy(self)
-        other.rule = choice.filter_of(self.model, self.classes)
-        return other
+    @property
+    def classes(self) -> ClassMap:
+        """Names and ids of the labels."""
+        return self.detector.classes
 
-    def validating(self, truths: Truths) -> Predictor:
-        """The same for validation: images come with their losses."""
-        other = copy(self)
-        other.truths = truths
-        return other
+    @property
+    def config(self) -> Config:
+        """The settings that the detector was built and trained with."""
+        return self.detector.config
 
-    def predict_one(self, image: AnyImage, conf: float, most: int | None = None) -> Result:
-        """What is in one image; raises like ``stream``."""
-        refuse_limits(conf, most)
-        read = self._decoded(image, "image")
-        one = next(self._found_in([read], conf, most))
+    def predict_one(self, image: AnyImage, conf: float, max_detections: int | None = None) -> Result:
+        """The detections in one image; raises like ``stream``."""
+        refuse_limits(conf, max_detections)
+        [one] = self._predict_group([self._decoded(image, "image")], conf, max_detections)
         if isinstance(one, ImageError):
             raise one
         return one.result
 
-    def stream(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Result]:
-        """What is in each image, in their order; images are taken as results are, and one more.
+    def stream(self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None) -> Iterator[Result]:
+        """The detections in each image, in order; an image is taken when its result is, or one image ahead.
 
         Args:
-            images: of any kinds; may be endless.
+            images: images of any kinds; the iterable may be endless.
             conf: lowest score that is reported.
-            most: detections of one image, beside the model's own limit.
+            max_detections: limit of the detections of an image, beside the detector's own limit.
 
         Raises:
             ImageError: an image cannot be used.
             OptionError: a limit makes no sense.
         """
-        refuse_limits(conf, most)
-        return self._results(images, conf, most)
+        refuse_limits(conf, max_detections)
+        return self._results(images, conf, max_detections)
 
-    def outcomes(self, images: Iterable[AnyImage], conf: float, most: int | None = None) -> Iterator[Seen | ImageError]:
-        """As ``stream``, but with the pixels, and an error in the place of each image that cannot be used."""
-        work = partial(self._in_its_turn, gate=Gate(), conf=conf, most=most)
-        if self.tiling is not None:
-            # Nothing is read ahead, and nothing is held here while the next one is read: each may be a gigabyte.
-            yield from map(work, enumerate(images))
-            return
-        if self.two_at_once and torch.get_num_threads() > 1:
-            yield from done_two_at_once(enumerate(images), work)
-            return
-        waiting: list[_Read] = []
-        for one in done_ahead(enumerate(images), self._read, self.batch):
-            if isinstance(one, _Read):
-                waiting.append(one)
-            if isinstance(one, ImageError) or len(waiting) == self.batch:
-                yield from self._found_in(waiting, conf, most)
-                waiting = []
-            if isinstance(one, ImageError):
-                yield one
-        yield from self._found_in(waiting, conf, most)
+    def predict_each(
+        self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None
+    ) -> Iterator[Prediction | ImageError]:
+        """Like ``stream``, but with the pixels, and an error in the place of each image that cannot be used."""
+        steps = Steps(
+            read=self._read,
+            prepare=self._compile_for,
+            process=partial(self._predict_group, conf=conf, max_detections=max_detections),
+            is_alone=_is_error,
+        )
+        return self._schedule(enumerate(images), steps)
 
-    def _results(self, images: Iterable[AnyImage], conf: float, most: int | None) -> Iterator[Result]:
-        for one in self.outcomes(images, conf, most):
+    def _results(self, images: Iterable[AnyImage], conf: float, max_detections: int | None) -> Iterator[Result]:
+        for one in self.predict_each(images, conf, max_detections):
             if isinstance(one, ImageError):
                 raise one
             result = one.result
             del one  # its pixels are not held while the next image is read
             yield result
 
-    def _in_its_turn(
-        self, numbered: tuple[int, AnyImage], gate: Gate, conf: float, most: int | None
-    ) -> Seen | ImageError:
-        read: _Read | ImageError | None = None
-        try:
-            read = self._read(numbered)
-        finally:  # after any error, too: the images behind this one wait for it
-            with gate.passed_in_order(numbered[0]):  # shapes are compiled in the order of images, not of threads
-                if isinstance(read, _Read):
-                    self._network_for(read.pixels)
-        return read if isinstance(read, ImageError) else next(self._found_in([read], conf, most))
-
-    def _network_for(self, pixels: Tensor) -> FasterRCNN:
-        with torch.inference_mode(), computing_in(self.floats, self.device):
-            return self.compiling.model_for(self.network.preparation.padded_size(size_of(pixels)))
-
-    def _read(self, numbered: tuple[int, AnyImage]) -> _Read | ImageError:
+    def _read(self, numbered: tuple[int, AnyImage]) -> _Read:
         number, image = numbered
         try:
             return self._decoded(image, f"image {number} (counted from 0)")
         except ImageError as error:
             return error
 
-    def _decoded(self, image: AnyImage, name: str) -> _Read:
+    def _decoded(self, image: AnyImage, name: str) -> _DecodedImage:
         name = str(image) if isinstance(image, str | os.PathLike) else name
-        most_pixels = self.config.data.max_pixels
+        max_pixels = self.config.data.max_pixels
         try:
-            pixels = to_pixels(image, name, most_pixels if self.tiling is None else max(most_pixels, MOST_PIXELS))
+            pixels = to_pixels(image, name, max_pixels if self.tiling is None else max(max_pixels, MAX_PIXELS))
             size = size_of(pixels) if self.tiling is None else self.tiling.largest_part(size_of(pixels))
             refuse_vanishing(name, size, self.config.image.short_side, self.config.image.long_side)
-            return _Read(image, name, pixels, self.proposals(image, pixels) if self.proposals else None)
+            return _DecodedImage(image, name, pixels, self.proposals(image, pixels) if self.proposals else None)
         except (MemoryError, RuntimeError) as error:
-            raise memory_told(error, name) from error
+            raise out_of_memory(error, name) from error
 
-    def _search(self, image: AnyImage, pixels: Tensor) -> Proposals:
-        detector = self.config.detector
-        return selective_search(pixels, detector.selective_search, detector.outside_proposals)
+    def _compile_for(self, read: _Read) -> None:
+        if isinstance(read, _DecodedImage):
+            self.detector.compile_for(read.pixels)
 
-    def _found_in(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen | ImageError]:
-        """What is in each image of a group, or an error; one by one where memory does not suffice for all at once."""
+    def _predict_group(
+        self, group: Sequence[_Read], conf: float, max_detections: int | None
+    ) -> Iterator[Prediction | ImageError]:
+        """Predictions for images that were read, one by one where memory does not suffice for all together.
+
+        An error stands for an image that cannot be used; one that was read is the only member of its group.
+        """
+        images = [one for one in group if isinstance(one, _DecodedImage)]
+        if not images:
+            yield from (one for one in group if isinstance(one, ImageError))
+            return
         try:
-            found: list[Seen | ImageError] = list(self._look_at(group, conf, most))
+            found: list[Prediction | ImageError] = list(self._predictions(images, conf, max_detections))
         except (MemoryError, RuntimeError) as error:
-            told = memory_told(error, group[0].name)
-            if self.truths is not None:  # whose losses are those of the group
-                raise told from error
-            found = [told] if len(group) == 1 else [next(self._found_in([one], conf, most)) for one in group]
+            fault = out_of_memory(error, images[0].name)
+            if self.truths is not None:  # the losses are those of the whole group
+                raise fault from error
+            alone = (self._predict_group([one], conf, max_detections) for one in images)
+            found = [fault] if len(images) == 1 else list(chain.from_iterable(alone))
         yield from found
 
-    def _look_at(self, group: list[_Read], conf: float, most: int | None) -> Iterator[Seen]:
-        if not group:
-            return
-        losses = None
+    def _predictions(
+        self, images: Sequence[_DecodedImage], conf: float, max_detections: int | None
+    ) -> Iterator[Prediction]:
+        losses, found = self._detect_group(images, conf)
+        for one, detections in zip(images, found, strict=True):
+            kept = detections.above(conf, max_detections)
+            yield Prediction(Result(kept, self.classes, size_of(one.pixels), one.image), one.pixels, losses)
+
+    def _detect_group(self, images: Sequence[_DecodedImage], conf: float) -> tuple[Losses | None, Sequence[Detections]]:
+        """The losses, in validation, and the detections of each image."""
+        pixels = [one.pixels for one in images]
+        proposals = [one.proposals for one in images if one.proposals is not None]
         if self.truths is not None:
-            losses, found = self._validate(group, self.truths)
-        elif self.tiling is None:
-            given = [one.proposals for one in group if one.proposals is not None]
-            found = self._detect([one.pixels for one in group], given)
-        else:
-            found = [self._detect_in_tiles(one.pixels, conf, self.tiling) for one in group]
-        for one, detections in zip(group, found, strict=True):
-            kept = detections.above(conf, most)
-            result = Result(kept.boxes, kept.scores, kept.labels, self.classes, size_of(one.pixels), one.image)
-            yield Seen(result, one.pixels, losses)
+            truths, seeds = zip(*(self.truths(one.image) for one in images), strict=True)
+            return self.detector.validate(TrainingBatch(tuple(pixels), truths, seeds, tuple(proposals) or None))
+        if self.tiling is not None:
+            return None, [self._detect_in_tiles(each, conf, self.tiling) for each in pixels]
+        return None, self.detector.detect(pixels, proposals, self.detection_filter)
 
-    def _detect(self, images: Sequence[Tensor], proposals: Sequence[Proposals] = ()) -> list[Detections]:
-        with torch.inference_mode(), computing_in(self.floats, self.device):
-            given = [each.to(self.device) for each in proposals]
-            # Batches are for GPUs, where nothing is compiled.
-            network = self._network_for(images[0]) if len(images) == 1 else self.network
-            found = network.detect([each.to(self.device) for each in images], given or None, self.rule)
-        return [ordinary(each) for each in found]
+    def _detect_in_tiles(self, pixels: UInt8[Tensor, "3 height width"], conf: float, tiling: Tiling) -> Detections:
+        """The merged detections of all tiles and of the whole image.
 
-    def _validate(self, group: list[_Read], truths: Truths) -> tuple[Losses, list[Detections]]:
-        """As ``_detect`` with ``self.network``, which is what is compiled in no case."""
-        given = tuple(one.proposals for one in group if one.proposals is not None)
-        known = [truths(one.image) for one in group]
-        batch = TrainingBatch(
-            tuple(one.pixels for one in group),
-            tuple(truth for truth, _ in known),
-            tuple(seed for _, seed in known),
-            given or None,
-        )
-        with torch.inference_mode(), computing_in(self.floats, self.device):
-            losses, found = self.network.validate(batch.to(self.device))
-        return losses, [ordinary(each) for each in found]
-
-    def _detect_in_tiles(self, pixels: Tensor, conf: float, tiling: Tiling) -> Detections:
-        """Merged; only what is at least ``conf`` takes part, so that nothing goes for something that is not told."""
+        Detections below ``conf`` take no part, so that no reported box is suppressed by one that is not reported.
+        """
+        detect = partial(self.detector.detect, detection_filter=self.detection_filter)
         size = size_of(pixels)
+        [in_whole] = detect([pixels])
         if tiling.fits(size):
-            return self._detect([pixels])[0]
-        # Of a strip that vanishes when it is resized as a whole, only the tiles show anything.
-        least = math.inf if vanishes(size, self.config.image.short_side, self.config.image.long_side) else conf
-        parts = [(Tile(0, 0, size.width, size.height), self._detect([pixels])[0].above(least))]
-        parts += [(tile, found.above(conf)) for tile, found in found_in_tiles(pixels, tiling, self._detect, self.batch)]
-        stage = self.config.rpn if self.config.detector.kind == "rpn" else self.rule or self.config.roi
-        across_classes = self.rule is not None and self.rule.across_classes
+            return in_whole
+        # A strip that vanishes when it is resized as a whole shows its objects in the tiles only.
+        vanished = vanishes(size, self.config.image.short_side, self.config.image.long_side)
+        parts = [(Tile(0, 0, size.width, size.height), in_whole.above(math.inf if vanished else conf))]
+        parts += [(tile, found.above(conf)) for tile, found in detect_tiles(pixels, tiling, detect, self.batch)]
+        stage = self.config.rpn if self.config.detector.kind == "rpn" else self.detection_filter or self.config.roi
+        across_classes = self.detection_filter is not None and self.detection_filter.across_classes
         return merge(parts, size, stage.nms_iou, across_classes=across_classes)
+
+
+def _schedule_for(detector: PreparedDetector, batch: int, tiling: Tiling | None) -> Schedule[Any, Any, Any]:
+    """The fastest schedule that changes no result and holds few images."""
+    if tiling is not None:  # an image may be a gigabyte, so no other is read before it is done
+        return one_at_a_time
+    # Bit-exact results depend on the number of threads, which two workers share.
+    if detector.device.type == "cpu" and batch == 1 and not detector.exact:
+        return two_workers
+    return partial(prefetched, batch=batch)
+
+
+def _is_error(read: _Read) -> bool:
+    return isinstance(read, ImageError)
+
+
+def _search(config: Config, image: AnyImage, pixels: Tensor) -> Proposals:
+    """Selective search on the pixels of an image."""
+    return selective_search(pixels, config.detector.selective_search, config.detector.outside_proposals)

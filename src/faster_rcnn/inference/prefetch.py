@@ -1,38 +1,101 @@
-"""Doing the next piece of work while this one is being done, or while the caller is busy with it."""
+"""Schedules: in which threads, and how far ahead of the caller, the images of a stream are read and processed.
+
+A stream of images is processed in order, whatever its schedule: ``one_at_a_time`` holds a single image in memory,
+``prefetched`` reads images while earlier ones are processed, and ``two_workers`` processes two images concurrently on
+a CPU.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, islice
 from threading import Condition, Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
 Item = TypeVar("Item")
+Read = TypeVar("Read")
 Done = TypeVar("Done")
 
 THREADS = "faster-rcnn-ahead"
-"""Name of the threads that work."""
+"""Prefix of the names of the threads that work."""
 
 
-def done_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) -> Iterator[Done]:
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[Item, Read, Done]):
+    """The steps from an item of a stream to its result."""
+
+    read: Callable[[Item], Read]
+    """Runs first, in any thread."""
+    prepare: Callable[[Read], None]
+    """Runs between ``read`` and ``process`` where items are processed concurrently: in the order of the items."""
+    process: Callable[[Sequence[Read]], Iterable[Done]]
+    """Gives one result for each member of a group, in their order."""
+    is_alone: Callable[[Read], bool]
+    """Whether what was read is processed alone, as a group of one."""
+
+
+Schedule = Callable[[Iterable[Item], Steps[Item, Read, Done]], Iterator[Done]]
+"""Runs the steps for every item; gives the results in the order of the items, each when the caller takes it."""
+
+
+def one_at_a_time(items: Iterable[Item], steps: Steps[Item, Read, Done]) -> Iterator[Done]:
+    """Read and process each item when the caller takes its result, so that only one is in memory."""
+    for item in items:
+        yield from steps.process([steps.read(item)])
+        del item  # it may be large, and is not held while the next one is made
+
+
+def prefetched(items: Iterable[Item], steps: Steps[Item, Read, Done], batch: int = 1) -> Iterator[Done]:
+    """Read the next ``batch`` items in a background thread while the caller's thread processes a group of ``batch``."""
+    for group in _grouped(map_ahead(items, steps.read, batch), batch, steps.is_alone):
+        yield from steps.process(group)
+        del group  # its images are not held while the next group is read
+
+
+def two_workers(items: Iterable[Item], steps: Steps[Item, Read, Done]) -> Iterator[Done]:
+    """Read and process two items concurrently, each with half of torch's CPU threads.
+
+    ``prefetched`` takes its place where torch has a single thread.
+    """
+    if torch.get_num_threads() == 1:
+        yield from prefetched(items, steps)
+        return
+    gate = Gate()
+
+    def work(numbered: tuple[int, Item]) -> Done:
+        number, item = numbered
+        read: list[Read] = []  # the item's, unless reading raises
+        try:
+            read = [steps.read(item)]
+        finally:  # after any error, too: the items behind this one wait for it
+            with gate.passed_in_order(number):
+                for one in read:
+                    steps.prepare(one)
+        [done] = steps.process(read)
+        return done
+
+    yield from map_two_workers(enumerate(items), work)
+
+
+def map_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) -> Iterator[Done]:
     """``work`` of every item in their order, done in one background thread, at most ``ahead`` items in advance.
 
     Items are taken in the caller's thread, as they are needed. What the work or the items raise is raised here, after
-    everything that came before it. A caller who stops early waits for no more than the piece that is being done.
+    everything that came before it. A caller who stops early waits for no more than the item in work.
     """
     return _in_order(items, work, ThreadPoolExecutor(1, THREADS), ahead)
 
 
-def done_two_at_once(items: Iterable[Item], work: Callable[[Item], Done]) -> Iterator[Done]:
-    """As ``done_ahead`` by one item, by two threads, each of which has half of torch's own threads for itself.
+def map_two_workers(items: Iterable[Item], work: Callable[[Item], Done]) -> Iterator[Done]:
+    """As ``map_ahead`` by one item, in two threads, each of which has half of torch's own threads for itself.
 
-    Wherever a piece of work keeps one core busy, and be it to wait for the others, the other piece goes on. A single
-    item has all threads, those of the caller.
+    While one item leaves cores idle, the other one uses them. A single item has all threads, those of the caller.
     """
     left = iter(items)
     for first in islice(left, 1):
@@ -51,7 +114,7 @@ def done_two_at_once(items: Iterable[Item], work: Callable[[Item], Done]) -> Ite
 
 
 class Gate:
-    """A point that pieces of work, numbered from 0 on and done at the same time, pass in the order of their numbers."""
+    """A point that concurrent work, numbered from 0 on, passes in the order of its numbers."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -59,7 +122,7 @@ class Gate:
 
     @contextmanager
     def passed_in_order(self, number: int) -> Iterator[None]:
-        """Wait until every smaller number is through; the next one waits for this one."""
+        """Wait until every smaller number has passed; the next number waits for this one."""
         with self._passed:
             self._passed.wait_for(lambda: self._next == number)
         try:
@@ -70,10 +133,27 @@ class Gate:
                 self._passed.notify_all()
 
 
+def _grouped(reads: Iterable[Read], size: int, is_alone: Callable[[Read], bool]) -> Iterator[list[Read]]:
+    """Groups of ``size`` in their order; one that is alone, and the end, close the group before them."""
+    group: list[Read] = []
+    for one in reads:
+        if is_alone(one):
+            if group:
+                yield group
+            group = [one]
+        else:
+            group.append(one)
+        if len(group) == size or is_alone(one):
+            yield group
+            group = []
+    if group:
+        yield group
+
+
 def _take_threads(count: int, of_others: int) -> None:
-    """Let torch work on ``count`` threads whenever this thread calls it, and on ``of_others`` for all new threads."""
+    """Let torch compute on ``count`` threads where this thread calls it, and on ``of_others`` in all new threads."""
     torch.set_num_threads(count)  # of this thread; and new threads begin with it, too
-    torch.get_num_threads()  # or else this thread, too, would ask what to begin with when it first computes
+    torch.get_num_threads()  # or else this thread, too, would read the number for new threads when it first computes
     restoring = Thread(target=torch.set_num_threads, args=(of_others,))
     restoring.start()
     restoring.join()
@@ -97,7 +177,7 @@ def _in_order(
 def _started(
     items: Iterable[Item], work: Callable[[Item], Done], workers: ThreadPoolExecutor
 ) -> Iterator[Future[Done]]:
-    """Take items and put them to work; what the items raise becomes the outcome of a last piece of work."""
+    """Submit each item to the workers; an error of the items themselves becomes the outcome of a last future."""
     try:
         for item in items:
             yield workers.submit(work, item)

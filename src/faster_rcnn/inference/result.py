@@ -1,4 +1,4 @@
-"""What was found in one image, for people and for programs."""
+"""The detections of one image, for people and for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.losses import Losses
-from faster_rcnn.reporting.drawing.boxes import draw_boxes
+from faster_rcnn.reporting.drawing.boxes import draw_detections
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
 from faster_rcnn.system.terminal import printable
 
@@ -24,22 +24,33 @@ from faster_rcnn.system.terminal import printable
 class Result:
     """Detections of one image, best first, on the CPU."""
 
-    boxes: Float[Tensor, "detections 4"]
-    """``(x1, y1, x2, y2)`` in pixels of the upright image, as it was given."""
-    scores: Float[Tensor, " detections"]
-    """0..1."""
-    labels: Int[Tensor, " detections"]
-    """0..K-1."""
+    detections: Detections
+    """Boxes, scores and labels as one value, in pixels of the upright image."""
     classes: ClassMap
-    """What labels mean."""
+    """Names and ids of the labels."""
     size: ImageSize
-    """Of the upright image."""
+    """Height and width of the upright image in pixels."""
     image: AnyImage
-    """As it was given; a path is not held as pixels."""
+    """The image as it was given; an image file is its path, not its pixels."""
+
+    @property
+    def boxes(self) -> Float[Tensor, "detections 4"]:
+        """Boxes ``(x1, y1, x2, y2)`` in pixels of the upright image."""
+        return self.detections.boxes
+
+    @property
+    def scores(self) -> Float[Tensor, " detections"]:
+        """Scores in 0..1."""
+        return self.detections.scores
+
+    @property
+    def labels(self) -> Int[Tensor, " detections"]:
+        """Indices of the classes, 0..K-1."""
+        return self.detections.labels
 
     def __len__(self) -> int:
         """Number of detections."""
-        return len(self.scores)
+        return len(self.detections)
 
     def __repr__(self) -> str:
         best = ", ".join(
@@ -61,16 +72,11 @@ class Result:
 
     @property
     def path(self) -> Path | None:
-        """Where the image is, if it was given so."""
+        """Path of the image; ``None`` where the image was not given by its path."""
         return Path(self.image) if isinstance(self.image, str | Path) else None
 
-    @property
-    def detections(self) -> Detections:
-        """The tensors alone."""
-        return Detections(self.boxes, self.scores, self.labels)
-
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
-        """Entries of a COCO results file; ``image_id`` is the image's in the ground truth they are for."""
+        """Entries of a COCO results file; ``image_id`` is the id of the image in its ground truth file."""
         rows = zip(shortest(self.boxes), shortest(self.scores), self.label_ids, strict=True)
         return [
             {
@@ -95,24 +101,24 @@ class Result:
         }
 
     def picture(self) -> Image.Image:
-        """The image with its boxes; an image that was given by its path is read again."""
+        """The image with its boxes drawn; an image that was given by its path is read again."""
         # It was accepted once already, whatever its size.
         pixels = to_pixels(self.image, "image", max_pixels=self.size.height * self.size.width)
         return self.drawn_on(pixels)
 
-    def drawn_on(self, pixels: Tensor) -> Image.Image:
-        """The boxes on the image's own pixels, 8-bit RGB (3, height, width), where they are at hand."""
-        return draw_boxes(pixels, self.boxes, self.labels.tolist(), self.classes, self.scores.tolist())
+    def drawn_on(self, pixels: UInt8[Tensor, "3 height width"]) -> Image.Image:
+        """The boxes drawn on the image's own pixels, for callers that have decoded the image already; RGB."""
+        return draw_detections(pixels, self.detections, self.classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """An image, what was found in it, and its pixels, while they are at hand."""
+class Prediction:
+    """The result of one image of a stream, with the pixels that it was computed from."""
 
     result: Result
     pixels: UInt8[Tensor, "3 height width"]
     losses: Losses | None = None
-    """The losses of the images that were processed together, in validation."""
+    """Mean losses of the images that were processed together, in validation."""
 
 
 def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
@@ -125,11 +131,11 @@ def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
 
 
 def _difference(larger: float, smaller: float) -> float:
-    """As it is by hand, so that it has no more decimals than the two have."""
+    """The difference of two decimal texts, which has no more decimals than they have."""
     return float(Decimal(repr(larger)) - Decimal(repr(smaller)))
 
 
 def ordinary(detections: Detections) -> Detections:
-    """On the CPU, as tensors that their owner may change and differentiate, which those of inference mode refuse."""
+    """A copy on the CPU whose tensors may be changed and differentiated; tensors of inference mode refuse both."""
     found = detections.to("cpu")
     return found[torch.arange(len(found))]

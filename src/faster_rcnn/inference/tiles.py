@@ -1,7 +1,7 @@
 """Large images in overlapping square tiles, so that small objects keep their pixels when the detector resizes.
 
-A tile is a part of the original image. The detector looks at each one as at an image of its own, and once at the whole
-image, for objects that are larger than a tile. What it finds is merged once (``merging.py``).
+A tile is a part of the original image. The detector processes every tile like an image of its own, and the whole image
+once, for objects that are larger than a tile. The detections of all parts are merged in one step (``merging.py``).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from faster_rcnn.structures import Detections, ImageSize
 
 DEFAULT_OVERLAP = 0.2
 
-MOST_PIXELS = 10**9
-"""Of an image that is looked at in tiles; larger ones are refused.
+MAX_PIXELS = 10**9
+"""Pixels of the largest image that is detected in tiles; larger ones are refused.
 
-``data.max_pixels``, 0.18 thousand million, is there for files that claim a size which nobody expects. Who asks for
-tiles expects a large image. This one is 3 GB, and guards against absurd claims only.
+``data.max_pixels``, 0.18 thousand million, guards against files that claim a size which nobody expects. A caller who
+uses tiles expects a large image. An image of this many pixels takes 3 GB; the limit guards against absurd claims only.
 """
 
 
 class Tile(NamedTuple):
-    """A part of an image, in whole pixels of it; ``x2`` and ``y2`` are the first ones behind it."""
+    """A part of an image, in integer pixels of the image; ``x2`` and ``y2`` are the first ones outside."""
 
     x1: int
     y1: int
@@ -38,21 +38,21 @@ class Tile(NamedTuple):
     y2: int
 
     def of(self, pixels: UInt8[Tensor, "3 height width"]) -> UInt8[Tensor, "3 tile_height tile_width"]:
-        """Its pixels, which are not copied."""
+        """The pixels of the tile, a view of the image's."""
         return pixels[:, self.y1 : self.y2, self.x1 : self.x2]
 
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How images are cut; made by ``tiling_of``, which checks the numbers."""
+    """How images are cut into tiles; made by ``tiling_of``, which checks the numbers."""
 
     side: int
-    """Of a tile, in pixels of the original image."""
+    """Side of a tile in pixels of the original image."""
     overlap: float
-    """Of neighbouring tiles, as a share of the side, 0 to below 1."""
+    """Overlap of neighbouring tiles as a share of the side, 0 to below 1."""
 
     def fits(self, size: ImageSize) -> bool:
-        """Whether an image is no larger than a tile, so that there is nothing to cut."""
+        """Whether an image is no larger than a tile, so that it is not cut."""
         return max(size) <= self.side
 
     def largest_part(self, size: ImageSize) -> ImageSize:
@@ -79,13 +79,13 @@ class Tiling:
         return [*range(0, last, step), last]
 
 
-def found_in_tiles(
+def detect_tiles(
     pixels: UInt8[Tensor, "3 height width"],
     tiling: Tiling,
     detect: Callable[[Sequence[Tensor]], Sequence[Detections]],
     batch: int,
 ) -> Iterator[tuple[Tile, Detections]]:
-    """Each tile of an image and what ``detect`` finds in it, in pixels of the image; ``batch`` tiles at a time."""
+    """Every tile of an image with its detections in pixels of the image; ``detect`` gets ``batch`` tiles at a time."""
     tiles = tiling.tiles(size_of(pixels))
     while group := list(islice(tiles, batch)):
         for tile, found in zip(group, detect([tile.of(pixels) for tile in group]), strict=True):
@@ -94,7 +94,7 @@ def found_in_tiles(
 
 
 def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:
-    """How to cut, from what a user gives; none where no tile is given, and a fifth of overlap unless it is.
+    """The tiling that a user names; ``None`` without a tile, and an overlap of a fifth where none is named.
 
     Raises:
         OptionError: a number makes no sense, or there is an overlap without a tile (E125).
@@ -103,13 +103,14 @@ def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:
         refuse_non_number("overlap", overlap)
     if tile is None and overlap is not None:
         raise OptionError(
-            f"overlap {overlap:g} is of tiles, and there are none; say how large they are: --tile 800", code="E125"
+            f"overlap {overlap:g} is for tiles, and no tile is given; give their side in pixels: --tile 800",
+            code="E125",
         )
     if tile is None:
         return None
     refuse_non_number("tile", tile)
     if not tile >= 1 or tile % 1:
-        raise OptionError(f"tile {tile:g}: the side of a tile is a whole number of pixels, such as 800", code="E125")
+        raise OptionError(f"tile {tile:g}: the side of a tile is an integer number of pixels, such as 800", code="E125")
     overlap = DEFAULT_OVERLAP if overlap is None else overlap
     if not 0 <= overlap < 1:
         hint = f"; {overlap:g} % is {overlap / 100:g}" if 1 < overlap < 100 else ""

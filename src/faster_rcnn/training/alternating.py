@@ -16,8 +16,8 @@ from typing import Any, Literal
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DatasetError, ModelFileError
-from faster_rcnn.inference.external_proposals import FILE, known_of_split, propose_with
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.external_proposals import FILE, known_proposals_of_split, write_rpn_proposals
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.parsing.json_values import parsed
 from faster_rcnn.proposals.file import load_proposals
 from faster_rcnn.structures import Proposals
@@ -102,15 +102,15 @@ def _propose(task: Task, number: int, rpn: LoadedModel) -> dict[str, list[Propos
         path, split = folder / f"{name}-{FILE}", task.dataset.splits[name]
         if not path.exists():
             _write_proposals(task, number, rpn, split, path)
-        found[name] = known_of_split(load_proposals(path), task.dataset.root, split, limit, task.config.data)
+        found[name] = known_proposals_of_split(load_proposals(path), task.dataset.root, split, limit, task.config.data)
     return found
 
 
 def _write_proposals(task: Task, number: int, rpn: LoadedModel, split: Split, path: Path) -> None:
     device, precision = choose_device(task.config.training.device), PRECISIONS[task.config.training.precision]
     try:
-        propose_with(
-            Predictor(_proposing_as_in_training(rpn), device, precision),
+        write_rpn_proposals(
+            prepare(_proposing_as_in_training(rpn), device, precision),
             f"step {number}",
             path,
             task.dataset.root,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from faster_rcnn.data.records import ImageRecord, Split, evenly_spread
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.result import Seen
+from faster_rcnn.inference.result import Prediction
 from faster_rcnn.reporting.drawing.boxes import draw_detections
 
 SCORE = 0.5
@@ -35,13 +35,13 @@ def find_examples(predictor: Predictor, split: Split) -> list[Example]:
     """Look at some images of the split; one that cannot be read is left out, as it was from training."""
     examples = []
     records = evenly_spread(split.records, MOST_EXAMPLES)
-    for record, seen in zip(records, predictor.outcomes([each.path for each in records], SCORE), strict=True):
-        if isinstance(seen, Seen):
+    for record, seen in zip(records, predictor.predict_each([each.path for each in records], SCORE), strict=True):
+        if isinstance(seen, Prediction):
             examples.append(_example(record, seen, split))
     return examples
 
 
-def _example(record: ImageRecord, seen: Seen, split: Split) -> Example:
+def _example(record: ImageRecord, seen: Prediction, split: Split) -> Example:
     scale = min(LONG_SIDE / max(record.size), MOST_ENLARGED)
     picture = draw_detections(seen.pixels, seen.result.detections, split.classes, record.truth, scale)
     return Example(record.file_name, picture, len(seen.result), len(record.truth.boxes))

@@ -13,7 +13,7 @@ from faster_rcnn.data.fingerprint import fingerprint_of
 from faster_rcnn.data.records import Dataset
 from faster_rcnn.data.workers import refuse_in_starting_process
 from faster_rcnn.errors import OptionError
-from faster_rcnn.inference.external_proposals import outside_proposals
+from faster_rcnn.inference.external_proposals import training_proposals
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config, TrainingConfig
@@ -93,7 +93,7 @@ def _train(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     with using_threads(threads):
         if task.config.training.scheme == "alternating":
             return train_alternating(task)
-        return train_task(replace(task, outside=outside_proposals(task.dataset, task.config, task.folder)), state)
+        return train_task(replace(task, outside=training_proposals(task.dataset, task.config, task.folder)), state)
 
 
 def _with_known_machine(folder: Path, config: Config) -> Config:

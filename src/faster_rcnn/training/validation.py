@@ -14,9 +14,10 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.evaluation.detector import found_in
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.split import measure_split
-from faster_rcnn.inference.external_proposals import proposals_by_path
+from faster_rcnn.inference.external_proposals import source_of
 from faster_rcnn.inference.inputs import AnyImage
-from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.predictor import Predictor, TruthSource
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
@@ -67,8 +68,9 @@ class Validator:
         """
         loaded = LoadedModel(deepcopy(model), self._config, self._classes)
         device = next(model.parameters()).device
-        predictor = validating_predictor(loaded, device, self._precision, self._split, self._outside)
-        predictor = predictor.validating(self._truth_of)
+        predictor = validating_predictor(
+            loaded, device, self._precision, self._split, self._outside, truths=self._truth_of
+        )
         found: dict[int, Detections] = {}
         sums: dict[str, float] = {}
         for place, one in found_in(predictor, self._split):
@@ -95,10 +97,11 @@ def validating_predictor(
     precision: torch.dtype,
     split: Split,
     outside: Sequence[Proposals] | None,
+    truths: TruthSource | None = None,
 ) -> Predictor:
     """A detector as ``evaluate`` runs it in ``precision``, on the external proposals of a split if there are some.
 
     ``evaluate`` gets a precision that is not this machine's ``auto`` by its name, by which float32 is exact.
     """
-    given, exact = proposals_by_path(split, outside), precision != choose_precision("auto", device)
-    return Predictor(loaded, device, precision, exact=exact, proposals=given)
+    detector = prepare(loaded, device, precision, exact=precision != choose_precision("auto", device))
+    return Predictor(detector, proposals=None if outside is None else source_of(split, outside), truths=truths)
