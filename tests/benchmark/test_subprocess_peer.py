@@ -26,5 +26,5 @@ def test_another_process_answers_with_as_many_threads_until_it_ends() -> None:
     assert pid == same_pid != os.getpid()
     assert threads == torch.get_num_threads()
     assert (total, doubled) == (60, 120)
-    with pytest.raises(MachineError, match=r"came to an end by itself \(exit code 3\)"):
+    with pytest.raises(MachineError, match=r"ended by itself \(exit code 3\)"):
         ask(torch.zeros_like(ones))
