@@ -1,20 +1,18 @@
-"""What training gives with no option but DATA: this code against another checkout's, in turn, on small data sets.
+"""AP and time of training with no option but DATA, against another checkout, on small data sets.
 
     python benchmarks/defaults.py --data DIR --against SRC [--seeds 0 1 2] [--sets fruits18 raccoon bccd] [--out DIR]
 
-DIR holds the folders `fruits18` (measured on train), `raccoon` (on val) and `bccd` (on test); SRC is the other
-checkout's `src`. Both train with the same seeds, each run in a process of its own, and every best model is measured in
-float32 by the code that trained it. AP is the mean over the seeds; times are those of whole commands, model and data
-included, and their ratio is the median over the seeds. Without `--against` the numbers are printed and nothing is
-judged.
+DIR holds the folders `fruits18` (measured on train), `raccoon` (on val) and `bccd` (on test); SRC is the folder `src`
+of the other checkout. Both codes train with the same seeds, in turn, each run in a process of its own, and the code
+that trained a model measures it in float32. AP is the mean over the seeds. Times are those of whole commands, including
+the reading of the data, and their ratio is the median over the seeds. Without `--against` the numbers are printed and
+nothing is judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,21 +22,22 @@ from statistics import fmean, median
 from tempfile import TemporaryDirectory
 
 from bars import Bar, judge
+from checkouts import OURS, run_command
 from timing import machine
 
 SPLITS = {"fruits18": "train", "raccoon": "val", "bccd": "test"}
 """Data sets, and the split that each is measured on."""
 TIMES = {"raccoon": 1.5, "bccd": 1.0}
-"""Of the other's time, what ours may take at most."""
+"""Data sets whose training is timed, and the highest ratio of our time to the other one's."""
 HIGHER = ("fruits18", "raccoon")
 """Data sets of few images, where AP must be higher; elsewhere it must be no lower."""
-LEAST_GAIN = 0.0001
-"""Of AP, where it must be higher."""
+MIN_GAIN = 0.0001
+"""Smallest difference of AP that counts as higher."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run."""
+    """What one run gives."""
 
     ap: float
     seconds: float
@@ -46,26 +45,17 @@ class Outcome:
 
 def run(source: Path, data: Path, split: str, seed: int, folder: Path) -> Outcome:
     """Train and measure with the code in ``source``."""
-    environment = os.environ | {"PYTHONPATH": str(source)}
-    command = [sys.executable, "-m", "faster_rcnn"]
     start = time.perf_counter()
-    _call([*command, "train", str(data), "--seed", str(seed), "--out", str(folder)], environment)
+    run_command(source, "train", data, "--seed", seed, "--out", folder)
     seconds = time.perf_counter() - start
     numbers = folder / "numbers.json"
-    options = ["--split", split, "--precision", "float32", "--json", str(numbers)]
-    _call([*command, "evaluate", str(folder), str(data), *options], environment)
+    run_command(source, "evaluate", folder, data, "--split", split, "--precision", "float32", "--json", numbers)
     return Outcome(json.loads(numbers.read_text(encoding="utf-8"))["AP"] or 0.0, seconds)
 
 
-def _call(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
-
-
 def bars(name: str, ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> list[Bar]:
-    """What is asked of the outcomes of one data set, seed by seed."""
-    wanted = fmean(each.ap for each in theirs) + (LEAST_GAIN if name in HIGHER else 0.0)
+    """The bars of one data set; the outcomes of both codes are in the order of their seeds."""
+    wanted = fmean(each.ap for each in theirs) + (MIN_GAIN if name in HIGHER else 0.0)
     found = [Bar(f"{name}: mean AP", fmean(each.ap for each in ours), at_least=wanted)]
     if name in TIMES:
         ratio = median(mine.seconds / other.seconds for mine, other in zip(ours, theirs, strict=True))
@@ -82,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for the runs, which are kept there")
     options = parser.parse_args(arguments)
     print(machine(), flush=True)
-    sources = {"ours": Path(__file__).parents[1] / "src"}
+    sources = {"ours": OURS}
     if options.against is not None:
         sources["other"] = options.against
     with TemporaryDirectory() as temporary:
@@ -94,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compared(data: Path, seeds: Sequence[int], sources: Mapping[str, Path], folder: Path) -> dict[str, list[Outcome]]:
-    """Outcomes of every source, seed by seed, in turn; which one is first changes with the seed."""
+    """Train every source with every seed, in turn; the source that begins changes with the seed."""
     found: dict[str, list[Outcome]] = {who: [] for who in sources}
     for number, seed in enumerate(seeds):
         turns = list(sources)

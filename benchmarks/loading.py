@@ -1,18 +1,16 @@
-"""Loading of model files: presets with random weights, against the code before.
+"""Time of loading model files of presets with random weights, against another checkout.
 
     python benchmarks/loading.py --against OTHER/src
 
-Each round is a process of its own, in turn with that of the other code, which loads the file several times after one
-load that is not counted. The checksum of the file, one pass over its bytes, is timed apart and taken off our time; the
-bar is 1.1 times the time of the other code.
+This code and the other are timed in turn, each in a process of its own, which loads a file several times after one load
+that is not counted. The checksum of the file, one pass over its bytes, is timed separately and subtracted from the time
+of this code; the bar is 1.1 times the time of the other code.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import zlib
@@ -21,9 +19,9 @@ from functools import partial
 from pathlib import Path
 
 from bars import Bar, judge
+from checkouts import OURS, median_with_range, output_of
 from timing import seconds
 
-OURS = Path(__file__).parents[1] / "src"
 SAVE = """
 import sys
 from pathlib import Path
@@ -60,37 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def timed(name: str, folder: Path, options: argparse.Namespace) -> Bar | None:
-    """Seconds of loading, in turn with the other code's where it is given."""
+    """Time the loading of one preset, in turn with the other code where it is given."""
     sources = [OURS, *([options.against] if options.against is not None else [])]
     files = [folder / f"{name}-{number}.safetensors" for number in range(len(sources))]
-    for source, file in zip(sources, files, strict=True):  # each code writes its own: settings may differ
-        run(source, SAVE, str(file), name)
+    for source, file in zip(sources, files, strict=True):  # each code writes its own file, because settings may differ
+        output_of(source, SAVE, file, name)
     content = files[0].read_bytes()
     checksum = statistics.median(seconds(partial(zlib.crc32, content)) for _ in range(options.loads))
     pairs = list(zip(sources, files, strict=True))
     rounds = [
-        [float(run(source, LOAD, str(file), str(options.loads))) for source, file in pairs]
-        for _ in range(options.rounds)
+        [float(output_of(source, LOAD, file, options.loads)) for source, file in pairs] for _ in range(options.rounds)
     ]
-    spreads = [
-        f"{statistics.median(each):.4f} s ({min(each):.4f}..{max(each):.4f})" for each in zip(*rounds, strict=True)
-    ]
+    spreads = [median_with_range(each, 4) for each in zip(*rounds, strict=True)]
     print(
-        f"{name}, {len(content) / 1e6:.0f} MB: ours {spreads[0]}, of which the checksum takes {checksum:.4f} s"
+        f"{name}, {len(content) / 1e6:.0f} MB: after {spreads[0]}, of which the checksum takes {checksum:.4f} s"
         f"{f', before {spreads[1]}' if len(spreads) > 1 else ''}",
         flush=True,
     )
     if options.against is None:
         return None
     ratio = statistics.median((ours - checksum) / before for ours, before in rounds)
-    return Bar(f"time of loading {name} without its checksum against before", ratio, at_most=1.1)
-
-
-def run(source: Path, program: str, *arguments: str) -> str:
-    """The output of a program that uses the package in ``source``."""
-    environment = {**os.environ, "PYTHONPATH": str(source)}
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return Bar(f"time of loading {name} without its checksum, times that before", ratio, at_most=1.1)
 
 
 if __name__ == "__main__":

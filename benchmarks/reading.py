@@ -1,9 +1,9 @@
-"""Reading of labelled images: 20,000 annotations of 5,000 images in four formats, against the code before.
+"""Time of reading 20,000 annotations of 5,000 images in four formats, against another checkout.
 
     python benchmarks/reading.py --against OTHER/src
 
-Each reading is a process of its own, in turn with that of the other code. The bar is 1.2 times its time. Hashing the
-contents of the images, which a run does once for its record of the data, is timed apart.
+This code and the other are timed in turn, each reading in a process of its own; the bar is 1.2 times the time of the
+other code. Hashing the contents of the images, which a run does once for its record of the data, is timed separately.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ import argparse
 import csv
 import io
 import json
-import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from bars import Bar, judge
+from checkouts import OURS, median_with_range, output_of
 from PIL import Image
 from timing import seconds
 
 from faster_rcnn.data.fingerprint import content_digests
 
-OURS = Path(__file__).parents[1] / "src"
 WIDTH, HEIGHT = 320, 240
 CLASSES = ("date", "fig", "hazelnut")
 READ = """
@@ -61,23 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def timed(name: str, root: Path, options: argparse.Namespace) -> Bar | None:
-    """Seconds of reading, in turn with the other code's where it is given."""
+    """Time the reading of one format, in turn with the other code where it is given."""
     sources = [OURS, *([options.against] if options.against is not None else [])]
     rounds = [[read_once(source, root, options.images) for source in sources] for _ in range(options.rounds)]
-    spreads = [
-        f"{statistics.median(each):.3f} s ({min(each):.3f}..{max(each):.3f})" for each in zip(*rounds, strict=True)
-    ]
-    print(f"{name}: ours {spreads[0]}{f', before {spreads[1]}' if len(spreads) > 1 else ''}", flush=True)
+    spreads = [median_with_range(each) for each in zip(*rounds, strict=True)]
+    print(f"{name}: after {spreads[0]}{f', before {spreads[1]}' if len(spreads) > 1 else ''}", flush=True)
     if options.against is None:
         return None
-    return Bar(f"time of reading {name} against before", statistics.median(a / b for a, b in rounds), at_most=1.2)
+    return Bar(f"time of reading {name}, times that before", statistics.median(a / b for a, b in rounds), at_most=1.2)
 
 
 def read_once(source: Path, root: Path, images: int) -> float:
-    environment = {**os.environ, "PYTHONPATH": str(source)}
-    command = [sys.executable, "-c", READ, str(root)]
-    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    took, count = output.split()
+    """Seconds of one reading in a new process; ends the script where not all images are read."""
+    took, count = output_of(source, READ, root).split()
     if int(count) != images:
         raise SystemExit(f"{source} read {count} of {images} images of {root}")
     return float(took)
@@ -100,7 +94,7 @@ def make_data(folder: Path, images: int, annotations: int) -> dict[str, Path]:
         for image in names:
             path = root / ("JPEGImages" if name == "VOC" else "images") / image
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Bytes behind the end of a JPEG make files of other sizes and contents.
+            # Bytes after the end of a JPEG give each file a size and contents of its own.
             path.write_bytes(picture.getvalue() + image.encode() * (1 + int(path.stem) % 1999))
         write(root, truth, parts)
     return made

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import subprocess
-from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import torch
 from bars import Bar, judge
 
+from benchmark_scripts import assert_judged, bars_in, run, script
 from faster_rcnn.acceleration import compilation
 from faster_rcnn.benchmark.values import Contender, Spread
 from faster_rcnn.errors import MachineError
@@ -28,29 +27,9 @@ from made_data import make_squares
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = (
-    *("accuracy", "defaults", "elsewhere", "precisions", "reading", "real_time", "reference", "training"),
-    "training_accuracy",
+    *("accuracy", "before_after", "defaults", "elsewhere", "loading", "precisions", "reading", "real_time"),
+    *("reference", "training", "training_accuracy", "unchanged"),
 )
-BAR = re.compile(r"bar: (.+): measured (\S+), asked (at least|at most) (\S+): (met|missed)")
-
-
-def script(name: str) -> Any:
-    return importlib.import_module(name)
-
-
-def bars_in(text: str) -> list[tuple[str, ...]]:
-    return [match.groups() for line in text.splitlines() if (match := BAR.fullmatch(line))]
-
-
-def run(name: str, *arguments: object) -> int:
-    code: int = script(name).main([str(each) for each in arguments])
-    return code
-
-
-def assert_judged(code: int, bars: Sequence[tuple[str, ...]], count: int) -> None:
-    """The exit code is that of the bars that were printed, whatever was measured on this machine."""
-    assert len(bars) == count
-    assert code == int(any(bar[-1] == "missed" for bar in bars))
 
 
 def test_bars_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,16 +73,6 @@ def test_every_script_is_in_the_table() -> None:
     listed = re.findall(r"^\| `(\w+\.py)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     programs = {path.name for path in folder.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8")}
     assert sorted(listed) == sorted(programs)
-
-
-def test_reading_is_timed_against_other_code(capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = ("--images", 10, "--annotations", 30, "--rounds", 1)
-    assert run("reading", *sizes) == 0
-    code = run("reading", *sizes, "--against", ROOT / "src")
-    out = capsys.readouterr().out
-    assert_judged(code, bars_in(out), 4)
-    assert len(re.findall(r"^(COCO|VOC|YOLO|CSV): ours [0-9.]+ s", out, re.MULTILINE)) == 8
-    assert len(re.findall(r"^contents of 10 images hashed in [0-9.]+ s$", out, re.MULTILINE)) == 2
 
 
 def contenders(**seconds: float) -> dict[str, Contender]:
@@ -308,55 +277,6 @@ def test_training_accuracy_runs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"^seed 3, peer: AP \d\.\d+, AP50 ", out, re.MULTILINE)
     assert "bar: mean AP of seeds 3, the peer's being asked: measured" in out
     assert (tmp_path / "runs" / "seed-3" / "last.safetensors").exists()
-
-
-def test_defaults_are_compared_in_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    module = script("defaults")
-    turns: list[tuple[str, str, str, int]] = []
-
-    def outcome(source: Path, data: Path, split: str, seed: int, folder: Path) -> Any:
-        who = "other" if source == tmp_path else "ours"
-        turns.append((who, data.name, split, seed))
-        return module.Outcome(*{"ours": (0.5, 12.0), "other": (0.4, 10.0)}[who])
-
-    monkeypatch.setattr(module, "run", outcome)
-    options = ("--data", tmp_path, "--against", tmp_path, "--seeds", 0, 1, "--sets", "raccoon", "bccd")
-    assert run("defaults", *options) == 1
-    assert [each[0] for each in turns] == ["ours", "other", "other", "ours"] * 2
-    assert {each[1:3] for each in turns} == {("raccoon", "val"), ("bccd", "test")}
-    out = capsys.readouterr().out
-    # 12 s are 1.2 times 10 s: raccoon may take 1.5 times, bccd no more.
-    assert "bar: raccoon: time of training, times the other's: measured 1.2, asked at most 1.5: met" in out
-    assert "bar: bccd: time of training, times the other's: measured 1.2, asked at most 1: missed" in out
-    assert "bar: bccd: mean AP: measured 0.5, asked at least 0.4: met" in out
-
-
-def test_defaults_of_equal_ap_are_not_higher() -> None:
-    module = script("defaults")
-    same = [module.Outcome(0.5, 1.0)]
-    assert [bar.met for bar in module.bars("fruits18", same, same)] == [False]
-    assert [bar.met for bar in module.bars("bccd", same, same)] == [True, True]
-
-
-def test_defaults_train_and_measure_with_the_code_that_is_named(tmp_path: Path) -> None:
-    module = script("defaults")
-    package = tmp_path / "faster_rcnn"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(
-        "import json, sys\n"
-        "if sys.argv[1] == 'evaluate':\n"
-        "    open(sys.argv[sys.argv.index('--json') + 1], 'w').write(json.dumps({'AP': 0.25}))\n"
-        "elif '7' in sys.argv:\n"
-        "    sys.exit('no such data')\n"
-    )
-    (tmp_path / "run").mkdir()
-    found = module.run(tmp_path, tmp_path / "bccd", "test", 0, tmp_path / "run")
-    assert found.ap == 0.25
-    with pytest.raises(SystemExit, match="exit code 1: no such data"):
-        module.run(tmp_path, tmp_path / "bccd", "test", 7, tmp_path / "run")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
