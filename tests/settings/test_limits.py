@@ -14,7 +14,7 @@ def test_names_of_architectures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["hf-hub:a/b", "hf_hub:a", "local-dir:/x", "timm/resnet50", "../x", "", "a b", "a\nb"])
-def test_what_leads_elsewhere_is_no_name(name: str) -> None:
+def test_addresses_and_paths_are_no_architectures(name: str) -> None:
     with pytest.raises(ValidationError, match="is no name of an architecture"):
         BackboneConfig(body=name)
 
@@ -28,11 +28,11 @@ def test_what_leads_elsewhere_is_no_name(name: str) -> None:
         RoiConfig(pooled_side=64, sampling_ratio=64, head_convs=(1,) * 64, head_hidden=(16_384,)),
     ],
 )
-def test_the_limits_themselves_are_allowed_and_come_back(largest: ImageConfig) -> None:
+def test_values_at_the_limits_are_allowed_and_round_trip(largest: ImageConfig) -> None:
     assert type(largest).model_validate_json(largest.model_dump_json(), strict=True) == largest
 
 
-def test_no_setting_takes_what_is_not_finite() -> None:
+def test_no_setting_takes_nan_or_infinity() -> None:
     values = Config().model_dump()
     floats = [(part, name) for part, own in values.items() if isinstance(own, dict) for name in own]
     checked = 0

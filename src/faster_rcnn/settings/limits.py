@@ -1,7 +1,7 @@
 """Limits of settings, far beyond any sensible detector.
 
-They keep a small file of settings or a small model file from asking for more memory or time than a machine has, and a
-number from becoming 0 or infinite in float32.
+Without them a small file of settings or a small model file could demand more memory or time than a machine has, and a
+number could become 0 or infinite in float32.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 MAX_CLASSES = 100_000
-"""Classes of a model file; the largest published data sets have some 13,000."""
+"""Maximum number of classes in a model file; the largest published data sets have some 13,000."""
 
 MAX_LEVELS, MAX_SHAPES, MAX_LAYERS = 16, 64, 64
-"""Feature maps that are read, sizes or ratios of anchors at one level, layers one after the other."""
+"""Maximum numbers of feature maps, of anchor sizes or ratios at one level, and of consecutive layers."""
 
 
 def _architecture(name: str) -> str:
-    """Raise ``ValueError`` for what is no plain name, such as timm's ``hf-hub:owner/name`` or ``local-dir:/folder``."""
+    """Raise ``ValueError`` for a name with an address, like timm's ``hf-hub:owner/name`` or ``local-dir:/folder``."""
     if not re.fullmatch(r"(torchvision:)?[A-Za-z0-9_.-]+", name):
         raise ValueError(
             f"'{name:.80}' is no name of an architecture, such as resnet50 or torchvision:mobilenet_v3_large; nothing "

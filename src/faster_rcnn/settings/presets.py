@@ -1,4 +1,4 @@
-"""Complete settings by name; what each is for stands in its docstring."""
+"""Complete settings by name; the docstring of each preset states its purpose and source."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, Roi
 
 
 def small() -> Config:
-    """For CPUs and small data sets: EfficientNet-Lite0 with a light pyramid, 416 pixels."""
+    """The preset for CPUs and small data sets: EfficientNet-Lite0 with a pyramid of 128 channels, 416 pixels."""
     return Config(
         preset="small",
         image=ImageConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-        # The two stages down to stride 4: 0.5 % of the body's weights, and its largest maps to go back through.
+        # The two stages up to stride 4 have 0.5 % of the body's weights, and the largest maps for the backward pass.
         backbone=BackboneConfig(weights="imagenet", norm_epsilon=1e-3, frozen_stages=2),
         roi=RoiConfig(samples_per_image=256),
     )
@@ -70,7 +70,7 @@ def mobile() -> Config:
 
 
 def mobile_320() -> Config:
-    """torchvision's ``fasterrcnn_mobilenet_v3_large_320_fpn``: the same at 320 pixels with 150 proposals."""
+    """torchvision's ``fasterrcnn_mobilenet_v3_large_320_fpn``: ``mobile`` at 320 pixels with 150 proposals."""
     reference = mobile()
     return reference.model_copy(
         update={
@@ -82,10 +82,10 @@ def mobile_320() -> Config:
 
 
 def paper() -> Config:
-    """Faster R-CNN as the paper has it: VGG16, one level of stride 16, 9 anchors, RoI pool, 300 proposals.
+    """Faster R-CNN as in the paper: VGG16, one level of stride 16, 9 anchors, RoI pooling, 300 proposals.
 
-    What the paper leaves open is taken from its authors' code: the regression's spread, 12000 and 6000 anchors before
-    suppression, and 0.3 for suppression of detections.
+    Numbers that the paper leaves open are those of its authors' code: the spread of the deltas, 12000 and 6000 anchors
+    before NMS of the proposals, and an IoU threshold of 0.3 for NMS of the detections.
     """
     return Config(
         preset="paper",
@@ -161,7 +161,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def preset(name: str) -> Config:
-    """Settings by name; raises ``OptionError`` for a name that is not one."""
+    """The settings of a preset; raises ``OptionError`` (E125) where no preset has this name."""
     if name not in PRESETS:
         raise OptionError(f"there is no preset '{name}'; presets are {', '.join(PRESETS)}", code="E125")
     return PRESETS[name]()

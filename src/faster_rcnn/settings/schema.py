@@ -1,11 +1,12 @@
 """Every setting of the detector and its training, each with its unit and its source.
 
-Sections follow the code: ``detector``, ``image``, ``backbone``, ``rpn``, ``roi``, ``data``, ``training``.
-``faster-rcnn config`` prints them; ``--config FILE`` reads them back; ``--set section.key=value`` changes one. Settings
-reach functions as plain numbers: only ``building.build_model`` and the jobs read this file.
+The sections ``detector``, ``image``, ``backbone``, ``rpn``, ``roi``, ``data`` and ``training`` have the names of the
+folders and stages that they configure. ``faster-rcnn config`` prints all settings, ``--config FILE`` reads them back,
+and ``--set section.key=value`` changes one. Settings reach functions of the detector as plain numbers.
 
-Sources: FRCNN = Faster R-CNN (arXiv 1506.01497v3), Fast = Fast R-CNN (1504.08083), FPN (1612.03144),
-Mask = Mask R-CNN (1703.06870), TV = torchvision's detection models, D2 = Detectron2's model zoo.
+Sources: FRCNN = Faster R-CNN (arXiv 1506.01497v3), Fast = Fast R-CNN (1504.08083), FPN = Feature Pyramid Networks
+(1612.03144), Mask = Mask R-CNN (1703.06870), TV = torchvision's detection models, D2 = Detectron2's model zoo. A number
+after a source is its section.
 """
 
 from __future__ import annotations
@@ -42,60 +43,60 @@ class Section(BaseModel):
 
 
 class DetectorConfig(Section):
-    """Which of the two stages there are."""
+    """The stages that the detector has, and how Fast R-CNN gets its proposals."""
 
     kind: Literal["faster-rcnn", "fast-rcnn", "rpn"] = "faster-rcnn"
-    """Both stages; the second one on proposals from outside (Fast); or the first one alone, which finds objects."""
+    """Both stages; the second stage alone, on external proposals (Fast); or the first stage alone, without classes."""
     selective_search: SearchMode = "fast"
-    """Mode of selective search, where ``fast-rcnn`` is given no proposals (Uijlings et al., IJCV 2013, section 5)."""
+    """Mode of selective search, which Fast R-CNN runs where no proposals are given (Uijlings, IJCV 2013, 5)."""
     outside_proposals: PositiveInt = 2000
-    """Proposals from outside that are used of one image, best first (Fast, 5.5: 2000)."""
+    """Maximum number of external proposals per image; the best ones are used (Fast, 5.5: 2000)."""
 
 
 class ImageConfig(Section):
-    """What happens to an image before the backbone sees it."""
+    """Resizing and normalisation of an image before the backbone runs on it."""
 
     short_side: int = Field(416, gt=0, le=32_768)
     """Pixels of the shorter side after resizing, unless the longer one would exceed ``long_side`` (Fast, 5.2)."""
     long_side: int = Field(640, gt=0, le=1_000_000)
-    """Pixels that the longer side may have at most."""
+    """Maximum of the longer side in pixels after resizing (Fast, 5.2: 1000)."""
     resize: ResizeMethod = "antialias"
-    """``antialias``: 8-bit with antialiasing, fast and smooth; ``plain``: float bilinear without it, as TV does."""
+    """Bilinear resizing: ``antialias`` of uint8 pixels, fast and smooth, or ``plain`` of floats, not smoothed (TV)."""
     size_rounding: SizeRounding = "down"
-    """Sides after resizing become whole pixels by leaving out the fraction (TV), or by going to the nearest (D2)."""
+    """Rounding of the sides after resizing: ``down`` to the integer below (TV), or to the ``nearest`` integer (D2)."""
     multiple_of: int = Field(0, ge=0, le=1024)
-    """Images are padded to multiples of this; 0 is the backbone's stride (TV: 32; D2's C4 and DC5: 1, no padding)."""
+    """Multiple of pixels that sides are padded to; 0: backbone's stride (TV: 32; D2's C4 and DC5: 1, no padding)."""
     mean: tuple[Shift, Shift, Shift] = (0.485, 0.456, 0.406)
-    """Subtracted per RGB channel, of values 0..1 (ImageNet)."""
+    """Mean that is subtracted from each RGB channel, for values in 0..1 (ImageNet)."""
     std: tuple[Factor, Factor, Factor] = (0.229, 0.224, 0.225)
-    """Divides each RGB channel, of values 0..1 (ImageNet)."""
+    """Standard deviation that each RGB channel is divided by, for values in 0..1 (ImageNet)."""
 
 
 class BackboneConfig(Section):
     """The network that runs once per image, and the pyramid on top of it (FPN, section 3)."""
 
     body: Architecture = "tf_efficientnet_lite0"
-    """A timm model name, or ``torchvision:mobilenet_v3_large``."""
+    """Network without its classifier: a name of timm, or ``torchvision:mobilenet_v3_large``."""
     neck: Literal["pyramid", "none"] = "pyramid"
-    """A feature pyramid over all ``levels`` (FPN), or the features of the one level as they are (FRCNN, 3)."""
+    """``pyramid``: a feature pyramid over all ``levels`` (FPN); ``none``: the features of a single level (FRCNN, 3)."""
     levels: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1, max_length=MAX_LEVELS)
-    """Which of the body's feature maps enter the neck; 1 is stride 4 in most bodies."""
+    """Indices of the body's feature maps that enter the neck; 1 has stride 4 in most bodies."""
     stride_in_1x1: bool = False
-    """Bottlenecks halve the resolution in their first 1x1 convolution, not in the 3x3 one (D2's R50 and R101)."""
+    """Whether bottlenecks have their stride in the first 1x1 convolution (D2's R50, R101), not in the 3x3 one (TV)."""
     dilated_last_stage: bool = False
-    """The body's last stage keeps the resolution and has its 3x3 kernels dilated by 2 (D2's DC5)."""
+    """Whether the body's last stage keeps the resolution and dilates its 3x3 kernels by 2 (D2's DC5)."""
     weights: Literal["imagenet", "none"] = "none"
-    """Where a new body starts: ImageNet weights (from an installed package, else fetched) or random numbers."""
+    """Initial weights of the body: trained on ImageNet (from an installed package, else downloaded), or random."""
     norm: Literal["frozen", "batch"] = "frozen"
-    """``frozen``: batch norm's statistics and affine part stay as they are (TV); ``batch``: trained as usual."""
+    """Batch norm of the body: statistics, scale and shift are ``frozen`` (TV), or trained as usual (``batch``)."""
     norm_epsilon: float = Field(1e-5, ge=0)
     """Added to the variance of the body's batch norm (TV: 1e-5; 0 in its published R50 COCO weights)."""
     frozen_stages: int = Field(0, ge=0)
-    """How many stages of the body, counted from the image, are not trained (TV freezes 2 of ResNet's 5)."""
+    """Number of stages of the body, counted from the image, that are not trained (TV freezes 2 of ResNet's 5)."""
     pyramid_channels: Channels = 128
-    """Channels of every pyramid level (FPN: 256)."""
+    """Number of channels of every pyramid level (FPN: 256)."""
     pyramid_norm: bool = False
-    """Batch norm after the pyramid's convolutions (TV's v2 models)."""
+    """Whether batch norm follows the pyramid's convolutions (TV's v2 models)."""
 
 
 class RpnConfig(Section):
@@ -104,188 +105,189 @@ class RpnConfig(Section):
     anchor_sizes: tuple[Annotated[tuple[Pixels, ...], Field(max_length=MAX_SHAPES)], ...] = Field(
         ((32,), (64,), (128,), (256,), (512,)), max_length=MAX_LEVELS
     )
-    """Square root of the anchors' area in pixels of the resized image, for each level (FPN, 4.1)."""
+    """Sizes of the anchors of each level: the square root of their area, in pixels of the resized image (FPN, 4.1)."""
     anchor_heights_over_widths: (
         tuple[Ratio, ...] | tuple[Annotated[tuple[Ratio, ...], Field(max_length=MAX_SHAPES)], ...]
     ) = Field((0.5, 1.0, 2.0), min_length=1, max_length=MAX_SHAPES)
-    """Aspect ratios of the anchors (FRCNN, 3.1.1): of every level, or a list for each level."""
+    """Aspect ratios of the anchors, height / width (FRCNN, 3.1.1): one list for all levels, or one for each level."""
     anchor_rounding: bool = True
-    """Anchor corners around the centre are rounded to whole pixels (TV)."""
+    """Whether the corners of the base anchors, relative to their centre, are rounded to integers (TV)."""
     anchor_stride: Literal["exact", "fitted"] = "exact"
-    """Distance of anchors: the level's stride, or padded image size // feature size (TV; differs on P6)."""
+    """Pixels between anchors: the level's stride, or padded image size // feature map size (TV; differs on P6)."""
     anchor_offset: float = Field(0.0, ge=0, lt=1)
-    """Where in its cell an anchor's centre lies, in strides (TV, D2: 0; the authors' code of FRCNN: 0.5)."""
+    """Position of an anchor's centre within its cell, in strides (TV, D2: 0; the authors' code of FRCNN: 0.5)."""
     head_channels: int = Field(0, ge=0, le=16_384)
-    """Channels of the 3x3 convolutions; 0 is as many as the features have (FRCNN, 3.1: 512 for VGG16)."""
+    """Number of channels of the 3x3 convolutions; 0: as many as the features have (FRCNN, 3.1: 512 for VGG16)."""
     head_convs: int = Field(1, gt=0, le=MAX_LAYERS)
-    """3x3 convolutions before the 1x1 ones (FRCNN: 1; TV's v2: 2)."""
+    """Number of 3x3 convolutions before the 1x1 convolutions (FRCNN, 3.1: 1; TV's v2: 2)."""
     objectness: Literal["logit", "softmax"] = "logit"
-    """k outputs with a sigmoid, or 2k with a two-way softmax (FRCNN, 3.1.1 and its footnote)."""
+    """Objectness of k anchors: k outputs with a sigmoid, or 2k with a two-way softmax (FRCNN, 3.1.1 and footnote)."""
     positive_iou: float = Field(0.7, gt=0, le=1)
-    """Anchors at least this similar to a truth are positive (FRCNN, 3.1.2)."""
+    """IoU with a truth from which on an anchor is positive (FRCNN, 3.1.2)."""
     negative_iou: float = Field(0.3, ge=0, le=1)
-    """Anchors less similar than this to every truth are negative (FRCNN, 3.1.2)."""
+    """IoU with every truth below which an anchor is negative (FRCNN, 3.1.2)."""
     crossing_anchors: Literal["train", "ignore"] = "train"
-    """Whether anchors that cross the image border take part in training (FRCNN, 3.3: ignored; TV: trained)."""
+    """Anchors that cross the border of the image: ``train`` on them (TV), or ``ignore`` them (FRCNN, 3.3)."""
     samples_per_image: PositiveInt = 256
-    """Anchors of one image that enter the losses (FRCNN, 3.1.3)."""
+    """Number of sampled anchors per image, which enter the losses (FRCNN, 3.1.3)."""
     positive_fraction: float = Field(0.5, gt=0, le=1)
-    """At most this share of them is positive (FRCNN, 3.1.3: 1:1)."""
+    """Maximum share of positive anchors among the sampled anchors (FRCNN, 3.1.3: 1:1)."""
     box_loss: BoxLossKind = "smooth_l1"
-    """Loss of the transforms: smooth L1 (Fast, Eq. 3), L1, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
+    """Box loss: smooth L1 (Fast, Eq. 3) or L1 of deltas, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
     box_loss_beta: float = Field(1 / 9, ge=0)
-    """Where smooth L1 turns from square to straight, in units of deltas (TV: 1/9; FRCNN's authors: 1/9)."""
+    """Difference where smooth L1 changes from quadratic to linear, in units of deltas (TV, FRCNN's authors: 1/9)."""
     box_loss_normaliser: Literal["samples", "positions"] = "samples"
-    """N_reg of FRCNN's Eq. 1: the sampled anchors (TV), or the positions of the anchors (FRCNN, 3.1.2: about 2400)."""
+    """N_reg in FRCNN's Eq. 1: the number of sampled anchors (TV), or of anchor positions (FRCNN, 3.1.2: about 2400)."""
     box_loss_weight: float = Field(1.0, ge=0)
-    """Lambda of FRCNN's Eq. 1 (TV: 1; FRCNN, 3.1.2: 10, with N_reg positions)."""
+    """Weight of the box loss, lambda of FRCNN's Eq. 1 (TV: 1; FRCNN, 3.1.2: 10, where N_reg counts positions)."""
     proposals_before_nms_training: PositiveInt = 1000
-    """Best-scored anchors of each level that are decoded, in training (FPN, 4.1: 2000)."""
+    """Maximum number of anchors per level that are decoded in training, best scores first (FPN, 4.1: 2000)."""
     proposals_after_nms_training: PositiveInt = 1000
-    """Proposals of one image that reach the second stage, in training (FRCNN, 3.3: 2000)."""
+    """Maximum number of proposals per image after NMS in training (FRCNN, 3.3: 2000)."""
     proposals_before_nms: PositiveInt = 1000
-    """Best-scored anchors of each level that are decoded, in inference."""
+    """Maximum number of anchors per level that are decoded in inference, best scores first (TV: 1000)."""
     proposals_after_nms: PositiveInt = 300
-    """n, the proposals of one image that reach the second stage, in inference (FRCNN, 3.3: 300)."""
+    """Maximum number of proposals per image after NMS in inference (FRCNN, 3.3: 300)."""
     nms_iou: float = Field(0.7, gt=0, le=1)
-    """Of two proposals of one level more similar than this, the worse one is dropped (FRCNN, 3.3)."""
+    """IoU threshold of NMS among the proposals of a level (FRCNN, 3.3)."""
     min_side: float = Field(1e-3, ge=0)
-    """Proposals with a shorter side in pixels are dropped (TV)."""
+    """Minimum side of a proposal in pixels of the resized image; smaller ones are dropped (TV)."""
     score_floor: float = Field(0.0, ge=0, lt=1)
-    """Proposals of a lower objectness are dropped (TV: 0; 0.05 in its mobile models)."""
+    """Minimum objectness of a proposal, 0..1; lower ones are dropped (TV: 0; 0.05 in its mobile models)."""
 
 
 class RoiConfig(Section):
     """Second stage: Fast R-CNN on the proposals (Fast, section 2; FPN, section 4.2)."""
 
     pooling: PoolingMethod = "align"
-    """``align``: bilinear samples (Mask, 3); ``aligned-align``: the same, half a feature up and left (D2's ROIAlignV2);
-    ``pool``: maximum over rounded bins (Fast, 2.1)."""
+    """Pooling of a region's features. ``align``: RoIAlign, bilinear samples (Mask, 3); ``aligned-align``: RoIAlign with
+    coordinates shifted by half a feature (D2's ROIAlignV2); ``pool``: RoI pooling, the maximum over rounded bins (Fast,
+    2.1)."""
     pooled_side: int = Field(7, gt=0, le=64)
-    """Bins of a region along each side (Fast: 7)."""
+    """Number of bins along each side of a pooled region (Fast, 2.1: 7)."""
     sampling_ratio: int = Field(2, ge=0, le=64)
-    """Samples of ``align`` along each side of a bin (TV: 2); 0 is one per feature that the bin is long (D2)."""
+    """Number of RoIAlign's samples along each side of a bin (TV: 2); 0: one for each feature of its length (D2)."""
     canonical_size: Pixels = 224.0
-    """A region of this size in pixels reads pyramid level 4, of stride 16 (FPN, Eq. 1)."""
+    """Size in pixels of regions that are pooled from pyramid level 4, of stride 16 (FPN, Eq. 1)."""
     head: Literal["layers", "last_stage"] = "layers"
-    """Layers as below, or the body's next stage after ``backbone.levels``, averaged (C4: ResNet's conv5)."""
+    """Network on each region: the layers below, or the body's stage after ``backbone.levels``, averaged (C4: conv5)."""
     head_convs: tuple[Channels, ...] = Field((), max_length=MAX_LAYERS)
-    """Channels of 3x3 convolutions with batch norm before the fully connected layers (TV's v2: four of 256)."""
+    """Channels of the 3x3 convolutions with batch norm before the fully connected layers (TV's v2: four of 256)."""
     head_hidden: tuple[Channels, ...] = Field((1024, 1024), max_length=MAX_LAYERS)
-    """Widths of the fully connected layers (FPN, 4.2: two of 1024; Fast: fc6 and fc7 of 4096)."""
+    """Widths of the fully connected layers (FPN, 4.2: two of 1024; Fast, 2.3: fc6 and fc7 of 4096)."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of each fully connected layer's outputs that are dropped in training (VGG16's fc6 and fc7: 0.5)."""
+    """Share of the outputs of each fully connected layer that training sets to 0 (VGG16's fc6 and fc7: 0.5)."""
     class_agnostic: bool = False
-    """One transform per region, whatever its class, instead of one for each class (Fast, 2.1)."""
+    """Whether a region has the same four deltas for all classes, instead of four for each class (Fast, 2.1)."""
     samples_per_image: PositiveInt = 512
-    """Regions of one image that enter the losses (FPN, 4.2: 512; Fast: 64)."""
+    """Number of sampled regions per image, which enter the losses (FPN, 4.2: 512; Fast, 2.3: 64)."""
     positive_fraction: float = Field(0.25, gt=0, le=1)
-    """At most this share of them is positive (Fast, 2.3)."""
+    """Maximum share of positive regions among the sampled regions (Fast, 2.3)."""
     positive_iou: float = Field(0.5, gt=0, le=1)
-    """Regions at least this similar to a truth are positive (Fast, 2.3)."""
+    """IoU with a truth from which on a region is positive (Fast, 2.3)."""
     negative_iou: float = Field(0.5, gt=0, le=1)
-    """Regions less similar than this to every truth are background (Fast, 2.3)."""
+    """IoU with every truth below which a region is background (Fast, 2.3)."""
     negative_iou_from: float = Field(0.0, ge=0, le=1)
-    """Regions less similar than this to every truth are not trained on (Fast, 2.3: 0.1; FRCNN's authors: 0)."""
+    """IoU with some truth that a background region needs to be sampled (Fast, 2.3: 0.1; FRCNN's authors: 0)."""
     delta_weights: tuple[Factor, Factor, Factor, Factor] = (10.0, 10.0, 5.0, 5.0)
-    """Multiply (dx, dy, dw, dh) so that their spread is about 1 (TV)."""
+    """Factors of the targets (dx, dy, dw, dh), which give them a spread of about 1 (TV)."""
     box_loss: BoxLossKind = "smooth_l1"
-    """Loss of the transforms: smooth L1 (Fast, Eq. 3), L1, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
+    """Box loss: smooth L1 (Fast, Eq. 3) or L1 of deltas, or 1 - GIoU (1902.09630) or CIoU (1911.08287) of boxes."""
     box_loss_beta: float = Field(1 / 9, ge=0)
-    """Where smooth L1 turns from square to straight, in units of weighted deltas (TV: 1/9; Fast: 1)."""
+    """Difference where smooth L1 changes from quadratic to linear, in units of weighted deltas (TV: 1/9; Fast: 1)."""
     box_loss_weight: float = Field(1.0, ge=0)
     """Weight of the box loss; both losses are divided by the number of sampled regions (Fast, Eq. 1)."""
     score_floor: float = Field(0.05, ge=0, lt=1)
-    """Detections with a lower score are never reported (TV)."""
+    """Minimum score of a detection, 0..1; lower ones are never reported (TV)."""
     min_side: float = Field(1e-2, ge=0)
-    """Detections with a shorter side in pixels of the resized image are dropped (TV)."""
+    """Minimum side of a detection in pixels of the resized image; smaller ones are dropped (TV)."""
     nms_iou: float = Field(0.5, gt=0, le=1)
-    """Of two detections of one class more similar than this, the worse one is dropped (TV)."""
+    """IoU threshold of NMS among the detections of a class (TV)."""
     max_detections: PositiveInt = 100
-    """Detections of one image at most (COCO)."""
+    """Maximum number of detections per image, best scores first (COCO)."""
 
 
 class DataConfig(Section):
-    """Where the parts of a data set lie, if looking is not enough, and how to read them."""
+    """Location of the parts of a data set, where they are not recognised, and how they are read."""
 
     train: str | None = None
-    """Annotation file or folder of the training split; found by looking where not given."""
+    """Annotation file or folder of the training split, relative to the data set; recognised where not given."""
     val: str | None = None
-    """The same for validation."""
+    """Annotation file or folder of the validation split, relative to the data set; recognised where not given."""
     test: str | None = None
-    """The same for testing."""
+    """Annotation file or folder of the test split, relative to the data set; recognised where not given."""
     images: str | None = None
-    """Folder that image names are relative to."""
+    """Folder that the names of images are relative to; recognised where not given."""
     proposals: str | None = None
-    """File of proposals that a second stage alone is trained on (``--proposals``)."""
+    """File of external proposals that Fast R-CNN is trained on (``--proposals``)."""
     voc_offset: int = 1
-    """Number of VOC XML's first pixel; 0 for files that count from 0."""
+    """Coordinate of the first pixel in VOC XML; 0 for files that count from 0."""
     missing_labels: Literal["background", "error"] = "background"
-    """A YOLO image without a label file has no objects, as the format's makers define it, or cannot be used."""
+    """A YOLO image without a label file has no objects, as the format defines it, or it cannot be used."""
     val_share: float = Field(0.0, ge=0, lt=1)
-    """Share of the training images that are taken for validation where the data has no validation split."""
+    """Share of the training images, 0..1, that are used for validation where the data has no validation split."""
     val_seed: int | None = Field(None, ge=0)
-    """Seed by which these images are chosen; none is ``training.seed``, and a run writes down here which it was."""
+    """Seed by which ``val_share`` chooses images; where not given, ``training.seed``. A run stores its seed here."""
     max_pixels: PositiveInt = 178_956_970
-    """Larger images are refused rather than decoded (Pillow's limit for decompression bombs)."""
+    """Maximum number of pixels of an image; larger ones are refused (Pillow's limit for decompression bombs)."""
 
 
 class TrainingConfig(Section):
-    """How a detector is trained."""
+    """Optimization, augmentation and the devices of training."""
 
     scheme: Literal["joint", "alternating"] = "joint"
-    """Both stages at once (FRCNN, 3.2, approximate joint training), or FRCNN's four alternating steps."""
+    """Both stages are trained together (FRCNN, 3.2, approximate joint training), or in four alternating steps."""
     shared_layers: Literal["trained", "fixed"] = "trained"
-    """Whether the backbone is trained; steps 3 and 4 of alternating training keep it fixed (FRCNN, 3.2)."""
+    """Whether the backbone is ``trained`` or ``fixed``, as in steps 3 and 4 of alternating training (FRCNN, 3.2)."""
     epochs: PositiveInt | Literal["auto"] = "auto"
-    """Passes over the training images; of each step, in alternating training. ``auto``: at least 12 and at least 480
-    steps, but at most 60; the number is stated and stored."""
+    """Number of passes over the training images; in alternating training, for each step. ``auto``: at least 12 and at
+    least 480 optimizer steps, but at most 60; the run logs and stores the number."""
     batch: PositiveInt = 4
-    """Images per step."""
+    """Number of images per optimizer step."""
     lr: PositiveFloat = 0.08
-    """Learning rate for 16 images per step; scaled to the batch and printed."""
+    """Learning rate for 16 images per step; it is scaled to ``batch`` in proportion and logged."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of stochastic gradient descent (FRCNN, 3.1.3)."""
+    """Momentum of stochastic gradient descent (FRCNN, 3.1.3)."""
     weight_decay: float = Field(1e-4, ge=0)
-    """Of weights; norms and biases have none (TV: 1e-4; FRCNN: 5e-4)."""
+    """Weight decay; norms and biases have none (TV: 1e-4; FRCNN, 3.1.3: 5e-4)."""
     warmup_steps: int = Field(50, ge=0)
-    """Steps during which the learning rate rises linearly; at most a tenth of all steps."""
+    """Number of steps during which the learning rate rises linearly; at most a tenth of all steps."""
     schedule: Literal["cosine", "multistep"] = "cosine"
-    """How the learning rate falls: along half a cosine to 0, or by ``decay`` at each milestone."""
+    """The learning rate falls along half a cosine to 0, or is multiplied by ``decay`` at each of the ``milestones``."""
     milestones: tuple[float, ...] = Field((2 / 3, 8 / 9), max_length=1000)
-    """Shares of all steps at which ``multistep`` decays (TV: epochs 16 and 22 of 26)."""
+    """Shares of all steps, 0..1, at which ``multistep`` lowers the learning rate (TV: epochs 16 and 22 of 26)."""
     decay: float = Field(0.1, gt=0, lt=1)
-    """Factor of each decay of ``multistep``."""
+    """Factor of the learning rate at each milestone of the schedule ``multistep`` (FRCNN, 3.1.3: 0.1)."""
     clip_norm: PositiveFloat = 10.0
-    """Gradients are scaled down to this norm."""
+    """Maximum norm of the gradient; larger gradients are scaled down to it."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
-    """Moving average of the weights, per step; 0 is off. Where it is on, the averaged weights are the model."""
+    """Decay per step of an exponential moving average of the weights, which then is the model; 0: no average."""
     flip: float = Field(0.5, ge=0, le=1)
-    """Chance of a horizontal flip (FRCNN, 4)."""
+    """Probability of a horizontal flip (FRCNN, 4)."""
     scale_jitter: tuple[PositiveFloat, PositiveFloat] = (0.8, 1.25)
-    """The image is enlarged by a factor from this range, then cut or surrounded to its size without it."""
+    """Range of the random factor that enlarges an image, which is then cropped or padded to the size without it."""
     photometric: float = Field(0.5, ge=0, le=1)
-    """Strength of changes of brightness, contrast, saturation and hue; 0 is off."""
+    """Strength of random changes of brightness, contrast, saturation and hue, 0..1; 0: none."""
     patience: int = Field(0, ge=0)
-    """Epochs without a better validation AP after which training stops; 0 is never."""
+    """Number of epochs without a better validation AP after which training stops; 0: it never stops early."""
     seed: int = Field(0, ge=0)
-    """Of the new weights, the order of images, augmentation and sampling."""
+    """Seed of the random numbers of new weights, the order of images, augmentation and sampling."""
     workers: int = Field(1, ge=0)
-    """Processes that decode images ahead."""
+    """Number of processes that prefetch images; 0: the training process decodes them itself."""
     device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    """Device that trains: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the first GPU where there is one."""
     precision: TrainingPrecision = "auto"
-    """Of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is fast; a run
-    writes down here which it was, and goes on in it."""
+    """Number format of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is
+    fast. A run stores here which format it used, and resumes in it."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    """Threads of torch on a CPU, which decide last bits. ``auto`` is torch's own number; a run writes it down here."""
+    """Number of CPU threads of torch, on which last bits depend. ``auto``: torch's default; a run stores it here."""
 
 
 class Config(Section):
-    """All settings of one detector."""
+    """All settings of a detector and its training."""
 
     preset: str = "small"
-    """The preset that the other values were taken from."""
+    """Name of the preset that the values were taken from before they were changed."""
     detector: DetectorConfig = DetectorConfig()
     image: ImageConfig = ImageConfig()
     backbone: BackboneConfig = BackboneConfig()
