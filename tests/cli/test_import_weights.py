@@ -69,8 +69,8 @@ def test_cocos_outputs_keep_their_ids_and_holes(tmp_path: Path) -> None:
         (LAYOUT, None, "the file has 3 classes without names and COCO has 90"),
         (LAYOUT, "cat,dog", "names 2 classes, the file has 3, background not counted"),
         (LAYOUT, "cat,dog,cat", "names 'cat' twice"),
-        ("torchvision:fasterrcnn_resnet50_fpn", None, "tensors look like --layout .*mobilenet_v3_large_fpn"),
-        ("torchvision:fasterrcnn_resnet50_fpn", "a,b,c", "tensors look like --layout .*mobilenet_v3_large_fpn"),
+        ("torchvision:fasterrcnn_resnet50_fpn", None, "tensors fit --layout .*mobilenet_v3_large_fpn"),
+        ("torchvision:fasterrcnn_resnet50_fpn", "a,b,c", "tensors fit --layout .*mobilenet_v3_large_fpn"),
         ("torchvision:fasterrcnn", "a,b,c", "there is no layout 'torchvision:fasterrcnn'"),
     ],
 )
@@ -165,7 +165,7 @@ def test_published_weights_without_internet_are_one_clear_line(monkeypatch: pyte
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(MachineError, match=r"could not be fetched from https://.*faster-rcnn import FILE") as raised:
+    with pytest.raises(MachineError, match=r"could not be downloaded from https://.*faster-rcnn import FILE") as raised:
         published.resolve_model(LAYOUT)
     assert raised.value.exit_code == 5
     assert "\n" not in str(raised.value)

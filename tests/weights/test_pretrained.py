@@ -39,7 +39,7 @@ def test_small_starts_from_the_installed_imagenet_weights() -> None:
 @pytest.mark.parametrize("name", ["base", "base-v2"])
 def test_other_bodies_need_a_network_and_say_what_works_without(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "hub_answers", lambda: False)
-    with pytest.raises(MachineError, match=r"resnet50 need a network; .*--model small.*backbone\.weights=none"):
+    with pytest.raises(MachineError, match=r"resnet50 must be downloaded; .*--model small.*backbone\.weights=none"):
         pretrained.load_pretrained(build_model(preset(name), 2), preset(name))
 
 
@@ -77,7 +77,7 @@ def test_a_resnet_gives_its_last_stage_to_the_second_stage(monkeypatch: pytest.M
     monkeypatch.setattr(timm, "create_model", published_as(published))
     model = build_model(config, 2)
     assert not torch.equal(model.state_dict()["roi.head.stage.layer4.0.conv1.weight"], published.layer4[0].conv1.weight)
-    assert "in its last stage too" in pretrained.load_pretrained(model, config)
+    assert "and in its last stage, " in pretrained.load_pretrained(model, config)
     pooled = torch.rand(2, 1024, 14, 14)
     model.eval()
     expected = published.eval().layer4(pooled).mean(dim=(2, 3))

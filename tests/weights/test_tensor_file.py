@@ -60,7 +60,7 @@ def test_every_type_is_read_as_the_package_reads_it(tmp_path: Path) -> None:
         ({"a": {**entry(0, 8, 2), "more": 1}}, 8, "the shape and the place of tensor 'a' do not fit"),
         ({"__metadata__": {"a": 5}}, 0, "its metadata are not texts"),
         ({"__metadata__": 5}, 0, "its metadata are not texts"),
-        (b'{"a": {}, "a": {}}', 0, "a name stands in it twice"),
+        (b'{"a": {}, "a": {}}', 0, "a name occurs twice"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 0, "it is nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", 0, "is damaged: in its header"),
         (b'{"a": \xff}', 0, "is damaged: in its header"),

@@ -1,1 +1,1 @@
-"""Model files, and weights that come from elsewhere."""
+"""Model files, pretrained weights, and the checkpoints of other projects."""

@@ -1,4 +1,4 @@
-"""Names for the classes of weights that come without them."""
+"""Class names for weights that come without them."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ClassMap
 
 UNUSED = "N/A"
-"""How lists of COCO's names mark the ids that have no class."""
+"""Mark of the ids without a class in lists of COCO's names."""
 
 
 def coco_classes() -> ClassMap:
-    """COCO's ids 1..90 as torchvision's weights know them; ten of them have no name and are never reported."""
+    """COCO's ids 1..90, as torchvision's weights number them; ten of them have no name and are never reported."""
     _, *names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     return _numbered(names)
 
 
 def coco_80_classes() -> ClassMap:
-    """COCO's 80 classes as Detectron2's weights know them: no label without a name, and ids with holes."""
+    """COCO's 80 classes, as Detectron2's weights number them: every label has a name, and the ids have gaps."""
     all_90 = coco_classes()
     known = [(name, number) for name, number in zip(all_90.names, all_90.ids, strict=True) if name is not None]
     return ClassMap(tuple(name for name, _ in known), tuple(number for _, number in known))
 
 
 def object_class() -> ClassMap:
-    """The one class of a region proposal network alone."""
+    """The only class of a detector that is a region proposal network alone."""
     return ClassMap(("object",), (1,))
 
 
 def read_classes(text: str | None, count: int, published: ClassMap) -> ClassMap:
-    """The classes of a model with ``count`` of them, background not counted.
+    """Read the ``count`` class names of a model, background not counted.
 
-    ``text`` is names with commas between them, or a file with one name a line; ``None`` means those that ``published``
-    weights of the layout have. Ids are 1, 2, ... in that order. Raises ``ModelFileError`` where they are not ``count``
-    or not unique.
+    ``text`` is names separated by commas, or a file with one name per line; for ``None`` the classes are those of the
+    ``published`` weights of the layout. Ids are 1, 2, ... in that order. Raises ``ModelFileError`` (E123) where the
+    number of names is not ``count``, or a name occurs twice.
     """
     if text is None:
         if count != len(published):

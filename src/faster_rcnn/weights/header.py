@@ -1,4 +1,4 @@
-"""What a model file holds beside its tensors, as JSON in the metadata of the file."""
+"""The header of a model file: settings, classes and checksum as JSON in the metadata of the file."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from faster_rcnn.structures import ClassMap
 
 METADATA_KEY = "faster_rcnn"
 FORMAT = 1
-"""Version of the layout of model files; higher ones are refused."""
+"""Version of the format of model files; higher versions are refused."""
 
 NO_CHECKSUM = "0" * 8
-"""Stands in the place of the checksum while it is computed."""
+"""Placeholder of the checksum while it is computed."""
 
 CHECKSUM_KEY = "checksum"
-"""The first key of the JSON in alphabetical order, so that its place in the bytes of a file is found for certain."""
+"""Key of the checksum: the first one of the JSON in alphabetical order, so that its place in a file is certain."""
 
 MAX_SETTINGS = 100_000
-"""Characters of all settings; a detector has some 4,000."""
+"""Maximum number of characters of all settings; a detector has some 4,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Settings, classes, and what makes the file checkable and quantized."""
+    """Settings, classes, activation ranges and checksum of a model file."""
 
     config: Config
     classes: ClassMap
@@ -44,7 +44,7 @@ class Header:
 
 
 def header_text(config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None) -> str:
-    """The JSON, with ``NO_CHECKSUM`` in it."""
+    """Return the header as JSON with sorted keys, with ``NO_CHECKSUM`` as its checksum."""
     header: dict[str, Any] = {
         CHECKSUM_KEY: NO_CHECKSUM,
         "format": FORMAT,
@@ -57,14 +57,14 @@ def header_text(config: Config, classes: ClassMap, ranges: Mapping[str, Range] |
 
 
 def place_of_checksum(content: bytes) -> int | None:
-    """Where in the bytes of a file, of which ``content`` is the beginning, the checksum stands."""
+    """Position of the checksum in the bytes of a file that begins with ``content``; ``None`` where it has none."""
     key = rb"{\"checksum\":\""
     found = content.find(key)
     return None if found < 0 else found + len(key)
 
 
 def parse_header(source: Path | str, text: str) -> Header:
-    """Take the JSON apart; raises ``ModelFileError`` where it is damaged or asks for too much (E123)."""
+    """Parse and validate the JSON; raises ``ModelFileError`` (E123) where it is damaged or exceeds a limit."""
     try:
         header: dict[str, Any] = json.loads(text)
         version = header["format"]

@@ -3,10 +3,10 @@
 A model file is a safetensors file: float32 tensors under the names of ``FasterRCNN.state_dict()``, and one metadata
 key ``faster_rcnn`` that holds JSON: ``checksum`` (CRC-32 of the whole file, with zeros in the place of these eight
 digits), ``format`` (version), ``config`` (every setting), ``classes`` (names and ids by label; null for a label that is
-never reported) and, in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest and highest feature by layer:
-what 8 bits stand for). Keys are sorted and there is no time stamp, so equal models are equal files. The counters
-``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads them, because every batch norm
-here has a fixed momentum.
+never reported) and, in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest and highest activation of each
+layer, from which int8 takes its scales). Keys are sorted and there is no time stamp, so equal models are equal files.
+The counters ``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads them, because
+every batch norm here has a fixed momentum.
 
 No pickle is read or written: it could run any code.
 """
@@ -44,31 +44,31 @@ from faster_rcnn.weights.header import (
 from faster_rcnn.weights.tensor_file import Stored, TensorFile, opened, size_of
 
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
-"""First bytes of what torch.save writes: a zip archive with a pickle in it, or, by an old torch, a bare pickle."""
+"""First bytes of files of ``torch.save``: a zip archive with a pickle in it, or, from an old torch, a bare pickle."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """A detector in inference mode on the CPU, with all that is known about it."""
+    """A detector in inference mode on the CPU, with its settings, classes and activation ranges."""
 
     model: FasterRCNN
     config: Config
     classes: ClassMap
     ranges: Mapping[str, Range] | None = None
-    """Of the features of its layers, by their name: what it takes to work in 8 bits."""
+    """Activation ranges by the names of layers, which computing in int8 needs; ``None`` where it was not quantized."""
 
 
 def save_model(
     path: Path, model: FasterRCNN, config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None = None
 ) -> None:
-    """Write a model file at once and whole; raises ``MachineError`` where that fails, and keeps the old file."""
+    """Write a model file atomically; raises ``MachineError`` where that fails, and keeps the old file."""
     content = packed_model(LoadedModel(model, config, classes, ranges))
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def packed_model(loaded: LoadedModel) -> bytes:
-    """The content of a model file; the weights may be on any device."""
+    """Return the bytes of a model file; the weights may be on any device."""
     text = header_text(loaded.config, loaded.classes, loaded.ranges)
     content = save(stored_tensors(loaded.model), metadata={METADATA_KEY: text})
     place = place_of_checksum(content)
@@ -77,18 +77,18 @@ def packed_model(loaded: LoadedModel) -> bytes:
 
 
 def load_model(path: Path) -> LoadedModel:
-    """Read a model file; raises ``ModelFileError`` for anything else, and for one that is not complete."""
+    """Read a model file; raises ``ModelFileError`` (E123) for any other file and for an incomplete or damaged one."""
     with _tensors_of(path) as file:
         return _loaded(file)
 
 
 def unpacked_model(content: bytes, name: str) -> LoadedModel:
-    """The detector that ``packed_model`` packed; ``name`` is what messages call it. Raises like ``load_model``."""
+    """Build a detector from bytes of ``packed_model``; ``name`` stands in messages. Raises as ``load_model`` does."""
     return _loaded(TensorFile(BytesIO(content), name, len(content)))
 
 
 def read_model_config(path: Path) -> Config:
-    """The settings in a model file; the tensors are read for the checksum alone."""
+    """Read the settings of a model file; its tensors are read for the checksum only."""
     with _tensors_of(path) as file:
         header = _header_of(file)
         _refuse_other_checksum(file, header, file.rest())
@@ -117,16 +117,16 @@ def _header_of(file: TensorFile) -> Header:
 
 
 def _loaded(file: TensorFile) -> LoadedModel:
-    """The detector in a file, whose tensors have the shapes that its settings need before any memory is taken."""
+    """Load the detector of a file; memory is allocated only after the shapes of its tensors fit its settings."""
     header = _header_of(file)
     model = _model_for(file, header)
     tensors = stored_tensors(model)  # the model's own memory
     _refuse_other_checksum(file, header, (file.fill(tensors[name]) for name in file.tensors))
     refuse_unusable(file.source, tensors)
     own = _without_counters(model)
-    # Tables of integers, and what is not contiguous, were not filled in place.
-    beside = {name: each for name, each in tensors.items() if each.data_ptr() != own[name].data_ptr()}
-    model.load_state_dict(beside, strict=False)
+    # Integer tables and tensors that are not contiguous were copied by stored_tensors, so they are filled here.
+    copied = {name: each for name, each in tensors.items() if each.data_ptr() != own[name].data_ptr()}
+    model.load_state_dict(copied, strict=False)
     backbone = header.config.backbone
     try:
         refuse_fixed_sizes(backbone.body, model.backbone.body, header.config.image.multiple_of)
@@ -136,7 +136,7 @@ def _loaded(file: TensorFile) -> LoadedModel:
 
 
 def _model_for(file: TensorFile, header: Header) -> FasterRCNN:
-    """A detector whose tensors are as many, as large and of the type as those of the file, with any values."""
+    """Build a detector whose tensors have the names, shapes and type of those in the file, with undefined values."""
     config, classes = header.config, header.classes
     try:
         model = build_without_values(config, len(classes), classes.holes)
@@ -158,7 +158,7 @@ def _model_for(file: TensorFile, header: Header) -> FasterRCNN:
 
 
 def _refuse_other_checksum(file: TensorFile, header: Header, pieces: Iterable[bytes | memoryview]) -> None:
-    """Read all ``pieces``, which follow on the header, and raise ``ModelFileError`` where the checksum differs."""
+    """Read all ``pieces``, which follow the header, and raise ``ModelFileError`` (E123) where the checksum differs."""
     place = place_of_checksum(file.header)
     start = file.header
     if place is not None:
@@ -175,7 +175,7 @@ def _refuse_other_checksum(file: TensorFile, header: Header, pieces: Iterable[by
 
 
 def refuse_unusable(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ``ModelFileError`` for float tensors that are not finite and for variances below 0 (E123)."""
+    """Raise ``ModelFileError`` (E123) where a tensor is not finite or a variance is negative."""
     ends = {
         name: [float(end) for end in tensor.float().aminmax()] for name, tensor in tensors.items() if tensor.numel()
     }
@@ -200,14 +200,14 @@ def _without_counters(model: FasterRCNN) -> dict[str, Tensor]:
 
 
 def stored_tensors(model: FasterRCNN) -> dict[str, Tensor]:
-    """The tensors that a model file holds, by name: contiguous float32 on the CPU."""
+    """The tensors of a model file by name: contiguous float32 on the CPU, without batch norm's counters."""
     return {
         name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in _without_counters(model).items()
     }
 
 
 def new_model(source: Path | str, config: Config, classes: ClassMap) -> FasterRCNN:
-    """A detector for weights that are about to be loaded; leaves the global random numbers as they were."""
+    """Build a detector for weights that are loaded next; the global random number generator keeps its state."""
     try:
         with torch.random.fork_rng(devices=[]):
             return build_model(config, len(classes), classes.holes)
@@ -225,7 +225,7 @@ def refuse_misfits(
     wanted: Mapping[str, Tensor],
     hint: Callable[[], str] = str,
 ) -> None:
-    """Raise ``ModelFileError`` unless both hold the same names with the same shapes; ``hint`` ends its message."""
+    """Raise ``ModelFileError`` (E123) unless both have the same names and shapes; ``hint`` ends the message."""
     missing = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted]
     if missing:
@@ -242,7 +242,7 @@ def refuse_misfits(
 
 
 def some_of(names: Sequence[str], what: str) -> str:
-    """A count and the first few names, with the verb that follows.
+    """Return a count and the first three names, with the verb that follows.
 
     >>> some_of(["a", "b", "c", "d"], "tensor")
     "4 tensors ('a', 'b', 'c' ...) are"
@@ -254,11 +254,11 @@ def some_of(names: Sequence[str], what: str) -> str:
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether ``torch.save`` wrote this file; raises ``ModelFileError`` where it cannot be read."""
+    """Whether a file is a pickle or an archive of ``torch.save``; raises ``ModelFileError`` where it is unreadable."""
     with opened(path) as stream:
         return _starts_pickle(stream.read(9))
 
 
 def _starts_pickle(start: bytes) -> bool:
-    # A safetensors file begins with eight bytes of any value, a length; its brace tells it from an old pickle.
+    # A safetensors file begins with eight bytes of any value, a length; the brace after them excludes an old pickle.
     return start.startswith(PICKLE_STARTS) and not start.endswith(b"{")

@@ -1,9 +1,9 @@
-"""The program in a pickle, run without Python's unpickler: nothing outside of a table is ever called or imported.
+"""Interpreter of pickles that replaces Python's unpickler: it calls and imports nothing but what its caller provides.
 
-A pickle is a list of steps that push values, put them together and call functions by their names. ``pickletools`` of
-the standard library takes the steps apart. Here a caller gives for each name a ``Function`` of its own, which checks
-what it is given. Memory stays in proportion to the file: a value is as long as its bytes in it, and a step adds one
-value at most.
+A pickle is a list of steps that push values on a stack, combine them and call functions by their names. The standard
+library's ``pickletools`` splits it into these steps. The caller provides a ``Function`` for each name, which checks its
+own arguments. Memory stays in proportion to the file: a value is as long as its bytes in the file, and a step adds at
+most one value.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from pickletools import genops
 from typing import Any, NoReturn
 
 MAX_STEPS = 4_000_000
-"""Steps of a program; a checkpoint with the state of its optimizer has some 50,000."""
+"""Maximum number of steps of a pickle; a checkpoint with the state of its optimizer has some 50,000."""
 
 _VALUES = frozenset(
     {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
     | {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
     | {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 )
-"""Steps that push the value that stands in them."""
+"""Steps that push their argument."""
 
 _CONSTANTS: dict[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
 
 class Refused(pickle.UnpicklingError):
-    """The file asks for what no weights need; the message follows on "is a pickle that"."""
+    """The pickle does something that no weights need; the message continues the words "is a pickle that"."""
 
 
 class Closed:
-    """The base of all stand-ins: a pickle can't set attributes of them, for that is how it would change them."""
+    """Base of all stand-ins, whose attributes a pickle cannot set, so that it cannot change them."""
 
     __slots__ = ()
 
@@ -41,7 +41,7 @@ class Closed:
 
 
 class Function(Closed):
-    """Stands in for a function or a class: can be called, and nothing else."""
+    """Stand-in for a function or a class, which can only be called."""
 
     __slots__ = ("call",)
 
@@ -50,31 +50,36 @@ class Function(Closed):
 
 
 class StandIn(dict[object, object]):
-    """Stands in for an object of another package; it keeps the items that a dictionary of that package has."""
+    """Stand-in for an object of another package; it keeps the items that a dictionary of that package has."""
 
     def __init__(self, name: str, *_: object, **__: object) -> None:
         super().__init__()
         self.name = name
-        """The name of its class, with the module."""
+        """Name of the object's class, with its module."""
 
 
 def run_pickle(
     stream: BufferedIOBase, size: int, find: Callable[[str, str], object], persistent: Callable[[object], object]
 ) -> object:
-    """The value that the pickle at the place of ``stream``, of ``size`` bytes, makes; bytes behind it are not read.
+    """Run the pickle at the position of ``stream`` and return its value; bytes after its end are not read.
 
-    ``find`` gives what a module's name stands for, ``persistent`` what an identifier of an object outside of the pickle
-    stands for. Sets come as lists, and items of dictionaries whose keys are not plain values are left out.
+    Sets become lists, and items of dictionaries whose keys are not plain values are left out.
+
+    Args:
+        stream: a file.
+        size: bytes of the whole file, beyond which no length in the pickle may reach.
+        find: returns the object that a module and a name in it stand for.
+        persistent: returns the object that an identifier stands for whose object is stored outside the pickle.
 
     Raises:
-        Refused: it asks for more than weights need.
-        Exception: any other; damaged bytes are a program of nonsense.
+        Refused: the pickle does something that no weights need.
+        Exception: any other; damaged bytes are a random program.
     """
-    return _Machine(find, persistent).run(_Within(stream, size))
+    return _Machine(find, persistent).run(_BoundedStream(stream, size))
 
 
-class _Within:
-    """A file of which no more is asked than it has: a claimed length takes no memory by itself."""
+class _BoundedStream:
+    """A file from which no read exceeds its size, so that a false length in a pickle allocates no memory."""
 
     def __init__(self, stream: BufferedIOBase, size: int) -> None:
         self._stream, self._size = stream, size
@@ -85,14 +90,17 @@ class _Within:
 
 
 class _Machine:
+    """Stack and memory of a running pickle."""
+
     def __init__(self, find: Callable[[str, str], object], persistent: Callable[[object], object]) -> None:
         self.find, self.persistent = find, persistent
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
-        """Stacks that wait for their next mark."""
+        """Stacks below the marks, the innermost one last."""
         self.memo: dict[int, Any] = {}
+        """Values that the pickle stored for later steps."""
 
-    def run(self, stream: _Within) -> object:
+    def run(self, stream: _BoundedStream) -> object:
         for count, (step, argument, _) in enumerate(genops(stream)):  # type: ignore[arg-type]  # it reads bytes and lines
             if count >= MAX_STEPS:
                 raise Refused(f"has more than {MAX_STEPS} steps")
@@ -173,7 +181,10 @@ class _Machine:
 
 
 def _plain_items(values: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn; a tuple of tuples as a key can take years to hash, and no weights are under it."""
+    """A dictionary from alternating keys and values, without keys that are tuples.
+
+    A nested tuple can take years to hash, and no weights are stored under one.
+    """
     pairs = zip(values[::2], values[1::2], strict=True)
     return {key: value for key, value in pairs if isinstance(key, str | bytes | int | float | None)}
 
@@ -185,7 +196,7 @@ def _check_protocol(_: object, protocol: int) -> None:
 
 _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "PROTO": _check_protocol,
-    "FRAME": lambda *_: None,  # for those who read pickles piece by piece
+    "FRAME": lambda *_: None,  # a hint for readers that prefetch
     **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda machine, _: machine.push([])),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "MARK": _Machine.mark,
@@ -216,10 +227,10 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
 
 
 def shown(value: object) -> str:
-    """A text or number of a pickle for a message; of anything else the type, as lists can be without end."""
+    """A value for a message: a text or number itself, of any other value its type, because a list can be endless."""
     return f"{value!r:.40}" if isinstance(value, str | bytes | float) else f"a {type(value).__name__}"
 
 
 def no_object(_: object) -> NoReturn:
-    """Stands for objects outside of a pickle where there are none."""
+    """Refuse identifiers of objects outside the pickle, for files that have none."""
     raise Refused("asks for an object that is not in it")

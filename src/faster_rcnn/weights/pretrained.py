@@ -1,4 +1,4 @@
-"""Where a new detector starts: with ImageNet weights, from an installed package where there is one."""
+"""ImageNet weights for new detectors, from an installed package where there is one, else downloaded."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from faster_rcnn.weights import efficientnet_lite0
 from faster_rcnn.weights.download import FAILURES, downloading, hub_answers, reason
 from faster_rcnn.weights.model_file import refuse_misfits
 
-WAY_OUT = (
+REMEDY = (
     f"the weights of {efficientnet_lite0.BODY} (--model small) are installed, and --set backbone.weights=none trains "
     "from random ones"
 )
 
 
 def load_pretrained(model: FasterRCNN, config: Config) -> str:
-    """Give a new detector its ImageNet weights; returns a line that says from where.
+    """Load ImageNet weights into a new detector; returns a line that states their source.
 
-    They are those of the body, and of the second stage where that goes on with the body's own layers: the last stage
-    of C4, and fc6 and fc7 of VGG16 (Fast R-CNN, section 2.3). Raises ``MachineError`` where they must be fetched and
-    there is no network.
+    They are loaded into the body, and into the second stage where it continues the body's own layers: the last stage of
+    C4, and fc6 and fc7 of VGG16 (Fast R-CNN, section 2.3). Raises ``MachineError`` where a download fails, and
+    ``ModelFileError`` (E123) where timm has no weights for the body.
     """
     body = config.backbone.body
     layers: nn.Module = model.backbone.body.layers
@@ -42,15 +42,15 @@ def load_pretrained(model: FasterRCNN, config: Config) -> str:
     else:
         found, source = _timm_weights(body, config.backbone.levels), "timm"
     refuse_misfits(f"ImageNet weights of {body}", found, wanted)
-    layers.load_state_dict(found, strict=False)  # strict but for the counters of batch norm
+    layers.load_state_dict(found, strict=False)  # only the counters of batch norm are missing
     return f"body {body}: ImageNet weights from {source}{_load_head(model, config)}"
 
 
 def _load_head(model: FasterRCNN, config: Config) -> str:
-    """Give the second stage its ImageNet weights where the body has some for it; returns what to add to the line."""
+    """Load the second stage's ImageNet weights where the body has some for it; returns what to add to the line."""
     backbone, head = config.backbone, None if model.roi is None else model.roi.head
     if isinstance(head, StageHead):
-        stage = _fetched(
+        stage = _downloaded(
             backbone.body,
             lambda: LastStage(
                 backbone.body,
@@ -61,15 +61,15 @@ def _load_head(model: FasterRCNN, config: Config) -> str:
             ),
         )
         head.stage.load_state_dict(stage.state_dict())
-        return ", in its last stage too, which is the second stage's network"
+        return ", and in its last stage, which is the network of the second stage"
     if isinstance(head, RegionHead) and backbone.body.startswith("vgg"):
-        whole = _fetched(backbone.body, lambda: timm.create_model(backbone.body, pretrained=True))
+        whole = _downloaded(backbone.body, lambda: timm.create_model(backbone.body, pretrained=True))
         return _load_fully_connected(head, [whole.pre_logits.fc1, whole.pre_logits.fc2])
     return ""
 
 
 def _load_fully_connected(head: RegionHead, convs: Sequence[nn.Module]) -> str:
-    """Copy fc6 and fc7, which timm holds as convolutions, where the head's layers have their sizes."""
+    """Copy fc6 and fc7, which are convolutions in timm, where the layers of the head have the same sizes."""
     weights = [conv.get_parameter("weight").flatten(1) for conv in convs]
     if head.convs or [layer.weight.shape for layer in head.layers] != [weight.shape for weight in weights]:
         return ", without fc6 and fc7, whose sizes differ"
@@ -79,41 +79,43 @@ def _load_fully_connected(head: RegionHead, convs: Sequence[nn.Module]) -> str:
 
 
 def _mobilenet_weights() -> dict[str, Any]:
+    """Download torchvision's MobileNetV3-Large, without its classifier."""
     weights = MobileNet_V3_Large_Weights.IMAGENET1K_V1
     try:
         with downloading():
             tensors = weights.get_state_dict(progress=False, check_hash=True)
     except FAILURES as error:
-        raise MachineError(f"{_needs_network(MOBILENET)} ({weights.url}: {reason(error)}); {WAY_OUT}") from error
+        raise MachineError(f"{_needs_download(MOBILENET)} ({weights.url}: {reason(error)}); {REMEDY}") from error
     return _without_counters(
         {name.removeprefix("features."): each for name, each in tensors.items() if name.startswith("features.")}
     )
 
 
 def _timm_weights(body: str, levels: tuple[int, ...]) -> dict[str, Any]:
+    """Download the weights of a body that timm has."""
     if not timm.is_model_pretrained(body):
         raise ModelFileError(
             f"timm has no ImageNet weights for backbone.body={body}; --set backbone.weights=none trains from random "
             "ones",
             code="E123",
         )
-    trained = _fetched(body, lambda: timm_features(body, levels, pretrained=True))
+    trained = _downloaded(body, lambda: timm_features(body, levels, pretrained=True))
     return _without_counters(trained.state_dict())
 
 
-def _fetched(body: str, fetch: Callable[[], Any]) -> Any:
-    """What needs a network, or one clear line."""
+def _downloaded(body: str, download: Callable[[], Any]) -> Any:
+    """Call ``download``, which downloads weights; raises ``MachineError`` in one line where that fails."""
     if not hub_answers():
-        raise MachineError(f"{_needs_network(body)}; {WAY_OUT}")
+        raise MachineError(f"{_needs_download(body)}; {REMEDY}")
     try:
         with downloading():
-            return fetch()
+            return download()
     except FAILURES as error:
-        raise MachineError(f"{_needs_network(body)} ({reason(error)}); {WAY_OUT}") from error
+        raise MachineError(f"{_needs_download(body)} ({reason(error)}); {REMEDY}") from error
 
 
-def _needs_network(body: str) -> str:
-    return f"ImageNet weights of {body} need a network"
+def _needs_download(body: str) -> str:
+    return f"ImageNet weights of {body} must be downloaded"
 
 
 def _without_counters(tensors: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Files of tensors (safetensors), read through one descriptor from their first byte to their last.
+"""Reader of safetensors files, which reads a file once through one descriptor, from the first byte to the last.
 
-The layout: 8 bytes with the length of a header, the header in JSON (for each tensor its type, shape and place, and
-metadata), the tensors. The package ``safetensors`` writes these files. It reads them by mapping them into memory, where
-a file that another process replaces meanwhile ends this process with SIGBUS or gives half of one model and half of
-another; so the reader is here, and each tensor goes straight to where it is needed.
+The format: 8 bytes with the length of a header, the header in JSON (metadata, and for each tensor its type, shape and
+place), the tensors. The package ``safetensors`` writes these files. It reads them by mapping them into memory, where a
+file that another process replaces meanwhile ends this process with SIGBUS or gives half of one model and half of
+another. This reader does neither, and it reads each tensor directly into the memory of the model.
 """
 
 from __future__ import annotations
@@ -39,47 +39,49 @@ KINDS = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-"""Types of numbers by their names in a header."""
+"""Types of tensors by their names in a header."""
 
 MAX_HEADER = 100_000_000
-"""Bytes of a header; the limit of the package ``safetensors``."""
+"""Maximum number of bytes of a header; the limit of the package ``safetensors``."""
 
-MAX_SIDES, MAX_SIDE = 16, 2**31
-"""Sides of a tensor, and numbers along one of them."""
+MAX_DIMENSIONS, MAX_SIDE = 16, 2**31
+"""Maximum number of dimensions of a tensor, and maximum size of a dimension."""
 
 CHUNK = 2**20
+"""Bytes that are read at once where only the checksum needs them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One tensor of a file."""
+    """Type, shape and place of a tensor in a file."""
 
     kind: torch.dtype
     shape: tuple[int, ...]
     start: int
-    """Where its bytes begin, counted from the end of the header."""
+    """Position of its first byte, counted from the end of the header."""
     end: int
+    """Position after its last byte."""
 
 
 class TensorFile:
-    """An open file, of which the header has been read and checked; its tensors are read in their order."""
+    """An open file whose header has been read and checked; its tensors are read in the order of their places."""
 
     def __init__(self, stream: BufferedIOBase, source: Path | str, size: int) -> None:
-        """Read the header of a file of ``size`` bytes, which messages call ``source``.
+        """Read the header of a file of ``size`` bytes; messages call it ``source``.
 
         Raises:
-            ModelFileError: it is no safetensors file, or incomplete or damaged (E123).
+            ModelFileError: the file is not a safetensors file, or is incomplete or damaged (E123).
         """
         self.source = source
         self._stream = stream
         self.header = _read_header(stream, source, size)
-        """Its bytes, with the 8 of its length."""
+        """Bytes of the header, including the 8 bytes of its length."""
         entries = _parsed(self.header[8:], source)
         self.metadata = _metadata(entries.pop("__metadata__", {}), source)
-        """Texts by name."""
+        """Texts of the metadata by name."""
         stored = [(name, _stored(name, entry, source)) for name, entry in entries.items()]
         self.tensors = dict(sorted(stored, key=lambda each: (each[1].start, each[1].end)))
-        """By name, in the order of their places."""
+        """Tensors by name, in the order of their places."""
         end = 0
         for name, each in self.tensors.items():
             if each.start != end:
@@ -89,24 +91,24 @@ class TensorFile:
             raise _incomplete(source)
 
     def fill(self, tensor: Tensor) -> memoryview:
-        """Read the next tensor into a contiguous one of its type and shape on the CPU; returns the bytes."""
+        """Read the next tensor into ``tensor``, contiguous on the CPU, of its type and shape; returns the bytes."""
         content = memoryview(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
         if self._stream.readinto(content) != len(content):
             raise _incomplete(self.source)
         return content
 
     def rest(self) -> Iterator[bytes]:
-        """All that has not been read yet, in pieces."""
+        """Read the remaining bytes in pieces."""
         while piece := self._stream.read(CHUNK):
             yield piece
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """A file that a model is read from; the end of reading raises where the file has changed meanwhile.
+    """Open a file for reading, and check at the end that it has not changed meanwhile.
 
     Raises:
-        ModelFileError: it cannot be read, it is no regular file but, say, a pipe, or it changed (E123).
+        ModelFileError: it cannot be read, is not a regular file (a pipe, for example), or has changed (E123).
     """
     try:
         with open_file(path) as stream:
@@ -121,31 +123,31 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[TensorFile]:
-    """A safetensors file, whose tensors can be read; raises ``ModelFileError`` as ``opened`` and ``TensorFile`` do."""
+    """Open a safetensors file; raises ``ModelFileError`` as ``opened`` and ``TensorFile`` do."""
     with opened(path) as stream:
         yield TensorFile(stream, path, size_of(stream))
 
 
 def size_of(stream: BufferedIOBase) -> int:
-    """Bytes of an open file."""
+    """Size of an open file in bytes."""
     return os.fstat(stream.fileno()).st_size
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of any safetensors file by name; raises ``ModelFileError`` where it is none or damaged."""
+    """Read the metadata and all tensors of any safetensors file by name; raises as ``open_tensors`` does."""
     with open_tensors(path) as file:
         found = {}
         for name, each in file.tensors.items():
             try:
                 found[name] = torch.empty(each.shape, dtype=each.kind)
-            except RuntimeError as error:  # more numbers than memory has room for, or than 64 bits can count
+            except RuntimeError as error:  # more elements than memory has room for, or than 64 bits can count
                 raise _damaged(path, f"tensor '{name:.80}' has the shape {each.shape}") from error
             file.fill(found[name])
     return file.metadata, found
 
 
 def is_pointer(start: bytes) -> bool:
-    """Whether a file that begins with these 9 bytes is what Git LFS has in the place of one that was not fetched."""
+    """Whether a file that begins with these 9 bytes is a pointer of Git LFS to a file that was not downloaded."""
     return start == b"version h"
 
 
@@ -167,7 +169,7 @@ def _read_header(stream: BufferedIOBase, source: Path | str, size: int) -> bytes
 
 
 def _parsed(text: bytes, source: Path | str) -> dict[str, Any]:
-    """The entries of a header, none of them twice."""
+    """Parse the JSON of a header, in which no name may occur twice."""
     try:
         entries = json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
@@ -180,7 +182,7 @@ def _parsed(text: bytes, source: Path | str) -> dict[str, Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("a name occurs twice")
     return found
 
 
@@ -191,7 +193,7 @@ def _metadata(value: object, source: Path | str) -> dict[str, str]:
 
 
 def _stored(name: str, entry: object, source: Path | str) -> Stored:
-    """An entry whose number of bytes is that of its shape."""
+    """Parse one entry of a header, whose number of bytes must fit its shape and type."""
     match entry:
         case dict() if len(entry) != 3:
             pass
@@ -201,7 +203,7 @@ def _stored(name: str, entry: object, source: Path | str) -> Stored:
                     f"{source}: tensor '{name:.80}' holds {kind:.20}, a type that is not read; save it as float32",
                     code="E123",
                 )
-            sound = len(sides) <= MAX_SIDES and all(type(side) is int and 0 <= side <= MAX_SIDE for side in sides)
+            sound = len(sides) <= MAX_DIMENSIONS and all(type(side) is int and 0 <= side <= MAX_SIDE for side in sides)
             if sound and start >= 0 and end - start == math.prod(sides) * KINDS[kind].itemsize:
                 return Stored(KINDS[kind], tuple(sides), start, end)
     raise _damaged(source, f"the shape and the place of tensor '{name:.80}' do not fit")

@@ -1,9 +1,9 @@
-"""Files of ``torch.save``, read without running anything in them.
+"""Reader of files of ``torch.save``, which runs no code from them.
 
-Two layouts: a zip archive with a pickle and one uncompressed record for each storage, and the older one of five pickles
-with the storages behind them. ``torch.load`` is not used: it calls ``bytearray`` with any number, unpacks compressed
-records of any size, and trusts the sizes that a pickle claims. Checkpoints hold more beside the weights, such as
-``argparse.Namespace``, settings of other packages, or callbacks: a stand-in that does nothing takes the place of each.
+There are two formats: a zip archive with a pickle and one uncompressed record for each storage, and an older one of
+five pickles followed by the storages. ``torch.load`` is not used: it calls ``bytearray`` with any number, unpacks
+compressed records of any size, and trusts the sizes that a pickle claims. Checkpoints hold more than weights, such as
+``argparse.Namespace``, settings of other packages, or callbacks; stand-ins that do nothing replace these objects.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from faster_rcnn.weights.pickle_program import Closed, Function, Refused, StandI
 from faster_rcnn.weights.tensor_file import opened, size_of
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-"""What the first two pickles of the older layout hold."""
+"""Values of the first two pickles of the older format."""
 
-NUMBERS = "data"
-"""The folder of an archive that holds the storages, and the name of the pickle."""
+STORAGE_FOLDER = "data"
+"""Name of the folder with the storages in an archive, and of the pickle beside it."""
 
-RUNS_CODE = ("os", "posix", "nt", "sys", "subprocess")
-"""Modules that no checkpoint names with good intent; a file that does is refused whole."""
+UNSAFE_MODULES = ("os", "posix", "nt", "sys", "subprocess")
+"""Modules that only a malicious checkpoint names; a file that names one is refused."""
 
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -50,13 +50,13 @@ STORAGES = {
     "QInt32Storage": torch.int32,
     "UntypedStorage": torch.uint8,
 }
-"""Types of numbers by the classes of torch that hold them; integers stand for quantized numbers."""
+"""Types of tensors by torch's classes of storages; quantized types are read as the integers that they store."""
 
 
 def read_torch_file(path: Path) -> object:
-    """What ``torch.save`` wrote, on the CPU, with stand-ins for all that is neither a tensor nor a plain value.
+    """Read a file of ``torch.save``, with tensors on the CPU and stand-ins for all other objects of classes.
 
-    Raises ``ModelFileError`` for a damaged file, and for one that asks for what could run code.
+    Raises ``ModelFileError`` (E123) where the file is damaged, or names a function that could run code.
     """
     try:
         with opened(path) as stream:
@@ -69,7 +69,7 @@ def read_torch_file(path: Path) -> object:
             "import that",
             code="E123",
         ) from error
-    except Exception as error:  # damaged bytes are a program of nonsense, which can raise anything
+    except Exception as error:  # damaged bytes are a random program, which can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelFileError(
             f"{path} is incomplete or damaged ({reason:.200}); was the copy interrupted?", code="E123"
@@ -77,7 +77,7 @@ def read_torch_file(path: Path) -> object:
 
 
 class _Kind(Closed):
-    """Stands in for a class of storages."""
+    """Stand-in for a class of storages."""
 
     __slots__ = ("kind",)
 
@@ -86,16 +86,20 @@ class _Kind(Closed):
 
 
 class _Storage(Closed):
-    """The numbers of one or more tensors."""
+    """The memory of one or more tensors."""
 
     __slots__ = ("content", "kind")
 
     def __init__(self, content: Tensor, kind: torch.dtype) -> None:
-        """``content`` is the bytes."""
+        """Keep the bytes ``content`` and the type of the elements in them."""
         self.content, self.kind = content, kind
 
     def tensor(self, kind: torch.dtype, offset: int, size: Sequence[int], stride: Sequence[int]) -> Tensor:
-        """The numbers from ``offset`` on in these sizes and strides; refuses those that reach beyond the storage."""
+        """A tensor on this memory; offset and strides count elements.
+
+        Raises:
+            ValueError: the shape is unusable or reaches beyond the storage.
+        """
         held = len(self.content) // kind.itemsize
         whole = all(isinstance(each, int) and each >= 0 for each in (offset, *size, *stride))
         if not whole or len(size) != len(stride):
@@ -122,17 +126,17 @@ def _read_archive(stream: BufferedReader, path: Path) -> object:
         def storage(identifier: object) -> _Storage:
             kind, key, count = _identified(identifier)
             if key not in contents:
-                contents[key] = _bytes_of(archive, names[f"{NUMBERS}/{key}"])
+                contents[key] = _bytes_of(archive, names[f"{STORAGE_FOLDER}/{key}"])
             if len(contents[key]) != count * kind.itemsize:
                 raise ValueError(f"record '{key:.80}' is not as long as the numbers in it")
             return _Storage(contents[key], kind)
 
-        program = archive.read(names[f"{NUMBERS}.pkl"])
+        program = archive.read(names[f"{STORAGE_FOLDER}.pkl"])
         return run_pickle(BytesIO(program), len(program), _find, storage)
 
 
 def _refuse_other_archives(path: Path, records: Mapping[str, zipfile.ZipInfo]) -> None:
-    """Raise ``ModelFileError`` for archives that torch wrote for another purpose or did not write."""
+    """Raise ``ModelFileError`` (E123) for TorchScript archives and for archives with compressed records."""
     if "constants.pkl" in records:
         raise ModelFileError(
             f"{path} is a TorchScript archive, not a checkpoint; save model.state_dict() and import that", code="E123"
@@ -170,7 +174,7 @@ def _read_older(stream: BufferedReader) -> object:
     if not isinstance(keys, list) or set(keys) != set(contents):
         raise ValueError("its storages are not those of its tensors")
     for key in keys:
-        stream.read(8)  # how many numbers follow
+        stream.read(8)  # the number of elements, which is known already
         _fill(contents[key], stream)
     return content
 
@@ -184,11 +188,11 @@ def _bytes_of(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Tensor:
 
 def _fill(content: Tensor, stream: Any) -> None:
     if stream.readinto(content.numpy().data) != len(content):
-        raise EOFError("a record is cut")
+        raise EOFError("a record is truncated")
 
 
 def _identified(identifier: object) -> tuple[torch.dtype, str, int]:
-    """Type, key and number of numbers in the identifier of a storage."""
+    """Type, key and number of elements from the identifier of a storage; raises ``ValueError`` for other objects."""
     match identifier:
         case ("storage", _Kind() as kind, str(key), _, int(count), *view) if count >= 0 and view in ([], [None]):
             return kind.kind, key, count
@@ -208,7 +212,7 @@ def _tensor_of_kind(  # torch's own order of arguments
 
 
 def _sparse(_layout: object, data: Any) -> Tensor:
-    """A tensor of its shape without values: it is named, and not imported."""
+    """A tensor with the shape of a sparse one and no values: it is reported by its name, and not imported."""
     _indices, values, size, *_ = data
     return torch.empty(tuple(size), dtype=values.dtype, device="meta")
 
@@ -218,7 +222,7 @@ def _without_values(kind: torch.dtype, size: Any, *_: object) -> Tensor:
 
 
 def _of_type(function: object, _type: object, arguments: tuple[object, ...], *_: object) -> object:
-    """A tensor with attributes of its own, or of a subclass."""
+    """A tensor of a subclass, or one with attributes, as a plain tensor."""
     assert isinstance(function, Function)
     return function.call(*arguments)
 
@@ -249,8 +253,12 @@ _TABLE: dict[tuple[str, str], Callable[..., object]] = {
 
 
 def _find(module: str, name: str) -> object:
-    """What a name of a checkpoint stands for: a function of this file, a type of numbers, or a stand-in."""
-    if module in RUNS_CODE:
+    """The replacement for a name in a pickle: a function of this file, a type, or a stand-in.
+
+    Raises:
+        Refused: the name could run code.
+    """
+    if module in UNSAFE_MODULES:
         raise Refused(f"asks for '{module}.{name:.80}', so it could run any code")
     if (module, name) in _TABLE:
         return Function(_TABLE[module, name])

@@ -18,7 +18,7 @@ from faster_rcnn.weights.foreign.checkpoint_import import table_of
 from faster_rcnn.weights.foreign.detectron2_layout import LAYOUTS
 from faster_rcnn.weights.foreign.layouts import classes_of, fit_of, layout_named, model_from_layout
 from faster_rcnn.weights.foreign.published import resolve_model
-from faster_rcnn.weights.foreign.state_dict import read_state_dict
+from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.model_file import load_model, stored_tensors
 
 NAMES = [layout.removeprefix("detectron2:") for layout in LAYOUTS]
@@ -119,7 +119,7 @@ def test_pickle_and_pth_are_the_same_detector(
     torch.save({"model": {**foreign, **beside}, "iteration": 7}, paths[1])
     models = []
     for path in paths:
-        read = read_state_dict(path)
+        read = read_checkpoint(path).tensors
         models.append(stored_tensors(model_from_layout(path, read, layout, classes_of(path, read, layout, None)).model))
     # BGR to RGB; the rest of what differs is names.
     stem = foreign["backbone.bottom_up.stem.conv1.weight"]
@@ -279,7 +279,7 @@ def test_cocos_80_classes_have_ids_with_holes() -> None:
 )
 def test_another_layout_is_recognised(name: str, asked: str, likely: str, detectron2_keys: Path) -> None:
     foreign = cheap_weights(read_peer(detectron2_keys, name))
-    with pytest.raises(ModelFileError, match=rf"look like --layout detectron2:{likely}$"):
+    with pytest.raises(ModelFileError, match=rf"fit --layout detectron2:{likely}$"):
         model_from_layout("x", foreign, f"detectron2:{asked}", coco_80_classes())
 
 
@@ -306,7 +306,7 @@ def test_an_unknown_layout_names_the_close_ones(text: str, message: str) -> None
 def test_a_layout_where_a_model_is_expected_names_the_import() -> None:
     layout = f"detectron2:{FPN}"
     with pytest.raises(
-        ModelFileError, match=rf"not fetched; .*: faster-rcnn import FILE --layout {layout} --out MODEL"
+        ModelFileError, match=rf"not downloaded; .*: faster-rcnn import FILE --layout {layout} --out MODEL"
     ):
         resolve_model(layout)
     with pytest.raises(ModelFileError, match="there is no layout 'detectron2:mask_rcnn'"):

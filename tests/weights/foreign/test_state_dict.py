@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.weights.foreign.state_dict import read_checkpoint, read_state_dict
+from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 
 NAMES = ("backbone.body.conv.weight", "rpn.head.conv.bias", "roi_heads.box_predictor.cls_score.weight")
 WEIGHTS = {name: torch.full((2,), float(number)) for number, name in enumerate(NAMES)}
@@ -116,7 +116,7 @@ def test_two_sets_in_one_state_dict(tmp_path: Path) -> None:
     assert found.notes[3] == "1 tensor ('loss.weight') is outside of 'student.' and left out"
     assert_weights(read_checkpoint(path, "state_dict.teacher").tensors, AVERAGED)
     beside = saved(tmp_path, {**WEIGHTS, **prefixed("ema.", AVERAGED), "ema.n_averaged": torch.tensor(1)})
-    assert_weights(read_state_dict(beside))
+    assert_weights(read_checkpoint(beside).tensors)
     assert_weights(read_checkpoint(beside, "ema").tensors, AVERAGED)
     assert read_checkpoint(beside, "ema").notes[-1].endswith("left out; --key '' takes them")
     assert_weights(read_checkpoint(beside, "").tensors)
@@ -152,7 +152,7 @@ def test_objects_of_other_packages_beside_the_weights_are_passed_over(zipped: bo
         "optimizer_states": [OPTIMIZER],
     }
     path = saved(tmp_path, {**beside, "model": prefixed("_orig_mod.")}, zipped=zipped)
-    assert_weights(read_state_dict(path))
+    assert_weights(read_checkpoint(path).tensors)
 
 
 class Runs:
@@ -173,21 +173,21 @@ def note() -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_beside_the_weights_is_run(zipped: bool, tmp_path: Path) -> None:
     beside = {"call": Runs(note), "eval": Runs(eval, "1/0"), "open": Runs(open, str(tmp_path / "made"), "w")}
-    assert_weights(read_state_dict(saved(tmp_path, {**beside, "model": WEIGHTS}, zipped=zipped)))
+    assert_weights(read_checkpoint(saved(tmp_path, {**beside, "model": WEIGHTS}, zipped=zipped)).tensors)
     assert RAN == []
     assert not (tmp_path / "made").exists()
     path = saved(tmp_path, {"model": WEIGHTS, "call": Runs(os.system, f"touch {tmp_path}/made")}, zipped=zipped)
     with pytest.raises(ModelFileError, match=r"is a pickle that asks for 'posix\.system', so it could run any code"):
-        read_state_dict(path)
+        read_checkpoint(path)
     assert not (tmp_path / "made").exists()
 
 
 def test_a_whole_module_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"is a pickled object of 'torch\.nn\.modules\.container\.Sequential'"):
-        read_state_dict(saved(tmp_path, nn.Sequential(nn.Linear(2, 2))))
+        read_checkpoint(saved(tmp_path, nn.Sequential(nn.Linear(2, 2))))
     message = r"its keys are 'model' \(an object of torch\.nn\.modules\.linear\.Linear\), 'epoch' \(int\); save"
     with pytest.raises(ModelFileError, match=message):
-        read_state_dict(saved(tmp_path, {"model": nn.Linear(2, 2), "epoch": 3}))
+        read_checkpoint(saved(tmp_path, {"model": nn.Linear(2, 2), "epoch": 3}))
 
 
 @pytest.mark.parametrize(
@@ -206,20 +206,20 @@ def test_a_whole_module_is_named(tmp_path: Path) -> None:
 )
 def test_what_holds_no_state_dict_names_what_it_holds(content: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=rf"^E123 .*holds no state dict \(tensors by name\).*{message}"):
-        read_state_dict(saved(tmp_path, content))
+        read_checkpoint(saved(tmp_path, content))
 
 
 def test_a_state_dict_of_something_else_is_left_to_the_layout(tmp_path: Path) -> None:
     other = {"model.0.conv.weight": torch.ones(3)}
     path = saved(tmp_path, {"other": {"x": torch.ones(1)}, "model": other})
-    assert list(read_state_dict(path)) == ["model.0.conv.weight"]
+    assert list(read_checkpoint(path).tensors) == ["model.0.conv.weight"]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), str(tmp_path / "model.pt"))
     with pytest.raises(ModelFileError, match=r"model\.pt is a TorchScript archive, not a checkpoint"):
-        read_state_dict(tmp_path / "model.pt")
+        read_checkpoint(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("kept", [10, 200, 900])
@@ -227,11 +227,11 @@ def test_a_file_that_is_cut(kept: int, tmp_path: Path) -> None:
     path = saved(tmp_path, {"model": WEIGHTS, "args": argparse.Namespace(lr=0.1)})
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ModelFileError, match=r"is incomplete or damaged \(.+\); was the copy interrupted\?$") as raised:
-        read_state_dict(path)
+        read_checkpoint(path)
     assert "\n" not in str(raised.value)
 
 
 def test_arrays_under_a_prefix(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps({"model": {name: each.numpy() for name, each in prefixed("module.").items()}}, 2))
-    assert_weights(read_state_dict(path))
+    assert_weights(read_checkpoint(path).tensors)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.weights.foreign.state_dict import read_state_dict
+from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.foreign.unpickling import is_plain_pickle, read_plain_pickle
 
 RAN: list[str] = []
@@ -50,7 +50,7 @@ def test_arrays_by_name(protocol: int, tmp_path: Path) -> None:
         "zero-dimensional": np.array(3),
         "scalar": np.float32(2.5),
     }
-    read = read_state_dict(file_of(tmp_path, {"model": collections.OrderedDict(arrays), "epoch": 3}, protocol))
+    read = read_checkpoint(file_of(tmp_path, {"model": collections.OrderedDict(arrays), "epoch": 3}, protocol)).tensors
     expected = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
     for name in ("rows", "columns"):
         assert torch.equal(read[name], expected)
@@ -65,7 +65,7 @@ def test_names_of_numpy_before_and_since_version_2(core: str, tmp_path: Path) ->
     written = pickle.dumps({"a": np.ones(2, np.float32)}, protocol=2)
     assert b"cnumpy._core.multiarray\n_reconstruct\n" in written
     path = file_of(tmp_path, written.replace(b"cnumpy._core.", f"c{core}.".encode()))
-    assert torch.equal(read_state_dict(path)["a"], torch.ones(2))
+    assert torch.equal(read_checkpoint(path).tensors["a"], torch.ones(2))
 
 
 def test_what_torch_wrote_is_told_by_its_content_not_by_its_ending(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_what_torch_wrote_is_told_by_its_content_not_by_its_ending(tmp_path: Pat
         path = tmp_path / f"{zipped}.pkl"
         torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
         assert not is_plain_pickle(path)
-        assert torch.equal(read_state_dict(path)["a"], torch.ones(2))
+        assert torch.equal(read_checkpoint(path).tensors["a"], torch.ones(2))
     path = tmp_path / "arrays.pth"
     path.write_bytes(pickle.dumps({"a": np.ones(2)}))
     assert is_plain_pickle(path)
-    assert torch.equal(read_state_dict(path)["a"], torch.ones(2, dtype=torch.float64))
+    assert torch.equal(read_checkpoint(path).tensors["a"], torch.ones(2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_torch_wrote_is_told_by_its_content_not_by_its_ending(tmp_path: Pat
 def test_a_call_is_refused_by_its_name(function: Any, arguments: tuple[object, ...], name: str, tmp_path: Path) -> None:
     path = file_of(tmp_path, {"model": {"a": np.ones(2), "b": Calls(function, *arguments)}})
     with pytest.raises(ModelFileError, match=rf"^E123 .*model.pkl is a pickle that asks for '{name}") as raised:
-        read_state_dict(path)
+        read_checkpoint(path)
     assert "nothing of it was run or loaded" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert RAN == []
@@ -105,7 +105,7 @@ def test_a_call_is_refused_by_its_name(function: Any, arguments: tuple[object, .
 def test_tensors_of_torch_in_a_plain_pickle_are_refused(tmp_path: Path) -> None:
     path = file_of(tmp_path, {"a": torch.ones(2)})
     with pytest.raises(ModelFileError, match=r"asks for 'torch\._utils\._rebuild_tensor_v2'.*Save .* with torch\.save"):
-        read_state_dict(path)
+        read_checkpoint(path)
 
 
 def array_of(kind: bytes, shape: bytes, state: bytes) -> bytes:
@@ -170,18 +170,18 @@ def test_tricks_are_refused(content: bytes, message: str, tmp_path: Path) -> Non
 )
 def test_damaged_pickles_are_one_line(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"^E123 .* is incomplete or damaged \(.+\); was the copy") as raised:
-        read_state_dict(file_of(tmp_path, content))
+        read_checkpoint(file_of(tmp_path, content))
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [5, [1, 2], {"model": {"a": "text"}}, {"model": {"a": [np.ones(2)]}}])
 def test_what_is_no_state_dict(content: object, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="holds no state dict"):
-        read_state_dict(file_of(tmp_path, content))
+        read_checkpoint(file_of(tmp_path, content))
 
 
 def test_one_array_under_two_names(tmp_path: Path) -> None:
     shared = np.ones(3, np.float32)
-    read: dict[str, Tensor] = read_state_dict(file_of(tmp_path, {"a": shared, "b": shared}))
+    read: dict[str, Tensor] = read_checkpoint(file_of(tmp_path, {"a": shared, "b": shared})).tensors
     assert torch.equal(read["a"], torch.ones(3))
     assert torch.equal(read["b"], torch.ones(3))

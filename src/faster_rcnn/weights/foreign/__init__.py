@@ -1,1 +1,1 @@
-"""Checkpoints of other projects, and published weights."""
+"""Checkpoints of torchvision and Detectron2: reading, names of their tensors, and published weights."""

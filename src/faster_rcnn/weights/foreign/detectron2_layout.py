@@ -1,9 +1,9 @@
-"""Detectron2's detectors: our settings for each of them, and what their tensors are called here.
+"""Detectron2's detectors: our settings for each of them, and the names of its tensors there and here.
 
-Settings and names are those of its model zoo (COCO-Detection). Beyond names three things differ: its pixels are BGR
-of 0..255, so that the first convolution's input channels are turned round; where a level has several anchor sizes,
-its anchors are ordered by size, then ratio, and ours by ratio, then size; and its files may hold constants beside
-the weights. Background is the last class in both.
+Settings and names are those of its model zoo (COCO-Detection). Three things differ beyond names. Its pixels are BGR in
+0..255, so the input channels of the first convolution are reversed. Where a level has several anchor sizes, its anchors
+are ordered by size, then ratio, and ours by ratio, then size. Its files may hold constants beside the weights.
+Background is the last class in both.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from faster_rcnn.rpn.anchors import base_anchors
 from faster_rcnn.settings.presets import base, c4
 from faster_rcnn.settings.schema import Config, RoiConfig
 from faster_rcnn.weights.classes import coco_80_classes, object_class
-from faster_rcnn.weights.foreign.layout import Layout, Rules, renamed, turned
+from faster_rcnn.weights.foreign.layout import Layout, Rules, renamed, reversed_rules
 
-SMALLEST_SIDE = float(torch.finfo(torch.float32).tiny)
-"""Detectron2 drops boxes without area and no others; this is the smallest side that is not 0."""
+MIN_SIDE = float(torch.finfo(torch.float32).tiny)
+"""Detectron2 drops only boxes without area; this is the smallest positive float32."""
 
 NO_SCALE = (1 / 255, 1 / 255, 1 / 255)
-"""Most of its models subtract a mean from pixels of 0..255 and divide by 1; our pixels are 0..1 before that."""
+"""Deviation of models that subtract a mean from pixels in 0..255 and divide by 1; our pixels are in 0..1."""
 
 _MEAN, _STD = "pixel_mean", "pixel_std"
 _CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors."
@@ -47,7 +47,7 @@ _BLOCK: Rules = (
     ("conv3.norm.", "bn3."),
     ("conv3.", "conv3."),
 )
-"""Within a bottleneck of ResNet."""
+"""Names within a bottleneck of ResNet."""
 
 _STAGES: Rules = tuple((f"res{number + 1}.", f"layer{number}.") for number in (1, 2, 3, 4))
 
@@ -69,11 +69,11 @@ _HEADS: Rules = (
 
 _BLOCKS_OF_50 = (3, 4, 6, 3)
 _BLOCKS_OF_101 = (3, 4, 23, 3)
-"""Bottlenecks of the four stages (1512.03385, Table 1)."""
+"""Numbers of bottlenecks of the four stages (1512.03385, Table 1)."""
 
 
 def _body(prefix: str, blocks: tuple[int, ...]) -> Rules:
-    """Names of a ResNet: stem, and the blocks of the stages that there are."""
+    """Names of a ResNet: the stem, and the blocks of the first ``len(blocks)`` stages."""
     ours = "backbone.body.layers."
     stem = ((f"{prefix}stem.conv1.norm.", f"{ours}bn1."), (f"{prefix}stem.conv1.", f"{ours}conv1."))
     stages = zip(_STAGES, blocks, strict=False)
@@ -87,7 +87,7 @@ def _stage(theirs: str, ours: str, blocks: int) -> Rules:
 
 
 def _fpn(body: str = "resnet50", *, stride_in_1x1: bool = True, std: tuple[float, float, float] = NO_SCALE) -> Config:
-    """Base-RCNN-FPN: a pyramid of five levels."""
+    """Settings of Base-RCNN-FPN: a pyramid of five levels."""
     ours = base()
     return ours.model_copy(
         update={
@@ -99,7 +99,7 @@ def _fpn(body: str = "resnet50", *, stride_in_1x1: bool = True, std: tuple[float
                     "anchor_stride": "exact",
                     "box_loss_beta": 0.0,
                     "proposals_after_nms_training": 1000,
-                    "min_side": SMALLEST_SIDE,
+                    "min_side": MIN_SIDE,
                 }
             ),
             "roi": _roi(7),
@@ -108,10 +108,10 @@ def _fpn(body: str = "resnet50", *, stride_in_1x1: bool = True, std: tuple[float
 
 
 def _c4() -> Config:
-    """Base-RCNN-C4: one level of stride 16, conv5 on each region."""
+    """Settings of Base-RCNN-C4: one level of stride 16, conv5 on each region."""
     ours = c4()
     image = {"size_rounding": "nearest", "std": NO_SCALE, "multiple_of": 1}
-    rpn = {"box_loss_beta": 0.0, "proposals_after_nms": 1000, "min_side": SMALLEST_SIDE}
+    rpn = {"box_loss_beta": 0.0, "proposals_after_nms": 1000, "min_side": MIN_SIDE}
     return ours.model_copy(
         update={
             "image": ours.image.model_copy(update=image),
@@ -123,7 +123,7 @@ def _c4() -> Config:
 
 
 def _dc5() -> Config:
-    """Base-RCNN-DilatedC5: one level of stride 16, the output of a dilated conv5; two layers on each region."""
+    """Settings of Base-RCNN-DilatedC5: one level of stride 16, from a dilated conv5; two layers on each region."""
     ours = _c4()
     backbone = ours.backbone.model_copy(update={"levels": (4,), "dilated_last_stage": True})
     return ours.model_copy(update={"backbone": backbone, "roi": _roi(7)})
@@ -135,19 +135,22 @@ def _roi(pooled_side: int) -> RoiConfig:
         pooled_side=pooled_side,
         sampling_ratio=0,
         box_loss_beta=0.0,
-        min_side=SMALLEST_SIDE,
+        min_side=MIN_SIDE,
     )
 
 
 def _fast() -> Config:
-    """A second stage alone; of proposals from outside it takes 2000 in training, for which we have no own setting."""
+    """Settings of the second stage alone, with external proposals: 1000, as in its inference.
+
+    In training Detectron2 uses 2000 of them, for which there is no separate setting here.
+    """
     ours = _fpn()
     detector = ours.detector.model_copy(update={"kind": "fast-rcnn", "outside_proposals": 1000})
     return ours.model_copy(update={"detector": detector})
 
 
 def _rpn() -> Config:
-    """A first stage alone."""
+    """Settings of the first stage alone."""
     ours = _fpn()
     detector = ours.detector.model_copy(update={"kind": "rpn"})
     rpn = ours.rpn.model_copy(update={"proposals_after_nms": 2000})
@@ -155,24 +158,24 @@ def _rpn() -> Config:
 
 
 def without_constants(foreign: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Detectron2's tensors without mean, deviation, anchors and counters, which a detector has of its own."""
+    """Drop mean, deviation, anchors and counters from Detectron2's tensors; our detectors take them from settings."""
     return {name: tensor for name, tensor in foreign.items() if not _CONSTANT.fullmatch(name)}
 
 
 def from_detectron2(foreign: Mapping[str, Tensor], rules: Rules, sizes: int) -> dict[str, Tensor]:
-    """Detectron2's tensors under our names, in our order; ``sizes`` is how many anchor sizes a level has."""
+    """Rename Detectron2's tensors to our names and reorder them; ``sizes`` is the number of anchor sizes per level."""
     ours = {renamed(name, rules): tensor for name, tensor in foreign.items()}
     return {name: _reordered(name, tensor, (sizes, -1)) for name, tensor in ours.items()}
 
 
 def to_detectron2(ours: Mapping[str, Tensor], rules: Rules, sizes: int) -> dict[str, Tensor]:
-    """Our tensors under Detectron2's names, in its order."""
-    back = turned(rules)
+    """Rename our tensors to Detectron2's names and reorder them, the inverse of ``from_detectron2``."""
+    back = reversed_rules(rules)
     return {renamed(name, back): _reordered(name, tensor, (-1, sizes)) for name, tensor in ours.items()}
 
 
 def _reordered(name: str, tensor: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Rows of an anchor (sizes, ratios) or (ratios, sizes) in the other order; BGR to RGB and back."""
+    """Transpose the rows of anchors from ``grid``, (sizes, ratios) or (ratios, sizes), and swap BGR and RGB."""
     if name == _STEM:
         return tensor.flip(1)
     if not name.startswith(_PER_ANCHOR):
@@ -183,9 +186,9 @@ def _reordered(name: str, tensor: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def read_settings(source: Path | str, foreign: Mapping[str, Tensor], config: Config, sizes: int) -> Config:
-    """Mean and deviation from the file where it holds them; raises ``ModelFileError`` where its anchors differ.
+    """Take mean and deviation from the file where it has them; ``sizes`` is the number of anchor sizes per level.
 
-    ``sizes`` is how many anchor sizes a level has in the layout, whose rows are reordered by it.
+    Raises ``ModelFileError`` (E123) where the file has other anchors than ``config``, or a mean in the order RGB.
     """
     found_sizes = {len(each) for each in config.rpn.anchor_sizes}
     if found_sizes != {sizes}:
@@ -197,7 +200,7 @@ def read_settings(source: Path | str, foreign: Mapping[str, Tensor], config: Con
     update = {}
     for name, own in ((_MEAN, config.image.mean), (_STD, config.image.std)):
         found = _colours(source, name, foreign[name]) if name in foreign else own
-        # The file's float32 is not our 0.485 to the last digit; what is equal otherwise stays as it is.
+        # The file's float32 differs from our 0.485 in the last digits; nearly equal values are not replaced.
         update[name.removeprefix("pixel_")] = own if _close(found, own) else found
     _refuse_rgb(source, update["mean"], config.image.mean)
     _refuse_other_anchors(source, foreign, config)
@@ -205,7 +208,7 @@ def read_settings(source: Path | str, foreign: Mapping[str, Tensor], config: Con
 
 
 def _colours(source: Path | str, name: str, tensor: Tensor) -> tuple[float, ...]:
-    """RGB in shares of 255 from BGR in 0..255."""
+    """RGB in 0..1 from BGR in 0..255; raises ``ModelFileError`` (E123) for anything but three such numbers."""
     values = [float(value) / 255 for value in tensor.flatten()]
     if len(values) != 3 or not all(0 <= value <= 1 for value in values) or (name == _STD and min(values) == 0):
         raise ModelFileError(
@@ -220,7 +223,7 @@ def _refuse_rgb(source: Path | str, mean: tuple[float, ...], own: tuple[float, .
     if not _close(mean, own) and _close(tuple(reversed(mean)), own):
         raise ModelFileError(
             f"{source}: '{_MEAN}' is in the order RGB, and the models of this layout read BGR; nothing was loaded. "
-            "Turn round the input channels of stem.conv1.weight and the numbers of this tensor, and import that",
+            "Reverse the input channels of stem.conv1.weight and the numbers of this tensor, and import that",
             code="E123",
         )
 
@@ -229,7 +232,7 @@ def _refuse_other_anchors(source: Path | str, foreign: Mapping[str, Tensor], con
     ratios = [float(each) for each in config.rpn.anchor_heights_over_widths if not isinstance(each, tuple)]
     for level, sizes in enumerate(config.rpn.anchor_sizes):
         found = foreign.get(f"{_CELL_ANCHORS}{level}")
-        # One size at a time, for the order by size.
+        # Detectron2 orders its anchors by size first.
         own = torch.cat([base_anchors([size], ratios, rounding=False) for size in sizes])
         if found is not None and (found.shape != own.shape or not bool(torch.isclose(found.float(), own).all())):
             raise ModelFileError(
@@ -245,10 +248,10 @@ def _close(some: tuple[float, ...], others: tuple[float, ...]) -> bool:
 
 
 def _layout(config: Callable[[], Config], names: Rules, sizes: int = 1) -> Layout:
-    """A detector of both stages, or of the second one; ``sizes`` is how many anchor sizes a level has."""
+    """The layout of a detector with a second stage; ``sizes`` is the number of anchor sizes per level."""
     return Layout(
         config=config,
-        current=without_constants,
+        with_current_names=without_constants,
         to_ours=partial(from_detectron2, rules=names, sizes=sizes),
         to_theirs=partial(to_detectron2, rules=names, sizes=sizes),
         class_scores="roi_heads.box_predictor.cls_score.weight",

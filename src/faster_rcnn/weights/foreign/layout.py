@@ -1,4 +1,4 @@
-"""What there is to know of another project's detector before its tensors can be read."""
+"""The description of a detector of another project: our settings for it and the mapping of its tensors."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 
 Rules = tuple[tuple[str, str], ...]
-"""Beginnings of tensor names, theirs and ours; the first that fits counts, in both directions."""
+"""Pairs of prefixes of tensor names, theirs and ours; the first pair that fits is used, in both directions."""
 
 Convert = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-"""From tensors by name to tensors by name."""
+"""A function from tensors by name to tensors by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One detector of another project: our settings for it, its names, and the order of its rows."""
+    """A detector of another project: our settings for it, the names of its tensors, and the order of their rows."""
 
     config: Callable[[], Config]
-    current: Convert
-    """Their tensors under the names of today, without those that a detector does not need."""
+    """Returns our settings of the detector."""
+    with_current_names: Convert
+    """Upgrades the project's older tensor names, and drops tensors that our detector does not need."""
     to_ours: Convert
-    """Their tensors, under the names of today, as ours."""
+    """Converts the project's tensors, under their current names, to ours."""
     to_theirs: Convert
-    """Our tensors as theirs, in the same order."""
+    """Converts our tensors to the project's, in the same order."""
     class_scores: str | None
-    """Their tensor with a row for every class and one for background; None for a first stage alone."""
+    """Name of the project's tensor with one row per class and one for background; ``None`` for a first stage alone."""
     classes: Callable[[], ClassMap]
-    """Of the weights that the project publishes."""
+    """Returns the classes of the weights that the project publishes."""
     read_settings: Callable[[Path | str, Mapping[str, Tensor], Config], Config]
-    """Settings that a file holds itself, among the tensors that ``current`` leaves out, in the place of our own."""
+    """Replaces settings by those that a file holds among the tensors that ``with_current_names`` drops."""
 
 
 def renamed(name: str, rules: Rules) -> str:
-    """A tensor's name after the first rule that fits; as it is where none does."""
+    """Replace the prefix of a tensor's name by the first rule that fits; a name that fits no rule stays as it is."""
     for old, new in rules:
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name
 
 
-def turned(rules: Rules) -> Rules:
-    """The same rules in the other direction."""
+def reversed_rules(rules: Rules) -> Rules:
+    """Swap the two sides of every rule."""
     return tuple((new, old) for old, new in rules)

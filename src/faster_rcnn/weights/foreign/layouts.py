@@ -1,4 +1,4 @@
-"""Detectors of other projects as ours: the one door for all their layouts."""
+"""Import of detectors of other projects, by the name of their layout."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ PARTS = {
     "second stage, head": "roi.head.",
     "second stage, outputs": "roi.",
 }
-"""Parts of a detector, and how our names of their tensors begin; the first that fits counts."""
+"""Prefixes of our tensor names by part of the detector; a tensor belongs to the first part that fits."""
 
-LEAST_LIKENESS = 0.5
-"""Of tensors that fit a layout, for it to be named as the one that they look like."""
+MIN_LIKENESS = 0.5
+"""Share of matching tensors from which on a message proposes a layout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Which tensors of a file a layout needs, by their names of today."""
+    """The tensors of a file compared with those of a layout, by their current names."""
 
     parts: dict[str, tuple[int, int]]
-    """For every part of the detector: tensors found, tensors wanted."""
+    """For every part of the detector, the number of tensors found and the number required."""
     missing: tuple[str, ...]
     left_over: tuple[str, ...]
     not_needed: int
-    """How many constants and counters there are, which files may hold and a detector has of its own."""
+    """Number of constants and counters in the file, which our detectors take from their settings."""
 
 
 def layout_named(name: str) -> Layout:
-    """A layout by the name that ``--layout`` takes; raises ``ModelFileError`` for another."""
+    """Return a layout by the name that ``--layout`` takes; raises ``ModelFileError`` (E123) for an unknown name."""
     if name in LAYOUTS:
         return LAYOUTS[name]
     close = [each for each in LAYOUTS if name.lower() in each.lower()] if name else []
@@ -57,7 +57,10 @@ def layout_named(name: str) -> Layout:
 
 
 def count_classes(source: Path | str, foreign: Mapping[str, Tensor], layout: str) -> int:
-    """How many classes a file's detector has, background not counted; raises ``ModelFileError`` where it is none."""
+    """Count the classes of the detector in a file, without background.
+
+    Raises ``ModelFileError`` (E123) where the file lacks the tensor of class scores.
+    """
     names = layout_named(layout)
     if names.class_scores is None:
         return len(names.classes())
@@ -65,7 +68,7 @@ def count_classes(source: Path | str, foreign: Mapping[str, Tensor], layout: str
     if scores is None or scores.ndim != 2 or len(scores) < 2:
         raise ModelFileError(
             f"{source} holds no usable tensor '{names.class_scores}', so it is no {layout}; nothing was loaded"
-            f"{_other_layout(names.current(foreign), layout)}",
+            f"{_other_layout(names.with_current_names(foreign), layout)}",
             code="E123",
         )
     return len(scores) - 1
@@ -74,10 +77,10 @@ def count_classes(source: Path | str, foreign: Mapping[str, Tensor], layout: str
 def classes_of(
     source: Path | str, foreign: Mapping[str, Tensor], layout: str, text: str | None, config: Config | None = None
 ) -> ClassMap:
-    """The classes of a file's detector: those of ``text``, as ``--classes`` takes it, or those that are published.
+    """Classes of the detector in a file: from ``text``, as ``--classes`` takes it, else those of published weights.
 
-    Raises ``ModelFileError`` where the tensors do not fit the layout, and then where the names are not as many as the
-    file's classes.
+    Raises ``ModelFileError`` (E123) where the tensors do not fit the layout, or the number of names differs from the
+    number of classes in the file.
     """
     count = count_classes(source, foreign, layout)
     _refuse_misfits(source, foreign, layout, count, config)
@@ -85,9 +88,9 @@ def classes_of(
 
 
 def fit_of(foreign: Mapping[str, Tensor], layout: str, classes: int, config: Config | None = None) -> Fit:
-    """Which tensors are there, missing, and left over; nothing is loaded."""
+    """Compare the tensors of a file with those of a layout, without loading them."""
     names = layout_named(layout)
-    current = names.current(foreign)
+    current = names.with_current_names(foreign)
     pairs = _wanted(names, config or names.config(), classes)
     counts = {part: [0, 0] for part in PARTS}
     for theirs, (ours, _) in pairs.items():
@@ -105,23 +108,23 @@ def fit_of(foreign: Mapping[str, Tensor], layout: str, classes: int, config: Con
 def model_from_layout(
     source: Path | str, foreign: Mapping[str, Tensor], layout: str, classes: ClassMap, config: Config | None = None
 ) -> LoadedModel:
-    """A detector with the weights of another project's, in inference mode; ``config`` is the layout's unless given.
+    """Build a detector in inference mode with weights of another project; ``config`` replaces the layout's settings.
 
-    Raises ``ModelFileError`` if one tensor is missing, unknown, of another shape, or not made of finite numbers; then
-    nothing is loaded.
+    Raises ``ModelFileError`` (E123) where a tensor is missing, unknown, of another shape or not finite; then nothing is
+    loaded.
     """
     names = layout_named(layout)
     config = names.read_settings(source, foreign, config or names.config())
     _refuse_misfits(source, foreign, layout, len(classes), config)
-    current = names.current(foreign)
+    current = names.with_current_names(foreign)
     refuse_values(source, current)
     model = new_model(source, config, classes)
-    model.load_state_dict(names.to_ours(current), strict=False)  # strict but for counters of batch norm
+    model.load_state_dict(names.to_ours(current), strict=False)  # only the counters of batch norm are missing
     return LoadedModel(model.eval(), config, classes)
 
 
 def refuse_values(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ``ModelFileError`` for tensors that are no weights: integers, without values, or not finite in float32."""
+    """Raise ``ModelFileError`` (E123) for tensors of integers, without values, or not finite in float32."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
@@ -142,15 +145,15 @@ def refuse_values(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
 def _refuse_misfits(
     source: Path | str, foreign: Mapping[str, Tensor], layout: str, classes: int, config: Config | None
 ) -> None:
-    """Raise ``ModelFileError`` if one tensor is missing, unknown or of another shape."""
+    """Raise ``ModelFileError`` (E123) where a tensor is missing, unknown or of another shape."""
     names = layout_named(layout)
-    current = names.current(foreign)
+    current = names.with_current_names(foreign)
     wanted = {theirs: tensor for theirs, (_, tensor) in _wanted(names, config or names.config(), classes).items()}
     refuse_misfits(source, current, wanted, hint=lambda: _other_layout(current, layout))
 
 
 def _wanted(names: Layout, config: Config, classes: int) -> dict[str, tuple[str, Tensor]]:
-    """By their name: our name, and a tensor without content of the shape that theirs must have."""
+    """For each tensor name of the layout, our name and a tensor on the meta device with the required shape."""
     with torch.device("meta"):
         tensors = build_model(config, classes).state_dict()
     ours = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
@@ -159,17 +162,17 @@ def _wanted(names: Layout, config: Config, classes: int) -> dict[str, tuple[str,
 
 
 def _other_layout(current: Mapping[str, Tensor], asked: str) -> str:
-    """A hint at the layouts that these tensors look like, if the one that was asked for is not among them."""
+    """A hint that names the layouts with the most matching tensors, where ``asked`` is not among them."""
     likeness = {name: _likeness(current, layout) for name, layout in LAYOUTS.items()}
     best = max(likeness.values())
     likely = [name for name, each in likeness.items() if each == best]
-    if best < LEAST_LIKENESS or asked in likely:
+    if best < MIN_LIKENESS or asked in likely:
         return ""
-    return f". The tensors look like --layout {' or '.join(likely)}"
+    return f". The tensors fit --layout {' or '.join(likely)}"
 
 
 def _likeness(current: Mapping[str, Tensor], layout: Layout) -> float:
-    """The share of all tensors, found and wanted, that have the same name and shape."""
+    """Share of all tensors, of the file and of the layout, that have the same name and shape in both."""
     scores = current.get(layout.class_scores or "")
     classes = len(layout.classes()) if scores is None else max(1, len(scores) - 1)
     wanted = _wanted(layout, layout.config(), classes)
@@ -178,7 +181,7 @@ def _likeness(current: Mapping[str, Tensor], layout: Layout) -> float:
 
 
 def _either(names: list[str]) -> str:
-    """Names in quotation marks, to choose from.
+    """Join names in quotation marks with "or".
 
     >>> _either(["a", "b", "c"])
     "'a', 'b' or 'c'"

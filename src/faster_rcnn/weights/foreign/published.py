@@ -20,7 +20,7 @@ from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
 from faster_rcnn.weights.model_file import LoadedModel, load_model
 
 EPSILON_OF = {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
-"""Batch norm's epsilon of published weights where it is not the preset's (torchvision sets it when it loads them)."""
+"""Batch norm's epsilon of published weights whose epsilon differs from the preset's; torchvision sets it at loading."""
 
 
 def resolve_model(text: str) -> LoadedModel:
@@ -35,7 +35,7 @@ def resolve_model(text: str) -> LoadedModel:
     if text.startswith("detectron2:"):
         layout_named(text)
         raise ModelFileError(
-            f"'{text}' is a layout, and its weights are not fetched; save their file from Detectron2's model zoo, "
+            f"'{text}' is a layout, and its weights are not downloaded; save their file from Detectron2's model zoo, "
             f"then: faster-rcnn import FILE --layout {text} --out MODEL",
             code="E123",
         )
@@ -53,22 +53,26 @@ def resolve_model(text: str) -> LoadedModel:
 
 
 def published_model(name: str) -> LoadedModel:
-    """torchvision's detector with its COCO weights, fetched once and kept in torch's cache."""
+    """torchvision's detector with its COCO weights, downloaded once and kept in torch's cache.
+
+    Raises:
+        MachineError: the weights are not in the cache, and the download fails.
+    """
     weights = get_model_weights(name.removeprefix("torchvision:")).DEFAULT
     config = LAYOUTS[name].config()
     if name in EPSILON_OF:
         backbone = config.backbone.model_copy(update={"norm_epsilon": EPSILON_OF[name]})
         config = config.model_copy(update={"backbone": backbone})
-    return model_from_layout(name, _fetch(name, weights), name, LAYOUTS[name].classes(), config)
+    return model_from_layout(name, _download(name, weights), name, LAYOUTS[name].classes(), config)
 
 
-def _fetch(name: str, weights: Any) -> Mapping[str, Tensor]:
+def _download(name: str, weights: Any) -> Mapping[str, Tensor]:
     try:
         with downloading():
             tensors: Mapping[str, Tensor] = weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except FAILURES as error:
         raise MachineError(
-            f"{name} could not be fetched from {weights.url} ({reason(error)}); where there is a network, save that "
-            f"file and then: faster-rcnn import FILE --layout {name} --out MODEL"
+            f"{name} could not be downloaded from {weights.url} ({reason(error)}); download that file elsewhere, then: "
+            f"faster-rcnn import FILE --layout {name} --out MODEL"
         ) from error
     return tensors

@@ -1,8 +1,8 @@
-"""Checkpoints of other projects: names and tensors, read without running any code in them.
+"""Search for a detector's tensors in checkpoints of other projects, which are read without running code from them.
 
-Training scripts keep the weights under keys of their own, beside the optimizer's state, a second set of averaged
-weights or anything else, and wrappers put prefixes before all names. Detectors of every layout have a ``backbone``:
-wherever its tensors are, there are the detector's, and what stands before that word is the prefix.
+Training scripts store the weights under keys of their own, beside the optimizer's state, a second set of averaged
+weights or anything else, and wrappers put prefixes before all names. Detectors of every layout have a ``backbone``: the
+mapping with its tensors holds the detector, and the part of their names before that word is the prefix.
 """
 
 from __future__ import annotations
@@ -25,58 +25,53 @@ from faster_rcnn.weights.tensor_file import is_pointer, opened, read_tensors
 from faster_rcnn.weights.torch_file import read_torch_file
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""Keys that are searched first for a state dict without a backbone (torchvision's: ``model``)."""
+"""Keys that are searched first for a state dict without a backbone (torchvision uses ``model``)."""
 
 AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|teacher|shadow)(?:$|[._])", re.IGNORECASE)
-"""What keys of a second, averaged set of weights are called; such a set is imported where it is asked for."""
+"""Names of keys with a second, averaged set of weights, which is imported only where ``--key`` names it."""
 
 COUNTERS = ("n_averaged",)
-"""Tensors of torch's ``AveragedModel`` beside the weights."""
+"""Tensors of torch's ``AveragedModel`` that are no weights."""
 
-MOST_DEPTH = 4
-"""Levels of mappings within each other that are searched."""
+MAX_DEPTH = 4
+"""Maximum depth of nested mappings that are searched."""
 
 _WRAPPED = re.compile(r"(?<=\.)(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What torch puts into the names of a part that was compiled, distributed or checkpointed by itself."""
+"""Insertions of torch in the names of a part that was compiled, distributed or checkpointed separately."""
 
-MOST_SETS = 100
-"""Sets of weights in one file."""
+MAX_SETS = 100
+"""Maximum number of sets of weights in a file."""
 
 _BACKBONE = re.compile(r"(?:^|\.)(?=backbone\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The tensors of one detector, by their names without a prefix, and where in its file they were."""
+    """The tensors of a detector by their names without a prefix, and notes about their place in the file."""
 
     tensors: dict[str, Tensor]
     notes: tuple[str, ...] = ()
-    """What was taken off, chosen and left out; a line each."""
+    """What was removed from names, chosen and left out, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Tensors that may be a detector's."""
+    """A mapping whose tensors may be a detector's."""
 
     key: str
-    """Keys that lead there, and the prefix, with points between them."""
+    """Keys that lead to the mapping, and the prefix, separated by points."""
     keys: str
-    """The keys alone."""
+    """Keys that lead to the mapping, separated by points."""
     prefix: str
-    """Before the names that are taken, with its last point."""
+    """Prefix of the names of the detector's tensors, with its last point."""
     content: Mapping[str, object]
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, as ``read_checkpoint`` finds them."""
-    return read_checkpoint(path).tensors
-
-
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """The detector in a ``.safetensors`` file, in one that ``torch.save`` wrote, or in a pickle of numpy arrays.
+    """Read the detector in a safetensors file, a file of ``torch.save`` or a pickle of numpy arrays.
 
-    The content decides which of them a file is, not its name. ``key`` chooses between several sets of weights, such as
-    ``model_ema``. Raises ``ModelFileError`` for a file that is none of them or holds no such set (E123).
+    The format is recognised by the content of the file, not by its name. ``key`` chooses between several sets of
+    weights, such as ``model_ema``. Raises ``ModelFileError`` (E123) for a file of another format or without such a set.
     """
     if not os.path.exists(path):
         raise ModelFileError(f"there is no file {path} to import", code="E123")
@@ -90,9 +85,9 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         places = [*chosen, *(place for place in places if place not in chosen)]
     if not places:
         raise ModelFileError(f"{path} {_instead(content)}", code="E123")
-    if len(places) > MOST_SETS:
+    if len(places) > MAX_SETS:
         raise ModelFileError(
-            f"{path} holds {len(places)} sets of weights, more than {MOST_SETS}; save model.state_dict() alone and "
+            f"{path} holds {len(places)} sets of weights, more than {MAX_SETS}; save model.state_dict() alone and "
             "import that",
             code="E123",
         )
@@ -131,13 +126,13 @@ def _checkpoint(place: _Place, others: list[_Place]) -> Checkpoint:
 
 
 def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors by the names of a detector whose parts are not wrapped; unchanged where two names would meet."""
+    """Remove torch's insertions from the names; the names stay as they are where two of them would become equal."""
     plain = {_WRAPPED.sub("", name): tensor for name, tensor in tensors.items()}
     return plain if len(plain) == len(tensors) else tensors
 
 
 def _places(content: object) -> Iterator[_Place]:
-    """Where a detector's tensors are; without any backbone, the first state dict, which a layout refuses by name."""
+    """Find the mappings with a backbone; if there is none, the first state dict, whose names a layout then refuses."""
     found = list(_mappings(content, ""))
     places = [
         _Place(".".join(part for part in (keys, prefix.rstrip(".")) if part), keys, prefix, mapping)
@@ -154,22 +149,22 @@ def _places(content: object) -> Iterator[_Place]:
 
 
 def _mappings(
-    content: object, keys: str, depth: int = 0, met: set[int] | None = None
+    content: object, keys: str, depth: int = 0, visited: set[int] | None = None
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Mappings with tensors in them, and the keys that lead there; each once, wherever else it is."""
-    met = set() if met is None else met
-    if not isinstance(content, Mapping) or depth > MOST_DEPTH or id(content) in met:
+    """Find the mappings that hold tensors, with the keys that lead there; each mapping is returned once."""
+    visited = set() if visited is None else visited
+    if not isinstance(content, Mapping) or depth > MAX_DEPTH or id(content) in visited:
         return
-    met.add(id(content))
+    visited.add(id(content))
     named = {name: each for name, each in content.items() if isinstance(name, str)}
     if any(_is_tensor(each) for each in named.values()):
         yield keys, named
     for name, each in named.items():
-        yield from _mappings(each, f"{keys}.{name}" if keys else name, depth + 1, met)
+        yield from _mappings(each, f"{keys}.{name}" if keys else name, depth + 1, visited)
 
 
 def _prefixes(mapping: Mapping[str, object]) -> list[str]:
-    """What stands before ``backbone`` in the names of tensors, in their order."""
+    """The different prefixes before ``backbone`` in the names of tensors, in their order."""
     found = [_BACKBONE.search(name) for name, each in mapping.items() if _is_tensor(each)]
     return list(dict.fromkeys(match.string[: match.end()] for match in found if match))
 
@@ -179,7 +174,7 @@ def _is_tensor(value: object) -> bool:
 
 
 def _instead(content: object) -> str:
-    """What a file holds that has no state dict."""
+    """The end of a message about a file without a state dict: its contents and a remedy."""
     remedy = "save model.state_dict() and import that"
     if isinstance(content, StandIn) and not content:
         return f"is a pickled object of '{content.name}', which is not unpickled, for that runs its code; {remedy}"

@@ -1,6 +1,6 @@
-"""Which of torchvision's detectors one of ours is, and the call that builds it there.
+"""Export to torchvision: the detector of torchvision that equals a detector of ours, and the call that builds it.
 
-A layout fixes what weights are called and what the code does with them; numbers such as sizes and thresholds are
+A layout fixes the names of the weights and what the code computes with them; numbers such as sizes and thresholds are
 arguments of torchvision's constructors.
 """
 
@@ -40,10 +40,10 @@ ARGUMENTS = {
     "roi.nms_iou": "box_nms_thresh",
     "roi.max_detections": "box_detections_per_img",
 }
-"""Our settings that torchvision's constructors take, and what they are called there."""
+"""Our settings that are arguments of torchvision's constructors, and the names of these arguments."""
 
 EPSILON = "backbone.norm_epsilon"
-"""No argument of the constructors; set on the body of the model that they return."""
+"""Batch norm's epsilon is no argument of the constructors; it is set on the body of the model that they return."""
 
 WITHOUT_EFFECT = {
     "detector.selective_search",
@@ -62,7 +62,7 @@ WITHOUT_EFFECT = {
     "roi.box_loss_beta",
     "roi.box_loss_weight",
 }
-"""Settings of training alone: a trained detector finds the same whatever they are."""
+"""Settings of training only, on which the detections of a trained detector do not depend."""
 
 SECTIONS = ("detector", "image", "backbone", "rpn", "roi")
 

@@ -1,4 +1,4 @@
-"""One of our detectors as torchvision's own code builds and runs it, in this process."""
+"""A detector of ours as a detector of torchvision, built and run by torchvision's own code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREFIX = "torchvision:"
 
 
 def plan_torchvision(source: str, config: Config) -> Plan:
-    """Which of torchvision's detectors a model is; raises ``ModelFileError`` where it is none of them."""
+    """Find the detector of torchvision that a model equals; raises ``ModelFileError`` (E123) where there is none."""
     best = best_plan(config, list(LAYOUTS))
     if best.misfits:
         raise ModelFileError(
@@ -32,14 +32,14 @@ def plan_torchvision(source: str, config: Config) -> Plan:
 
 
 def torchvision_detector(loaded: LoadedModel, plan: Plan) -> nn.Module:
-    """torchvision's detector with the weights of ours, on the CPU, in the mode of inference.
+    """Build torchvision's detector with the weights of ours, on the CPU, in inference mode.
 
-    It takes a list of images (3, H, W), RGB, float in 0..1, and gives a dict of boxes, scores and labels for each; its
-    labels count background as 0.
+    It takes a list of images (3, H, W), RGB, float in 0..1, and returns for each a dict of ``boxes`` (N, 4), ``scores``
+    (N,) and ``labels`` (N,), in which 0 is background.
     """
     build = getattr(detection, plan.layout.removeprefix(PREFIX))
     outputs = len(loaded.classes) + 1
-    with torch.random.fork_rng(devices=[]):  # the global random numbers stay as they were
+    with torch.random.fork_rng(devices=[]):  # the global random number generator keeps its state
         theirs: Any = build(weights=None, weights_backbone=None, num_classes=outputs, **plan.arguments)
     if plan.epsilon is not None:
         norms = [layer for layer in theirs.backbone.body.modules() if hasattr(layer, "running_var")]

@@ -11,7 +11,7 @@ from torch import Tensor
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.weights.foreign.layouts import layout_named, model_from_layout
-from faster_rcnn.weights.foreign.state_dict import read_state_dict
+from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.model_file import LoadedModel, stored_tensors
 from faster_rcnn.weights.verification import read_back
 
@@ -31,7 +31,7 @@ def write_checkpoint(loaded: LoadedModel, layout: str, out: Path) -> None:
         # Counters of batch norm are left out: torchvision's layers make their own where a file has none.
         _write(temporary, {name: tensor.contiguous() for name, tensor in tensors.items()}, out.suffix)
         read_back(
-            lambda: model_from_layout(temporary, read_state_dict(temporary), layout, loaded.classes, loaded.config),
+            lambda: model_from_layout(temporary, read_checkpoint(temporary).tensors, layout, loaded.classes, loaded.config),
             loaded,
             out,
         )

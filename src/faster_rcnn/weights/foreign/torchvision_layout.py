@@ -1,7 +1,7 @@
-"""torchvision's detectors: which preset each of them is, and what their tensors are called here.
+"""torchvision's detectors: the preset that each of them equals, and the names of its tensors there and here.
 
-The tables work in both directions. Two things differ beyond names: torchvision's background is class 0 and ours the
-last one, and torchvision predicts a box for background, too, which nothing reads.
+The tables are used in both directions. Two things differ beyond names: torchvision's background is class 0 and ours the
+last class, and torchvision predicts a box for background, too, which nothing reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.weights.classes import coco_classes
-from faster_rcnn.weights.foreign.layout import Layout, Rules, renamed, turned
+from faster_rcnn.weights.foreign.layout import Layout, Rules, renamed, reversed_rules
 
 _COMMON: Rules = (
     ("backbone.body.", "backbone.body.layers."),
@@ -48,11 +48,11 @@ _NAMES_BEFORE_0_13 = (
     (re.compile(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)"), r"\1.0.\2"),
     (re.compile(r"rpn\.head\.conv\.(weight|bias)"), r"rpn.head.conv.0.0.\1"),
 )
-"""Names in older checkpoints, the published ones of 2019 and 2021 among them, and what they are called since."""
+"""Names in older checkpoints, such as the published ones of 2019 and 2021, and their current names."""
 
 
 def with_current_names(foreign: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's tensors under the names it uses since 0.13, without batch norm's counters, which nothing reads."""
+    """Upgrade torchvision's names from before 0.13, and drop batch norm's counters, which nothing reads."""
     current = {}
     for name, tensor in foreign.items():
         for old, new in _NAMES_BEFORE_0_13:
@@ -63,25 +63,25 @@ def with_current_names(foreign: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_torchvision(foreign: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """torchvision's tensors under our names, in our order of classes."""
+    """Rename torchvision's tensors to our names, and move the rows of background to the end."""
     return {renamed(name, rules): _classes_first(name, tensor) for name, tensor in foreign.items()}
 
 
 def to_torchvision(ours: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """Our tensors under torchvision's names, in its order of classes; the boxes of background are zeros."""
-    back = turned(rules)
+    """Rename our tensors to torchvision's names, with background first; the deltas of background are zeros."""
+    back = reversed_rules(rules)
     return {renamed(name, back): _background_first(name, tensor) for name, tensor in ours.items()}
 
 
 def _classes_first(name: str, tensor: Tensor) -> Tensor:
-    """Background from the first row to the last, and the four rows of its box dropped."""
+    """Move the first row, background, to the end; drop the first four rows, background's deltas."""
     if name.startswith("roi_heads.box_predictor.cls_score."):
         return torch.cat((tensor[1:], tensor[:1]))
     return tensor[4:] if name.startswith("roi_heads.box_predictor.bbox_pred.") else tensor
 
 
 def _background_first(name: str, tensor: Tensor) -> Tensor:
-    """The inverse of ``_classes_first``."""
+    """Move the last row, background, to the front, and add four rows of zeros as its deltas."""
     if name.startswith("roi.classes."):
         return torch.cat((tensor[-1:], tensor[:-1]))
     return torch.cat((torch.zeros_like(tensor[:4]), tensor)) if name.startswith("roi.deltas.") else tensor
@@ -90,12 +90,12 @@ def _background_first(name: str, tensor: Tensor) -> Tensor:
 def _layout(preset_name: str, rules: Rules) -> Layout:
     return Layout(
         config=partial(preset, preset_name),
-        current=with_current_names,
+        with_current_names=with_current_names,
         to_ours=partial(from_torchvision, rules=rules),
         to_theirs=partial(to_torchvision, rules=rules),
         class_scores="roi_heads.box_predictor.cls_score.weight",
         classes=coco_classes,
-        read_settings=lambda source, foreign, config: config,  # its files hold weights and nothing else
+        read_settings=lambda source, foreign, config: config,  # its files hold weights only
     )
 
 

@@ -1,8 +1,8 @@
-"""Pickles of numpy arrays by name, such as Detectron2's ``.pkl`` files, read without running anything in them.
+"""Reader of pickles of numpy arrays, such as Detectron2's ``.pkl`` files, which runs no code from them.
 
-A pickle is a program: it names functions of Python and calls them. Here every name that it may use leads to a
-stand-in of this file that checks what it is given; any other name ends the reading. numpy's own functions are not
-called, because they trust the sizes and types that a file claims.
+A pickle is a program: it names functions of Python and calls them. Here every allowed name leads to a stand-in of this
+file that checks its arguments; any other name ends the reading. numpy's own functions are not called, because they
+trust the sizes and types that a file claims.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from faster_rcnn.weights.pickle_program import Closed, Function, Refused, no_obj
 from faster_rcnn.weights.tensor_file import opened, size_of
 
 NUMBERS = ("i1", "i2", "i4", "i8", "u1", "f2", "f4", "f8")
-"""Types of numbers that arrays may have, as numpy writes them: kind and bytes; those that torch has, too."""
+"""Allowed types of arrays by numpy's names, a kind and a number of bytes; torch has each of them."""
 
 MAGIC_OF_TORCH = bytes.fromhex("6cfc9c46f9206aa85019")
-"""The number at the beginning of the files of an old ``torch.save``, in pickle's order of bytes."""
+"""The number at the beginning of the files of an old ``torch.save``, in the byte order of pickles."""
 
 
 def is_plain_pickle(path: Path) -> bool:
-    """Whether a file is a pickle that torch did not write; decided by its content."""
+    """Whether a file is a pickle that torch did not write, by its content."""
     with opened(path) as stream:
         start = stream.read(64)
     return start.startswith(b"\x80") and MAGIC_OF_TORCH not in start
 
 
 def read_plain_pickle(path: Path) -> object:
-    """What a pickle holds, with a ``PickledArray`` for each array in it.
+    """Read a pickle; each array in it becomes a ``PickledArray``.
 
-    Raises ``ModelFileError`` where it names anything but what arrays are made of, and where it is damaged.
+    Raises ``ModelFileError`` (E123) where it names anything that arrays do not consist of, and where it is damaged.
     """
     try:
         with opened(path) as stream:
@@ -51,7 +51,7 @@ def read_plain_pickle(path: Path) -> object:
             "torch.save(model.state_dict(), FILE), and import that",
             code="E123",
         ) from error
-    except Exception as error:  # damaged bytes are a program of nonsense, which can raise anything
+    except Exception as error:  # damaged bytes are a random program, which can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelFileError(
             f"{path} is incomplete or damaged ({reason}); was the copy interrupted?", code="E123"
@@ -59,7 +59,7 @@ def read_plain_pickle(path: Path) -> object:
 
 
 class _Numbers(Closed):
-    """Stands in for ``numpy.dtype``: a type of numbers and its order of bytes."""
+    """Stand-in for ``numpy.dtype``: a type of numbers and its byte order."""
 
     __slots__ = ("code", "order")
 
@@ -73,15 +73,15 @@ class _Numbers(Closed):
         self.code = str(text)
 
     def __setstate__(self, state: object) -> None:
-        """Of numpy's (version, order, ...) the order alone."""
+        """Take the byte order from numpy's state (version, order, ...)."""
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         order = order.decode("latin1") if isinstance(order, bytes) else order
         if order not in ("<", ">", "|", "="):
-            raise Refused(f"holds an array with the order of bytes {shown(order)}")
+            raise Refused(f"holds an array with the byte order {shown(order)}")
         self.order = order
 
     def read(self, shape: object, raw: object, order: object) -> Tensor:
-        """The array of these bytes; refuses bytes that are not as many as the shape says."""
+        """The array with these bytes; raises ``Refused`` where their number does not fit the shape."""
         if not isinstance(shape, tuple) or not all(isinstance(side, int) and side >= 0 for side in shape):
             raise Refused("holds an array of no usable shape")
         raw = raw.encode("latin1") if isinstance(raw, str) else raw
@@ -92,13 +92,13 @@ class _Numbers(Closed):
         if not kind.isnative:
             array = array.astype(kind.newbyteorder("="))
         with warnings.catch_warnings():
-            # These bytes can't be written to, and nobody does: what is imported is copied into a model.
+            # The buffer is read-only, which is fine here, because imported tensors are copied into a model.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.from_numpy(array)
 
 
 class PickledArray(Closed):
-    """Stands in for ``numpy.ndarray``: an array that has been read."""
+    """Stand-in for ``numpy.ndarray`` with the array as a tensor."""
 
     __slots__ = ("tensor",)
 
@@ -106,7 +106,7 @@ class PickledArray(Closed):
         self.tensor = tensor
 
     def __setstate__(self, state: object) -> None:
-        """Of numpy's (version, shape, type, order, bytes)."""
+        """Read the array from numpy's state (version, shape, type, order, bytes)."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Numbers):
             raise Refused("holds an array of anything but numbers")
         _, shape, numbers, order, raw = state
@@ -114,7 +114,7 @@ class PickledArray(Closed):
 
 
 def _new_array(*_: object) -> PickledArray:
-    """For ``_reconstruct(ndarray, shape, type)``, which makes an empty array; its state comes next."""
+    """Stand-in for ``_reconstruct(ndarray, shape, type)``, which makes an empty array that a state fills later."""
     return PickledArray(torch.zeros(0))
 
 
@@ -125,14 +125,14 @@ def _scalar(numbers: object, raw: object) -> PickledArray:
 
 
 def _from_buffer(raw: object, numbers: object, shape: object, order: object) -> PickledArray:
-    """How arrays are written since pickle's protocol 5."""
+    """Stand-in for the function that makes arrays in pickles of protocol 5 and later."""
     if not isinstance(numbers, _Numbers):
         raise Refused("holds an array of anything but numbers")
     return PickledArray(numbers.read(shape, raw, order))
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
-    """How bytes are written up to pickle's protocol 2."""
+    """Stand-in for the function that makes bytes in pickles up to protocol 2."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise Refused(f"encodes text as {shown(encoding)}")
     return text.encode("latin1")
@@ -157,7 +157,7 @@ _STAND_INS: dict[tuple[str, str], Callable[..., object]] = {  # numpy._core: sin
 
 
 def _find(module: str, name: str) -> Function:
-    """A stand-in for what arrays are made of; anything else is refused by its name."""
+    """The stand-in for a name; raises ``Refused`` for a name that arrays do not need."""
     if (module, name) not in _STAND_INS:
         asked = f"{module}.{name}"
         raise Refused(f"asks for {asked!r:.80}, which is no part of an array and could run any code")
