@@ -93,7 +93,7 @@ def test_what_is_no_proposals_file_is_told(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such file"):
         load_proposals(tmp_path / "nowhere")
     (tmp_path / "text").write_text("not at all")
-    with pytest.raises(DatasetError, match="it is no proposals file, or damaged"):
+    with pytest.raises(DatasetError, match="it is not a file of proposals, or is damaged"):
         load_proposals(tmp_path / "text")
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(DatasetError, match="or damaged"):
@@ -142,14 +142,14 @@ def test_a_damaged_part_is_told(tmp_path: Path, tensors: dict[str, torch.Tensor]
         return path
 
     assert load_proposals(written({}, {})).method == "by hand"
-    with pytest.raises(DatasetError, match="it is no proposals file, or damaged"):
+    with pytest.raises(DatasetError, match="it is not a file of proposals, or is damaged"):
         load_proposals(written(tensors, header))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", "null", '{"format": 1, "images": ' + "1" * 5000 + "}"])
 def test_a_description_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     save_file(GOOD, tmp_path / "p.safetensors", metadata={METADATA_KEY: text})
-    with pytest.raises(DatasetError, match="it is no proposals file, or damaged"):
+    with pytest.raises(DatasetError, match="it is not a file of proposals, or is damaged"):
         load_proposals(tmp_path / "p.safetensors")
 
 

@@ -23,7 +23,7 @@ def picture() -> torch.Tensor:
 
 @pytest.mark.parametrize("mode", ["fast", "quality"])
 def test_a_plain_rectangle_is_proposed(mode: str) -> None:
-    found = selective_search(picture(), "fast" if mode == "fast" else "quality", most=2000)
+    found = selective_search(picture(), "fast" if mode == "fast" else "quality", max_proposals=2000)
     assert iou(found.boxes, boxes_of([[20, 10, 60, 40]])).max() > 0.85
     assert (found.scores.diff() < 0).all()
     assert found.scores[0] == 1
@@ -34,7 +34,7 @@ def test_a_plain_rectangle_is_proposed(mode: str) -> None:
 
 
 def test_at_most_so_many_and_the_best_ones() -> None:
-    all_of_them, few = (selective_search(picture(), "fast", most).boxes for most in (2000, 5))
+    all_of_them, few = (selective_search(picture(), "fast", count).boxes for count in (2000, 5))
     assert torch.equal(few, all_of_them[:5])
 
 

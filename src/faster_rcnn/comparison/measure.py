@@ -162,7 +162,7 @@ def _time_both(
     """Medians over images and rounds, the two systems in turn; a first round, not counted, warms both up."""
     first, second = faster.predictor.detector, fast.predictor.detector
     detector = second.config.detector
-    search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
+    search = partial(selective_search, mode=detector.selective_search, max_proposals=detector.outside_proposals)
     times: tuple[list[StageTimes], list[StageTimes]] = ([], [])
     work = [(number, *one) for number in range(rounds + 1) for one in images]
     for number, record, pixels in counted(work, "images timed", len(work)):

@@ -119,7 +119,7 @@ def write_searched_proposals(path: Path, root: Path, splits: Sequence[Split], co
     Raises ``DatasetError`` where the file cannot be written.
     """
     detector = config.detector
-    search = partial(selective_search, mode=detector.selective_search, most=detector.outside_proposals)
+    search = partial(selective_search, mode=detector.selective_search, max_proposals=detector.outside_proposals)
     records = {image_key(root, each.path): each for split in splits for each in split.records}
     found: dict[str, ImageProposals] = {}
     with _processes() as each:

@@ -1,1 +1,1 @@
-"""Proposals from outside, for Fast R-CNN: selective search, and files of what was proposed earlier."""
+"""External proposals for Fast R-CNN: selective search, and files of precomputed proposals."""

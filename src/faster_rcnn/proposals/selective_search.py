@@ -1,4 +1,4 @@
-"""Selective search (Uijlings et al., IJCV 2013): the CPU heuristic that Fast R-CNN gets its proposals from."""
+"""Selective search (Uijlings et al., IJCV 2013), the source of the proposals in Fast R-CNN (1504.08083)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.structures import Proposals
 
 
-def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: SearchMode, most: int) -> Proposals:
-    """The ``most`` best proposals of one RGB image at its own size, on one thread; scores fall with the rank.
+def selective_search(
+    pixels: UInt8[Tensor, "3 height width"], mode: SearchMode, max_proposals: int
+) -> Proposals:
+    """Search the ``max_proposals`` best proposals of an RGB image (uint8) at its own size, on one CPU thread.
 
-    The same image gives the same proposals in every process: the ranks are drawn at random from a fixed seed.
-    Raises ``MissingExtraError`` where OpenCV is not installed.
+    Scores fall linearly with the rank, from 1. The same image gives the same proposals in every process, because the
+    random numbers in the ranks come from a fixed seed. Raises ``MissingExtraError`` where OpenCV is not installed.
     """
     cv2 = _opencv()
     image = np.ascontiguousarray(pixels.permute(1, 2, 0).flip(-1).numpy())  # BGR
@@ -31,9 +33,9 @@ def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: SearchMode, 
         search.switchToSelectiveSearchFast()
     else:
         search.switchToSelectiveSearchQuality()
-    # OpenCV multiplies the ranks by numbers of the C library's generator, which it never seeds.
+    # OpenCV multiplies the ranks by random numbers of the C library, whose generator it never seeds.
     ctypes.CDLL("ucrtbase" if os.name == "nt" else None).srand(0)
-    found = torch.as_tensor(np.asarray(search.process()).reshape(-1, 4)[:most], dtype=torch.float32)
+    found = torch.as_tensor(np.asarray(search.process()).reshape(-1, 4)[:max_proposals], dtype=torch.float32)
     boxes = torch.cat((found[:, :2], found[:, :2] + found[:, 2:]), dim=1)
     scores = 1 - torch.arange(len(boxes)) / max(len(boxes), 1)
     return Proposals(boxes, scores)
