@@ -126,7 +126,7 @@ def test_drawings_to_be_compared_have_one_scale() -> None:
     assert "4" in texts(draw_curves("high", [high], top=4.0))
 
 
-def test_names_are_escaped_and_what_is_heard_too() -> None:
+def test_names_and_the_text_for_screen_readers_are_escaped() -> None:
     svg = draw_curves('"><script>', [Curve("<b>&", (0.5, 0.6)), Curve("other", (0.5, 0.7))])
     assert "<script>" not in svg
     assert "<b>&" in texts(svg)

@@ -13,7 +13,7 @@ import pytest
 from markupsafe import Markup
 
 import made_pages
-from faster_rcnn.reporting.pages import LONGEST_WORD, breakable
+from faster_rcnn.reporting.pages import MAX_UNBROKEN, breakable
 from faster_rcnn.system.terminal import printable
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def faults(browser: Browser, address: str | None, width: int, html: str | None =
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_its_window_and_tears_no_word(
+def test_a_page_fits_its_window_and_breaks_no_word(
     browser: Browser, pages: dict[str, Path], name: str, width: int
 ) -> None:
     assert faults(browser, pages[name].as_uri(), width) == []
 
 
-def test_a_page_that_does_not_fit_is_found_out(browser: Browser) -> None:
+def test_a_page_that_does_not_fit_is_detected(browser: Browser) -> None:
     cell = "<td style='overflow-wrap: anywhere; width: 20px; max-width: 20px'>proposals</td>"
     html = f"<table><tr>{cell}</tr></table><p style='width: 600px'>wide</p>"
     found = faults(browser, None, 390, html)
@@ -134,7 +134,7 @@ def test_on_every_page_the_names_of_files_and_classes_are_text(tmp_path: Path, m
 def test_only_long_words_may_be_broken_and_markup_is_escaped() -> None:
     assert breakable("post-processing takes 12 ms") == "post-processing takes 12 ms"
     assert breakable("rpn.proposals_after_nms") == "rpn.<wbr>proposals_<wbr>after_<wbr>nms"
-    assert breakable("x" * 40) == "<wbr>".join(["x" * LONGEST_WORD, "x" * LONGEST_WORD, "x" * 4])
+    assert breakable("x" * 40) == "<wbr>".join(["x" * MAX_UNBROKEN, "x" * MAX_UNBROKEN, "x" * 4])
     assert breakable("<b> & <script>alert('1')</script>") == (
         # 18 letters, then 2 up to the sign, then the rest.
         "&lt;b&gt; &amp; &lt;script&gt;alert(&#39;1&#39;)<wbr>&lt;/<wbr>script&gt;"

@@ -133,7 +133,7 @@ def test_the_headline_is_of_the_best_epoch() -> None:
     # 0.5 - e^-3 = 0.4502, 0.8 - e^-3 = 0.7502
     assert "cells Faster R-CNN, preset small, trained to find 2 classes" in text
     assert "AP 0.450 AP50 0.750 AP75 0.500 Best epoch 3 of 3 Total time 1 min 15 s" in text
-    assert "1,200 validation images with 34 boxes to find and 2 ignored" in text
+    assert "1,200 validation images with 34 labelled boxes and 2 ignored" in text
     assert "cell 0.500 0.750 34" in text
     assert "1 min 1 s, 0.049 s an image" in text
     assert "torch 2.9.1" in text
@@ -172,7 +172,7 @@ def test_a_validation_split_without_boxes() -> None:
     rows = [row | {"AP": None, "AP50": None, "AP75": None} for row in made_rows(2)]
     metrics = made_metrics(ClassMetrics("cell", None, None, 0), value=None, images=1, truths=0)
     text = text_of(render(Path("run"), made_summary(rows), rows, preset("small"), metrics, []))
-    assert "no boxes to find in the validation split" in text
+    assert "The validation split has no labelled boxes" in text
     assert "cell n/a n/a 0" in text
     assert "1 validation image with 0 boxes" in text
 
@@ -190,7 +190,7 @@ def test_pictures_are_inside(tmp_path: Path) -> None:
     examples = [Example(f"{n}.jpg", Image.new("RGB", (8, 6)), n, 4) for n in range(2)]
     html = page(examples=examples)
     assert html.count('<img src="data:image/jpeg;base64,/9j/') == 2
-    assert "1.jpg · 1 found, 4 drawn by an annotator" in html
+    assert "1.jpg · 1 detected, 4 labelled" in html
     assert "Validation pictures" not in page()
 
 
@@ -206,7 +206,7 @@ def test_of_very_many_classes_the_best_and_the_worst() -> None:
     assert [row.name for row in best.rows] == [f"class {n}" for n in range(1199, 1159, -2)]
     assert [row.name for row in worst.rows] == [f"class {n}" for n in range(39, 0, -2)]
     text = text_of(page(metrics=made_metrics(*classes)))
-    assert "Of 1,200 classes, 40 are shown; all of them: faster-rcnn evaluate" in text
+    assert "40 of 1,200 classes are shown; this command prints all of them: faster-rcnn evaluate" in text
 
 
 def test_of_very_many_classes_those_with_truths_where_they_are_few() -> None:

@@ -1,1 +1,1 @@
-"""What people read: pages, curves and pictures."""
+"""Pages, curves and pictures for people."""

@@ -1,6 +1,6 @@
 """Curves over epochs as inline SVG: lines, ticks at round numbers, and names at the ends of the lines.
 
-Colours and letters come from the page's style sheet by class (``c0`` to ``c3``), so that dark mode is its business.
+Colours and fonts come from the style sheet of the page by class (``c0`` to ``c3``), which has others for dark mode.
 """
 
 from __future__ import annotations
@@ -12,32 +12,33 @@ from html import escape
 from itertools import groupby
 
 WIDTH, HEIGHT = 360, 216
-"""Units of the drawing: so few that letters can still be read where a phone shows it 330 pixels wide."""
+"""Size in units of the drawing, small enough that text stays legible on a phone, where it is 330 pixels wide."""
 LEFT, RIGHT, TOP, BOTTOM = 42, 260, 18, 190
-"""Borders of the area of the lines; their names are written at its right."""
+"""Borders of the area of the lines; the names of the lines are at its right."""
 
 LINE_OF_TEXT = 13.0
-"""Least distance between two names."""
-MOST_DOTS = 40
-"""With more epochs than this, dots would hide the line."""
+"""Minimum vertical distance between two names."""
+MAX_DOTS = 40
+"""Maximum number of epochs with a dot each; more dots would hide the line."""
 COLOURS = 4
+"""Number of colours in the style sheet of the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A name and one value per epoch, 0 or more; ``None`` where there is none."""
+    """A name and one value per epoch, 0 or more; ``None`` for an epoch without a value."""
 
     name: str
     values: tuple[float | None, ...]
 
     def known(self) -> list[tuple[int, float]]:
-        """Index of epoch and value, where there is one."""
+        """Pairs of the index of an epoch and its value, without epochs that have none."""
         return [(index, value) for index, value in enumerate(self.values) if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Plane:
-    """From epochs, by index, and values to places in the drawing."""
+    """Map of epochs, by index, and values to coordinates of the drawing."""
 
     epochs: int
     top: float
@@ -51,18 +52,18 @@ class _Plane:
 
 
 def highest(curves: Sequence[Curve]) -> float:
-    """The largest value of all; 0 where there is none."""
+    """The largest value of all curves; 0 where there is none."""
     return max((value for curve in curves for _, value in curve.known()), default=0.0)
 
 
 def draw_curves(title: str, curves: Sequence[Curve], best: int | None = None, top: float | None = None) -> str:
-    """An ``<svg>`` element, from 0 to a round number above the largest value; its texts are escaped.
+    """Draw curves as an ``<svg>`` element, from 0 to a round number above the largest value; texts are escaped.
 
     Args:
-        title: what it shows, for those who hear the page.
+        title: title for screen readers.
         curves: at most four, all of the same length, 1 or more.
-        best: index of the epoch that is marked.
-        top: a value that must fit in, so that drawings can be compared; by default the largest of the curves.
+        best: index of the epoch to mark.
+        top: value that the axis must reach, so that drawings can be compared; by default the largest of the curves.
     """
     ticks = round_ticks(highest(curves) if top is None else top)
     plane = _Plane(len(curves[0].values), ticks[-1])
@@ -73,25 +74,25 @@ def draw_curves(title: str, curves: Sequence[Curve], best: int | None = None, to
         shapes.append(f'<g class="c{number % COLOURS}">{"".join(_line(plane, curve))}</g>')
     shapes += _names(plane, curves)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_heard(title, curves))}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_spoken(title, curves))}">'
         f"{''.join(shapes)}</svg>"
     )
 
 
-def round_ticks(largest: float, most: int = 5) -> list[float]:
-    """At most ``most`` numbers and 0, evenly apart, whose last one is not below ``largest``."""
+def round_ticks(largest: float, max_steps: int = 5) -> list[float]:
+    """0 and at most ``max_steps`` evenly spaced round numbers, of which the last one is at least ``largest``."""
     if largest <= 0:
         return [0.0, 1.0]
-    power = 10.0 ** math.floor(math.log10(largest / most))
-    fitting = (factor * power for factor in (1, 2, 2.5, 5, 10) if largest / (factor * power) <= most + 1e-9)
+    power = 10.0 ** math.floor(math.log10(largest / max_steps))
+    fitting = (factor * power for factor in (1, 2, 2.5, 5, 10) if largest / (factor * power) <= max_steps + 1e-9)
     step = next(fitting, 10 * power)
     return [step * index for index in range(math.ceil(largest / step - 1e-9) + 1)]
 
 
-def epoch_ticks(epochs: int, most: int = 8) -> list[int]:
-    """Numbers of epochs, from 1, to be written under the axis: at most ``most`` round ones, and perhaps the first."""
+def epoch_ticks(epochs: int, max_ticks: int = 8) -> list[int]:
+    """Epochs, from 1, to label on the axis: at most ``max_ticks`` round numbers, and the first epoch where it fits."""
     steps = (factor * 10**power for power in range(12) for factor in (1, 2, 5))
-    step = next(step for step in steps if epochs / step <= most)
+    step = next(step for step in steps if epochs / step <= max_ticks)
     first = [1] if step > 2 else []  # beside a 2 there is no room for a 1
     return first + list(range(step, epochs + 1, step))
 
@@ -118,7 +119,7 @@ def _mark(plane: _Plane, index: int) -> str:
 
 
 def _line(plane: _Plane, curve: Curve) -> Iterator[str]:
-    """Unbroken pieces of the line, then dots where there is room, and where a point stands alone."""
+    """Segments of the line without gaps, with dots where there are few epochs, and for isolated points."""
     for known, group in groupby(enumerate(curve.values), key=lambda point: point[1] is not None):
         points = [(index, value) for index, value in group if value is not None]
         if not known:
@@ -126,15 +127,15 @@ def _line(plane: _Plane, curve: Curve) -> Iterator[str]:
         if len(points) > 1:
             path = " ".join(f"{plane.x(index):.1f},{plane.y(value):.1f}" for index, value in points)
             yield f'<polyline points="{path}"/>'
-        for index, value in points if len(points) == 1 or plane.epochs <= MOST_DOTS else ():
-            seen = escape(f"{curve.name}, epoch {index + 1}: {value:.4g}")
+        for index, value in points if len(points) == 1 or plane.epochs <= MAX_DOTS else ():
+            tooltip = escape(f"{curve.name}, epoch {index + 1}: {value:.4g}")
             yield (
-                f'<circle cx="{plane.x(index):.1f}" cy="{plane.y(value):.1f}" r="2.4"><title>{seen}</title></circle>'
+                f'<circle cx="{plane.x(index):.1f}" cy="{plane.y(value):.1f}" r="2.4"><title>{tooltip}</title></circle>'
             )
 
 
 def _names(plane: _Plane, curves: Sequence[Curve]) -> Iterator[str]:
-    """Each beside the last point of its line, moved up or down where two would touch; a single line needs none."""
+    """Names beside the last points of the lines, moved apart where two would touch; a single line has no name."""
     if len(curves) == 1:
         return
     ends = {number: plane.y(curve.known()[-1][1]) for number, curve in enumerate(curves) if curve.known()}
@@ -147,7 +148,7 @@ def _names(plane: _Plane, curves: Sequence[Curve]) -> Iterator[str]:
 
 
 def spread(places: Sequence[float], distance: float = LINE_OF_TEXT, lowest: float = float(BOTTOM)) -> list[float]:
-    """Ascending places moved apart, so that neighbours have this distance and none exceeds ``lowest``."""
+    """Move ascending positions apart, so that neighbours are ``distance`` apart and none exceeds ``lowest``."""
     apart: list[float] = []
     for place in places:
         apart.append(max(place, apart[-1] + distance) if apart else place)
@@ -162,8 +163,8 @@ def _short(number: float) -> str:
     return f"{round(number, 10):g}"
 
 
-def _heard(title: str, curves: Sequence[Curve]) -> str:
-    """What the drawing says, in words: where each line starts and ends."""
+def _spoken(title: str, curves: Sequence[Curve]) -> str:
+    """The drawing in words, for screen readers: the first and the last value of each line."""
     ends = [(curve.name, curve.known()) for curve in curves]
     words = [f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in ends if points]
     return f"{title}: {', '.join(words) or 'no values'}"

@@ -1,4 +1,4 @@
-"""Pages that need nothing else: templates of one style, filled in and written whole."""
+"""Self-contained HTML pages, rendered from templates of one style and written atomically."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.terminal import printable
 
 JPEG_QUALITY = 85
-LONGEST_WORD = 18
-"""Letters that a table never breaks; such as those of post-processing (15)."""
+MAX_UNBROKEN = 18
+"""Length of the longest word that is never broken in a table; ``post-processing`` has 15 letters."""
 
 
 def render_page(template: str, **values: object) -> str:
-    """A template of this folder, filled in; every text in it is escaped, for names are anyone's.
+    """Render a template of the folder ``templates`` with these values.
 
-    Markup is escaped, and what would reverse the direction of the text around it or is not to be seen.
+    Names of files and classes are untrusted, so markup in every text is escaped, and so are characters that are
+    invisible or would reverse the direction of the text around them.
     """
     pages = Environment(
         loader=PackageLoader("faster_rcnn.reporting", "templates"),
@@ -43,35 +44,35 @@ def render_page(template: str, **values: object) -> str:
 
 
 def write_page(path: Path, html: str) -> Path:
-    """Write a page at once and whole and return where it is; raises ``MachineError`` where that fails."""
+    """Write a page atomically and return its path; raises ``MachineError`` where that fails."""
     with atomic_write(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
 
 
 def breakable(text: object) -> Markup:
-    """A text, escaped, whose very long words (paths, keys, names without a space) have places where a line may break.
+    """Escape a text and allow line breaks within its very long words (paths, keys, names without a space).
 
-    In a table a line breaks nowhere else within a word: an ordinary word is never torn, and no cell is so wide that
-    the numbers beside it are pushed off the page.
+    In a table a line breaks nowhere else within a word: no ordinary word is broken, and no cell is so wide that it
+    pushes the numbers beside it off the page.
     """
-    pieces = [_pieces(word) if len(word) > LONGEST_WORD else [word] for word in printable(str(text)).split(" ")]
+    pieces = [_pieces(word) if len(word) > MAX_UNBROKEN else [word] for word in printable(str(text)).split(" ")]
     return Markup(" ").join(Markup("<wbr>").join(map(escape, each)) for each in pieces)
 
 
 def _pieces(word: str) -> list[str]:
-    """After each sign that parts a path or a key, and within what is too long even so."""
+    """Split a word after each separator of a path or key, and split pieces that are still too long."""
     parts = re.findall(r"[^/\\._,=-]*[/\\._,=-]?", word)
-    return [part[start : start + LONGEST_WORD] for part in parts for start in range(0, len(part), LONGEST_WORD)]
+    return [part[start : start + MAX_UNBROKEN] for part in parts for start in range(0, len(part), MAX_UNBROKEN)]
 
 
 def decimal(value: float | None) -> str:
-    """Three digits; ``n/a`` where there is no value."""
+    """A number with three decimals; ``n/a`` where there is no value."""
     return "n/a" if value is None else f"{value:.3f}"
 
 
 def duration(seconds: float) -> str:
-    """Such as 8.2 s, 12 min 5 s or 3 h 7 min."""
+    """A duration such as ``8.2 s``, ``12 min 5 s`` or ``3 h 7 min``."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -80,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def _jpeg(picture: Image.Image) -> str:
-    """A picture as the address of itself."""
+    """A picture as a JPEG in a data URL."""
     buffer = BytesIO()
     picture.convert("RGB").save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -285,7 +285,7 @@ def test_another_layout_is_recognised(name: str, asked: str, likely: str, detect
 
 def test_a_file_of_another_project_is_recognised(detectron2_keys: Path) -> None:
     foreign = cheap_weights(read_peer(detectron2_keys, RPN))
-    with pytest.raises(ModelFileError, match=rf"cls_score\.weight', so it is no torchvision:.* look like .*{RPN}$"):
+    with pytest.raises(ModelFileError, match=rf"cls_score\.weight', so it is no torchvision:.* fit .*{RPN}$"):
         classes_of("x", foreign, "torchvision:fasterrcnn_resnet50_fpn", None)
 
 
