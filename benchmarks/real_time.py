@@ -27,7 +27,7 @@ from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.benchmark.values import Spread
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.system.devices import precision_name
-from faster_rcnn.weights.foreign.published import resolve_model
+from faster_rcnn.weights.resolve import resolve_model
 
 LEAST_SCORE = 0.0
 """Of detections that are asked for: the model's own floor alone decides."""

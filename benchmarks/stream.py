@@ -19,7 +19,7 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prefetch import prefetched, two_workers
 from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import precision_name
-from faster_rcnn.weights.foreign.published import resolve_model
+from faster_rcnn.weights.resolve import resolve_model
 
 
 def stream(predictor: Predictor, paths: Sequence[Path]) -> int:

@@ -27,7 +27,7 @@ from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.weights.foreign.published import resolve_model
+from faster_rcnn.weights.resolve import resolve_model
 
 NAMES = ("small", "base", "base-v2", "mobile", "paper", "c4")
 """``mobile-320`` is the network of ``mobile`` at another size of image."""

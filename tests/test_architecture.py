@@ -35,6 +35,7 @@ ORDER = (
     ("data",),
     ("weights",),
     ("weights.foreign",),
+    ("weights.resolve",),
     ("proposals",),
     ("reporting.drawing",),
     ("reporting",),

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -12,12 +10,10 @@ from torch import Tensor
 from torchvision.models import detection
 
 from faster_rcnn.cli.import_weights import import_weights
-from faster_rcnn.errors import MachineError, ModelFileError, OptionError, VerificationError
+from faster_rcnn.errors import ModelFileError, OptionError, VerificationError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.weights import verification
-from faster_rcnn.weights.classes import coco_classes, read_classes
-from faster_rcnn.weights.foreign import published
 from faster_rcnn.weights.model_file import load_model
 
 LAYOUT = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -90,22 +86,6 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
         import_weights(tmp_path / "evil.pth", layout=LAYOUT, classes="a,b,c", out=tmp_path / "out.safetensors")
 
 
-def test_names_in_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("cat\nchien é\n\n", encoding="utf-8-sig")
-    assert read_classes(str(tmp_path / "names.txt"), 2, coco_classes()).names == ("cat", "chien é")
-
-
-def test_names_may_come_out_of_a_stream_and_of_no_named_pipe(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    os.write(writing, b"cat\ndog\n")
-    os.close(writing)
-    assert read_classes(f"/dev/fd/{reading}", 2, coco_classes()).names == ("cat", "dog")
-    os.close(reading)
-    os.mkfifo(tmp_path / "names")
-    with pytest.raises(ModelFileError, match=r"E123 --classes: cannot read .*names: it is a named pipe, not a file"):
-        read_classes(str(tmp_path / "names"), 1, coco_classes())
-
-
 def test_settings_that_weights_do_not_hold_are_named_and_set(
     three_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,33 +137,3 @@ def test_what_differs_when_it_is_read_back_takes_no_files_place(
         import_weights(three_classes, layout=LAYOUT, classes="a,b,c", out=out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
     assert out.read_text() == "mine"
-
-
-def test_published_weights_without_internet_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise URLError("Temporary failure in name resolution")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(MachineError, match=r"could not be downloaded from https://.*faster-rcnn import FILE") as raised:
-        published.resolve_model(LAYOUT)
-    assert raised.value.exit_code == 5
-    assert "\n" not in str(raised.value)
-
-
-def test_published_weights_are_converted_and_their_download_is_reported_on_stderr(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, *_, **__: torch.save(checkpoint(91), path))
-    loaded = published.resolve_model(LAYOUT)
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith('Downloading: "https://')
-    assert len(loaded.classes) == 90
-    assert loaded.config == preset("mobile-320")
-
-
-def test_published_resnet_weights_have_an_epsilon_of_their_own() -> None:
-    assert published.EPSILON_OF == {"torchvision:fasterrcnn_resnet50_fpn": 0.0}
-    assert preset("base").backbone.norm_epsilon == 1e-5

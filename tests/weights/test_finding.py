@@ -9,8 +9,8 @@ import pytest
 
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.weights.finding import find_model_file
-from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.foreign.state_dict import read_checkpoint
+from faster_rcnn.weights.resolve import resolve_model
 
 
 @pytest.fixture

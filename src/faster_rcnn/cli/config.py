@@ -30,7 +30,7 @@ def _configuration(model: str) -> Config:
     if model in PRESETS or not (os.path.exists(model) or model.startswith(("torchvision:", "detectron2:"))):
         return preset(model)
     from faster_rcnn.weights.finding import find_model_file
-    from faster_rcnn.weights.foreign.published import resolve_model
     from faster_rcnn.weights.model_file import read_model_config
+    from faster_rcnn.weights.resolve import resolve_model
 
     return read_model_config(find_model_file(model)) if os.path.exists(model) else resolve_model(model).config

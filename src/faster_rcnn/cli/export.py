@@ -19,9 +19,9 @@ def export(model: str, /, *, out: Path, layout: str | None = None) -> int:
         layout: Detector that is to load it, such as torchvision:fasterrcnn_resnet50_fpn; by default the one that fits.
     """
     announce(f"exporting {model}")
-    from faster_rcnn.weights.foreign.published import resolve_model
     from faster_rcnn.weights.foreign.torchvision_checkpoint import plan_export
     from faster_rcnn.weights.foreign.torchvision_export import SAFETENSORS, TORCH, meaning_of_labels, write_checkpoint
+    from faster_rcnn.weights.resolve import resolve_model
 
     if out.suffix not in (*TORCH, SAFETENSORS):
         raise OptionError(f"--out {out} must end in {', '.join(TORCH)} or {SAFETENSORS}", code="E125")

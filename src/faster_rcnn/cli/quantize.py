@@ -45,8 +45,8 @@ def quantize(
     from faster_rcnn.data.records import evenly_spread
     from faster_rcnn.evaluation.detector import choose_split, settings_for
     from faster_rcnn.inference.calibration import calibrate_on_files
-    from faster_rcnn.weights.foreign.published import resolve_model
     from faster_rcnn.weights.model_file import save_model
+    from faster_rcnn.weights.resolve import resolve_model
 
     refuse_swapped("quantize", model, [data])
     _refuse_other_device(device)

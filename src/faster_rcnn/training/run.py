@@ -35,8 +35,8 @@ from faster_rcnn.training.resume import (
 )
 from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, learning_rate, number_of_epochs
 from faster_rcnn.training.session import Task, train_task
-from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.resolve import resolve_model
 
 _LOG = logging.getLogger(__name__)
 

@@ -48,4 +48,5 @@ def hub_answers() -> bool:
 def reason(error: BaseException) -> str:
     """Why a download failed, in one line."""
     cause = getattr(error, "reason", None) or error
-    return str(getattr(cause, "strerror", None) or cause or type(error).__name__).splitlines()[0]
+    text = str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+    return text.splitlines()[0]

@@ -17,7 +17,6 @@ from faster_rcnn.weights.classes import coco_80_classes
 from faster_rcnn.weights.foreign.checkpoint_import import table_of
 from faster_rcnn.weights.foreign.detectron2_layout import LAYOUTS
 from faster_rcnn.weights.foreign.layouts import classes_of, fit_of, layout_named, model_from_layout
-from faster_rcnn.weights.foreign.published import resolve_model
 from faster_rcnn.weights.foreign.state_dict import read_checkpoint
 from faster_rcnn.weights.model_file import load_model, stored_tensors
 
@@ -261,14 +260,6 @@ def test_another_number_of_classes(detectron2_keys: Path) -> None:
     assert loaded.model.roi.deltas.weight.shape == (12, 1024)
 
 
-def test_cocos_80_classes_have_ids_with_holes() -> None:
-    classes = coco_80_classes()
-    assert len(classes) == 80
-    assert classes.holes == ()
-    # Ids 12, 26, 29, 30, 45, 66, 68, 69, 71, 83 are not used: stop sign is 13, and the last of 80 has 90.
-    assert [classes.ids[classes.names.index(name)] for name in ("person", "stop sign", "toothbrush")] == [1, 13, 90]
-
-
 @pytest.mark.parametrize(
     ("name", "asked", "likely"),
     [
@@ -287,27 +278,3 @@ def test_a_file_of_another_project_is_recognised(detectron2_keys: Path) -> None:
     foreign = cheap_weights(read_peer(detectron2_keys, RPN))
     with pytest.raises(ModelFileError, match=rf"cls_score\.weight', so it is no torchvision:.* fit .*{RPN}$"):
         classes_of("x", foreign, "torchvision:fasterrcnn_resnet50_fpn", None)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("detectron2:faster_rcnn_R_50", r"did you mean '.*R_50_FPN_3x', '.*R_50_C4_3x' or '.*R_50_DC5_3x'\?"),
-        ("faster_rcnn_R_50_FPN_3x", r"did you mean 'detectron2:faster_rcnn_R_50_FPN_3x'\? layouts are torchvision:"),
-        ("detectron2:faster_rcnn_r_50_fpn_1x", r"did you mean .*detectron2:faster_rcnn_R_50_FPN_3x"),
-        ("yolo", r"there is no layout 'yolo'; layouts are torchvision:.*, detectron2:rpn_R_50_FPN_1x$"),
-    ],
-)
-def test_an_unknown_layout_names_the_close_ones(text: str, message: str) -> None:
-    with pytest.raises(ModelFileError, match=message):
-        layout_named(text)
-
-
-def test_a_layout_where_a_model_is_expected_names_the_import() -> None:
-    layout = f"detectron2:{FPN}"
-    with pytest.raises(
-        ModelFileError, match=rf"not downloaded; .*: faster-rcnn import FILE --layout {layout} --out MODEL"
-    ):
-        resolve_model(layout)
-    with pytest.raises(ModelFileError, match="there is no layout 'detectron2:mask_rcnn'"):
-        resolve_model("detectron2:mask_rcnn")

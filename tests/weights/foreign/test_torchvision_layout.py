@@ -12,7 +12,6 @@ from torchvision.models import detection
 from faster_rcnn.building import build_model
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.classes import coco_classes
 from faster_rcnn.weights.foreign.layouts import classes_of, fit_of, model_from_layout, refuse_values
 from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS, with_current_names
 from faster_rcnn.weights.model_file import stored_tensors
@@ -113,12 +112,3 @@ def test_half_precision_becomes_float32() -> None:
     bias = model_from_layout("peer.pth", halves, MOBILE, CLASSES).model.rpn.head.objectness.weight
     assert bias.dtype == torch.float32
     assert torch.equal(bias.detach(), halves["rpn.head.cls_logits.weight"].float())
-
-
-def test_cocos_classes() -> None:
-    classes = coco_classes()
-    assert len(classes) == 90
-    assert len(classes.holes) == 10, "80 classes; ids 1 to 90"
-    assert classes.names[classes.ids.index(1)] == "person"
-    assert classes.names[classes.ids.index(12)] is None
-    assert classes.name_of(classes.ids.index(90)) == "toothbrush"

@@ -31,7 +31,9 @@ def write_checkpoint(loaded: LoadedModel, layout: str, out: Path) -> None:
         # Counters of batch norm are left out: torchvision's layers make their own where a file has none.
         _write(temporary, {name: tensor.contiguous() for name, tensor in tensors.items()}, out.suffix)
         read_back(
-            lambda: model_from_layout(temporary, read_checkpoint(temporary).tensors, layout, loaded.classes, loaded.config),
+            lambda: model_from_layout(
+                temporary, read_checkpoint(temporary).tensors, layout, loaded.classes, loaded.config
+            ),
             loaded,
             out,
         )
