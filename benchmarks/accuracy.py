@@ -1,9 +1,9 @@
-"""What faster types cost in AP: the same detectors in float32 and in each of `PRECISIONS`, on labelled images.
+"""Loss of AP by faster precisions: the same detectors in float32 and in each of `PRECISIONS`, on labelled images.
 
     python benchmarks/accuracy.py --model RUN [--model RUN ...] --data DIR [--split test]
 
-AP does not depend on speed, so a type is taken wherever it can be computed in, fast or not. One that this package or
-machine does not have is told and left out.
+AP does not depend on speed, so every precision that the machine can compute in is measured, fast or not. A precision
+that this package or machine lacks is reported and left out.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from faster_rcnn.choices import Precision
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
 
 PRECISIONS = {"bfloat16": 0.2, "int8": 0.5}
-"""Each type that is faster than float32, and the most points of AP that it may lose; a point is 0.01."""
+"""Maximum loss of AP by precision, in points of 0.01."""
 
 
 def ap_in(model: str, precision: str, data: Path, split: str | None) -> float:
     """Measure, and print AP and AP50; raises ``OptionError`` or ``MachineError`` where the machine cannot do it."""
     metrics = Detector.load(model, device="cpu", precision=cast(Precision, precision)).evaluate(data, split)
     if metrics.ap is None or metrics.ap50 is None:
-        raise SystemExit(f"{data}: nothing to find there, so there is no AP")
+        raise SystemExit(f"{data} has no labelled boxes, so there is no AP")
     print(f"{model} in {precision}: AP {metrics.ap:.4f}, AP50 {metrics.ap50:.4f}, {metrics.images} images", flush=True)
     return metrics.ap
 
 
 def losses(model: str, data: Path, split: str | None) -> list[Bar]:
-    """A bar for each precision that there is."""
+    """Measure the loss of each available precision; one bar for each."""
     exact = ap_in(model, "float32", data, split)
     bars = []
-    for precision, most in PRECISIONS.items():
+    for precision, max_loss in PRECISIONS.items():
         if precision not in get_args(Precision):
             print(f"{model} in {precision} is left out: this version of faster-rcnn does not have it", flush=True)
             continue
@@ -48,7 +48,7 @@ def losses(model: str, data: Path, split: str | None) -> list[Bar]:
             print(f"{model} in {precision} is left out: {error}", flush=True)
             continue
         print(f"{model} in {precision}: {lost:+.3f} points of AP lost", flush=True)
-        bars.append(Bar(f"points of AP that {model} loses in {precision}", lost, at_most=most))
+        bars.append(Bar(f"points of AP that {model} loses in {precision}", lost, at_most=max_loss))
     return bars
 
 

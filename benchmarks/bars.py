@@ -1,4 +1,4 @@
-"""What a benchmark asks for: one line for each bar, and an exit code that is 1 where one is missed."""
+"""Bars of benchmarks: required numbers, printed one per line; the exit code is 1 where one is missed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number that was measured, and what it has to be."""
+    """A measured number and its limit, of which exactly one is given."""
 
     what: str
-    """With its unit."""
+    """Description of the number, with its unit."""
     measured: float
     at_least: float | None = None
     at_most: float | None = None
-    """One of both is given."""
     goal: bool = False
-    """Wished for, not required: it is told, and does not count."""
+    """Whether it is only a goal, which is printed and does not decide the exit code."""
 
     def __post_init__(self) -> None:
         if (self.at_least is None) == (self.at_most is None):
@@ -25,7 +24,7 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        """What is not a number meets nothing."""
+        """Whether the number is within its limit; NaN never is."""
         if self.at_least is not None:
             return self.measured >= self.at_least
         return self.at_most is not None and self.measured <= self.at_most
@@ -39,7 +38,7 @@ class Bar:
 
 
 def judge(bars: Sequence[Bar]) -> int:
-    """Print every bar; returns the exit code, 1 also where nothing could be judged."""
+    """Print every bar and return the exit code, which is 1 also where there is no required bar."""
     for bar in bars:
         print(bar, flush=True)
     required = [bar.met for bar in bars if not bar.goal]

@@ -1,4 +1,4 @@
-"""Depthwise convolutions of EfficientNet-Lite0 at 416 x 576, batch 4, in bfloat16: forwards and backwards."""
+"""Time of depthwise convolutions of EfficientNet-Lite0 at 416 x 576, batch 4, in bfloat16, forward and backward."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from faster_rcnn.kernels.depthwise import DepthwiseConv2d
 
 LAYERS = ((144, 104, 144, 5, 2), (240, 52, 72, 5, 1), (240, 52, 72, 3, 2), (672, 26, 36, 5, 1), (1152, 13, 18, 5, 1))
-"""Channels, rows, columns, kernel, stride."""
+"""Channels, rows, columns, kernel size and stride."""
 
 
 def step(layer: nn.Module, features: torch.Tensor) -> None:

@@ -1,11 +1,10 @@
-"""On a processor without AVX-512 and AMX: ours against torchvision, with the same weights and the same boxes.
+"""Speed without AVX-512 and AMX: ours against torchvision, with the same weights and the same boxes.
 
     python benchmarks/elsewhere.py [--base-size 800]
 
-The script starts itself again with the instructions masked off, in torch's own kernels, in oneDNN and in MKL; there
-both detect in turn, pixels to boxes, in float32, which is the fast type of such a processor. Random weights find
-nothing and would leave nothing to compare, so the four last layers are scaled until scores and boxes vary as those of
-a trained detector do.
+The script starts itself again with these instructions masked off in torch's own kernels, in oneDNN and in MKL. There
+both detect in turn, from pixels to boxes, in float32, which is the fastest precision of such a processor. Random
+weights detect nothing, so the four last layers are scaled until scores and boxes vary as those of a trained detector.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
 
 MASK = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-"""Environment in which nothing wider is used; read when torch is imported, so it takes a process of its own."""
+"""Environment that masks wider instructions; torch reads it when it is imported, so it needs a new process."""
 PRESETS = ("base", "mobile-320")
-LEAST_TIMES = 1.0
-"""How many times as fast as torchvision ours is to be."""
+MIN_SPEEDUP = 1.0
+"""Required speed of ours, in multiples of torchvision's."""
 TOLERANCE = 1.0
-"""Pixels between the corners of two boxes that count as the same."""
-LEAST_SHARED = 0.95
-"""Of all boxes, those that both find: of nearly equal ones another one may survive suppression."""
+"""Maximum difference in pixels between the coordinates of two boxes that count as the same."""
+MIN_SHARED = 0.95
+"""Required share of boxes that both find; it is below 1, because NMS may keep another one of nearly equal boxes."""
 SPREADS = (("rpn.head.objectness", 2.0), ("rpn.head.deltas", 0.3), ("roi.classes", 2.0), ("roi.deltas", 1.0))
-"""Last layers and the standard deviation that each of their outputs is given, over positions or regions."""
+"""Last layers and the standard deviation of each of their outputs over positions or regions after scaling."""
 
 
 def make_lively(model: FasterRCNN, pixels: Tensor) -> None:
-    """Let scores and boxes of a new detector vary over an image: norms fitted to it, and the last layers scaled."""
+    """Fit batch norm to an image and scale the last layers, so that scores and boxes of random weights vary."""
     fit_norms(model, batch_of(model, pixels).pixels)
     for name, spread in SPREADS:
         scale_outputs(model, model.get_submodule(name), pixels, spread)
@@ -56,12 +55,12 @@ def make_lively(model: FasterRCNN, pixels: Tensor) -> None:
 
 @torch.no_grad()
 def scale_outputs(model: FasterRCNN, layer: nn.Module, pixels: Tensor, spread: float) -> None:
-    """Give every output of a layer the mean 0 and one spread."""
-    seen: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _layer, _inputs, output: seen.append(by_output(output)))
+    """Scale a layer so that each of its outputs has the mean 0 and the standard deviation ``spread``."""
+    recorded: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _layer, _inputs, output: recorded.append(by_output(output)))
     model.detect([pixels])
     handle.remove()
-    outputs = torch.cat(seen)
+    outputs = torch.cat(recorded)
     scale = spread / outputs.std(dim=0)
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
     weight.mul_(scale.reshape(-1, *[1] * (weight.ndim - 1)))
@@ -69,12 +68,12 @@ def scale_outputs(model: FasterRCNN, layer: nn.Module, pixels: Tensor, spread: f
 
 
 def by_output(output: Tensor) -> Tensor:
-    """A row for each position or region."""
+    """Reshape an output to one row for each position or region."""
     return output.transpose(0, 1).flatten(1).T if output.ndim == 4 else output
 
 
 def shared(ours: Tensor, theirs: Tensor) -> float:
-    """Share of boxes (N, 4) of each that the other finds, too; the smaller one of both."""
+    """Share of the boxes (N, 4) of each side that the other side has, too; the smaller of both shares."""
     if not len(ours) or not len(theirs):
         return 0.0
     same = (ours[:, None] - theirs[None]).abs().amax(dim=2) <= TOLERANCE
@@ -82,7 +81,7 @@ def shared(ours: Tensor, theirs: Tensor) -> float:
 
 
 def compare(preset: str, image_size: int | None, rounds: int, folder: Path) -> list[Bar]:
-    """Time both, print the times, and compare their boxes."""
+    """Time both detectors, print the times, and compare their boxes."""
     loaded = at_image_size(load_or_build(preset), image_size)
     size, device = own_size(loaded.config), torch.device("cpu")
     picture = made_up_picture(folder / FILE_NAME, size)
@@ -97,8 +96,8 @@ def compare(preset: str, image_size: int | None, rounds: int, folder: Path) -> l
     share = shared(runner_of("ours", ours).detect(pixels), theirs.detect(pixels))
     times = pair[1].seconds.median / pair[0].seconds.median
     return [
-        Bar(f"speed of {preset}, times that of torchvision", times, at_least=LEAST_TIMES),
-        Bar(f"share of boxes of {preset} that both find, to {TOLERANCE:g} pixel", share, at_least=LEAST_SHARED),
+        Bar(f"speed of {preset}, times that of torchvision", times, at_least=MIN_SPEEDUP),
+        Bar(f"share of boxes of {preset} that both find, to {TOLERANCE:g} pixel", share, at_least=MIN_SHARED),
     ]
 
 

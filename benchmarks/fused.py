@@ -1,10 +1,10 @@
-"""Fused convolutions on a CPU, pixels to boxes, against the same detector with a call for every step.
+"""Time of a detector with fused convolutions on a CPU, from pixels to boxes, against one with a call for every step.
 
     python benchmarks/fused.py [--model RUN] [--precision bfloat16] [--sizes 416 320]
 
 Both compute with batch norms folded, in one precision and in channels-last memory format; the peer computes activations
-and sums apart. A preset has random weights, whose scores mean nothing: the time of its second stage is that of as many
-proposals as the configuration allows.
+and sums separately. A preset has random weights, whose scores are meaningless: its second stage takes the time of as
+many proposals as the configuration allows.
 """
 
 from __future__ import annotations

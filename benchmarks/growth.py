@@ -1,8 +1,7 @@
-"""How time and memory grow as the work grows: one quantity at a time, everything else as it is.
+"""Growth of time and memory with one quantity at a time, such as anchors or pixels; all others stay constant.
 
-Each table gives the median time of some runs, the most memory that the first one took beside what was there before,
-and the power of the quantity that the time grew with since the row above: 1 is linear, 0 is not at all. Weights are
-random.
+Each table gives the median time of several runs, the peak memory that the first run added, and the exponent with which
+the time has grown since the row above: 1 is linear growth, 0 is none. Weights are random.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ SAMPLING = AnchorSampling(0.7, 0.3, 256, 0.5)
 
 @dataclass(frozen=True)
 class Row:
-    """One measured size."""
+    """The measurement of one size."""
 
     size: int
     milliseconds: float
     megabytes: float | None
-    """None where the system does not tell."""
+    """``None`` where the system does not report it."""
     power: float | None
 
 
@@ -71,7 +70,7 @@ def main() -> None:
 
 
 def workloads() -> dict[str, tuple[Sequence[int], Callable[[int], Callable[[], object]]]]:
-    """By the name of what grows: its sizes, and the work of one size."""
+    """The sizes of each quantity, and a function that returns the work of one size, by the name of the quantity."""
     network = prepare_for_inference(build_model(preset("small"), 3).eval(), choose_precision("auto", CPU), exact=False)
     return {
         "anchors, matched with 20 truths": (ANCHORS, lambda count: targets(anchors(count), truths(20))),
@@ -85,14 +84,14 @@ def workloads() -> dict[str, tuple[Sequence[int], Callable[[int], Callable[[], o
 
 
 def boxes(count: int) -> Tensor:
-    """Anywhere in the image, 16 to 200 pixels long."""
+    """Boxes at random places of the image, with sides of 16 to 200 pixels."""
     sides = 16 + 184 * torch.rand(count, 2)
     corners = torch.rand(count, 2) * (SIZE.width - sides)
     return torch.cat((corners, corners + sides), dim=1)
 
 
 def anchors(count: int) -> Anchors:
-    """Three at each position of one square map over the image."""
+    """About ``count`` anchors, three at each position of a square feature map over the image."""
     side = round(math.sqrt(count / 3))
     base = base_anchors([64], [0.5, 1, 2], rounding=False)
     return anchors_of_levels([base], [ImageSize(side, side)], [(SIZE.height / side,) * 2], CPU)
@@ -115,7 +114,7 @@ def proposals_of(count: int) -> Callable[[], object]:
 
 
 def detections(count: int, classes: int) -> Callable[[], object]:
-    """Each region has one likely class and one that is less likely, as those of a trained detector."""
+    """Select detections from regions with one likely and one less likely class each, as of a trained detector."""
     logits = torch.zeros(count, classes + 1)
     rows = torch.arange(count)
     logits[rows, torch.randint(classes, (count,))] = 12
@@ -139,7 +138,7 @@ def second_stage(network: FasterRCNN, count: int) -> Callable[[], object]:
 
 
 def whole(network: FasterRCNN, side: int) -> Callable[[], object]:
-    """On an image that is not resized: it is of the size that the settings ask for."""
+    """Detect in an image that is not resized, because it has the size that the settings demand."""
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
     image_settings = network.preparation.image.model_copy(update={"short_side": side, "long_side": side})
     unresized = network.with_settings(image=image_settings)
@@ -175,9 +174,9 @@ def measured(sizes: Sequence[int], work_of: Callable[[int], Callable[[], object]
 
 
 def reset_peak() -> float | None:
-    """Megabytes that the process has now, counted as its largest from here on; None where the system can't."""
+    """Reset the peak memory of the process and return it in megabytes; ``None`` where the system cannot."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed but kept would hide what is needed
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that the process keeps would hide an increase
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):
         return None
@@ -201,7 +200,7 @@ def show(name: str, rows: Sequence[Row]) -> None:
 
 
 def draw(tables: dict[str, list[Row]], path: Path) -> None:
-    """Time against size, both logarithmic, beside a line of linear growth."""
+    """Draw time against size on logarithmic axes, with a line of linear growth."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 

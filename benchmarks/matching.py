@@ -1,4 +1,4 @@
-"""Anchors compared with the truths of an image, without the pairs that cannot overlap, against all; the same bits."""
+"""Time of matching anchors with truths without the pairs that cannot overlap, against all pairs; the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from faster_rcnn.structures import GroundTruth, ImageSize
 SIZE = ImageSize(416, 576)
 STRIDES, SIDES = (4, 8, 16, 32, 64), (32, 64, 128, 256, 512)
 TRUTHS = (7, 15, 100, 1000)
-"""COCO has 7 in an image, BCCD 13."""
+"""Numbers of truths per image; COCO has 7 on average, BCCD 13."""
 
 
 def main() -> None:

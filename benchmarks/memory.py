@@ -1,8 +1,8 @@
-"""An image of `base`, with memory kept from one image to the next as ours does it, against memory given back.
+"""Time of an image of `base` with freed memory kept for the next image, as ours does, against memory returned.
 
     python benchmarks/memory.py
 
-Each works in a process of its own, in turn, since how freed memory is kept is a setting of the whole process.
+Both are measured in turn, each in a process of its own, because keeping freed memory is a setting of the whole process.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import choose_precision
 
 GIVEN_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}
-"""glibc's default value; but with any setting of the user the library keeps all of glibc's behaviour."""
+"""The default of the C library, given explicitly: then ours respects it and does not keep freed memory."""
 IMAGES = 5
-"""Images that one process times, after two that do not count."""
+"""Images that a process times, after two that are not counted."""
 
 
 def work(preset: str) -> None:
-    """In a process of its own: print the median of seconds, and of pages asked for, of an image."""
+    """Print the median seconds of an image, and the median number of memory pages that it requests."""
     loaded, device = load_or_build(preset), torch.device("cpu")
     predictor = Predictor(prepare(loaded, device, choose_precision("auto", device), exact=False))
     with TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def work(preset: str) -> None:
 
 
 def measured(preset: str, environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds and pages of an image, in a new process."""
+    """Seconds and requested memory pages of an image, measured in a new process."""
     command = [sys.executable, __file__, "--preset", preset, "--work"]
     done = subprocess.run(command, env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True)
     time, pages = done.stdout.split()[-2:]
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print(machine(), flush=True)
     pairs = [(measured(options.preset, {}), measured(options.preset, GIVEN_BACK)) for _ in range(options.rounds)]
-    for name, of_one in zip(("kept", "given back"), zip(*pairs, strict=True), strict=True):
+    for name, of_one in zip(("kept", "returned"), zip(*pairs, strict=True), strict=True):
         times, pages = zip(*of_one, strict=True)
-        print(f"{name}: {1000 * median(times):.0f} ms an image, for which the system maps {median(pages):,.0f} pages")
+        print(f"{name}: {1000 * median(times):.0f} ms per image, which requests {median(pages):,.0f} memory pages")
     ratio = median(kept[0] / given_back[0] for kept, given_back in pairs)
     print(f"ratio {ratio:.3f} ({1 / ratio:.2f} times as fast)")
 

@@ -1,7 +1,7 @@
-"""The peer of training: torchvision's Faster R-CNN with the body, neck and image size of the preset `small`.
+"""The peer of the training benchmarks: torchvision's Faster R-CNN with body, neck and image size of preset `small`.
 
-It is built of torchvision's own parts with its defaults (2,000 proposals and 512 regions in training) and trained as
-torchvision's reference does it: flipped images, the one augmentation, and SGD.
+It consists of torchvision's own parts with their defaults (2,000 proposals and 512 regions in training) and is trained
+as in torchvision's reference scripts: with flipped images as the only augmentation, and SGD.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from faster_rcnn.structures import Detections
 from faster_rcnn.weights.efficientnet_lite0 import BODY, imagenet_weights
 
 SIZES = (32, 64, 128, 256, 512)
-"""Of anchors, one for each level."""
+"""Anchor sizes, one for each level."""
 
 
 class PeerBody(nn.Module):
@@ -38,7 +38,7 @@ class PeerBody(nn.Module):
         super().__init__()
         self.body = timm.create_model(BODY, features_only=True, out_indices=(1, 2, 3, 4))
         wanted = {name: each for name, each in self.body.state_dict().items() if "num_batches_tracked" not in name}
-        self.body.load_state_dict(imagenet_weights(wanted), strict=False)  # strict but for those counters
+        self.body.load_state_dict(imagenet_weights(wanted), strict=False)  # only those counters are missing
         channels = self.body.feature_info.channels()  # type: ignore[union-attr, operator]  # timm is not typed
         self.neck = FeaturePyramidNetwork(channels, self.out_channels, LastLevelMaxPool())
 
@@ -55,7 +55,7 @@ class PeerBody(nn.Module):
 
 
 def peer_detector(config: Config, classes: int) -> nn.Module:
-    """In the mode of training."""
+    """Build the peer in training mode."""
     detector: nn.Module = FasterRCNN(
         PeerBody(),
         num_classes=classes + 1,
@@ -75,7 +75,7 @@ def peer_optimizer(detector: nn.Module, *, lr: float, momentum: float, weight_de
 
 
 def peer_records(split: Split) -> list[ImageRecord]:
-    """Images with something to find: torchvision's reference leaves the others out."""
+    """The images with labelled boxes; torchvision's reference leaves the others out."""
     return [record for record in split.records if not bool(record.truth.ignored.all())]
 
 
@@ -89,7 +89,7 @@ def peer_step(
     clip_norm: float,
     bfloat16: bool,
 ) -> float:
-    """Read a batch, flip half of it, train on it; returns the loss."""
+    """Read a batch, flip each image with probability 0.5, train on it, and return the loss."""
     images, targets = zip(*(_example(record, flip=random.random() < 0.5) for record in records), strict=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         loss = torch.stack(list(detector(list(images), list(targets)).values())).sum()
@@ -104,13 +104,13 @@ def peer_step(
 
 @torch.inference_mode()
 def peer_detections(detector: nn.Module, path: Path) -> Detections:
-    """Best first, in the pixels of the image, as the metrics take them; the detector is in the mode of inference."""
+    """Detections of an image, best first, in its pixels; the detector is in inference mode."""
     [found] = detector([_pixels(path)])
     return Detections(found["boxes"], found["scores"], found["labels"] - 1)  # 0 is torchvision's background
 
 
 def _pixels(path: Path) -> Tensor:
-    """RGB (3, H, W) in 0..1, upright."""
+    """Read an image as RGB (3, H, W) in 0..1, upright."""
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
     return torch.from_numpy(np.asarray(upright).copy()).permute(2, 0, 1).float() / 255

@@ -1,4 +1,4 @@
-"""What scripts are told that look at image files with a trained detector."""
+"""Options of the scripts that run a trained detector on image files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from faster_rcnn.inference.sources import find_images
 
 
 def parser_for(description: str | None, count: int) -> argparse.ArgumentParser:
-    """Of a detector, images, how many of them at most, and rounds."""
+    """A parser with the options of a detector, its images, their maximum number, and rounds."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="run folder, model file or published name")
     parser.add_argument("--images", required=True, nargs="+", help="files, folders or patterns")
@@ -19,7 +19,7 @@ def parser_for(description: str | None, count: int) -> argparse.ArgumentParser:
 
 
 def paths_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Path]:
-    """The images; the script ends where there are none."""
+    """The paths of the images; the script ends where there are none."""
     paths = [Path(name) for name in find_images(options.images).names[: options.count]]
     if not paths:
         parser.error(f"--images {' '.join(options.images)}: there are no images")

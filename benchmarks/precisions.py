@@ -1,11 +1,11 @@
-"""The row of ``devices.AUTO`` for this machine: float32, bfloat16 and int8 in turn, in inference and in training.
+"""The row of ``devices.AUTO`` for this machine, measured: float32, bfloat16 and int8 in inference and in training.
 
     python benchmarks/precisions.py [--rounds N]
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python benchmarks/precisions.py
 
 Preset ``small`` with random weights, one image of 416 x 555 pixels from pixels to boxes, and one training step of two
-such images. The two variables make a row of narrower instructions than this machine has; other values of the first
-one are AVX512_CORE and AVX512_CORE_VNNI.
+such images, all in turn. The two variables give the row of narrower instructions than this machine has; other values of
+the first one are AVX512_CORE and AVX512_CORE_VNNI.
 """
 
 from __future__ import annotations
@@ -37,19 +37,20 @@ from faster_rcnn.weights.model_file import LoadedModel
 CPU = torch.device("cpu")
 SIDES = (416, 555)
 CLASSES = ClassMap(("a", "b", "c"), (1, 2, 3))
-SLOWER = 1.1
-"""Times the least time that what ``auto`` takes may need: two that are as good as equal are no fault of the table."""
+MAX_RATIO = 1.1
+"""Maximum time in the precision of ``auto``, in multiples of the shortest time; the table may choose either of two that
+are nearly equal."""
 
 Work = dict[torch.dtype, Callable[[], object]]
 
 
 def floats_here() -> list[torch.dtype]:
-    """Without bfloat16 where oneDNN does not compute in it, which then takes a hundred times as long."""
+    """The types of floats to measure; where oneDNN lacks bfloat16, it takes a hundred times as long and is left out."""
     return [torch.float32, torch.bfloat16] if onednn_supports_bfloat16() else [torch.float32]
 
 
 def detections() -> Work:
-    """One image in each precision that this machine has, by the same detector."""
+    """Work of the same detector on one image, in each precision that this machine has."""
     torch.manual_seed(0)
     config = preset("small")
     model = build_model(config, len(CLASSES)).eval()
@@ -65,7 +66,7 @@ def detections() -> Work:
 
 
 def steps() -> Work:
-    """One training step in each type of floats, each by a detector of its own."""
+    """Work of one training step in each type of floats, each with a detector of its own."""
     torch.manual_seed(0)
     images = [torch.randint(0, 256, (3, *SIDES), dtype=torch.uint8) for _ in range(2)]
     truth = GroundTruth(torch.tensor([[50.0, 50, 200, 150]]), torch.tensor([0]), torch.tensor([False]))
@@ -88,9 +89,9 @@ def steps() -> Work:
 
 
 def measured(what: str, work: Work, rounds: int) -> dict[torch.dtype, float]:
-    """The least seconds of each, all in turn, printed with their median and most; a first round warms up.
+    """Time all in turn, print minimum, median and maximum, and return the minimum in seconds; a first round warms up.
 
-    The least is what other work on the machine changes least.
+    Other work on the machine changes the minimum least.
     """
     times: dict[torch.dtype, list[float]] = {kind: [] for kind in work}
     for number in range(rounds + 1):
@@ -99,13 +100,13 @@ def measured(what: str, work: Work, rounds: int) -> dict[torch.dtype, float]:
             if number:
                 times[kind].append(one)
     for kind, taken in times.items():
-        least, middle, most = (1000 * value for value in (min(taken), statistics.median(taken), max(taken)))
-        print(f"{what} in {precision_name(kind)}: {least:.1f} ms (median {middle:.1f}, at most {most:.1f})", flush=True)
+        low, middle, high = (1000 * value for value in (min(taken), statistics.median(taken), max(taken)))
+        print(f"{what} in {precision_name(kind)}: {low:.1f} ms (median {middle:.1f}, at most {high:.1f})", flush=True)
     return {kind: min(taken) for kind, taken in times.items()}
 
 
 def row_of(found: dict[torch.dtype, float], trained: dict[torch.dtype, float]) -> Auto:
-    """What the table should be here: bfloat16 where it is faster in both, int8 where it is faster than these floats."""
+    """The measured row of the table: bfloat16 where it is faster in both, int8 where it is faster than these floats."""
     never = float("inf")
     both = all(each.get(torch.bfloat16, never) < each[torch.float32] for each in (found, trained))
     floats = torch.bfloat16 if both else torch.float32
@@ -113,11 +114,15 @@ def row_of(found: dict[torch.dtype, float], trained: dict[torch.dtype, float]) -
 
 
 def bars_of(committed: Auto, found: dict[torch.dtype, float], trained: dict[torch.dtype, float]) -> list[Bar]:
-    """What the committed row takes against the fastest: in training, in inference, and of a quantized detector."""
+    """Compare the committed row with the fastest precision in training, in inference and for a quantized detector."""
     floats = {kind: found[kind] for kind in trained}
     quantized = torch.int8 if committed.int8 and torch.int8 in found else committed.floats
     return [
-        Bar(f"time of {what} in what auto takes, times the least", each[kind] / min(each.values()), at_most=SLOWER)
+        Bar(
+            f"time of {what} in the precision of auto, times the shortest",
+            each[kind] / min(each.values()),
+            at_most=MAX_RATIO,
+        )
         for what, each, kind in (
             ("a training step", trained, committed.floats),
             ("an image", floats, committed.floats),

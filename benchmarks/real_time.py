@@ -1,9 +1,9 @@
-"""Images per second from JPEG file to boxes, as users call it: a stream of files, and one file at a time.
+"""Images per second from JPEG file to boxes, through `Detector.predict`: a stream of files, and one file at a time.
 
     python benchmarks/real_time.py --model RUN --images DIR
 
-A trained detector at its own image size with 300 proposals, and at 320 pixels with 100. Each round does both settings
-in turn. Where there is a C++ compiler the detector is compiled, as `compile=True` does it; that and the
+A trained detector runs at its own image size with 300 proposals, and at 320 pixels with 100. Each round measures both
+settings in turn. Where there is a C++ compiler the detector is compiled, as `compile=True` does; compiling and the
 first round, which warms up, are not counted.
 """
 
@@ -29,38 +29,38 @@ from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.resolve import resolve_model
 
-LEAST_SCORE = 0.0
-"""Of detections that are asked for: the model's own floor alone decides."""
+MIN_SCORE = 0.0
+"""Minimum score of the detections; 0, so that only the model's own limit applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A detector's image size and number of proposals, and how many images per second are asked of it."""
+    """Image size and number of proposals of a detector, and the required images per second."""
 
     image_size: int | None
-    """Pixels of the shorter side; the model's own where it is none."""
+    """Pixels of the shorter side; ``None`` is the model's own."""
     proposals: int
-    least: float
+    required: float
     goal: float
 
 
-SETTINGS = (Setting(None, 300, least=30, goal=40), Setting(320, 100, least=50, goal=60))
+SETTINGS = (Setting(None, 300, required=30, goal=40), Setting(320, 100, required=50, goal=60))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timed:
-    """A detector and what was measured of it."""
+    """A detector and its measurements."""
 
     name: str
     detector: Detector
     stream: list[float] = field(default_factory=list)
-    """Images per second of each round."""
+    """Images per second in each round."""
     single: list[float] = field(default_factory=list)
     """Seconds of each image in each round."""
 
 
 def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
-    """A detector of its own for each setting, since what is compiled keeps the numbers of its time."""
+    """Load a detector for one setting; each has its own, because a compiled detector keeps its numbers."""
     loaded = resolve_model(model)
     settings = (f"rpn.proposals_after_nms={setting.proposals}",)
     config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
@@ -71,20 +71,20 @@ def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
 
 
 def images_per_second(detector: Detector, paths: Sequence[Path]) -> float:
-    """Of a stream: two images are looked at at once."""
+    """Images per second of a stream, in which a CPU processes two images concurrently."""
     start = time.perf_counter()
-    found = sum(1 for _ in detector.predict(iter(paths), conf=LEAST_SCORE))
+    found = sum(1 for _ in detector.predict(iter(paths), conf=MIN_SCORE))
     return found / (time.perf_counter() - start)
 
 
 def single_seconds(detector: Detector, paths: Sequence[Path]) -> Iterator[float]:
-    """Of each image, when the next one is asked for only after its boxes are there."""
+    """Seconds of each image, when the next one is given only after the boxes of the last one are there."""
     for path in paths:
-        yield seconds(partial(detector.predict, path, conf=LEAST_SCORE))
+        yield seconds(partial(detector.predict, path, conf=MIN_SCORE))
 
 
 def measure(every: Sequence[Timed], paths: Sequence[Path], rounds: int) -> None:
-    """All in turn, in every round."""
+    """Measure all settings in turn, in every round."""
     for number in range(rounds + 1):
         for one in every:
             rate, times = images_per_second(one.detector, paths), list(single_seconds(one.detector, paths))
@@ -103,18 +103,18 @@ def bars_of(setting: Setting, one: Timed) -> list[Bar]:
     )
     what = f"images per second as a stream, {one.name}"
     return [
-        Bar(what, stream.median, at_least=setting.least),
+        Bar(what, stream.median, at_least=setting.required),
         Bar(what, stream.median, at_least=setting.goal, goal=True),
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = parser_for(__doc__, count=100)
-    parser.add_argument("--no-compile", action="store_true", help="not compiled, whatever is there")
+    parser.add_argument("--no-compile", action="store_true", help="do not compile, even where there is a compiler")
     options = parser.parse_args(arguments)
     paths = paths_of(parser, options)
     kind = precision_name(precision_for(resolve_model(options.model), "auto", torch.device("cpu")))
-    # What works in 8 bits is not compiled.
+    # A detector in int8 cannot be compiled.
     compiled = not options.no_compile and kind != "int8" and found_compiler() is not None
     every = [with_setting(options.model, setting, compiled) for setting in SETTINGS]
     print(f"{machine()}; in {kind}, {'compiled' if compiled else 'not compiled'}; {len(paths)} images", flush=True)

@@ -1,4 +1,4 @@
-"""Time two pieces of work in turn, and print medians and their ratio."""
+"""Timing of two pieces of work in turn, with medians and their ratio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faster_rcnn.system.devices import choose_precision, instruction_sets, preci
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of one run."""
+    """Seconds of one run."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -34,7 +34,7 @@ def compare(label: str, ours: Callable[[], object], peer: Callable[[], object], 
 
 
 def machine() -> str:
-    """What decides how fast detectors are on this CPU: its instructions, the type that `auto` chooses, threads."""
+    """The properties of this CPU that decide its speed: instructions, the precision that `auto` chooses, threads."""
     found = instruction_sets()
     chosen = precision_name(choose_precision("auto", torch.device("cpu")))
     amx = "" if "AMX" in found else ", no AMX"

@@ -16,8 +16,8 @@ from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.weights.classes import coco_80_classes
-from faster_rcnn.weights.resolve import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel, new_model
+from faster_rcnn.weights.resolve import resolve_model
 
 _LOG = logging.getLogger(__name__)
 
