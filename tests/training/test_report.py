@@ -174,7 +174,7 @@ def test_a_validation_split_without_boxes() -> None:
     text = text_of(render(Path("run"), made_summary(rows), rows, preset("small"), metrics, []))
     assert "The validation split has no labelled boxes" in text
     assert "cell n/a n/a 0" in text
-    assert "1 validation image with 0 boxes" in text
+    assert "1 validation image with 0 labelled boxes" in text
 
 
 def test_texts_of_users_are_never_markup() -> None:
