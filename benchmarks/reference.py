@@ -1,9 +1,9 @@
-"""One image of 800 x 1067 pixels with 1,000 proposals, pixels to boxes: `base` against torchvision and exported forms.
+"""Time of one image of 800 x 1067 pixels with 1,000 proposals, from pixels to boxes: `base` against torchvision.
 
     python benchmarks/reference.py
 
-All have the same random weights and work in turn: ours, ours compiled, torchvision's detector as it comes, in float32,
-and its ONNX export in ONNX Runtime and in OpenVINO, which computes in the type that it chooses itself. The body, neck
+All have the same random weights and run in turn: ours, ours compiled, torchvision's detector as it is, in float32, and
+its ONNX export in ONNX Runtime and in OpenVINO, which chooses its precision itself. The body, neck
 and RPN head of ours, not compiled, are held against their floor, as `faster-rcnn benchmark` does. The bars are meant
 for processors with AMX. Needs a C++ compiler, and the extras onnx and openvino.
 """
@@ -33,24 +33,24 @@ from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, t
 OURS, COMPILED, PEERS = "ours", "ours, compiled", ("torchvision", "onnxruntime", "openvino")
 """In the order of their turns."""
 COMPILED_TIMES, PLAIN_TIMES, OPENVINO_TIMES = 6.0, 4.0, 1.0
-"""How many times as fast as torchvision ours is to be, compiled and not; and compiled, as OpenVINO."""
-MOST_ABOVE_FLOOR = 1.3
-"""Time of body, neck and RPN head in multiples of their floor."""
+"""Required speedups: ours compiled and ours over torchvision, and ours compiled over OpenVINO."""
+MAX_ABOVE_BOUND = 1.3
+"""Maximum time of body, neck and RPN head in multiples of their lower bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run found."""
+    """The measurements of one run."""
 
     contenders: dict[str, Contender]
-    """By name."""
+    """Contenders by name."""
     dense: Spread
     """Seconds of body, neck and RPN head."""
     floor: float
     """Seconds."""
 
     def times(self, ours: str, peer: str) -> float:
-        """How many times as fast ours is."""
+        """Speed of ours in multiples of the peer's."""
         return self.contenders[peer].seconds.median / self.contenders[ours].seconds.median
 
     def bars(self) -> list[Bar]:
@@ -71,15 +71,15 @@ class Measured:
                 at_least=OPENVINO_TIMES,
             ),
             Bar(
-                "time of body, neck and RPN head, times their floor",
+                "time of body, neck and RPN head, times their lower bound",
                 self.dense.median / self.floor,
-                at_most=MOST_ABOVE_FLOOR,
+                at_most=MAX_ABOVE_BOUND,
             ),
         ]
 
 
 def measure(preset: str, image_size: int | None, rounds: int, folder: Path) -> Measured:
-    """Print what works and how long it takes."""
+    """Measure all contenders and print their times."""
     loaded = at_image_size(load_or_build(preset), image_size)
     precision, size = choose_precision("auto", torch.device("cpu")), own_size(loaded.config)
     picture = made_up_picture(folder / FILE_NAME, size)

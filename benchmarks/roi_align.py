@@ -1,4 +1,4 @@
-"""RoI align on a CPU: weighted sums of feature rows against torchvision's kernel, with the same result."""
+"""Time of RoIAlign on a CPU: weighted sums of feature rows against torchvision's kernel, with the same result."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def main() -> None:
         return pooled
 
     torch.testing.assert_close(ours(features), peer(features), rtol=1e-3, atol=1e-4)
-    compare("forwards", lambda: ours(features), lambda: peer(features), rounds=9)
+    compare("forward", lambda: ours(features), lambda: peer(features), rounds=9)
     trained = features.clone(memory_format=torch.channels_last).requires_grad_()
-    compare("forwards and backwards", lambda: ours(trained).sum().backward(), lambda: peer(trained).sum().backward(), 9)
+    compare("forward and backward", lambda: ours(trained).sum().backward(), lambda: peer(trained).sum().backward(), 9)
 
 
 if __name__ == "__main__":

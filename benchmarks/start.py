@@ -1,4 +1,4 @@
-"""How long `faster-rcnn --help` takes, against importing torch, which it must not do."""
+"""Time of `faster-rcnn --help`, against importing torch, which it must not do."""
 
 from __future__ import annotations
 

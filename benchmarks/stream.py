@@ -1,13 +1,14 @@
-"""A stream of image files on a CPU: two images at once, each on half of the threads, against one after the other.
+"""Time of a stream of image files on a CPU: two images concurrently on half of the threads each, against sequentially.
 
     python benchmarks/stream.py --model RUN --images DIR
 
-One after the other the next image is decoded while one is looked at, as `--precision float32` does it.
+The sequential way, which `--precision float32` uses, decodes the next image while the detector runs on the current one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -16,14 +17,12 @@ from timing import compare, machine
 
 from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.prefetch import prefetched, two_workers
-from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.resolve import resolve_model
 
 
 def stream(predictor: Predictor, paths: Sequence[Path]) -> int:
-    """Predict every image; returns how many there are."""
+    """Predict all images and return their number."""
     return sum(1 for _ in predictor.stream(iter(paths), conf=0.5))
 
 
@@ -33,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = paths_of(parser, options)
     loaded, device = resolve_model(options.model), torch.device("cpu")
     precision = precision_for(loaded, "auto", device)
-    detector = prepare(loaded, device, precision, exact=False)
-    concurrently = Predictor(detector, schedule=two_workers)
-    one_by_one = Predictor(detector, schedule=prefetched)
+    two_at_once = Predictor(loaded, device, precision, exact=False)
+    one_by_one = copy(two_at_once)
+    one_by_one.two_at_once = False
     print(machine(), flush=True)
     compare(
-        f"{len(paths)} images in {precision_name(precision)}, two at a time (the peer: one after the other)",
-        lambda: stream(concurrently, paths),
+        f"{len(paths)} images in {precision_name(precision)}, two at once (the peer: one after the other)",
+        lambda: stream(two_at_once, paths),
         lambda: stream(one_by_one, paths),
         options.rounds,
     )

@@ -1,7 +1,7 @@
 """Time and peak memory of prediction in tiles, against the side of the image: `tiles.py --model MODEL`.
 
-Each image is a JPEG of noise in blocks, looked at in a process of its own. Memory beside the pixels should be the same
-in every line. An image of 20,000 pixels has 1.2 GB of them.
+Each image is a JPEG of noise in blocks, predicted in a process of its own. The memory beyond the pixels should be the
+same in every line. The pixels of an image with sides of 20,000 take 1.2 GB.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 BLOCK = 16
-"""Pixels; so a file is small and its making fast."""
+"""Side of a block in pixels, which keeps files small and fast to make."""
 
 
 def make_image(path: Path, side: int) -> None:
@@ -27,7 +27,7 @@ def make_image(path: Path, side: int) -> None:
 
 
 def measure(model: str, image: str, tile: int, overlap: float) -> None:
-    """In a process of its own: seconds, peak bytes and number of detections, on one line."""
+    """Print seconds, peak memory in bytes and number of detections on one line; runs in a process of its own."""
     from faster_rcnn import Detector
 
     detector = Detector.load(model, device="cpu")
@@ -38,7 +38,7 @@ def measure(model: str, image: str, tile: int, overlap: float) -> None:
 
 
 def peak_bytes() -> int:
-    """Of this process; `getrusage` would count the peak of the one that started it."""
+    """Peak memory of this process in bytes; `getrusage` would include the process that started it."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
     return int(peak) * 1024

@@ -1,9 +1,9 @@
-"""Training: ours against torchvision's Faster R-CNN with the same body, neck, image size and batch.
+"""Time of training: ours against torchvision's Faster R-CNN with the same body, neck, image size and batch.
 
     python benchmarks/training.py --data DIR [--peer-float32]
 
-Both decode, augment and train on the same images; validation is not part of it. Each round trains both for a few
-steps, in turn. Ours computes in the type that it chooses by itself on this machine, the peer in bfloat16 or in float32.
+Both decode, augment and train on the same images, without validation. Each round trains both for a few steps, in turn.
+Ours computes in the precision that `auto` chooses on this machine, the peer in bfloat16 or in float32.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from faster_rcnn.training.step import batch_of, training_step
 from faster_rcnn.weights.pretrained import load_pretrained
 
 TIMES_BFLOAT16, TIMES_FLOAT32 = 2.5, 6.0
-"""How many times as fast as the peer in each type ours is to be."""
+"""Required speed of ours in multiples of the peer's, by the precision of the peer."""
 LR, MOMENTUM, WEIGHT_DECAY, CLIP_NORM = 1e-3, 0.9, 1e-4, 10.0
-"""Of both; they decide nothing about the time of a step, but the losses have to stay finite."""
+"""Settings of both optimizers; they do not influence the time of a step, but the losses have to stay finite."""
 
 
 def peer_steps(split: Split, config: Config, bfloat16: bool) -> Iterator[None]:
-    """Trains torchvision's detector, one step for each item taken."""
+    """Train torchvision's detector, one step for each item that is taken."""
     detector = peer_detector(config, len(split.classes))
     optimizer = peer_optimizer(detector, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     records, random = peer_records(split), Random(0)
@@ -49,7 +49,7 @@ def peer_steps(split: Split, config: Config, bfloat16: bool) -> Iterator[None]:
 
 
 def our_steps(split: Split, config: Config) -> Iterator[None]:
-    """Trains our detector, one step for each item taken."""
+    """Train our detector, one step for each item that is taken."""
     model = build_model(config, len(split.classes))
     load_pretrained(model, config)
     model = model.to(memory_format=torch.channels_last).train()

@@ -38,7 +38,7 @@ from faster_rcnn.training.schedule import learning_rate
 
 
 def train_ours(options: argparse.Namespace, seed: int, folder: Path) -> Metrics:
-    """Through the door that users take; the run is left in ``folder``."""
+    """Train and measure ours through the public API; the run stays in ``folder``."""
     Detector.train(
         options.data,
         model="small",
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measured(options: argparse.Namespace, seed: int, folder: Path) -> tuple[float, float]:
-    """AP of ours and of the peer."""
+    """Train both with one seed; return the AP of ours and of the peer."""
     flags = {"epochs": options.epochs, "batch": options.batch, "image_size": options.image_size, "seed": seed}
     config = resolve_config("small", None, (), flags)
     dataset = load_dataset(options.data, config.data)

@@ -17,8 +17,8 @@ from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.devices import choose_device, precision_name
 from faster_rcnn.system.wording import count_of
-from faster_rcnn.weights.resolve import resolve_model
 from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.resolve import resolve_model
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,9 +16,7 @@ from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.structures import Proposals
 
 
-def selective_search(
-    pixels: UInt8[Tensor, "3 height width"], mode: SearchMode, max_proposals: int
-) -> Proposals:
+def selective_search(pixels: UInt8[Tensor, "3 height width"], mode: SearchMode, max_proposals: int) -> Proposals:
     """Search the ``max_proposals`` best proposals of an RGB image (uint8) at its own size, on one CPU thread.
 
     Scores fall linearly with the rank, from 1. The same image gives the same proposals in every process, because the
