@@ -1,14 +1,13 @@
-"""Time of a stream of image files on a CPU: two images concurrently on half of the threads each, against sequentially.
+"""A stream of image files on a CPU: two images at once, each on half of the threads, against one after the other.
 
     python benchmarks/stream.py --model RUN --images DIR
 
-The sequential way, which `--precision float32` uses, decodes the next image while the detector runs on the current one.
+One after the other the next image is decoded while one is looked at, as `--precision float32` does it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from pathlib import Path
 
 import torch
@@ -17,6 +16,8 @@ from timing import compare, machine
 
 from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prefetch import prefetched, two_workers
+from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.resolve import resolve_model
 
@@ -32,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = paths_of(parser, options)
     loaded, device = resolve_model(options.model), torch.device("cpu")
     precision = precision_for(loaded, "auto", device)
-    two_at_once = Predictor(loaded, device, precision, exact=False)
-    one_by_one = copy(two_at_once)
-    one_by_one.two_at_once = False
+    detector = prepare(loaded, device, precision, exact=False)
+    concurrently = Predictor(detector, schedule=two_workers)
+    one_by_one = Predictor(detector, schedule=prefetched)
     print(machine(), flush=True)
     compare(
-        f"{len(paths)} images in {precision_name(precision)}, two at once (the peer: one after the other)",
-        lambda: stream(two_at_once, paths),
+        f"{len(paths)} images in {precision_name(precision)}, two at a time (the peer: one after the other)",
+        lambda: stream(concurrently, paths),
         lambda: stream(one_by_one, paths),
         options.rounds,
     )
