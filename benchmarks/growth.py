@@ -20,7 +20,7 @@ from timing import seconds
 from torch import Tensor
 
 from faster_rcnn.acceleration.folding import prepare_for_inference
-from faster_rcnn.building import build_model
+from faster_rcnn.building import build_model, with_settings
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.detections import DetectionFilter, select_detections
 from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors
@@ -141,7 +141,7 @@ def whole(network: FasterRCNN, side: int) -> Callable[[], object]:
     """Detect in an image that is not resized, because it has the size that the settings demand."""
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
     image_settings = network.preparation.image.model_copy(update={"short_side": side, "long_side": side})
-    unresized = network.with_settings(image=image_settings)
+    unresized = with_settings(network, image=image_settings)
     return lambda: unresized.detect([image])
 
 

@@ -25,6 +25,7 @@ from faster_rcnn import Detector
 from faster_rcnn.acceleration.compilation import found_compiler
 from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.benchmark.values import Spread
+from faster_rcnn.building import with_settings
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.weights.resolve import resolve_model
@@ -65,7 +66,7 @@ def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
     settings = (f"rpn.proposals_after_nms={setting.proposals}",)
     config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
     proposal_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
-    model_with = loaded.model.with_settings(image=config.image, inference_filter=proposal_filter)
+    model_with = with_settings(loaded.model, image=config.image, inference_filter=proposal_filter)
     detector = Detector(replace(loaded, model=model_with, config=config), device="cpu", compile=compile)
     return Timed(f"{config.image.short_side} pixels, {setting.proposals} proposals", detector)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from faster_rcnn.rpn.head import RpnHead
 from faster_rcnn.rpn.network import RegionProposalNetwork
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
-from faster_rcnn.settings.schema import BackboneConfig, Config, RoiConfig, RpnConfig
+from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 
 
 def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
@@ -49,6 +50,17 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
         ),
         inference_filter=_proposal_filter(config.rpn, config.rpn.proposals_before_nms, config.rpn.proposals_after_nms),
     )
+
+
+def with_settings(
+    model: FasterRCNN, *, image: ImageConfig | None = None, inference_filter: ProposalFilter | None = None
+) -> FasterRCNN:
+    """Build a detector of the same parts, with shared weights, for other image settings or another proposal filter."""
+    preparation = model.preparation if image is None else replace(model.preparation, image=image)
+    rule = inference_filter or model.inference_filter
+    other = FasterRCNN(model.backbone, model.rpn, model.roi, preparation, model.training_filter, rule)
+    other.training = model.training
+    return other
 
 
 def build_without_values(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,6 @@ from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.roi.network import RegionClassifier
 from faster_rcnn.rpn.network import RegionProposalNetwork, first_stage
 from faster_rcnn.rpn.proposals import ProposalFilter
-from faster_rcnn.settings.schema import ImageConfig
 from faster_rcnn.structures import Detections, ImageBatch, Proposals, TrainingBatch
 
 
@@ -126,16 +124,6 @@ class FasterRCNN(nn.Module):
                 proposals = stage.until(self.stages(group.images), stage.PROPOSALS)
                 found |= group.in_originals(proposals, rescale_proposals)
         return [found[index] for index in range(len(images))]
-
-    def with_settings(
-        self, *, image: ImageConfig | None = None, inference_filter: ProposalFilter | None = None
-    ) -> FasterRCNN:
-        """The same network, with shared weights, for other image settings or another filter of proposals."""
-        preparation = self.preparation if image is None else replace(self.preparation, image=image)
-        rule = inference_filter or self.inference_filter
-        other = FasterRCNN(self.backbone, self.rpn, self.roi, preparation, self.training_filter, rule)
-        other.training = self.training
-        return other
 
     @torch.no_grad()
     def validate(self, batch: TrainingBatch) -> tuple[Losses, list[Detections]]:

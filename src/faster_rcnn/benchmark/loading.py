@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from faster_rcnn.building import with_settings
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.sources import is_pipe, require_images
 from faster_rcnn.settings.presets import PRESETS, preset
@@ -50,7 +51,7 @@ def load_or_build(model: str) -> LoadedModel:
 def at_image_size(loaded: LoadedModel, image_size: int | None) -> LoadedModel:
     """The same detector for images of another shorter side, in pixels; raises ``OptionError`` for a senseless one."""
     config = resolve_config(None, None, (), {"image_size": image_size}, start=loaded.config)
-    return replace(loaded, model=loaded.model.with_settings(image=config.image), config=config)
+    return replace(loaded, model=with_settings(loaded.model, image=config.image), config=config)
 
 
 def refuse_single_stages(model: str, config: Config) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from faster_rcnn.benchmark.timing import MIN_SCORE
 from faster_rcnn.benchmark.values import Spread
+from faster_rcnn.building import with_settings
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
@@ -152,7 +153,7 @@ def find_target(
 def predictor_with(detector: PreparedDetector, config: Config) -> Predictor:
     """A predictor of the same detector at the image size and the number of proposals of ``config``."""
     proposal_filter = replace(detector.network.inference_filter, after_nms=config.rpn.proposals_after_nms)
-    network = detector.network.with_settings(image=config.image, inference_filter=proposal_filter)
+    network = with_settings(detector.network, image=config.image, inference_filter=proposal_filter)
     return Predictor(replace(detector, network=network, config=config, compiler=None), batch=1)
 
 

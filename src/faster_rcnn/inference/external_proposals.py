@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from faster_rcnn.building import with_settings
 from faster_rcnn.choices import SearchMode
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
@@ -158,7 +159,7 @@ def search_settings(mode: SearchMode, count: int) -> Config:
 def with_count(detector: PreparedDetector, count: int) -> PreparedDetector:
     """A detector with the same weights whose first stage gives ``count`` proposals of an image; it is not compiled."""
     rule = filter_with_count(detector.network.inference_filter, count)
-    return replace(detector, network=detector.network.with_settings(inference_filter=rule), compiler=None)
+    return replace(detector, network=with_settings(detector.network, inference_filter=rule), compiler=None)
 
 
 def filter_with_count(rule: ProposalFilter, count: int) -> ProposalFilter:
