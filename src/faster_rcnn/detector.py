@@ -194,16 +194,16 @@ class Detector:
         Args:
             images: a path, encoded bytes, a binary file object, a PIL image, an RGB array (height, width, 3) or an RGB
                 tensor (3, height, width); grey ones of one channel or none, and RGBA, whose alpha is removed, are
-                converted as such files are. Arrays and tensors are of 8 bits or of floats in 0..1. Or many of them: a
+                converted as such files are. Arrays and tensors hold uint8, or floats in 0..1. Or many of them: a
                 list, or an array of paths, gives a list; any other iterable is consumed one image ahead of the results
                 that are taken.
             conf: lowest score that is reported; the detector itself reports nothing below its ``roi.score_floor``.
             max_det: most detections of one image; with tiles the only limit, as the detector's own
                 ``roi.max_detections`` is then each tile's.
-            tile: look at larger images in square tiles of so many of their pixels, and once as a whole; each image is
-                then read when its turn comes.
-            overlap: share of a tile's side that its neighbour sees, too; 0.2 where not given. Objects smaller than the
-                overlap are whole in some tile.
+            tile: side in pixels of the square tiles into which larger images are cut; the whole image is processed
+                once, too, and each image is read when its turn comes.
+            overlap: share of a tile's side that its neighbour covers, too; 0.2 where not given. Objects smaller than
+                the overlap are whole in some tile.
             classes: names of the classes that are reported; others take part in nothing.
             iou: NMS threshold of the second stage, in place of the detector's ``roi.nms_iou``.
             agnostic_nms: whether NMS compares detections of different classes, too.

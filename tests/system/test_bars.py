@@ -12,7 +12,7 @@ LOSSES = {"loss": 2.97, "rpn_objectness": 0.706, "rpn_box": 0.262, "roi_class": 
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock whose time passes when a test adds to it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -66,7 +66,7 @@ def test_a_line_without_room_for_a_bar_is_text_alone() -> None:
     assert shown(24, "epoch 3/12", 41, 12, LOSSES) == "epoch 3/12  12/41  0:29…"
 
 
-def test_finished_work_says_what_it_took_and_unknown_work_how_long_it_lasts() -> None:
+def test_finished_work_shows_its_time_and_work_of_unknown_length_the_time_so_far() -> None:
     assert shown(80, "images", 70, 70, {}).endswith("  70/70  in 1:10")
     assert shown(80, "images", None, 5, {}).endswith("  5  0:05 so far")
     assert shown(80, "images", 70, 0, {}).endswith("   0/70  -:-- left")

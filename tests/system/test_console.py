@@ -60,7 +60,7 @@ def test_a_log_gets_one_line_at_the_end_of_short_work(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "epoch 1/2  3/3  rpn_box 0.3  roi_box 0.25  in 0:00\n"
 
 
-def test_a_log_line_says_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_line_has_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     meter = LogMeter("training", 10, seconds=30)

@@ -19,7 +19,7 @@ def run(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["/bin/sh", "-c", line, sys.executable], capture_output=True, text=True, check=False)
 
 
-def test_what_would_go_to_a_closed_standard_output_is_told_as_lost() -> None:
+def test_a_result_for_a_closed_standard_output_is_an_error() -> None:
     done = run(f"{COMMAND} config >&-")
     assert done.returncode == 5
     assert done.stderr.splitlines()[-1] == (

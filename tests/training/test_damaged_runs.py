@@ -20,26 +20,8 @@ Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_squares(tmp_path_factory.mktemp("squares") / "fruit", {"train": 6, "val": 2})
-
-
-@pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings_file(tmp_path_factory.mktemp("settings"), epochs=1, ema_decay=0.9)
-
-
-@pytest.fixture(scope="module")
-def finished(squares: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_with(squares, config=config, out=tmp_path_factory.mktemp("finished") / "run")
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    """As if it had been interrupted."""
-    shutil.copytree(finished, tmp_path / "run")
-    (tmp_path / "run/summary.json").unlink()
-    return tmp_path / "run"
 
 
 class Runs:
@@ -222,7 +204,7 @@ def test_metrics_and_models_are_written_anew(squares: Path, run: Path) -> None:
 def test_an_interruption_before_the_first_step_names_the_state_that_is_there(
     squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A signal that comes between the line that tells where the run goes on and its next step."""
+    """A signal that comes between the message of a resumed run and its next step."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

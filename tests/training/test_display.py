@@ -44,7 +44,7 @@ def test_a_log_has_a_line_of_training_and_one_of_the_epoch(capsys: pytest.Captur
     ]
 
 
-def test_the_first_steps_count_nearly_alike(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_steps_have_nearly_equal_weights(capsys: pytest.CaptureFixture[str]) -> None:
     display = TrainingDisplay(())
     display.on_epoch_start(EpochStart(1, 1, 2, 0))
     for value in (3.0, 1.0):
@@ -76,7 +76,7 @@ def test_a_detector_that_finds_nothing_is_not_the_best_so_far(capsys: pytest.Cap
     assert [line.endswith("best so far") for line in capsys.readouterr().err.splitlines()] == [False, False, True]
 
 
-def test_an_epoch_that_goes_on_counts_earlier_steps_but_not_their_time(
+def test_a_resumed_epoch_counts_earlier_steps_but_not_their_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0

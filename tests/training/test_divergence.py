@@ -15,7 +15,7 @@ from made_data import make_squares, train_with
 from tiny import random_image, tiny_model, training_batch, truth_of
 
 
-def test_one_outlier_is_no_standard() -> None:
+def test_one_outlier_does_not_set_the_bound() -> None:
     assert max_loss([]) == math.inf
     assert max_loss([2.0]) == 2000.0
     assert max_loss([2.0, 900.0, 2.2]) == 2200.0  # the median
@@ -42,9 +42,9 @@ def test_a_step_whose_loss_is_too_high_moves_nothing() -> None:
 def test_the_remedy_is_a_rate_that_is_lower_and_usual(lr: float, lower: str) -> None:
     config = preset("small")
     config = config.model_copy(update={"training": config.training.model_copy(update={"lr": lr})})
-    told = explained(DivergedError("E128 broken"), config, 7, [3, 4], 0.5, Path("run/state.pt"))
-    assert str(told).startswith("E128 broken at step 7 (images 3, 4, learning rate 0.5). ")
-    assert str(told).endswith(f"--lr {lower}")
+    message = explained(DivergedError("E128 broken"), config, 7, [3, 4], 0.5, Path("run/state.pt"))
+    assert str(message).startswith("E128 broken at step 7 (images 3, 4, learning rate 0.5). ")
+    assert str(message).endswith(f"--lr {lower}")
 
 
 def test_a_run_with_an_absurd_learning_rate_ends_and_is_saved(tmp_path: Path) -> None:

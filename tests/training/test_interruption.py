@@ -45,7 +45,7 @@ def test_elsewhere_a_signal_raises_once() -> None:
     assert raised == [signal.SIGTERM]
 
 
-def test_a_closed_terminal_is_ignored_where_nohup_says_so() -> None:
+def test_a_closed_terminal_is_ignored_under_nohup() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interrupting(), stop_signals() as stop:

@@ -1,4 +1,4 @@
-"""What is told about labelled images before training starts."""
+"""Messages about labelled images before training starts."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_a_share_is_what_to_do_without_validation(tmp_path: Path, capsys: pytest
     load_for_training(data, config())
     assert "--val-share 0.2 validates on a fifth of the training images" in capsys.readouterr().err
     dataset = load_for_training(data, with_val_seed(config(val_share=0.2)))
-    told = capsys.readouterr().err
-    assert "2 of 10 training images are the validation split (data.val_share=0.2, chosen by seed 7)" in told
-    assert "no validation split" not in told
+    messages = capsys.readouterr().err
+    assert "2 of 10 training images are the validation split (data.val_share=0.2, chosen by seed 7)" in messages
+    assert "no validation split" not in messages
     assert len(dataset.splits["val"].records) == 2
 
 
@@ -43,15 +43,17 @@ def test_the_seed_of_the_share_is_written_down_once() -> None:
     assert with_val_seed(config(val_share=0.5, val_seed=1)).data.val_seed == 1
 
 
-def test_what_will_not_be_learnt_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_teach_nothing_are_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = make_squares(tmp_path, {"train": 4, "val": 2})
     shutil.copy(data / "images" / "train0.png", data / "images" / "val1.png")
     load_for_training(data, config(image_size=2))
-    told = capsys.readouterr().err.splitlines()
+    messages = capsys.readouterr().err.splitlines()
     # 64 x 96 within 2 x 4: a thirty-second of the size, so squares of 16 to 31 pixels are less than one.
-    assert any(line.startswith("warning: ") and "smaller than a pixel at an image size of 2" in line for line in told)
-    assert any(line.startswith("val has 2 images and 2 objects: its AP changes by chance") for line in told)
-    assert any(line.startswith("warning: 1 of 2 images of val are in train, too: val1.png") for line in told)
+    assert any(
+        line.startswith("warning: ") and "smaller than a pixel at an image size of 2" in line for line in messages
+    )
+    assert any(line.startswith("val has 2 images and 2 objects: its AP changes by chance") for line in messages)
+    assert any(line.startswith("warning: 1 of 2 images of val are in train, too: val1.png") for line in messages)
 
 
 def test_a_run_with_a_share_is_evaluated_on_it(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_where_weights_are_averaged_the_average_is_the_model(squares: Path, tmp_
     assert not torch.equal(stored, run.model.roi.classes.weight)
 
 
-def test_losses_fall_on_what_is_seen_again_and_again(squares: Path, tmp_path: Path) -> None:
+def test_losses_fall_on_images_that_are_repeated(squares: Path, tmp_path: Path) -> None:
     run = prepared(squares, tmp_path / "run", epochs=8, lr=0.8)
     go(run, *[0.1] * 8)
     first, last = run.progress.rows[0], run.progress.rows[-1]

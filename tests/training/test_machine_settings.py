@@ -73,24 +73,24 @@ def test_a_run_records_precision_and_threads_and_gives_the_threads_back(
     assert "2 CPU threads" in (run / "report.html").read_text()
 
 
-def test_a_run_that_goes_on_keeps_its_own(squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[torch.dtype, int]] = []
+def test_a_resumed_run_keeps_precision_and_threads(squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[tuple[torch.dtype, int]] = []
 
     def watched(*arguments: Any, **options: Any) -> Any:
-        seen.append((options["precision"], torch.get_num_threads()))
+        used.append((options["precision"], torch.get_num_threads()))
         return training_step(*arguments, **options)
 
     monkeypatch.setattr(loop, "training_step", watched)
     monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: True)
     monkeypatch.setattr(machine_settings, "choose_precision", lambda name, device: getattr(torch, name))
     train_with(squares, out=run, resume=True, epochs=2)
-    assert set(seen) == {(torch.bfloat16, 2)}
+    assert set(used) == {(torch.bfloat16, 2)}
     train_with(squares, out=run, resume=True, epochs=3, precision="auto")
-    assert set(seen) == {(torch.bfloat16, 2)}
+    assert set(used) == {(torch.bfloat16, 2)}
     assert json.loads((run / "summary.json").read_text())["changes"] == []
 
 
-def test_a_machine_without_the_precision_is_told_and_another_one_is_noted(
+def test_a_run_stops_on_a_machine_without_its_precision_and_notes_another_one(
     squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: precision != torch.bfloat16)
@@ -119,7 +119,7 @@ def test_a_change_outlives_a_kill_right_after_it(squares: Path, run: Path, monke
     assert json.loads((run / "summary.json").read_text())["changes"] == ["from step 3 on: threads 2 -> 1"]
 
 
-def test_what_is_asked_for_by_name_goes_on_in_any_case(
+def test_a_precision_given_by_name_is_used_in_any_case(
     squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: False)

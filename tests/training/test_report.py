@@ -123,7 +123,7 @@ class WellFormed(HTMLParser):
 
 
 def text_of(html: str) -> str:
-    """What a reader sees, without the style sheet."""
+    """The text of a page, without the style sheet."""
     body = html.split("</style>")[1].replace("<wbr>", "")
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
@@ -152,7 +152,7 @@ def test_four_drawings_and_with_no_validation_two() -> None:
     assert titles == ["Losses in training", "Learning rate"]
 
 
-def test_without_validation_it_says_so() -> None:
+def test_a_report_without_validation_states_that() -> None:
     text = text_of(page(validated=False))
     assert "no validation split" in text
     assert "AP50" not in text
@@ -182,7 +182,7 @@ def test_texts_of_users_are_never_markup() -> None:
     config = preset("small")
     config = config.model_copy(update={"data": config.data.model_copy(update={"train": EVIL})})
     metrics = made_metrics(ClassMetrics(EVIL, 0.5, 0.5, 3))
-    html = page(metrics=metrics, examples=examples, config=config, data=EVIL)  # which looks for scripts
+    html = page(metrics=metrics, examples=examples, config=config, data=EVIL)  # which searches for scripts
     assert html.count("&lt;script&gt;") >= 5
 
 
@@ -251,7 +251,7 @@ def test_a_file_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> 
     assert "caf\\udce9.jpg" in path.read_text(encoding="utf-8")
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     rows = made_rows(1)
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match=r"report\.html"):
@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., str]:
-    """Trains two epochs of two steps on small squares, in one go or in two, and gives what the report says."""
+    """Trains two epochs of two steps on small squares, in one go or in two, and returns the text of the report."""
     data = make_squares(tmp_path / "squares", {"train": 8, "val": 3})
     file = settings_file(tmp_path)
 

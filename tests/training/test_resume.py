@@ -15,32 +15,14 @@ from PIL import Image
 
 from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.training import resume, run_folder
-from made_data import make_squares, settings_file, train_with
+from made_data import settings_file, train_with
 
 Change = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_squares(tmp_path_factory.mktemp("squares") / "fruit", {"train": 6, "val": 2})
-
-
-@pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings_file(tmp_path_factory.mktemp("settings"), epochs=1)
-
-
-@pytest.fixture(scope="module")
-def finished(squares: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_with(squares, config=config, out=tmp_path_factory.mktemp("finished") / "run")
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    """As if it had been interrupted."""
-    shutil.copytree(finished, tmp_path / "run")
-    (tmp_path / "run/summary.json").unlink()
-    return tmp_path / "run"
 
 
 def edited(change: Callable[[dict[str, Any]], object], splits: tuple[str, ...] = ("train", "val")) -> Change:
@@ -161,7 +143,7 @@ def test_without_out_only_a_run_of_these_very_data_goes_on(
     assert not (theirs / "summary.json").exists()
 
 
-def test_where_there_is_nothing_to_resume_that_is_told(squares: Path, run: Path, tmp_path: Path) -> None:
+def test_resuming_nothing_is_an_error_that_names_runs(squares: Path, run: Path, tmp_path: Path) -> None:
     for out in (tmp_path / "typo", tmp_path):
         with pytest.raises(OptionError, match=r"--resume: .* holds no run to go on with.*leave out --resume"):
             train_with(squares, out=out, resume=True)
@@ -180,16 +162,16 @@ def test_a_run_that_lost_a_file_is_refused_with_what_is_left_of_it(squares: Path
         train_with(squares, out=run, resume=True)
 
 
-def test_settings_that_the_file_of_a_run_does_not_hold_are_told(
+def test_settings_that_the_file_of_a_run_lacks_are_logged(
     squares: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = run / "config.yaml"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if "  patience:" not in line))
     train_with(squares, out=run, resume=True)
-    told = capsys.readouterr().err
-    assert f"{path} does not hold all settings, as in a run of another version: training.patience=0 assumed" in told
-    assert "going on in " in told
-    assert "after step 2, of the last epoch\n" in told
+    messages = capsys.readouterr().err
+    assert f"{path} does not hold all settings, as in a run of another version: training.patience=0 assumed" in messages
+    assert "going on in " in messages
+    assert "after step 2, of the last epoch\n" in messages
     path.write_text("")
     with pytest.raises(
         OptionError, match=r"config\.yaml holds no number of training\.epochs, .*; begin a new run with --w"

@@ -96,7 +96,7 @@ def test_a_folder_stays_where_a_run_began_in_it() -> None:
     assert not Path("other").exists()
 
 
-def test_a_damaged_record_of_the_data_is_told() -> None:
+def test_a_damaged_record_of_the_data_is_an_error() -> None:
     assert run_folder.read_data(Path()) is None
     for text in (
         "{",
@@ -119,7 +119,7 @@ def state_of(epoch: int) -> dict[str, Any]:
     return {**parts, "random": torch.get_rng_state(), "progress": progress.to_plain()}
 
 
-def test_state_comes_back_and_a_broken_one_is_told(tmp_path: Path) -> None:
+def test_a_state_is_read_back_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
     assert run_folder.read_state(tmp_path) is None
     run_folder.write_state(tmp_path, state_of(3))
     state = run_folder.read_state(tmp_path)

@@ -1,6 +1,6 @@
-"""Builds the configuration of a command: preset < ``--config`` file < ``--set`` and flags.
+"""Configuration of a command: preset < ``--config`` file < ``--set`` and flags.
 
-Every value is checked as strictly as its type says, and a fault names the value as it was typed and where.
+Every value is checked strictly by its type, and an error names the value as it was typed and its place.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FLAGS = SETTINGS
 """Settings that flags of the command line stand for, by the name of the flag."""
 
 ALIASES = {"learning_rate": "lr", "lr0": "lr", "batch_size": "batch", "imgsz": "short_side", "image_size": "short_side"}
-"""What other projects call ours, for the hint after an unknown key."""
+"""Keys of this project by their names in other projects, for the hint after an unknown key."""
 
 
 def resolve_config(
@@ -40,7 +40,7 @@ def resolve_config(
     flags: Mapping[str, object],
     start: Config | None = None,
 ) -> Config:
-    """The configuration that these options mean; raises ``OptionError`` for anything that does not fit.
+    """Build the configuration from options; raises ``OptionError`` for a value that does not fit.
 
     ``model`` is a preset, None for ``start``, or else for the file's own or ``small``. ``flags`` are values by the
     names of ``FLAGS``; None is a flag that was not given.
@@ -71,7 +71,7 @@ def _log_origins(config: Config, base: str, in_file: Sequence[Setting], typed: S
 
 
 def resolved(options: TrainOptions, start: Config | None = None) -> Config:
-    """The configuration that the options of a training run mean; as ``resolve_config``."""
+    """Build the configuration from the options of a training run, as ``resolve_config`` does."""
     config = None if options.config is None else Path(options.config)
     settings = [options.settings] if isinstance(options.settings, str) else options.settings or ()
     return resolve_config(options.model, config, settings, options.flags(), start)
@@ -91,7 +91,7 @@ def _preset_name(model: str | None, config: Path | None, in_file: Sequence[Setti
 
 
 def _scaled(proportion: tuple[object, object], short_side: object) -> object:
-    """The long side for a short one; anything but numbers is left for the check of types to name."""
+    """The long side that belongs to a short side; other types are left to the check of types."""
     long, short = proportion
     if isinstance(long, int) and isinstance(short, int) and isinstance(short_side, int) and short > 0:
         return max(1, round(short_side * long / short))
@@ -107,7 +107,7 @@ def _from_flags(flags: Mapping[str, object]) -> list[Setting]:
 
 
 def _from_text(text: str) -> Setting:
-    """A setting as typed behind ``--set``: a YAML scalar or list, or plain text where the field holds text."""
+    """Parse a setting of ``--set``: a YAML scalar or list, or plain text where the field holds text."""
     name, equals, raw = text.partition("=")
     if not equals:
         raise OptionError(f"--set {cut(text, 200)}: a setting is written section.key=value", code="E125")
@@ -132,7 +132,7 @@ def _holds_text(field: FieldInfo) -> bool:
 
 
 def _field(key: Key, origin: str) -> FieldInfo | None:
-    """The field of a key, None for a whole section; raises with a hint where there is none."""
+    """The field of a key, or None for a whole section; raises ``OptionError`` with a hint for an unknown key."""
     section: type[Section] = Config
     for depth, part in enumerate(key):
         if part not in section.model_fields:
@@ -158,7 +158,7 @@ def _sections() -> Iterator[tuple[str, type[Section]]]:
 
 
 def _refuse_unknown(parents: Key, part: str, origin: str) -> NoReturn:
-    """Name the unknown key and the likeliest that was meant: of the same section first, then of any."""
+    """Raise an error with the unknown key and the likeliest correct one, of the same section first."""
     if (*parents, part) in REMOVED:
         raise OptionError(f"{origin}: this setting was removed; leave it out", code="E125")
     known = all_keys()
@@ -181,7 +181,7 @@ def _refuse_contradictions(typed: Sequence[Setting]) -> None:
 
 
 def _read_file(path: Path) -> list[Setting]:
-    """The settings of a YAML file in its order."""
+    """The settings of a YAML file, in the order of the file."""
     try:
         root = composed(read_text_argument(path))
         return [] if root is None else list(_walk(root, (), path))

@@ -20,14 +20,14 @@ NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 """A number with an exponent; YAML reads it as text unless it has a point and a signed exponent."""
 
 _TOO_LARGE = 10**18
-"""No setting is as large; torch and JSON's other readers take 64 bits."""
+"""Upper bound of numbers: no setting is as large, and torch and other readers of JSON take 64 bits."""
 
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value that the user gave, and where."""
+    """One value that the user gave, and its origin."""
 
     key: Key
     value: Any
@@ -36,7 +36,7 @@ class Setting:
 
 
 def _number_fault(value: Any) -> str | None:
-    """Why a number, or one of a list, cannot be used whatever it is for."""
+    """The reason why a number, or one of a list, fits no setting; ``None`` where it may fit."""
     if isinstance(value, list):
         return next((fault for each in value if (fault := _number_fault(each)) is not None), None)
     if isinstance(value, float) and not isfinite(value):
@@ -45,7 +45,7 @@ def _number_fault(value: Any) -> str | None:
 
 
 def _plain(value: object) -> object:
-    """A number of NumPy as Python's own; anything else as text, which is then refused by its type."""
+    """A NumPy number as a Python number; other objects become text, which the check of types refuses."""
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
@@ -64,7 +64,7 @@ def validated(values: Mapping[str, Any], given: Sequence[Setting]) -> Config:
 
 
 def _refuse_disorder(config: Config, given: Sequence[Setting]) -> None:
-    """Pairs of settings that make sense in one order only."""
+    """Raise ``OptionError`` where the lower one of two related settings exceeds the higher one."""
     pairs = {
         ("image.short_side", "image.long_side"): (config.image.short_side, config.image.long_side),
         ("rpn.negative_iou", "rpn.positive_iou"): (config.rpn.negative_iou, config.rpn.positive_iou),

@@ -1,4 +1,4 @@
-"""A bar on a terminal, laid out for the width that there is.
+"""A progress bar on a terminal, laid out for the width of the terminal.
 
 What matters most comes first: the label, how many of how many, the time left and the first value. The bar takes what
 is left over; it becomes narrower before a further value is left out, and no value is ever cut.
@@ -17,7 +17,7 @@ from rich.text import Text
 
 GAP = 2
 """Columns of a terminal between two parts of the line."""
-NARROWEST_BAR, WIDEST_BAR = 8, 24
+MIN_BAR, MAX_BAR = 8, 24
 LETTERS_OF_VALUE = 5
 """Room for a value, such as 0.706 or 1.68, so that the line does not jump when it changes."""
 
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     bar: int
     """Columns of the bar; 0 for none."""
     rest: str
-    """Everything behind the bar."""
+    """The text behind the bar."""
 
 
 class Bars(Progress):
@@ -45,26 +45,26 @@ class Bars(Progress):
 
 
 def line_of(label: str, count: str, time: str, values: Mapping[str, float], width: int) -> Line:
-    """What of this is shown in so many columns: as many values, in their order, as there is room for."""
+    """The line for a terminal of ``width`` columns, with as many of the values, in their order, as fit."""
     shown = [f"{name} {shown_value(value):<{LETTERS_OF_VALUE}}" for name, value in values.items()]
     rest = [count, time, *shown[:1]]
-    room = width - len(label) - sum(GAP + len(part) for part in rest) - GAP - NARROWEST_BAR
+    room = width - len(label) - sum(GAP + len(part) for part in rest) - GAP - MIN_BAR
     for part in shown[1:]:
         if room < GAP + len(part):
             break
         rest.append(part)
         room -= GAP + len(part)
-    bar = min(WIDEST_BAR, NARROWEST_BAR + room) if room >= 0 else 0
+    bar = min(MAX_BAR, MIN_BAR + room) if room >= 0 else 0
     return Line(label, bar, (" " * GAP).join(rest).rstrip())
 
 
 def shown_value(value: float) -> str:
-    """Three digits."""
+    """A value with three significant digits."""
     return f"{value:.3g}"
 
 
 def clock(seconds: float) -> str:
-    """Such as 0:07, 12:30 or 1:05:00."""
+    """Seconds as text, such as 0:07, 12:30 or 1:05:00."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -88,7 +88,7 @@ def _drawn(task: Task, console: Console) -> Table | Text:
 
 
 def _time(task: Task) -> str:
-    """The time left, or where that is not known the time so far; at the end what it took."""
+    """The time left, or the time so far where the total is not known; at the end, the time taken."""
     if task.finished:
         return f"in {clock(task.finished_time or 0.0)}"
     if task.total is None:

@@ -1,8 +1,8 @@
-"""What a command prints: messages, warnings, its error, how far it is, and results for people.
+"""Printing: messages, warnings, the error that ends a command, progress, and results for people.
 
-This is the one place that prints, so that every name from outside is escaped (``terminal``). Everything but results
-goes to stderr, so that standard output holds results and nothing else. On a terminal long work shows a bar; in a log
-it leaves a line every so often.
+No other module of the library prints, so that every text from a user or a file is escaped (``terminal``). Everything
+but results goes to stderr, so that standard output holds results and nothing else. On a terminal long work shows a bar;
+in a log it leaves a line at intervals.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from faster_rcnn.system.streams import writing_results
 from faster_rcnn.system.terminal import printable, printable_lines
 
 SECONDS_BETWEEN_LINES = 30.0
-"""Of plain progress in a log: enough to see life, few enough to read afterwards."""
+"""Time between two lines of progress in a log: often enough to show that work goes on, and few enough to read."""
 
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
-"""Whether the command that runs shows its warnings and results alone; set by ``shown``."""
+"""Whether warnings and results alone are shown; set by ``shown``."""
 
 
 def say(*lines: str) -> None:
-    """A message for the user; a line end within one of the lines is part of a name, and is escaped."""
+    """Print a message; a line end within one of the lines is part of a name and is escaped."""
     if not _QUIET.get():
         print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """One line about something that is odd but does not stop the work."""
+    """Print one line about something odd that does not stop the work."""
     print(printable(f"warning: {text}"), file=sys.stderr, flush=True)
 
 
 def fail(text: str) -> None:
-    """The line about what ended the command, or what it found to be broken."""
+    """Print the line about the error that ended the command, or about a fault that it found."""
     print(printable(f"faster-rcnn: {text}"), file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
-    """A result, of one line or more, on standard output."""
+    """Print a result, of one line or more, on standard output."""
     with writing_results():
         print(printable_lines(text), flush=True)
 
 
 def show_traceback(error: BaseException) -> None:
-    """Where an error was raised, for whoever looks for its cause."""
+    """Print the traceback of an error."""
     print(printable_lines("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr, flush=True)
 
 

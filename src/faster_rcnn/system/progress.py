@@ -1,4 +1,4 @@
-"""How far long work is: the library counts its steps, and shows nothing unless a display is installed.
+"""Progress of long work: the library counts steps, and shows nothing unless a display is installed.
 
 The command installs the display of its terminal (``console.shown``), and ``Detector`` does where a user asks for it.
 """

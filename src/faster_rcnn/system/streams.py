@@ -1,4 +1,4 @@
-"""Standard streams that are closed before the program begins, as by ``>&-``, and terminals that are closed later."""
+"""Replacements for standard streams that are closed before the program begins, as by ``>&-``, or during its run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAST_STANDARD_STREAM = 2
 
 
 class ClosedStream(io.TextIOBase):
-    """Stands for a standard output that is closed: what is written to it is lost, which is told."""
+    """Replaces a closed standard output: writing to it raises an error, since the text would be lost."""
 
     encoding = "utf-8"
 
@@ -25,7 +25,7 @@ class ClosedStream(io.TextIOBase):
 
 
 class Terminal(io.TextIOWrapper):
-    """Messages on a terminal; where it is closed while a run goes on, what is written from then on is lost."""
+    """A terminal for messages; where it is closed during a run, later messages are dropped."""
 
     def write(self, text: str, /) -> int:
         """Write ``text``; raises ``OSError`` for any fault but a closed terminal."""
@@ -43,7 +43,7 @@ class Terminal(io.TextIOWrapper):
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Let the null device stand for the terminal, whose buffered text goes there, too."""
+        """Redirect the terminal's file descriptor to the null device, with the text that is still buffered."""
         if error.errno != errno.EIO:
             raise error
         null = os.open(os.devnull, os.O_WRONLY)
@@ -52,7 +52,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def outlive_terminal() -> None:
-    """Let messages on a terminal go nowhere after it was closed, instead of ending the work (``disown``)."""
+    """Drop messages after their terminal was closed, instead of ending the work (``disown``)."""
     if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.isatty():
         sys.stderr = Terminal(
             sys.stderr.buffer, encoding=sys.stderr.encoding, errors=sys.stderr.errors, line_buffering=True
@@ -60,7 +60,7 @@ def outlive_terminal() -> None:
 
 
 def open_standard_streams() -> None:
-    """Give each of the three streams something to stand for it, and keep their numbers from other files.
+    """Replace each standard stream that is closed, so that no other file gets its number.
 
     Python has ``None`` for a stream that is closed, and the next file that is opened gets its number: a message of a
     C library would be written into that file.
@@ -92,5 +92,5 @@ def writing_results() -> Iterator[None]:
 
 
 def discard_stdout() -> None:
-    """Let the interpreter's last flush go nowhere, instead of failing with a message of its own."""
+    """Redirect standard output to the null device, so that the interpreter's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -62,7 +62,7 @@ def _train_detector(
     *,
     fixed: bool,
 ) -> LoadedModel:
-    task = replace(_step_of(whole, number, "fast-rcnn", fixed=fixed), start=start, outside=proposals)
+    task = replace(_step_of(whole, number, "fast-rcnn", fixed=fixed), start=start, proposals=proposals)
     return _train_step(task, number, "Fast R-CNN on the RPN's proposals")
 
 
@@ -83,7 +83,7 @@ def _train_step(task: Task, number: int, what: str) -> LoadedModel:
         _LOG.info(f"step {number} of 4 was done before: {task.folder}")
     else:
         _LOG.info(f"step {number} of 4: {what}{shared}")
-        with only_writer(task.folder):  # which is a run that could be gone on with by itself
+        with only_writer(task.folder):  # the step is a run that could be resumed by itself
             train_task(task, run_folder.read_state(task.folder))
     return load_model(task.folder / run_folder.BEST)
 
@@ -159,7 +159,7 @@ def _unite(task: Task, rpn: LoadedModel, detector: LoadedModel) -> Path:
 
 def _summary(step: Path) -> dict[str, Any]:
     """The summary of a step that is finished; raises ``ModelFileError`` where it is damaged."""
-    older = {"precision": "?", "threads": "?", "changes": []}  # what summaries of an earlier version lack
+    older = {"precision": "?", "threads": "?", "changes": []}  # values that summaries of an earlier version lack
     try:
         found: object = parsed("it", _content(step, run_folder.SUMMARY).decode())
     except (DatasetError, UnicodeDecodeError) as error:

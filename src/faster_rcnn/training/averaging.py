@@ -1,4 +1,4 @@
-"""Moving average of the weights, which where it is on is the model that is saved and validated."""
+"""Moving average of the weights; where it is on, the averaged model is saved and validated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AveragedModel:
     def update(self, model: FasterRCNN, step: int) -> None:
         """Move towards ``model`` after its step number ``step`` (from 0).
 
-        Early averages forget faster, or the random start would weigh too long.
+        Early averages forget faster, since the random initial weights would otherwise count for too long.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
         trained = [(own, new) for own, new in zip(self.model.parameters(), model.parameters(), strict=True)]

@@ -1,4 +1,4 @@
-"""When training has diverged: a loss far above that of the first steps, or one that is no number."""
+"""Criterion of divergence: a loss far above that of the first steps, or one that is not finite."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
 
 FIRST_STEPS = 5
-"""Steps whose losses stand for the loss before training; their median is no outlier."""
-DIVERGED = 1000.0
-"""A loss so many times that of the first steps is divergence, long before it is no number any more."""
-LEAST_FIRST_LOSS = 0.1
-"""What a first loss counts at least: a fine-tuned detector may begin near 0, on images without objects."""
+"""Number of first steps whose median loss stands for the loss before training; a median is no outlier."""
+DIVERGENCE_FACTOR = 1000.0
+"""A loss of this multiple of the first ones counts as divergence, long before it stops being finite."""
+MIN_FIRST_LOSS = 0.1
+"""Lower bound of the first losses: a fine-tuned detector may begin near 0, on images without objects."""
 
 
 def max_loss(first_losses: Sequence[float]) -> float:
-    """The highest loss that is no divergence, after steps with these losses; infinite before the first one.
+    """The highest loss that does not count as divergence, after steps with ``first_losses``; infinite before any step.
 
     >>> max_loss([2.0, 2.5, 300.0])
     2500.0
     """
-    return DIVERGED * max(median(first_losses), LEAST_FIRST_LOSS) if first_losses else math.inf
+    return DIVERGENCE_FACTOR * max(median(first_losses), MIN_FIRST_LOSS) if first_losses else math.inf
 
 
 def explained(
     error: DivergedError, config: Config, step: int, image_ids: Sequence[int | str], lr: float, state: Path
 ) -> DivergedError:
-    """The error of a step with what it was made of, where the weights are, and a learning rate that is lower."""
+    """The error of a diverged step, with its images, the file of the weights before it, and a lower learning rate."""
     lower = min(config.training.lr / 4, preset(config.preset).training.lr)
     ids = ", ".join(map(str, image_ids))
     return DivergedError(

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a run between two steps, never inside one; anywhere else they unwind the work."""
+"""Signals: Ctrl-C, SIGTERM and SIGHUP end a run between two steps, and other work at once, with its clean-up."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from types import FrameType
 from faster_rcnn.system.signals import STOPPING
 
 SECONDS_OF_ONE_SIGNAL = 1.0
-"""``timeout`` sends its signal to the command and then to its group: it arrives twice and means one."""
+"""Signals within this time count as one: ``timeout`` sends its signal to the command and then to its group."""
 
 
 class Signalled(KeyboardInterrupt):
-    """SIGINT, SIGTERM or SIGHUP: whatever saves its work on Ctrl-C does so for all of them."""
+    """SIGINT, SIGTERM or SIGHUP arrived; code that saves its work on Ctrl-C saves it for all three."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -28,7 +28,7 @@ class Signalled(KeyboardInterrupt):
 def stop_signals() -> Iterator[Callable[[], int]]:
     """Collect these signals instead of raising; the given function returns the signal's number, or 0.
 
-    A second signal is not waited for: it raises ``Signalled`` at once. Off the main thread signals cannot be caught,
+    A second signal raises ``Signalled`` at once. Off the main thread signals cannot be caught,
     and nothing changes.
     """
     received: list[int] = []
@@ -44,7 +44,7 @@ def stop_signals() -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """These signals raise ``Signalled`` in this process; a forked data worker just ends."""
+    """Within it these signals raise ``Signalled`` in this process; a forked data worker ends without a message."""
     owner = os.getpid()
 
     def stop(number: int) -> None:
@@ -58,7 +58,7 @@ def interrupting() -> Iterator[None]:
 
 @contextmanager
 def _handling(act: Callable[[int], None]) -> Iterator[None]:
-    """Call ``act`` for each signal, once for those that arrive together; SIGHUP stays ignored under ``nohup``."""
+    """Within it each signal calls ``act``, signals that arrive together once; SIGHUP stays ignored under ``nohup``."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

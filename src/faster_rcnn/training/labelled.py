@@ -1,4 +1,4 @@
-"""Labelled images for training, with everything that there is to tell about them."""
+"""Labelled images for training; their number, their classes and their oddities are logged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LOG = logging.getLogger(__name__)
 
 
 def with_val_seed(config: Config) -> Config:
-    """The configuration with the seed of the images for validation in it, so that ``evaluate`` finds the same ones."""
+    """The configuration with the seed that splits off validation images, so that ``evaluate`` splits off the same."""
     if config.data.val_share == 0 or config.data.val_seed is not None:
         return config
     return config.model_copy(update={"data": config.data.model_copy(update={"val_seed": config.training.seed})})
 
 
 def load_for_training(data: Path, config: Config) -> Dataset:
-    """The labelled images, with everything there is to know about them told; raises ``DatasetError``."""
+    """Read the labelled images and log what is known about them; raises ``DatasetError``."""
     dataset = load_dataset(data, config.data, TRAINED_ON)
     if "train" not in dataset.splits:
         raise DatasetError(

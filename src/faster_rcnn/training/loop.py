@@ -1,4 +1,4 @@
-"""Training from the first step to the last: the loop, in the open.
+"""The training loop, from the first step of a run to the last.
 
 Approximate joint training (section 3.2): one step trains both stages, and the proposals between them are constants.
 """
@@ -42,13 +42,13 @@ from faster_rcnn.weights.model_file import save_model
 Validate = Callable[[FasterRCNN, Callable[[], None]], Mapping[str, float | None]]
 """Numbers of a detector on the validation split, among them ``AP``; calls the function after each image.
 
-It is handed in, for inference and evaluation are not training's business.
+The loop takes it as an argument, so that it needs no inference and no evaluation.
 """
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One training run: its parts, and how far it is."""
+    """One training run: its parts and its progress."""
 
     folder: Path
     config: Config
@@ -63,9 +63,9 @@ class Run:
     saved_step: int | None = None
     """Number of steps in the state on the disk; ``None`` where there is none."""
     saved_at: float = -math.inf
-    """When the last model and the state were written, by the clock of ``time.monotonic``."""
+    """Time at which the last model and the state were written, by ``time.monotonic``."""
     identity: Mapping[str, Any] = field(default_factory=dict)
-    """As ``run_identity`` makes it."""
+    """Settings and data of the run, as ``run_identity`` returns them."""
 
     @property
     def epochs(self) -> int:
@@ -86,11 +86,12 @@ class Run:
 _LOG = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_STATES = 30.0
-"""A state is some hundred megabytes: on a small data set, writing it every epoch would take as long as training."""
+"""Time between two states, each some hundred megabytes: on a small data set, writing one after every epoch would
+take as long as the training."""
 
 
 class Interrupted(Signalled):
-    """A signal ended the run between two steps; all is saved."""
+    """A signal ended the run between two steps, after its state was saved."""
 
 
 def run_training(run: Run, validate: Validate, callbacks: Sequence[callback.Callback], stop: Callable[[], int]) -> str:
@@ -142,7 +143,7 @@ def _notify(run: Run, callbacks: Sequence[callback.Callback], event: callback.Ev
 def criterion(config: Config) -> str:
     """The validation number by which the best epoch is chosen.
 
-    A first stage alone is there to miss nothing, whatever it ranks first: recall with 100 proposals.
+    A first stage alone is chosen by its recall with 100 proposals: it must miss nothing, whatever it ranks first.
     """
     return "AR100" if config.detector.kind == "rpn" else "AP"
 
@@ -186,7 +187,7 @@ def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callabl
 
 
 def _saving(run: Run, batches: Iterator[list[TrainingImage]]) -> Iterator[list[TrainingImage]]:
-    """The same batches; where they end with an error, such as that memory is short, the run is saved before."""
+    """Yield the same batches; where reading them fails, as when memory is short, the run is saved before."""
     try:
         yield from batches
     except FasterRCNNError:
@@ -195,7 +196,7 @@ def _saving(run: Run, batches: Iterator[list[TrainingImage]]) -> Iterator[list[T
 
 
 def _epoch_line(run: Run) -> dict[str, Any]:
-    """The line of ``metrics.csv``, as far as training goes."""
+    """The columns of training in the line of ``metrics.csv``."""
     progress = run.progress
     row: dict[str, Any] = {
         "epoch": progress.epoch + 1,
@@ -209,7 +210,7 @@ def _epoch_line(run: Run) -> dict[str, Any]:
 def _validate_epoch(
     run: Run, split: Split, validate: Validate, callbacks: Sequence[callback.Callback], stop: Callable[[], int]
 ) -> Mapping[str, float | None]:
-    """The numbers of validation; a signal ends it after the image at hand, and it begins anew when the run goes on."""
+    """Measure the split; a signal ends that after the current image, and a resumed run measures it anew."""
     epoch, done = run.progress.epoch + 1, 0
 
     def image_done() -> None:
@@ -235,7 +236,7 @@ def _end_if_stopped(run: Run, stop: Callable[[], int]) -> None:
 
 
 def _save_epoch(run: Run, best: bool) -> None:
-    """Metrics and a better model at once; what a crash would cost, the last model and the state, every so often."""
+    """Write the metrics and a better model at once, and at intervals the last model and the state."""
     run_folder.write_metrics(run.folder, run.progress.rows)
     if best:
         save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
@@ -258,7 +259,7 @@ def _save_last(run: Run) -> None:
 
 
 def save_state(run: Run) -> None:
-    """Weights, their average, momentum, random state and progress: what a run needs to go on bit for bit."""
+    """Save weights, their average, momentum, random state and progress: all that a bit-equal resumed run needs."""
     progress = run.progress
     run_folder.write_state(
         run.folder,
@@ -275,13 +276,13 @@ def save_state(run: Run) -> None:
 
 
 def restore_state(run: Run, state: Mapping[str, Any]) -> None:
-    """Take up where ``state`` was saved, which ``run_folder.read_state`` returned.
+    """Continue from ``state``, which ``run_folder.read_state`` returned.
 
     Raises:
         ModelFileError: it is not of this run.
     """
     run.progress = state["progress"]
-    with run_folder.unusable_told(run.folder):
+    with run_folder.naming_state_file(run.folder):
         refuse_state_of_another_run(state.get("run"), run.identity)
         refuse_other_progress(run.progress, run.train.steps(), run.epochs)
         load_tensors("model", run.model, state["model"])

@@ -1,4 +1,4 @@
-"""Precision and threads of a run: chosen when it begins, and kept when it goes on, so that it ends the same."""
+"""Precision and threads of a run: chosen when it begins and kept when it is resumed, so that its result is equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precisi
 
 
 def with_machine_settings(config: Config) -> Config:
-    """The configuration with the precision and the number of threads that ``auto`` means on this machine.
+    """Resolve ``auto`` for the precision and the number of threads to what it means on this machine.
 
     Raises ``OptionError`` (E126) for a device that is not there.
     """
@@ -28,7 +28,7 @@ def with_training(config: Config, **values: object) -> Config:
 
 
 def refuse_missing_precision(folder: Path, before: TrainingConfig, asked: TrainingConfig) -> None:
-    """Raise ``MachineError`` where a run cannot go on in its own precision and none is asked for (``auto``)."""
+    """Raise ``MachineError`` where a resumed run lacks its own precision here and no other one is given (``auto``)."""
     if asked.precision != "auto" or before.precision == "auto":
         return
     device = choose_device(before.device)
@@ -41,7 +41,7 @@ def refuse_missing_precision(folder: Path, before: TrainingConfig, asked: Traini
 
 
 def machine_changes(before: TrainingConfig, now: TrainingConfig) -> tuple[str, ...]:
-    """How precision and threads differ from those that a run recorded, such as ``precision bfloat16 -> float32``."""
+    """Changes of precision and threads against those that a run recorded, such as ``precision bfloat16 -> float32``."""
     return tuple(
         f"{name} {old} -> {new}"
         for name in ("precision", "threads")

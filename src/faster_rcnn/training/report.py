@@ -1,4 +1,4 @@
-"""``report.html`` of a training run: one page that needs nothing else, to be read, kept and mailed."""
+"""``report.html`` of a training run: one page that needs no other file, to be read, kept and mailed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LOSSES = {
     "roi_class": "RoI class",
     "roi_box": "RoI box",
 }
-"""Names in ``metrics.csv``, behind ``train_`` and ``val_``, and on the page."""
+"""Titles of the losses on the page, by their names in ``metrics.csv`` after ``train_`` and ``val_``."""
 ACCURACY = ("AP", "AP50", "AP75")
 
-MOST_CLASSES = 40
-"""In the table; of more classes, half as many best and worst ones are shown."""
+MAX_CLASSES = 40
+"""Rows of the table of classes; with more classes, half as many of the best and of the worst are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class ClassTable:
-    """Rows under one heading, best first."""
+    """Classes under one heading, best first."""
 
     title: str
     rows: tuple[ClassMetrics, ...]
@@ -60,11 +60,11 @@ def write_report(
     """Write the report of a finished run into its folder and return where it is.
 
     Args:
-        folder: of the run.
-        summary: of ``summary.json``.
-        rows: of ``metrics.csv``, one per epoch, 1 or more.
+        folder: run folder.
+        summary: content of ``summary.json``.
+        rows: rows of ``metrics.csv``, one per epoch, 1 or more.
         config: all settings of the run.
-        metrics: of the best epoch on the validation split; None where there is no such split, or where that epoch was
+        metrics: metrics of the best epoch on the validation split; None without such a split, or where that epoch was
             before an interruption.
         examples: pictures of the validation split.
 
@@ -82,7 +82,7 @@ def render(
     metrics: Metrics | None,
     examples: Sequence[Example],
 ) -> str:
-    """The page; every text in it is escaped, for names of classes and files are anyone's."""
+    """The HTML of the page; every text in it is escaped, since names of classes and files come from outside."""
     return render_page(
         TEMPLATE,
         folder=folder,
@@ -104,7 +104,7 @@ def render(
 
 
 def figures(rows: Sequence[Mapping[str, Any]], best_epoch: int) -> list[Figure]:
-    """The curves of a run: accuracy first, then losses at one scale, then what drove them; none without a value."""
+    """Curves of a run: accuracy, losses at one scale, learning rate; a curve without any value is left out."""
     best = next((index for index, row in enumerate(rows) if row["epoch"] == best_epoch), None)
     training, validation = _losses(rows, "train"), _losses(rows, "val")
     top = highest([*training, *validation])
@@ -123,13 +123,13 @@ def figures(rows: Sequence[Mapping[str, Any]], best_epoch: int) -> list[Figure]:
     ]
 
 
-def class_tables(per_class: Sequence[ClassMetrics], most: int = MOST_CLASSES) -> list[ClassTable]:
-    """All classes, best first and those without truths last; or only the best and the worst ones of very many."""
+def class_tables(per_class: Sequence[ClassMetrics], max_classes: int = MAX_CLASSES) -> list[ClassTable]:
+    """Tables of all classes, best first, without ground truth last; of many classes, the best and the worst."""
     measured = sorted((each for each in per_class if each.ap is not None), key=lambda each: -(each.ap or 0.0))
-    if len(per_class) <= most:
+    if len(per_class) <= max_classes:
         return [ClassTable("", (*measured, *(each for each in per_class if each.ap is None)))]
-    half = most // 2
-    if len(measured) <= most:
+    half = max_classes // 2
+    if len(measured) <= max_classes:
         return [ClassTable("", tuple(measured))]
     return [
         ClassTable(f"The best {half}", tuple(measured[:half])),
@@ -138,7 +138,7 @@ def class_tables(per_class: Sequence[ClassMetrics], most: int = MOST_CLASSES) ->
 
 
 def changed_settings(config: Config) -> list[tuple[str, str, str]]:
-    """Key, value, and the preset's value of every setting that is not as in the preset."""
+    """Key, value and preset's value of every setting that differs from the preset."""
     usual = preset(config.preset).model_dump(mode="json")
     chosen = config.model_dump(mode="json")
     return [
@@ -159,7 +159,7 @@ def _curve(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Curve:
 
 
 def _epoch_line(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the table of epochs: the sum of the losses, not each of the four."""
+    """A row of the table of epochs, with the sum of the losses instead of each of the four."""
     losses = [[row.get(f"{kind}_{key}") for key in LOSSES] for kind in ("train", "val")]
     return {
         "epoch": row["epoch"],

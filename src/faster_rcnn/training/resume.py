@@ -1,4 +1,4 @@
-"""``--resume``: a run goes on with the data and the settings that it began with, or for more epochs."""
+"""``--resume``: a run continues with the data and the settings that it began with, or for more epochs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from faster_rcnn.weights.model_file import load_model
 _LOG = logging.getLogger(__name__)
 
 MAY_DIFFER = ("epochs", "precision", "threads")
-"""Settings of training that may be others when a run goes on; all of them may be ``auto``."""
+"""Settings of training that may change when a run is resumed; each of them may be ``auto``."""
 
 
 def folder_to_resume(out: Path | None, data: Path) -> Path:
-    """The run folder that ``--resume`` goes on in: ``out``, or one of ``runs/NAME``, ``runs/NAME-2`` of these data.
+    """The run folder that ``--resume`` continues: ``out``, or one of ``runs/NAME``, ``runs/NAME-2`` with these data.
 
-    Of several the newest unfinished one is taken, then the newest finished one.
+    Among several, the newest unfinished run is taken, else the newest finished one.
 
     Raises:
         OptionError: there is no such run, or a file that it needs is gone.
@@ -63,13 +63,13 @@ def _refuse_no_run(out: Path) -> None:
 
 
 def _unfinished() -> str:
-    """Other runs that may be meant."""
+    """The part of a message that names unfinished runs, which may be meant."""
     names = [str(each) for each in run_folder.all_runs() if not run_folder.is_finished(each)]
     return f" (unfinished runs: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
 
 
 def _is_of(folder: Path, data: Path) -> bool:
-    """Whether the run in ``folder`` was begun with ``data``, which its record of them says."""
+    """Whether the run in ``folder`` was begun with ``data``, by the run's record of its data."""
     before = run_folder.read_data(folder)
     if before is None:
         return False
@@ -77,7 +77,7 @@ def _is_of(folder: Path, data: Path) -> bool:
     try:
         dataset = load_dataset(data, config.data)
     except DatasetError:
-        return False  # what does not fit its settings is not what it began with
+        return False  # data that do not fit the settings of the run are not its data
     return not differences(before, fingerprint_of(_as_trained(dataset, config)))
 
 
@@ -86,7 +86,7 @@ def _as_trained(dataset: Dataset, config: Config) -> Dataset:
 
 
 def refuse_other_data(folder: Path, data: Path, dataset: Dataset) -> None:
-    """Raise ``OptionError`` (E124) where ``dataset`` is not what the run in ``folder`` was begun with."""
+    """Raise ``OptionError`` (E124) where ``dataset`` differs from the data of the run in ``folder``."""
     if found := data_differences(folder, data, dataset):
         raise OptionError(
             f"the run in {folder} was begun with other data: {'; '.join(found)}. Give the data that it began with, or "
@@ -96,7 +96,7 @@ def refuse_other_data(folder: Path, data: Path, dataset: Dataset) -> None:
 
 
 def data_differences(folder: Path, data: Path, dataset: Dataset) -> tuple[str, ...]:
-    """How ``dataset`` differs from what the run in ``folder`` was begun with, in sentences.
+    """Differences between ``dataset`` and the data of the run in ``folder``, in sentences.
 
     A run of a version that kept no record of its data is compared by its classes, and the record is made now.
     """
@@ -114,7 +114,7 @@ def data_differences(folder: Path, data: Path, dataset: Dataset) -> tuple[str, .
 
 
 def _known_classes(folder: Path) -> tuple[str | None, ...]:
-    """Those of a run in ``folder``; of alternating training step 2 is the first one that has more than one."""
+    """Class names of the run in ``folder``; in alternating training, step 2 is the first with more than one class."""
     files = [each / run_folder.LAST for each in (folder, folder / "step-4", folder / "step-2")]
     return next((load_model(each).classes.names for each in files if each.exists()), ())
 
@@ -139,7 +139,7 @@ def stored_config(folder: Path) -> Config:
 def config_to_resume(folder: Path, options: TrainOptions) -> Config:
     """The settings of the run in ``folder``.
 
-    Options may be repeated, but not changed: a run with other settings would not be the run that was interrupted.
+    Options may be repeated but not changed: with other settings it would be another run.
 
     Raises:
         OptionError: an option differs from the run's own.
@@ -150,14 +150,14 @@ def config_to_resume(folder: Path, options: TrainOptions) -> Config:
 
 
 def config_to_go_on(folder: Path, options: TrainOptions) -> Config:
-    """As ``config_to_resume``; but three settings may be others.
+    """The settings of the run in ``folder``, three of which may change.
 
-    A run of one part is trained to another number of epochs. Precision and threads may be given where a machine lacks
-    those of the run.
+    The number of epochs may change unless the training alternates. Precision and threads may change where this machine
+    lacks those of the run.
 
     Raises:
         OptionError: another option differs from the run's own.
-        MachineError: the run's precision is not there, and none is given.
+        MachineError: this machine lacks the run's precision, and no other one is given.
     """
     stored, asked = _stored_and_asked(folder, options)
     refuse_missing_precision(folder, stored.training, asked.training)
@@ -184,7 +184,7 @@ def _stored_and_asked(folder: Path, options: TrainOptions) -> tuple[Config, Conf
 
 
 def _auto_as_stored(asked: Config, stored: Config) -> Config:
-    """``auto`` is what it was when the run began, which is stored."""
+    """Replace ``auto`` by the value that it had when the run began, which is stored."""
     chosen = {name: getattr(asked.training, name) for name in MAY_DIFFER}
     kept = {name: getattr(stored.training, name) if value == "auto" else value for name, value in chosen.items()}
     return with_training(asked, **kept)
@@ -220,7 +220,7 @@ def _refuse_differences(folder: Path, model: str | None, stored: Config, asked: 
 
 
 def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> None:
-    """Raise ``OptionError`` where ``epochs`` leave nothing to do in a run that is finished, or has done more."""
+    """Raise ``OptionError`` where a finished run has as many epochs, or any run has done more."""
     if run_folder.is_finished(folder) and epochs == stored_config(folder).training.epochs:
         if stored_config(folder).training.scheme == "alternating":
             raise OptionError(f"all four steps of the run in {folder} are finished; {_fresh_start(folder)}")
@@ -234,7 +234,7 @@ def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> N
 
 
 def refuse_lost_best(folder: Path, state: Mapping[str, Any]) -> None:
-    """Raise ``OptionError`` where the model of the best epoch so far is gone, so that the run cannot end with it."""
+    """Raise ``OptionError`` where the model of the best epoch so far is gone, since the run could not return it."""
     best = folder / run_folder.BEST
     if state["progress"].rows and not best.exists():
         raise OptionError(f"--resume: {best} is gone, so this run cannot go on; {_fresh_start(folder)}")

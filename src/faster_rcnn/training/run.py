@@ -56,7 +56,7 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
         with only_writer(folder):
             return _go_on(data, folder, config_to_go_on(folder, options), callbacks)
     start = resolve_model(str(options.weights)) if options.weights else None
-    config = with_val_seed(_with_outside(resolved(options, _settings_of(start))))
+    config = with_val_seed(_with_external_proposals(resolved(options, _settings_of(start))))
     _refuse_alternating_with_one_stage(config)
     folder = run_folder.new_run_folder(out, data)
     with run_folder.kept_if_used(folder):
@@ -67,7 +67,7 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
 
 
 def _go_on(data: Path, folder: Path, config: Config, callbacks: Sequence[Callback]) -> Path:
-    """Train on from the state in ``folder``."""
+    """Continue the training from the state in ``folder``."""
     state = run_folder.read_state(folder)
     if state:
         refuse_lost_best(folder, state)
@@ -75,7 +75,7 @@ def _go_on(data: Path, folder: Path, config: Config, callbacks: Sequence[Callbac
     epochs = config.training.epochs
     assert epochs != "auto"  # the run has stored a number
     dataset = load_for_training(data, config)
-    refuse_other_data(folder, data, dataset)  # before the number of epochs, whose remedy names these data
+    refuse_other_data(folder, data, dataset)  # before the check of the epochs, whose remedy names these data
     refuse_no_more_epochs(folder, data, epochs, done)
     before = stored_config(folder).training
     config = _with_known_machine(folder, config)
@@ -83,7 +83,7 @@ def _go_on(data: Path, folder: Path, config: Config, callbacks: Sequence[Callbac
     if changes:
         _LOG.info(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
     if state and config.training.epochs != before.epochs:
-        _say_extension(before, config.training, _steps(config, dataset), state["progress"].step)
+        _log_extension(before, config.training, _steps(config, dataset), state["progress"].step)
     return _train(Task(data, dataset, config, folder, folder, changes=changes, callbacks=tuple(callbacks)), state)
 
 
@@ -93,11 +93,11 @@ def _train(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     with using_threads(threads):
         if task.config.training.scheme == "alternating":
             return train_alternating(task)
-        return train_task(replace(task, outside=training_proposals(task.dataset, task.config, task.folder)), state)
+        return train_task(replace(task, proposals=training_proposals(task.dataset, task.config, task.folder)), state)
 
 
 def _with_known_machine(folder: Path, config: Config) -> Config:
-    """The configuration of a run that goes on; one of a version that did not record them gets precision and threads."""
+    """The configuration of a resumed run; a run without recorded precision and threads gets this machine's."""
     known = with_machine_settings(config)
     if known != config:
         training = known.training
@@ -108,8 +108,8 @@ def _with_known_machine(folder: Path, config: Config) -> Config:
     return known
 
 
-def _say_extension(before: TrainingConfig, now: TrainingConfig, steps_of_epoch: int, step: int) -> None:
-    """What becomes of the learning rate of a run that goes on for another number of epochs."""
+def _log_extension(before: TrainingConfig, now: TrainingConfig, steps_of_epoch: int, step: int) -> None:
+    """Log the change of the learning rate of a run that is resumed with another number of epochs."""
     old, new = (number_of_epochs(each, steps_of_epoch) for each in (before, now))
     rates = [learning_rate(step, each, count * steps_of_epoch) for each, count in ((before, old), (now, new))]
     _LOG.info(
@@ -118,8 +118,8 @@ def _say_extension(before: TrainingConfig, now: TrainingConfig, steps_of_epoch: 
     )
 
 
-def _with_outside(config: Config) -> Config:
-    """A detector that is given proposals is Fast R-CNN."""
+def _with_external_proposals(config: Config) -> Config:
+    """The configuration of a Fast R-CNN where external proposals are given."""
     if config.data.proposals is None or config.detector.kind == "fast-rcnn":
         return config
     if config.detector.kind == "rpn":
@@ -158,7 +158,7 @@ def _refuse_alternating_with_one_stage(config: Config) -> None:
 
 
 def _settings_of(start: LoadedModel | None) -> Config | None:
-    """Of a detector that training starts from: what it is, not how it was trained or on what."""
+    """Settings of the detector that training starts from, without those of its training and of its data."""
     if start is None:
         return None
     fresh = preset(start.config.preset)

@@ -1,4 +1,4 @@
-"""The files of a run: best and last model, what is needed to go on, settings, data, a line per epoch, a summary.
+"""The files of a run: best and last model, state, settings, record of the data, a line per epoch, summary.
 
 Every file is written to a temporary name and renamed, so that an interruption never leaves half a file.
 """
@@ -37,11 +37,11 @@ METRICS = "metrics.csv"
 SUMMARY = "summary.json"
 DATA = "data.json"
 FILES = frozenset({BEST, LAST, STATE, CONFIG, METRICS, SUMMARY, DATA})
-"""What a run is made of; its report can be written again."""
+"""Files that a run needs; its report can be written again."""
 
 
 def new_run_folder(out: Path | None, data: Path) -> Path:
-    """The folder for a new run: ``out``, or the first free ``runs/NAME`` after the data's name; nothing is made.
+    """The folder of a new run: ``out``, or the first free ``runs/NAME`` after the data's name; it is not created yet.
 
     Raises:
         OptionError: ``out`` is a file, or holds a run already; nothing is overwritten.
@@ -67,14 +67,14 @@ def _refuse_run(folder: Path) -> None:
 
 @contextmanager
 def kept_if_used(folder: Path) -> Iterator[None]:
-    """The folder of a new run; where the run ends before its first state or model, nothing that was made stays.
+    """Create and lock the folder of a new run, and remove it where the run ends before its first state or model.
 
     Raises:
         MachineError: the folder cannot be made, or nothing can be written in it.
         OptionError: another process writes to the folder, or has finished a run in it meanwhile (E132).
     """
     with only_writer(folder):
-        _refuse_run(folder)  # now that nobody else begins one
+        _refuse_run(folder)  # under the lock, so that no other process begins one
         starts = [each for name in (CONFIG, DATA, f"step-1/{CONFIG}") if not (each := folder / name).exists()]
         try:
             yield
@@ -92,12 +92,12 @@ def _remove_unused(folder: Path, starts: Iterable[Path]) -> None:
 
 
 def run_name(data: Path) -> str:
-    """Name of a run on ``data``, below runs/."""
+    """Name below runs/ of a run on ``data``."""
     return data.resolve().stem
 
 
 def runs_named(name: str) -> list[Path]:
-    """The run folders ``runs/NAME``, ``runs/NAME-2``, ... that can be gone on with, the newest one first."""
+    """The run folders ``runs/NAME``, ``runs/NAME-2``, ... that can be resumed, the newest first."""
     mine = re.compile(rf"{re.escape(name)}(-[0-9]+)?")
     return [each for each in all_runs() if mine.fullmatch(each.name)]
 
@@ -113,17 +113,17 @@ def all_runs() -> list[Path]:
 
 
 def holds_begun_run(folder: Path) -> bool:
-    """Whether there is a state to go on with; alternating training has one in each of its steps."""
+    """Whether there is a state to resume from; alternating training has one in each of its steps."""
     return (folder / CONFIG).exists() and any((each / STATE).exists() for each in _parts(folder))
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in ``folder`` came to its end."""
+    """Whether the run in ``folder`` is finished."""
     return (folder / SUMMARY).exists()
 
 
 def reopen(folder: Path) -> None:
-    """Let a finished run be an unfinished one, which is to go on."""
+    """Mark a finished run as unfinished, so that it can be resumed."""
     (folder / SUMMARY).unlink(missing_ok=True)
 
 
@@ -134,17 +134,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """All settings, readable by ``--config``."""
+    """Write all settings, in the form that ``--config`` reads."""
     write_text(folder / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
 def write_data(folder: Path, data: Path, fingerprint: Fingerprint) -> None:
-    """What the run is trained on; ``data`` is its name for people."""
+    """Write the record of the data that the run is trained on; ``data`` is their name for people."""
     write_text(folder / DATA, json.dumps({"data": str(data), **fingerprint.to_json()}) + "\n")
 
 
 def read_data(folder: Path) -> Fingerprint | None:
-    """What ``write_data`` wrote; ``None`` in a run of a version that did not write it."""
+    """The record that ``write_data`` wrote; ``None`` in a run of a version that wrote none."""
     path = folder / DATA
     if not path.exists():
         return None
@@ -169,7 +169,7 @@ def _json_in(path: Path) -> Any:
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """What the run came to; its presence marks the run as finished."""
+    """Write the summary; its presence marks the run as finished."""
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
@@ -184,15 +184,15 @@ def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Everything that ``--resume`` needs: tensors and plain values."""
+    """Write the state that ``--resume`` needs: tensors and plain values."""
     with atomic_write(folder / STATE) as temporary:
         torch.save(dict(state), temporary)
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What ``write_state`` wrote, its progress as ``Progress``; ``None`` where there is nothing.
+    """The state that ``write_state`` wrote, its progress as ``Progress``; ``None`` where there is no file.
 
-    No code in it is ever run.
+    No code in the file is ever executed.
 
     Raises:
         ModelFileError: it is damaged, or no state of a training run.
@@ -200,17 +200,17 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE
     if not os.path.lexists(path):
         return None
-    with unusable_told(folder):
+    with naming_state_file(folder):
         try:
             return checked_state(read_torch_file(path))
         except ModelFileError as error:
             reason = error.text.removeprefix(f"{path} ")
-            raise UnusableStateError(reason.partition(". Save")[0]) from error  # which is the remedy for weights
+            raise UnusableStateError(reason.partition(". Save")[0]) from error  # the rest is a remedy for weights
 
 
 @contextmanager
-def unusable_told(folder: Path) -> Iterator[None]:
-    """What is wrong with a state becomes a ``ModelFileError`` that names its file."""
+def naming_state_file(folder: Path) -> Iterator[None]:
+    """Turn an ``UnusableStateError`` into a ``ModelFileError`` that names the file."""
     try:
         yield
     except UnusableStateError as error:

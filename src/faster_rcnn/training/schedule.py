@@ -11,7 +11,7 @@ from torch.optim import SGD
 from faster_rcnn.settings.schema import TrainingConfig
 
 IMAGES_PER_LEARNING_RATE = 16
-"""A learning rate is given for this many images per step and scaled linearly to the batch."""
+"""Images per step that a learning rate is stated for; it is scaled linearly to the batch."""
 
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 12, 480, 60
@@ -23,11 +23,11 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 12, 480, 60
 and 1) after 492 steps, 0.527 and 0.543 after 615. 60 epochs bound the time that very few images take.
 """
 WARM_UP_SHARE = 10
-"""The learning rate rises during a tenth of a run at most; a longer rise would end a short run below its rate."""
+"""The warm-up takes at most this fraction (1 / 10) of a run; a longer one would end a short run below its rate."""
 
 
 def number_of_epochs(settings: TrainingConfig, steps_of_epoch: int) -> int:
-    """The epochs that are set, or for ``auto`` as many as the data need.
+    """The number of epochs that is set, or for ``auto`` the number that the data need.
 
     >>> number_of_epochs(TrainingConfig(epochs="auto"), steps_of_epoch=25)  # 480 steps are 19.2 epochs
     20
@@ -58,14 +58,14 @@ def learning_rate(step: int, settings: TrainingConfig, steps: int) -> float:
 
 
 def highest_learning_rate(settings: TrainingConfig, steps: int) -> tuple[float, int]:
-    """The highest learning rate of a run of ``steps``, and its step (from 0): the fall begins during the rise."""
+    """The highest learning rate of a run of ``steps``, and its step (from 0); the decay begins during the warm-up."""
     rise = range(min(steps, warm_up_steps(settings, steps) + 1))
     step = max(rise, key=lambda step: learning_rate(step, settings, steps))
     return learning_rate(step, settings, steps), step
 
 
 def build_optimizer(model: nn.Module, *, lr: float, momentum: float, weight_decay: float) -> SGD:
-    """SGD over what is trained; weight decay for weights, none for norms and biases (1-dimensional parameters)."""
+    """SGD over the trained parameters; weight decay for weights, none for norms and biases (1-dimensional ones)."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [each for each in trained if each.ndim > 1], "weight_decay": weight_decay},
@@ -84,7 +84,7 @@ def learning_rate_of_batch(lr: float, batch: int) -> float:
 
 
 def cosine(step: int, steps: int) -> float:
-    """Share of the learning rate: from 1 along half a cosine to 0.
+    """Factor of the learning rate: from 1 along half a cosine to 0.
 
     >>> cosine(0, 100), round(cosine(50, 100), 3)
     (1.0, 0.5)
@@ -93,7 +93,7 @@ def cosine(step: int, steps: int) -> float:
 
 
 def multistep(step: int, steps: int, milestones: Sequence[float], decay: float) -> float:
-    """Share of the learning rate: 1, times ``decay`` for each milestone (a share of all steps) that has passed.
+    """Factor of the learning rate: 1, times ``decay`` for each milestone (a fraction of all steps) that has passed.
 
     >>> multistep(70, 90, milestones=[2 / 3, 8 / 9], decay=0.1)
     0.1
@@ -102,7 +102,7 @@ def multistep(step: int, steps: int, milestones: Sequence[float], decay: float) 
 
 
 def warm_up(step: int, steps: int) -> float:
-    """Share of the learning rate during the first ``steps`` steps: rises linearly to 1.
+    """Factor of the learning rate, which rises linearly to 1 during the first ``steps`` steps.
 
     >>> warm_up(0, 50), warm_up(49, 50), warm_up(99, 50)
     (0.02, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""One run of training: its parts are made, trained, and reported on."""
+"""One run of training: build its parts, train them, write the report."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """What is to be trained, on what, from where, and the folder for it."""
+    """One run of training: settings, data, initial weights and folder."""
 
     data: Path
-    """As the user named it."""
+    """Path of the data as the user gave it."""
     dataset: Dataset
     config: Config
     folder: Path
     named: Path
-    """The folder that the user knows: ``folder``, or the one above it that holds all steps of alternating training."""
+    """Folder in messages: ``folder``, or its parent, which holds all steps of alternating training."""
     start: LoadedModel | Parts | None = None
-    """What the new detector starts from; ``None`` for the weights that its settings name."""
-    outside: Mapping[str, Sequence[Proposals]] = field(default_factory=dict)
-    """Proposals from outside by name of the split, in the order of its records; for Fast R-CNN."""
+    """Detector that the initial weights come from; ``None`` for the weights that the settings name."""
+    proposals: Mapping[str, Sequence[Proposals]] = field(default_factory=dict)
+    """External proposals by name of the split, in the order of its records; for Fast R-CNN."""
     changes: tuple[str, ...] = ()
-    """How precision and threads differ from those that the run had before it went on."""
+    """Changes of precision and threads against those that the run had before it was resumed."""
     callbacks: tuple[Callback, ...] = ()
     """Called beside the command's own display."""
 
@@ -83,7 +83,7 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
 
 @contextmanager
 def _resumable(run: Run, task: Task) -> Iterator[None]:
-    """Where the training within ends early, the command that goes on from the last state is told."""
+    """Where the training within ends early, log the command that resumes it from the last state."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -96,7 +96,7 @@ def _resumable(run: Run, task: Task) -> Iterator[None]:
 
 
 def _take_up(run: Run, task: Task, state: Mapping[str, Any]) -> None:
-    """Let the run go on where ``state`` was saved; what was written after that is written anew."""
+    """Continue the run from ``state``; files that were written later are written anew."""
     restore_state(run, state)
     run_folder.reopen(run.folder)
     if run.progress.rows:
@@ -107,7 +107,7 @@ def _take_up(run: Run, task: Task, state: Mapping[str, Any]) -> None:
 
 
 def _prepare(task: Task, fresh: bool) -> Run:
-    """Model, optimizer and loaders of a run at its first step; everything random follows from the seed."""
+    """Build model, optimizer and loader of a run at its first step; everything random follows from the seed."""
     config, dataset, folder = task.config, task.dataset, task.folder
     settings = config.training
     device = choose_device(settings.device)
@@ -147,7 +147,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
 
 
 def _log_schedule(run: Run, images: int) -> None:
-    """The learning rate that is reached, and why an epoch has more steps than its images divided by the batch."""
+    """Log the highest learning rate, and why an epoch has more steps than its images divided by the batch."""
     settings, steps = run.config.training, run.train.steps()
     lr = learning_rate_of_batch(settings.lr, settings.batch)
     reached, step = highest_learning_rate(settings, run.steps)
@@ -182,7 +182,7 @@ def _log_plan(run: Run) -> None:
 
 def _loader(task: Task, split: Split) -> TrainingLoader:
     config = task.config
-    return TrainingLoader(split, config.image, config.training, config.data, proposals=task.outside.get(split.name))
+    return TrainingLoader(split, config.image, config.training, config.data, proposals=task.proposals.get(split.name))
 
 
 def _train(run: Run, task: Task, began: float) -> Path:
@@ -191,7 +191,7 @@ def _train(run: Run, task: Task, began: float) -> Path:
     measured: dict[int, Metrics] = {}
     validator = None
     if run.val is not None:
-        validator = Validator(run.val, run.config, run.classes, task.outside.get(run.val.name), run.precision)
+        validator = Validator(run.val, run.config, run.classes, task.proposals.get(run.val.name), run.precision)
 
     def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
         assert validator is not None
@@ -225,12 +225,12 @@ def _end(run: Run, reason: str, error: BaseException | None) -> RunEnd:
 
 
 def go_on_with(data: Path, folder: Path) -> str:
-    """The command that goes on with an interrupted run."""
+    """The command that resumes an interrupted run."""
     return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), "--resume"])
 
 
 def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], seconds: float) -> None:
-    """The report, and the summary that marks the run as finished."""
+    """Write the report, and the summary, which marks the run as finished."""
     chosen_by = criterion(run.config)
     summary = _summary(run, task.data, reason, seconds)
     value = summary["best"].get(chosen_by)
@@ -246,8 +246,8 @@ def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics |
     if run.val:
         best = load_model(run.folder / run_folder.BEST)
         device = next(run.model.parameters()).device
-        outside = task.outside.get(run.val.name)
-        examples = find_examples(validating_predictor(best, device, run.precision, run.val, outside), run.val)
+        proposals = task.proposals.get(run.val.name)
+        examples = find_examples(validating_predictor(best, device, run.precision, run.val, proposals), run.val)
     _LOG.info(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
 
 

@@ -1,4 +1,4 @@
-"""What ``state.pt`` holds: all that a run needs to go on bit for bit, and which run that is."""
+"""Content of ``state.pt``: all that a bit-equal resumed run needs, and the identity of the run."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from faster_rcnn.parsing.values import as_number
 from faster_rcnn.settings.schema import Config
 
 MAX_IMAGES = 2**53
-"""Trained on in all; up to here floats have every integer."""
+"""Upper bound of the images that were trained on: up to here float64 represents every integer."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is: all that changes besides weights and optimizer, in plain values."""
+    """Progress of a run: all that changes besides weights and optimizer, in plain values."""
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     epoch: NonNegativeInt = 0
     steps_of_epoch: NonNegativeInt = 0
-    """Steps made in this epoch so far."""
+    """Steps of the current epoch that were made."""
     step: NonNegativeInt = 0
-    """Steps made in all."""
+    """Steps of the run that were made."""
     best_value: float = -1.0
-    """The criterion's value at the best epoch."""
+    """Value of the criterion in the best epoch."""
     best_epoch: int = -1
     sums: dict[str, float] = field(default_factory=dict)
     """Sums of the losses of this epoch, by their names."""
@@ -40,35 +40,35 @@ class Progress:
     training_seconds: NonNegativeFloat = 0.0
     validation_seconds: NonNegativeFloat = 0.0
     images: NonNegativeInt = 0
-    """Trained on in all, counted each time."""
+    """Images that were trained on, counted once per epoch."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     """The rows of ``metrics.csv``."""
     changes: list[str] = field(default_factory=list)
-    """Lines on the steps from which the run went on in another precision, or with another number of threads."""
+    """Lines that name the steps at which the run was resumed in another precision or with other threads."""
 
     def to_plain(self) -> dict[str, Any]:
-        """The same as a dict of plain values."""
+        """The progress as a dict of plain values."""
         return {name: getattr(self, name) for name in Progress.__slots__}
 
 
 class UnusableStateError(ValueError):
-    """A state that cannot be gone on with; the message follows on the name of its file."""
+    """A state that no run can be resumed from; the message follows on the name of its file."""
 
 
 def run_identity(config: Config, data: Fingerprint | None) -> dict[str, Any]:
-    """What a state is compared by with the run in whose folder it lies: the settings, and the data where known."""
+    """Settings, and data where known, by which a state is compared with the run in whose folder it lies."""
     return {"config": config.model_dump(mode="json"), "data": None if data is None else data.digest()}
 
 
 MAY_CHANGE = ("epochs", "precision", "threads")
-"""Settings of training that a run may go on with otherwise."""
+"""Settings of training that may change when a run is resumed."""
 
 
 def checked_state(content: object) -> dict[str, Any]:
-    """The content of a state file, whose parts are of the right kinds; ``progress`` becomes a ``Progress``.
+    """Check the kinds of all parts of a state file; ``progress`` becomes a ``Progress``.
 
     Raises:
-        UnusableStateError: they are not.
+        UnusableStateError: a part is missing or of another kind.
     """
     if not isinstance(content, dict) or not {"model", "average", "optimizer", "random", "progress"} <= content.keys():
         raise UnusableStateError("is no state of a training run")
@@ -90,7 +90,7 @@ def checked_state(content: object) -> dict[str, Any]:
 
 
 def _is_consistent(progress: Progress) -> bool:
-    """Whether there is a line for each epoch that is done, one of which is the best, and an image at least."""
+    """Whether each epoch that is done has a row, one row is the best, and each epoch had an image."""
     return (
         len(progress.rows) == progress.epoch
         and progress.epoch <= progress.images < MAX_IMAGES
@@ -100,7 +100,7 @@ def _is_consistent(progress: Progress) -> bool:
 
 
 def _is_line(row: Mapping[str, object]) -> bool:
-    """Whether this can be a line of ``metrics.csv``: finite numbers, or nothing where there was no validation."""
+    """Whether a row of ``metrics.csv`` is possible: finite numbers, or ``None`` where nothing was measured."""
     return {"epoch", "step", "lr"} <= row.keys() and all(
         each is None or (isinstance(each, int | float) and as_number(each) is not None) for each in row.values()
     )
@@ -113,13 +113,13 @@ def _holds_tensors(content: object) -> bool:
 
 
 def refuse_state_of_another_run(found: object, own: Mapping[str, Any]) -> None:
-    """Compare ``run_identity`` in a state with that of the run; what one of them lacks is not compared.
+    """Compare the ``run_identity`` in a state with that of the run; a part that one of them lacks is not compared.
 
     Raises:
-        UnusableStateError: they differ.
+        UnusableStateError: the identities differ.
     """
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
-        return  # of a version that did not note it
+        return  # an earlier version wrote no identity
     there, here = _settings(found["config"]), _settings(own.get("config", {}))
     differing = [
         f"{key} {there[key]} there and {value} here" for key, value in here.items() if there.get(key, value) != value
@@ -132,7 +132,7 @@ def refuse_state_of_another_run(found: object, own: Mapping[str, Any]) -> None:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by ``section.key``."""
+    """Values of the settings that must not change, by ``section.key``."""
     return {
         f"{section}.{key}": value
         for section, values in config.items()
@@ -164,7 +164,7 @@ def load_tensors(what: str, model: nn.Module, found: Mapping[str, Tensor] | None
 
 
 def refuse_other_progress(progress: Progress, steps_of_epoch: int, epochs: int) -> None:
-    """Raise ``UnusableStateError`` where a run of so many epochs of so many steps cannot be so far."""
+    """Raise ``UnusableStateError`` where the progress exceeds the epochs and steps of the run."""
     done = progress.epoch * steps_of_epoch + progress.steps_of_epoch  # or fewer, where whole batches cannot be read
     if progress.epoch > epochs or progress.steps_of_epoch > steps_of_epoch or progress.step > done:
         raise UnusableStateError(
@@ -174,10 +174,10 @@ def refuse_other_progress(progress: Progress, steps_of_epoch: int, epochs: int) 
 
 
 def load_momentum(optimizer: SGD, found: object) -> None:
-    """Take over the momentum of each parameter; rates and decays stay those of the run's settings.
+    """Load the momentum of each parameter; rates and decays stay those of the run's settings.
 
     Raises:
-        UnusableStateError: it is not that of these parameters.
+        UnusableStateError: the momentum belongs to other parameters.
     """
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     buffers = found.get("state") if isinstance(found, dict) else None
@@ -196,7 +196,7 @@ def _is_momentum(key: object, found: object, parameters: list[Tensor]) -> bool:
 
 
 def load_random(found: object) -> None:
-    """Let torch's random numbers go on; raises ``UnusableStateError`` for anything but a state of them."""
+    """Restore the state of torch's random numbers; raises ``UnusableStateError`` for anything else."""
     try:
         torch.set_rng_state(found)  # type: ignore[arg-type]
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""How good a detector is after an epoch: losses and metrics of the validation split, by the path of ``evaluate``."""
+"""Losses and metrics of the validation split after an epoch, computed as ``evaluate`` computes them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.weights.model_file import LoadedModel
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
-"""Metrics of an epoch's line."""
+"""Metrics in the row of an epoch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Validation:
-    """How good a detector is."""
+    """Losses and metrics of a detector on one split."""
 
     losses: dict[str, float]
-    """By name; their means over the images."""
+    """Means of the losses over the images, by name."""
     metrics: Metrics
     split: str
-    """Its name."""
+    """Name of the split."""
 
     def columns(self) -> dict[str, float | None]:
-        """Losses, as ``val_...``, and metrics of the line of an epoch."""
+        """Columns of an epoch's row: losses, as ``val_...``, and metrics."""
         values = self.metrics.to_json(self.split)
         return {f"val_{name}": value for name, value in self.losses.items()} | {name: values[name] for name in COLUMNS}
 
@@ -52,12 +52,12 @@ class Validator:
         split: Split,
         config: Config,
         classes: ClassMap,
-        outside: Sequence[Proposals] | None,
+        proposals: Sequence[Proposals] | None,
         precision: torch.dtype,
     ) -> None:
-        """``outside`` are external proposals in the order of the records, for Fast R-CNN."""
+        """``proposals`` are external ones in the order of the records, for Fast R-CNN."""
         self._split, self._config, self._classes = split, config, classes
-        self._outside, self._precision = outside, precision
+        self._proposals, self._precision = proposals, precision
         self._places = {record.path: index for index, record in enumerate(split.records)}
 
     def validate(self, model: FasterRCNN, image_done: Callable[[], None]) -> Validation:
@@ -69,7 +69,7 @@ class Validator:
         loaded = LoadedModel(deepcopy(model), self._config, self._classes)
         device = next(model.parameters()).device
         predictor = validating_predictor(
-            loaded, device, self._precision, self._split, self._outside, truths=self._truth_of
+            loaded, device, self._precision, self._split, self._proposals, truths=self._truth_of
         )
         found: dict[int, Detections] = {}
         sums: dict[str, float] = {}
@@ -96,7 +96,7 @@ def validating_predictor(
     device: torch.device,
     precision: torch.dtype,
     split: Split,
-    outside: Sequence[Proposals] | None,
+    proposals: Sequence[Proposals] | None,
     truths: TruthSource | None = None,
 ) -> Predictor:
     """A detector as ``evaluate`` runs it in ``precision``, on the external proposals of a split if there are some.
@@ -104,4 +104,4 @@ def validating_predictor(
     ``evaluate`` gets a precision that is not this machine's ``auto`` by its name, by which float32 is exact.
     """
     detector = prepare(loaded, device, precision, exact=precision != choose_precision("auto", device))
-    return Predictor(detector, proposals=None if outside is None else source_of(split, outside), truths=truths)
+    return Predictor(detector, proposals=None if proposals is None else source_of(split, proposals), truths=truths)
