@@ -1,4 +1,4 @@
-"""What is compiled, when, and that it finds the same."""
+"""Which shapes are compiled and when, and that a compiled detector finds the same."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def test_the_first_image_of_each_shape_is_compiled_up_to_a_number_of_shapes(made
     assert choose.model_for(shapes[0]) is networks[0]
     assert networks[MAX_SHAPES] is networks[-1] is not networks[0]
     assert [line for line in made if not line.startswith("compiling for")] == [
-        f"{MAX_SHAPES} shapes of images are compiled; others are computed without, which is slower"
+        f"{MAX_SHAPES} shapes of images are compiled; others run uncompiled, which is slower"
     ]
 
 
-def test_what_is_compiled_is_for_a_number_of_threads(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_code_is_for_a_number_of_threads(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     choose = chooser()
     choose.model_for(SHAPE)
     choose.model_for(SHAPE)
@@ -83,7 +83,7 @@ def test_what_is_compiled_is_for_a_number_of_threads(made: list[str], monkeypatc
 
 
 def test_while_a_shape_is_compiled_other_images_wait(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever did not wait would compute in another way, as the clock has it."""
+    """Without waiting, the clock would decide which model computes an image."""
     begun, may_end = Event(), Event()
 
     def slowly(network: FasterRCNN, plain: FasterRCNN) -> FasterRCNN:
@@ -124,7 +124,7 @@ def test_the_shapes_of_a_stream_are_compiled_in_the_order_of_its_images(
     assert [line.split()[4].rstrip(",") for line in made] == ["64x64", "96x64", "128x64", "64x96"]
 
 
-def test_without_a_compiler_it_stops(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_there_is_an_error(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "found_compiler", lambda: None)
     prepare(loaded_model(), CPU, torch.float32, exact=False)
     with pytest.raises(MachineError, match=r"compile=True needs a C\+\+ compiler .* apt install g\+\+"):
@@ -133,11 +133,11 @@ def test_without_a_compiler_it_stops(made: list[str], monkeypatch: pytest.Monkey
 
 def test_nothing_is_compiled_for_a_gpu(made: list[str]) -> None:
     network = loaded_model().model
-    with pytest.raises(OptionError, match="E126 compile=True: only what is on a CPU is compiled"):
+    with pytest.raises(OptionError, match="E126 compile=True: detectors are compiled on a CPU only"):
         ShapeCompiler(network, network, torch.device("cuda:0"))
 
 
-def test_a_compiler_that_fails_is_told(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_compiler_is_an_error(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(network: Any, plain: Any) -> Any:
         raise TorchDynamoException("no luck\nat all")
 
@@ -176,7 +176,7 @@ print("the same")
 
 @pytest.mark.skipif(compilation.found_compiler() is None, reason="there is no C++ compiler")
 def test_compiled_and_plain_find_the_same(tmp_path: Path) -> None:
-    """In a process of its own: the checks of shapes that the test run adds cannot be compiled.
+    """Runs in a process of its own: the checks of shapes that the test run adds cannot be compiled.
 
     Its compiler keeps its results in a folder of its own: with those that it kept of a run with other instruction sets
     (``ATEN_CPU_CAPABILITY``) torch 2.14 computed wrong features.
