@@ -178,7 +178,7 @@ CODES = (
     ErrorCode(
         "E119",
         "The values of an image have no known range",
-        "Floating-point and 32-bit images do not state which value is white, so they cannot be converted to 8 bits.",
+        "Floating-point and 32-bit images do not state which value is white, so none becomes an 8-bit image.",
         "scan.tif holds floats, whose range is not known; save it with 8 or 16 bits",
         "Convert the image to 8 or 16 bits per channel.",
     ),

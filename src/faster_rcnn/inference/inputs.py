@@ -41,7 +41,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 height width"]:
-    """Upright RGB of 8 bits, on the CPU.
+    """Decode an image to upright 8-bit RGB on the CPU.
 
     Args:
         image: any kind of it.

@@ -75,9 +75,9 @@ class Plan:
     misfits: dict[str, tuple[object, object]]
     """Settings that torchvision's code fixes: ours, and the layout's."""
     arguments: dict[str, object]
-    """Of the constructor, beside the number of classes, where they are not the layout's own."""
+    """Arguments of the constructor, beside the number of classes, that differ from those of the layout."""
     epsilon: float | None
-    """Of batch norm, where it is not the layout's own."""
+    """Epsilon of batch norm, where it differs from that of the layout."""
 
     @property
     def differences(self) -> str:
