@@ -1,17 +1,18 @@
-"""From what was found in overlapping parts of an image to one list.
+"""Merging of the detections in overlapping parts of an image, its tiles and the whole image, into one list.
 
-Parts are the tiles and the whole image. The rule, in this order:
+The rule, in this order:
 
-1. A detection is *cut* where it comes near a border of its part that is none of the image. Others are *whole*. An
+1. A detection is *cut* where it comes near a border of its part that is inside the image. All others are *whole*. An
    object whose sides are shorter than the overlap, less twice what counts as near, is whole in some tile; in the whole
-   image all are.
-2. A cut detection goes where a whole one of its class covers most of it. The whole one must be at least half as sure:
-   a bad guess at something large must not wipe out what lies in it.
-3. Cut detections of one class that are left, are of two parts, and agree about what both parts see, are pieces of one
-   object that no part shows whole: the smallest box around them takes their place, with the best of their scores.
-4. Of what is left, doubles of a class go by non-maximum suppression, as in a single image.
+   image all objects are.
+2. A cut detection is dropped where a whole one of its class covers most of it. The whole one must have at least half of
+   its score: a bad guess at something large must not suppress the objects inside it.
+3. Cut detections of one class that are left, come from two parts, and agree within the area that both parts show, are
+   pieces of one object that no part shows whole: the smallest box around the pieces replaces them, with the best of
+   their scores.
+4. NMS per class removes duplicates among the detections that are left, as in a single image.
 
-So nothing is dropped but for something that stays or that itself met something better.
+So a detection is dropped only in favour of one that stays, or that itself gave way to a better one.
 """
 
 from __future__ import annotations
