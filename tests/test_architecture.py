@@ -73,6 +73,23 @@ PRINTING = {
 
 MOST_LINES, MOST_BODY_LINES, MOST_NESTING, MOST_OF_CODE = 300, 40, 3, 0.12
 
+MOST_MODEL_LINES = 150
+"""Length of ``model.py``, which a reader of the paper reads first; the work of each stage is in its own folder."""
+
+TESTED_BY = {
+    "__init__": ("test_public_api.py", "the package is a door: it imports nothing until a name is used"),
+    "__main__": ("test_main.py", "the file is named after the function that the command starts"),
+    "cli.app": ("cli/test_main.py", "the app is used through main only"),
+    "inference.loading": ("test_detector.py", "every detector is loaded by it"),
+    "inference.pictures": ("cli/test_predict_stays_inside.py", "one file for all that predict writes"),
+    "inference.prepared": ("acceleration/test_compilation.py", "every precision is prepared there"),
+    "training.alternating": ("inference/test_external_proposals.py", "the four steps are proposals and training"),
+    "training.run": ("cli/test_train.py", "the command calls nothing else"),
+    "training.state": ("training/test_damaged_runs.py", "a state is checked where it is read"),
+    "weights.foreign.torchvision_checkpoint": ("cli/test_export.py", "the command calls nothing else"),
+}
+"""Modules whose test file has another name: its path in the folder of tests, and the reason."""
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match)
 
@@ -248,6 +265,26 @@ def test_the_paper_makes_no_choice_by_machine(module: str) -> None:
     assert machine_choices(TREES[module]) == []
 
 
+def without_test_file(module: str, tree: ast.AST, tests: set[str]) -> list[str]:
+    """Name the missing test file of a module that holds code; ``tests`` are paths relative to the folder of tests."""
+    if not any(isinstance(node, (*FUNCTIONS, ast.ClassDef)) for node in ast.walk(tree)):
+        return []
+    *folders, name = module.split(".")
+    wanted = TESTED_BY[module][0] if module in TESTED_BY else "/".join([*folders, f"test_{name}.py"])
+    return [] if wanted in tests else [f"{module} has no tests/{wanted}"]
+
+
+def test_each_module_with_code_has_a_test_file_of_its_name() -> None:
+    tests = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    faults = [fault for module, tree in TREES.items() for fault in without_test_file(module, tree, tests)]
+    assert faults == []
+    assert set(TESTED_BY) <= set(TREES)
+
+
+def test_the_model_is_short() -> None:
+    assert len(SOURCES["model"].splitlines()) <= MOST_MODEL_LINES
+
+
 def uses(tree: ast.AST, attribute: str) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr == attribute for node in ast.walk(tree))
 
@@ -325,6 +362,9 @@ def test_the_rules_can_fail() -> None:
     assert too_large("rpn.bad", "\n" * 301) == ["rpn.bad has 301 lines"]
     assert without_docstring("rpn.bad", tree) == ["rpn.bad has no docstring", "rpn.bad.public has no docstring"]
     assert loose_ends("rpn.bad", BAD_MODULE) == ["rpn.bad line 11: TODO"]
+    assert without_test_file("rpn.bad", tree, {"test_bad.py"}) == ["rpn.bad has no tests/rpn/test_bad.py"]
+    assert without_test_file("rpn.bad", tree, {"rpn/test_bad.py"}) == []
+    assert without_test_file("rpn.bad", ast.parse("SIZE = 1"), set()) == []
     assert uses(ast.parse("torch.allclose(a, b)"), "allclose")
     assert prints(ast.parse("write = print"))
     assert machine_choices(ast.parse("torch.is_grad_enabled() and x.is_contiguous()")) == [

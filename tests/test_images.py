@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +13,6 @@ from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn import images
 from faster_rcnn.images import normalise, pad_to_batch, rescale_boxes, resize, size_of, target_size
 from faster_rcnn.structures import ImageSize
 from tiny import boxes_of, integer_boxes, random_image, tiny_model
@@ -131,48 +129,6 @@ def test_types_of_resized_images() -> None:
 
 def with_channels_last(image: Tensor) -> Tensor:
     return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-
-
-@pytest.mark.parametrize("resize_method", ["antialias", "plain"])
-@pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50), (64, 96)])
-def test_in_which_order_pixels_lie_changes_no_bit(
-    height: int, width: int, resize_method: Literal["antialias", "plain"]
-) -> None:
-    model, image = tiny_model(image={"resize": resize_method}), random_image(height, width)
-    expected = model.preparation.pad([model.preparation.resized(image)]).pixels
-    model.preparation = replace(model.preparation, memory_format=torch.channels_last)
-    found = model.preparation.pad([model.preparation.resized(with_channels_last(image))]).pixels
-    assert torch.equal(found, expected)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert expected.is_contiguous()
-
-
-@pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50)])
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_a_large_image_is_resized_in_bands_to_the_same_bits(
-    height: int, width: int, channels_last: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Shrunk in both directions, in one, and enlarged; 8-bit, averaged."""
-    image = with_channels_last(random_image(height, width)) if channels_last else random_image(height, width)
-    expected = resize(image, 64, 128, "antialias", "down")
-    monkeypatch.setattr(images, "LARGE", 0)
-    assert torch.equal(resize(image, 64, 128, "antialias", "down"), expected)
-
-
-@pytest.mark.parametrize(("height", "width"), [(700, 900), (300, 4000), (900, 65), (40, 50), (64, 96)])
-def test_a_large_image_is_sampled_as_by_torch(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = random_image(height, width)
-    expected = resize(image, 64, 128, "plain", "down")
-    monkeypatch.setattr(images, "LARGE", 0)
-    assert_close(resize(image, 64, 128, "plain", "down"), expected, rtol=0, atol=1e-6)
-
-
-def test_a_large_image_is_prepared_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, image = tiny_model(image={"resize": "plain"}), random_image(300, 200)
-    expected = model.preparation.resized(image)
-    monkeypatch.setattr(images, "LARGE", 0)
-    # Divided by a deviation of 0.225, and up to 2.6 in size.
-    assert_close(model.preparation.resized(image), expected, rtol=0, atol=1e-5)
 
 
 def test_plain_is_bilinear_at_the_centres_of_pixels() -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from faster_rcnn.losses import Losses
 from faster_rcnn.structures import (
     ClassMap,
     Detections,
@@ -97,13 +96,6 @@ def test_detections_above_a_score(score: float, most: int | None, count: int) ->
     assert len(found) == count
     assert torch.equal(found.boxes, boxes[:count])
     assert found.labels.tolist() == [2, 0, 1][:count]
-
-
-def test_the_total_is_the_sum_of_the_four_losses_in_the_order_of_the_stages() -> None:
-    losses = Losses(*torch.tensor([1.0, 20.0, 300.0, 4000.0]).unbind())
-    assert float(losses.total) == 4321.0
-    assert list(losses.named()) == ["rpn_objectness", "rpn_box", "roi_class", "roi_box"]
-    assert [float(loss) for loss in losses.named().values()] == [1.0, 20.0, 300.0, 4000.0]
 
 
 def test_class_ids_may_have_holes_and_need_not_begin_at_0() -> None:

@@ -68,45 +68,6 @@ def batch_of(count: int, height: int, width: int) -> ImageBatch:
     return ImageBatch(torch.zeros(count, 3, height, width), (ImageSize(height, width),) * count)
 
 
-def numbered_by_channel(rpn: RegionProposalNetwork) -> RpnOutput:
-    """The output of a network of which every channel gives its own number at every position."""
-    with torch.no_grad():
-        for layer in (rpn.head.objectness, rpn.head.deltas):
-            weight, bias = layer.parameters()
-            weight.zero_()
-            bias.copy_(torch.arange(len(bias)))
-        output: RpnOutput = rpn([torch.zeros(1, 4, 2, 3), torch.zeros(1, 4, 1, 2)])
-    return output
-
-
-def test_k_objectness_channels_are_one_per_shape() -> None:
-    output = numbered_by_channel(network())
-    # 2 * 3 + 1 * 2 = 8 positions of 3 shapes.
-    assert output.logits.shape == (1, 24, 1)
-    assert_close(output.logits[0, :, 0], torch.tensor([0.0, 1.0, 2.0]).repeat(8))
-
-
-def test_2k_objectness_channels_are_pairs_per_shape_no_object_first() -> None:
-    output = numbered_by_channel(network(outputs_per_anchor=2))
-    assert_close(output.logits[0], torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]).repeat(8, 1))
-
-
-def test_4k_delta_channels_are_dx_dy_dw_dh_per_shape() -> None:
-    output = numbered_by_channel(network())
-    assert_close(output.deltas[0], torch.arange(12.0).reshape(3, 4).repeat(8, 1))
-
-
-def test_the_head_may_be_wider_than_the_features() -> None:
-    rpn = network(hidden=10, convs=2)
-    assert [conv.weight.shape for conv in rpn.head.convs] == [(10, 4, 3, 3), (10, 10, 3, 3)]
-    assert rpn([torch.rand(2, 4, 3, 3)]).deltas.shape == (2, 27, 4)
-
-
-def test_zeros_beyond_the_border_make_border_positions_differ_from_the_middle_of_a_uniform_map() -> None:
-    logits = network()([torch.ones(1, 4, 5, 5)]).logits.reshape(25, 3)
-    assert bool((logits - logits[12]).abs().max() > 1e-7)
-
-
 def test_anchors_lie_where_their_offset_says() -> None:
     features = [torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 3, 3)]
     corner, middle = (network(offset=offset).anchors(features, batch_of(1, 40, 40)).boxes for offset in (0.0, 0.5))
@@ -145,29 +106,6 @@ def test_anchors_take_the_strides_of_the_backbone_or_those_that_fit() -> None:
     assert_close(exact[-2], torch.tensor([16.0, 16.0, 48.0, 48.0]))
     assert_close(fitted[-2], torch.tensor([10.0, 10.0, 42.0, 42.0]))
     assert_close(exact[:75], fitted[:75])
-
-
-def test_every_convolution_is_followed_by_relu() -> None:
-    rpn = network(convs=2)
-    with torch.no_grad():
-        for conv in rpn.head.convs:
-            weight, bias = conv.parameters()
-            weight.zero_()
-            bias.fill_(-1.0)
-        weight, bias = rpn.head.objectness.parameters()
-        weight.fill_(1.0)
-        bias.fill_(3.0)
-        # -1 becomes 0 after each, so that only the bias of the last layer is left; without relu it were 3 - 4.
-        assert_close(rpn([torch.rand(1, 4, 2, 2)]).logits, torch.full((1, 12, 1), 3.0))
-
-
-def test_new_weights_are_those_of_the_paper() -> None:
-    # Gaussian of deviation 0.01 (section 3.1.3): the fewest weights are 12 * 256, their deviation is known to 1 or 2 %.
-    rpn = network(channels=256)
-    for layer in (*rpn.head.convs, rpn.head.deltas):
-        weight, bias = layer.parameters()
-        assert abs(float(weight.detach().std()) - 0.01) < 0.001
-        assert not bool(bias.any())
 
 
 # Eq. 1 by hand: four anchors; the first has overlap 0.9 with the truth, the second 0.5 (neutral), two are far away.
@@ -291,18 +229,6 @@ def test_losses_at_samples_are_those_of_the_whole_map(convs: int, half: bool) ->
         assert mine is not None
         assert plain is not None
         assert_close(mine, plain, rtol=0, atol=(0.05 if half else 1e-5) * float(plain.abs().max()))
-
-
-def test_forward_at_gives_the_rows_of_forward() -> None:
-    rpn = network(outputs_per_anchor=2)
-    for parameter in rpn.parameters():
-        torch.nn.init.normal_(parameter)
-    features = [torch.randn(2, 4, 3, 4), torch.randn(2, 4, 1, 2)]
-    everyone = torch.arange(42).flip(0).repeat(2, 1)  # 14 positions of 3 shapes, from the last one to the first
-    found, output = rpn.head.forward_at(features, everyone), rpn(features)
-    for rows in (found, rows_at(output, everyone)):
-        assert_close(rows.logits.flip(1), output.logits)
-        assert_close(rows.deltas.flip(1), output.deltas)
 
 
 def test_the_names_of_tensors_are_those_of_model_files() -> None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from faster_rcnn.errors import OptionError
@@ -206,37 +205,6 @@ def test_flags_are_settings_that_exist() -> None:
     assert len(all_keys()) == len(set(all_keys()))
     assert all(len(key.split(".")) == 2 for key in all_keys())
     assert {key.split(".")[0] for key in all_keys()} == set(Config.model_fields) - {"preset"}
-
-
-def test_numbers_of_numpy_are_numbers_and_numbers_as_text_are_not() -> None:
-    flags = {"epochs": np.int64(3), "lr": np.float32(0.5), "batch": np.uint8(2)}
-    training = resolve_config(None, None, (), flags).training
-    assert (training.epochs, training.lr, training.batch) == (3, 0.5, 2)
-    for flag, value in (("epochs", "3"), ("epochs", np.float64(2.5)), ("batch", True), ("lr", "0.5"), ("seed", 1.5)):
-        with pytest.raises(OptionError, match=rf"E125 --{flag} {value}: it must be a valid"):
-            resolve_config(None, None, (), {flag: value})
-
-
-def test_a_file_may_hold_a_removed_setting_at_its_default(tmp_path: Path) -> None:
-    file = tmp_path / "old.yaml"
-    file.write_text(
-        "backbone:\n  pyramid_padding: zeros\nrpn:\n  head: siblings\n  head_padding: zeros\n  nms_iou: 0.6\n"
-    )
-    assert resolve_config("small", file, (), {}) == resolve_config("small", None, ("rpn.nms_iou=0.6",), {})
-
-
-@pytest.mark.parametrize(
-    ("section", "key", "value"),
-    [("rpn", "head", "joined"), ("rpn", "head_padding", "reflect"), ("backbone", "pyramid_padding", "circular")],
-)
-def test_another_value_of_a_removed_setting_is_refused(section: str, key: str, value: str, tmp_path: Path) -> None:
-    file = tmp_path / "old.yaml"
-    file.write_text(f"{section}:\n  {key}: {value}\n")
-    match = rf"^E125 .*old\.yaml line 2: the setting {section}\.{key} was removed, and '{value}' with it.*train anew$"
-    with pytest.raises(OptionError, match=match):
-        resolve_config("small", file, (), {})
-    with pytest.raises(OptionError, match=rf"^E125 --set {section}\.{key}=.*: this setting was removed; leave it out$"):
-        resolve_config("small", None, (f"{section}.{key}=zeros",), {})
 
 
 def test_the_origin_of_each_setting_is_logged_in_detail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

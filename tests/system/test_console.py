@@ -114,13 +114,6 @@ def test_the_log_of_the_library_is_shown_as_messages(verbose: bool, capsys: pyte
     assert capsys.readouterr().err == f"{details}reading a\\nb.jpg\nwarning: odd\n"
 
 
-def test_without_a_display_work_is_counted_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(counted(iter("ab"), "images", 2)) == ["a", "b"]
-    with progress("epoch 1/2", 3) as meter:
-        meter.advance({"loss": 1.0})
-    assert capsys.readouterr() == ("", "")
-
-
 def test_passing_work_leaves_no_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     with shown(), progress("validating", 2, passing=True) as meter:
         meter.advance(steps=2)

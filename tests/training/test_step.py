@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from faster_rcnn.errors import DivergedError
-from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.step import training_step
 from tiny import random_image, tiny_model, training_batch, truth_of
@@ -63,15 +62,3 @@ def test_gradients_are_clipped_to_their_norm() -> None:
     )
     norms = [each.grad.norm() for each in model.parameters() if each.grad is not None]
     assert torch.stack(norms).norm().item() == pytest.approx(0.01, rel=1e-3)
-
-
-def test_the_average_follows_slowly_and_early_steps_weigh_more() -> None:
-    model = tiny_model()
-    average = AveragedModel(model, decay=0.5)
-    start = model.roi.classes.weight.detach().clone()
-    with torch.no_grad():
-        model.roi.classes.weight += 1
-    average.update(model, step=0)  # decay min(0.5, 1 / 10): nine tenths of the way
-    torch.testing.assert_close(average.model.roi.classes.weight, start + 0.9)
-    average.update(model, step=1000)  # decay 0.5: half of what is left
-    torch.testing.assert_close(average.model.roi.classes.weight, start + 0.95)
