@@ -75,7 +75,7 @@ def test_images_of_other_kinds_are_taken_or_refused_at_the_call(
     with path.open("rb") as file:
         found = detector.predict(file, conf=0.0)
     assert torch.equal(found.boxes, expected.boxes)
-    assert (np.asarray(found.picture()) == np.asarray(expected.picture())).all()  # of a file that is closed
+    assert (np.asarray(found.picture()) == np.asarray(expected.picture())).all()  # the file is closed
     named = detector.predict(np.array([str(path)] * 2), conf=0.0)
     assert [one.path for one in named] == [path, path]
     assert torch.equal(named[1].boxes, expected.boxes)
@@ -110,7 +110,7 @@ def test_tiles(detector: Detector) -> None:
         detector.predict(image, overlap=0.5)
 
 
-def test_what_a_detector_knows(detector: Detector) -> None:
+def test_the_model_classes_and_settings_of_a_detector(detector: Detector) -> None:
     assert isinstance(detector.model, FasterRCNN)
     assert detector.classes == CLASSES
     assert detector.config.image.short_side == 64
@@ -126,10 +126,10 @@ def test_a_run_folder_is_a_model(model: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [({"precision": "float16"}, "E125 precision 'float16' is none of"), ({"device": "tpu"}, "E126 .* tpu is not a")],
 )
-def test_what_does_not_exist_is_refused(
+def test_precisions_devices_and_models_that_do_not_exist_are_refused(
     model: Path, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users, whose types nobody checks
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no type checks
     with pytest.raises(OptionError, match=message):
         Detector.load(model, **options)
     with pytest.raises(ModelFileError):
@@ -170,18 +170,18 @@ def test_int8_needs_a_quantized_file(model: Path) -> None:
         Detector.load(model, device="cpu", precision="int8")
 
 
-@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
+@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
 @pytest.mark.parametrize("fast", [False, True])
-def test_a_quantized_file_works_in_8_bits_where_asked_for_or_faster(
+def test_a_quantized_file_runs_in_int8_where_that_is_named_or_faster(
     fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("faster_rcnn.acceleration.selection.int8_is_fast", lambda: fast)
     file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
-    auto, asked, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))
-    assert asked._detector.precision == torch.int8
+    auto, named, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))
+    assert named._detector.precision == torch.int8
     assert (auto._detector.precision == torch.int8) == fast
-    ours, theirs, of_auto = (each.predict(rgb(), conf=0.0) for each in (asked, floats, auto))
+    ours, theirs, of_auto = (each.predict(rgb(), conf=0.0) for each in (named, floats, auto))
     assert len(ours) == pytest.approx(len(theirs), rel=0.2)
     assert torch.equal(of_auto.boxes, ours.boxes) == fast
     with pytest.raises(OptionError, match="E125 compile=True: a detector in int8 is not compiled"):

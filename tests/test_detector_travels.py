@@ -1,4 +1,4 @@
-"""A detector in other hands: copied, pickled, sent to another process."""
+"""Detectors that are copied, pickled and sent to another process."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def assert_same(one: Detector, other: Detector) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "auto"])
-def test_a_detector_travels(way: str, precision: Any, model: Path) -> None:
+def test_a_copy_gives_the_same_detections(way: str, precision: Any, model: Path) -> None:
     detector = Detector.load(model, "cpu", precision)
-    detector.predict(rgb())  # so that it has packed and counted what it likes
+    detector.predict(rgb())  # so that weights are packed before
     assert_same(WAYS[way](detector), detector)
 
 
-@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
-def test_a_quantized_detector_travels(tmp_path: Path) -> None:
+@pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
+def test_a_copy_of_a_quantized_detector_gives_the_same_detections(tmp_path: Path) -> None:
     file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
     save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
     detector = Detector.load(file, "cpu", "int8")
@@ -78,7 +78,7 @@ def test_copies_are_apart(model: Path) -> None:
     with torch.no_grad():
         other.model.roi.classes.weight.zero_()
     assert detector.model.roi.classes.weight.abs().sum() > 0
-    # What is packed are the weights of the moment.
+    # A pickle has the weights at the time of pickling.
     assert pickle.loads(pickle.dumps(other)).model.roi.classes.weight.abs().sum() == 0
 
 
@@ -96,13 +96,13 @@ def test_a_spawned_process_finds_the_same(model: Path, tmp_path: Path) -> None:
     assert len(json.loads(text)["detections"]) == len(expected)
 
 
-def test_what_is_packed_is_a_model_file(model: Path, tmp_path: Path) -> None:
+def test_a_pickle_contains_a_model_file(model: Path, tmp_path: Path) -> None:
     loaded = loaded_model()
     assert packed_model(loaded) == model.read_bytes()
     assert unpacked_model(model.read_bytes(), "x").classes == CLASSES
 
 
-def test_a_network_that_its_settings_do_not_describe_is_named() -> None:
+def test_a_network_that_its_settings_do_not_describe_is_refused() -> None:
     detector = Detector(loaded_model(), "cpu")
     detector.model.roi.classes = torch.nn.Linear(32, 9)
     with pytest.raises(ModelFileError, match=r"E123 the pickled detector: tensor 'roi.classes.weight' has"):

@@ -1,4 +1,4 @@
-"""``Detector``, the door for Python: load a detector, predict, evaluate, train.
+"""``Detector``, the Python API: load a detector, predict, evaluate, train.
 
 Nothing is printed unless a call has ``progress=True``: messages and warnings go to the logger ``faster_rcnn``.
 """
@@ -52,14 +52,14 @@ class Detector:
         precision: Precision = "auto",
         compile: Compile = "auto",
     ) -> None:
-        """Load a detector as ``load`` does, or take one that is in memory."""
+        """Load a detector as ``load`` does, or prepare a ``LoadedModel`` that is in memory."""
         loaded = model if isinstance(model, LoadedModel) else resolve_model(str(path_given("model", model)))
         if precision not in get_args(Precision):
             raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
             raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
         self._loaded = loaded
-        self._asked = str(device), precision, compile
+        self._options = str(device), precision, compile
         self._detector = ready_detector(loaded, precision, str(device), compile=compile is True)
 
     @staticmethod
@@ -74,23 +74,23 @@ class Detector:
         Args:
             model: such as ``runs/cells`` or ``torchvision:fasterrcnn_resnet50_fpn_v2``.
             device: auto (a GPU where there is one), cpu, cuda or cuda:N.
-            precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. In float32 that is
-                asked for, an imported detector gives torchvision's answers to the last bit; auto's is faster. int8 is
-                for files that ``faster-rcnn quantize`` wrote, on a CPU; auto takes it for them where it is faster.
-            compile: let torch's compiler make the network faster on a CPU, which takes half a minute or so for each
-                shape of images. True does so for every shape at its first image, up to 8; False and auto do not. The
-                weights are those of the time of compiling.
+            precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. With an
+                explicit float32, an imported detector gives torchvision's results to the last bit; the float32 of auto
+                is faster. int8 is for files that ``faster-rcnn quantize`` wrote, on a CPU; auto takes it for them where
+                it is faster.
+            compile: compile the network with torch's compiler on a CPU, which makes it faster and takes about half a
+                minute for each shape of images. True compiles for every shape at its first image, up to 8 shapes; False
+                and auto do not. Later changes of the weights have no effect on a compiled network.
 
         A detector can be copied, pickled and sent to another process, with its weights, classes, settings and these
-        options; what it compiled or packed is made again there. Start processes with ``spawn`` or ``forkserver``: one
-        that was forked after a detector (or any other network of torch) has worked on several threads waits forever at
-        its first image, unless ``torch.set_num_threads(1)`` was called before.
+        options; compiled and packed weights are made again there. Start processes with ``spawn`` or ``forkserver``: a
+        process that was forked after a detector (or any other network of torch) has computed on several threads waits
+        forever at its first image, unless ``torch.set_num_threads(1)`` was called before.
 
         Raises:
-            ModelFileError: there is no such model, or it is damaged, or is to work in int8 and was not quantized.
-            OptionError: the device or precision does not exist, or compiling was asked for on a GPU or in int8.
-            MachineError: published weights are not here and there is no network, or compiling was asked for and there
-                is no C++ compiler.
+            ModelFileError: the model does not exist, is damaged, or was not quantized and the precision is int8.
+            OptionError: the device or precision does not exist, or ``compile`` is True on a GPU or in int8.
+            MachineError: published weights cannot be downloaded, or ``compile`` is True without a C++ compiler.
         """
         return Detector(model, device, precision, compile)
 
@@ -107,9 +107,9 @@ class Detector:
 
         Raises:
             DatasetError: the data cannot be used.
-            OptionError: an argument makes no sense, or the run cannot go on with it.
-            DivergedError: the loss or its gradient stopped being finite.
-            Exception: a callback raised it; the run is saved before.
+            OptionError: an argument makes no sense, or the run cannot be resumed with it.
+            DivergedError: the loss or its gradient became infinite or NaN.
+            Exception: an error of a callback; the run is saved first.
         """
         with _shown(call.progress):
             folder = train(Path(call.data), call, call.callbacks)
@@ -127,10 +127,10 @@ class Detector:
 
     @property
     def config(self) -> Config:
-        """The settings it was built and trained with."""
+        """The settings that the detector was built and trained with."""
         return self._detector.config
 
-    # A str or bytes is a Sequence too; the first signature that fits is taken, which is right.
+    # A str or bytes is a Sequence, too; type checkers take the first signature that fits, which is the right one.
     @overload
     def predict(  # type: ignore[overload-overlap]
         self,
@@ -189,31 +189,31 @@ class Detector:
         agnostic_nms: bool = False,
         progress: bool = False,
     ) -> Result | list[Result] | Iterator[Result]:
-        """Find objects in one image, in a list of them, or in whatever an iterator gives.
+        """Detect objects in one image, in a list of images, or in the images of an iterator.
 
         Args:
             images: a path, encoded bytes, a binary file object, a PIL image, an RGB array (height, width, 3) or an RGB
                 tensor (3, height, width); grey ones of one channel or none, and RGBA, whose alpha is removed, are
                 converted as such files are. Arrays and tensors hold uint8, or floats in 0..1. Or many of them: a
-                list, or an array of paths, gives a list; any other iterable is consumed one image ahead of the results
-                that are taken.
-            conf: lowest score that is reported; the detector itself reports nothing below its ``roi.score_floor``.
-            max_det: most detections of one image; with tiles the only limit, as the detector's own
-                ``roi.max_detections`` is then each tile's.
+                list, or an array of paths, gives a list; any other iterable gives an iterator, which is one image
+                ahead of the results that are taken.
+            conf: lowest score that is reported; scores below the detector's ``roi.score_floor`` are never reported.
+            max_det: largest number of detections of an image; with tiles the only limit of an image, as the detector's
+                ``roi.max_detections`` then limits each tile.
             tile: side in pixels of the square tiles into which larger images are cut; the whole image is processed
                 once, too, and each image is read when its turn comes.
             overlap: share of a tile's side that its neighbour covers, too; 0.2 where not given. Objects smaller than
                 the overlap are whole in some tile.
-            classes: names of the classes that are reported; others take part in nothing.
+            classes: names of the classes that are reported; detections of others take no part in NMS and limits.
             iou: NMS threshold of the second stage, in place of the detector's ``roi.nms_iou``.
             agnostic_nms: whether NMS compares detections of different classes, too.
             progress: whether a bar and messages are shown on standard error; for an iterator, while it is consumed.
 
         Raises:
-            ImageError: an image cannot be used; the message names it. What is no image at all is refused at the call,
-                and what an iterator gives when its turn comes.
-            OptionError: one of the other arguments makes no sense, the detector lacks such a class, or, as a Fast
-                R-CNN, it takes no tiles.
+            ImageError: an image cannot be used; the message names it. An object that is no image is refused at the
+                call; an item of an iterator, when it is taken.
+            OptionError: another argument makes no sense, the detector lacks a class, or it is a Fast R-CNN, which
+                takes no tiles.
         """
         choice = choice_of(classes, iou, agnostic_nms)
         predictor = Predictor(self._detector, tiling=tiling_of(tile, overlap), choice=choice)
@@ -238,18 +238,18 @@ class Detector:
         *,
         progress: bool = False,
     ) -> Metrics:
-        """COCO's metrics on labelled images, as ``faster-rcnn evaluate`` gives them.
+        """Measure COCO's metrics on labelled images, as ``faster-rcnn evaluate`` does.
 
         Args:
             data: folder or file of labelled images.
-            split: which part of them; test where there is one, else val.
+            split: the split that is measured; by default test where the data has it, otherwise val.
             tile: cut larger images into tiles, as ``predict`` does.
             overlap: share of a tile's side that its neighbour covers, too.
             progress: whether messages, warnings and a bar are shown on standard error, as the command shows them.
 
         Raises:
             DatasetError: the data cannot be used.
-            OptionError: ``tile`` or ``overlap`` makes no sense, or the detector takes no tiles.
+            OptionError: ``tile`` or ``overlap`` makes no sense, or the detector is a Fast R-CNN, which takes no tiles.
             ModelFileError: the data has classes that the detector lacks.
         """
         tiling = tiling_of(tile, overlap)
@@ -260,8 +260,8 @@ class Detector:
             return measure_detector(predictor, part, "the detector")
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
-        """Pickled and copied as a model file and the options that it was loaded with; the rest is made anew."""
-        return _unpickled, (packed_model(self._loaded), *self._asked)
+        """Pickle and copy as a model file and the options of loading; everything else is made anew."""
+        return _unpickled, (packed_model(self._loaded), *self._options)
 
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]
@@ -270,12 +270,12 @@ class Detector:
 
 
 def _shown(progress: bool) -> AbstractContextManager[None]:
-    """What shows progress and the log during a call, if that is asked for."""
+    """A context that shows progress and the log where ``progress`` is true."""
     return shown() if progress else nullcontext()
 
 
 def _while_shown(results: Iterator[Result]) -> Iterator[Result]:
-    """The same results, with progress and the log shown until they end."""
+    """Pass the results on, and show progress and the log until they end."""
     with shown():
         yield from counted(results, "images", None)
 

@@ -243,7 +243,7 @@ def test_what_is_no_picture_of_an_earlier_run_is_not_replaced(photos: Path) -> N
     Path("folder/a.png").mkdir()
     for name in ("text", "image", "link", "folder"):
         with pytest.raises(
-            OptionError, match=rf"E132 --out {name}: {name}/a.png is there and no picture that this com"
+            OptionError, match=rf"E132 --out {name}: {name}/a.png exists and is no picture that this com"
         ):
             run("no model", "photos", out=Path(name))
     assert Path("text/a.png").read_text() == "notes"
@@ -327,7 +327,7 @@ def test_pictures_without_a_reader_end_with_2(model: str, photos: Path, capsys: 
     err = capsys.readouterr().err
     line = "E122 photos: 1 .heic file cannot be read, such as e.heic; save as JPEG or PNG; the others are predicted"
     assert f"warning: {line}\n" in err
-    assert "photos: 1 .txt file left out, such as notes.txt: not called as images are" in err
+    assert "photos: 1 .txt file left out, such as notes.txt: not named like an image" in err
 
 
 @pytest.mark.parametrize("out", ["photos", "photos/../photos"])

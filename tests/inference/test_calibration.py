@@ -1,4 +1,4 @@
-"""Activation ranges of image files: the same as of their pixels, damaged files left out."""
+"""Activation ranges measured on image files equal those of their pixels; damaged files are left out."""
 
 from __future__ import annotations
 

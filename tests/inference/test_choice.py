@@ -1,4 +1,4 @@
-"""Options that choose detections: the same in every form of a detector, and by hand on a few boxes."""
+"""Options that choose detections: on every kind of optimized detector, and computed by hand on a few boxes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from files import CLASSES, loaded_model, quantized, rgb
 from tiny import boxes_of, tiny_model
 
 CPU = torch.device("cpu")
-FORMS: dict[str, dict[str, Any]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "exact": {"precision": torch.float32, "exact": True},
     "fast": {"precision": torch.float32, "exact": False},
     "bfloat16": {"precision": torch.bfloat16, "exact": False},
-    "8 bits": {"precision": torch.int8, "exact": False},
+    "int8": {"precision": torch.int8, "exact": False},
     "tiles": {"precision": torch.float32, "exact": False},
 }
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=KINDS)
 def predictor(request: pytest.FixtureRequest) -> Predictor:
-    if request.param == "8 bits" and weight_limit() == 0:
-        pytest.skip("oneDNN has no convolutions in 8 bits here")
-    loaded = quantized(loaded_model()) if request.param == "8 bits" else loaded_model()
-    detector = prepare(loaded, CPU, **FORMS[request.param])
+    if request.param == "int8" and weight_limit() == 0:
+        pytest.skip("oneDNN has no int8 convolutions here")
+    loaded = quantized(loaded_model()) if request.param == "int8" else loaded_model()
+    detector = prepare(loaded, CPU, **KINDS[request.param])
     return Predictor(detector, tiling=tiling_of(40, 0.25) if request.param == "tiles" else None)
 
 
@@ -45,7 +45,7 @@ def found(predictor: Predictor, choice: Choice) -> Result:
 
 
 def best_iou_of_pairs(result: Result, *, of_one_class: bool) -> float:
-    """Of two detections, by brute force."""
+    """The largest IoU of two detections, by brute force."""
     boxes, labels = result.boxes.double().tolist(), result.labels.tolist()
     best = 0.0
     for one in range(len(boxes)):
@@ -68,7 +68,7 @@ def test_only_the_classes_that_are_named(predictor: Predictor) -> None:
     usual = predictor.predict_one(rgb(), conf=0.0)
     both = found(predictor, choice_of(["dog", "cow"], None, False))
     assert set(both.names) == {"dog", "cow"}
-    # The limit of detections is for these alone, so there may be more of them than among all.
+    # The limit of detections applies to these classes alone, so it may keep more of them than with all classes.
     assert len(both) >= sum(name in ("dog", "cow") for name in usual.names)
     first = both.scores[0]
     assert first == max(score for score, name in zip(usual.scores, usual.names, strict=True) if name in ("dog", "cow"))
@@ -85,7 +85,7 @@ def test_nms_across_classes(predictor: Predictor) -> None:
     assert best_iou_of_pairs(across, of_one_class=False) <= 0.5 + 1e-6 < best_iou_of_pairs(usual, of_one_class=False)
 
 
-def test_a_choice_is_of_one_call(predictor: Predictor) -> None:
+def test_a_choice_affects_one_call_only(predictor: Predictor) -> None:
     usual = predictor.predict_one(rgb(), conf=0.0)
     assert len(found(predictor, choice_of("cat", 0.1, True))) > 0
     assert torch.equal(predictor.predict_one(rgb(), conf=0.0).boxes, usual.boxes)
@@ -129,8 +129,8 @@ def test_names_with_and_without_commas(text: Any, labels: set[int]) -> None:
         ((None, None, "false"), "agnostic_nms 'false' must be True or False"),
     ],
 )
-def test_what_makes_no_sense(options: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users, whose types nobody checks
+def test_choices_that_make_no_sense_are_refused(options: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no type checks
     with pytest.raises(OptionError, match=f"^E125 .*{message}"):
         choice_of(*options).filter_of(tiny_model(5), NAMES)
 

@@ -47,7 +47,7 @@ def test_fast_rcnn_from_a_file_of_selective_search(
     run = train_with(squares, config=config, out=tmp_path / "run", proposals=file, epochs=1)
     assert not any(name.startswith("rpn.") for name in load_file(run / "best.safetensors"))
     assert measured(run, squares, tmp_path / "m.json", file)["images"] == 2
-    # Without a file it searches for itself, and finds the same, in evaluate as in predict.
+    # Without a file the detector runs selective search, with the same result, in evaluate as in predict.
     assert measured(run, squares, tmp_path / "n.json") == measured(run, squares, tmp_path / "m.json", file)
     out = tmp_path / "lines.json"
     image = str(squares / "images/val0.png")
@@ -55,7 +55,7 @@ def test_fast_rcnn_from_a_file_of_selective_search(
     assert code == 0
     searched = json.loads(out.read_text())
     assert searched["image"] == image
-    # predict, too, takes them from a file, and recognises its images by the end of their paths.
+    # predict, too, takes proposals from a file, and identifies its images by the ends of their paths.
     monkeypatch.chdir(squares / "images")
     given = ["val0.png"]
     predict(str(run), given, conf=0.05, max_det=None, precision="float32", out=None, json=str(out), proposals=file)
@@ -85,7 +85,7 @@ def test_without_a_file_the_proposals_are_computed_once_and_stored(
     (run / "summary.json").unlink()  # as if it had been interrupted
     train_with(squares, out=run, resume=True)
     assert stored.stat().st_mtime_ns == before
-    assert capsys.readouterr().err.count("selective search makes them") == 1
+    assert capsys.readouterr().err.count("selective search computes and stores them") == 1
 
 
 def test_an_rpn_alone_finds_objects_and_proposes_for_others(squares: Path, config: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_an_image_that_cannot_be_read_is_left_out_until_it_is_mended(
 ) -> None:
     image, file = squares / "images/train0.png", tmp_path / "search.safetensors"
     whole = image.read_bytes()
-    image.write_bytes(whole[:200] + bytes(50) + whole[250:])  # the header says nothing of it
+    image.write_bytes(whole[:200] + bytes(50) + whole[250:])  # the header is intact
     proposals(squares, method="selective-search", model=None, mode="fast", out=file)
     assert load_proposals(file).unreadable == {"images/train0.png"}
     train_with(squares, config=config, out=tmp_path / "run", proposals=file, epochs=1)
@@ -154,7 +154,7 @@ def test_alternating_training_shares_one_backbone(
     assert all(torch.equal(whole[name], fourth[name]) for name in whole if name.startswith("roi."))
     assert not torch.equal(second["roi.classes.weight"], fourth["roi.classes.weight"])
     assert measured(run, squares, tmp_path / "m.json")["images"] == 2
-    # Gone on with after an interruption, the steps that were done are kept.
+    # A resumed run keeps the steps that were done before the interruption.
     (run / "summary.json").unlink()
     capsys.readouterr()
     train_with(squares, out=run, resume=True)

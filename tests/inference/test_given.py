@@ -1,4 +1,4 @@
-"""What Python code passes as images: every kind is taken as the same picture, or refused at the call."""
+"""Objects that Python code passes as images: every kind gives the same picture, or is refused at the call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from files import image_file, rgb
 
 @pytest.fixture(autouse=True)
 def _types_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for users."""
+    """Switch type checks off, as for users."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class OfAnotherLibrary:
-    """An array that numpy can read, as those of jax and pandas are."""
+    """An array of another package, such as jax or pandas, that numpy can read."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -53,7 +53,7 @@ class Named:
 
 
 class Camera:
-    """A file object that cannot go back."""
+    """A file object that cannot seek."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -65,7 +65,7 @@ class Camera:
 def one_of_each(path: Path) -> Iterator[Any]:
     encoded = path.read_bytes()
     written = io.BytesIO()
-    Image.fromarray(rgb()).save(written, "PNG")  # its position is its end
+    Image.fromarray(rgb()).save(written, "PNG")  # its position is at its end
     with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
         archive.write(path, "a.png")
     yield from (path, str(path), np.str_(path), np.array(str(path)), os.fspath(path), Named(path))
@@ -104,7 +104,7 @@ def test_every_kind_of_one_image(path: Path) -> None:
         lambda paths: [paths[0], rgb(), io.BytesIO(paths[2].read_bytes())],
     ],
 )
-def test_many_at_hand_are_a_list(many: Any, tmp_path: Path) -> None:
+def test_lists_tuples_and_arrays_of_paths_give_a_list(many: Any, tmp_path: Path) -> None:
     paths = [image_file(tmp_path / f"{number}.png") for number in range(3)]
     images = images_given(many(paths))
     assert isinstance(images, list)
@@ -124,7 +124,7 @@ def test_many_at_hand_are_a_list(many: Any, tmp_path: Path) -> None:
         lambda folder: map(str, folder.glob("*.png")),
     ],
 )
-def test_many_that_come_are_an_iterator(many: Any, tmp_path: Path) -> None:
+def test_other_iterables_give_an_iterator(many: Any, tmp_path: Path) -> None:
     for number in range(3):
         image_file(tmp_path / f"{number}.png")
     images = images_given(many(tmp_path))
@@ -188,13 +188,13 @@ CLOSED.close()
         ([np.array([rgb()[0, 0], None], dtype=object)], r"E121 image 0 .* is an array of objects"),
     ],
 )
-def test_what_is_no_image_is_refused_at_the_call(given: Any, message: str) -> None:
+def test_objects_that_are_no_images_are_refused_at_the_call(given: Any, message: str) -> None:
     with pytest.raises(ImageError, match=rf"^{message}") as raised:
         images_given(given)
     assert "\n" not in str(raised.value)
 
 
-def test_an_array_that_numpy_cannot_have() -> None:
+def test_an_array_that_numpy_cannot_read_is_refused() -> None:
     class OnAnotherDevice:
         def __array__(self, *_: object, **__: object) -> Any:
             raise TypeError("Implicit conversion to a NumPy array is not allowed.\nUse .get()")
@@ -208,7 +208,7 @@ class Pairs(Dataset[Any]):
         return torch.zeros(3, 4, 4), {"boxes": []}
 
 
-def test_what_an_iterator_gives_is_refused_when_its_turn_comes() -> None:
+def test_an_item_of_an_iterator_is_refused_when_it_is_taken() -> None:
     images = images_given(each for each in (rgb(), None))
     assert isinstance(images, Iterator)
     next(images)

@@ -1,4 +1,4 @@
-"""A detector at work on images in tiles."""
+"""Prediction on images in tiles."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def tiled(predictor: Predictor, tiling: Tiling = TILING) -> Predictor:
 
 
 def one_by_one(predictor: Predictor, image: Tensor, tiling: Tiling, conf: float) -> Detections:
-    """The same by hand: each tile as an image of its own, and the whole image."""
+    """Predict on each tile as an image of its own and on the whole image, and merge the detections."""
     size = size_of(image)
     parts = []
     for tile in [Tile(0, 0, size.width, size.height), *tiling.tiles(size)]:
@@ -54,7 +54,7 @@ def one_by_one(predictor: Predictor, image: Tensor, tiling: Tiling, conf: float)
     return merge(parts, size, 0.5)
 
 
-def test_of_a_strip_only_the_tiles_are_seen(predictor: Predictor) -> None:
+def test_a_strip_is_detected_in_its_tiles_only(predictor: Predictor) -> None:
     image = random_image(20, 6000)  # of which 128 x 0.4 pixels are left
     found = tiled(predictor).predict_one(image, conf=0.0)
     assert len(found) > 5
@@ -64,7 +64,7 @@ def test_of_a_strip_only_the_tiles_are_seen(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize("conf", [0.0, 0.3])
-def test_it_is_what_is_found_in_each_tile_and_in_the_whole_merged(predictor: Predictor, conf: float) -> None:
+def test_the_detections_are_those_of_each_tile_and_of_the_whole_image_merged(predictor: Predictor, conf: float) -> None:
     image = random_image(100, 150)
     found = tiled(predictor).predict_one(image, conf)
     assert_equal_detections(found.detections, one_by_one(predictor, image, TILING, conf))
@@ -74,7 +74,9 @@ def test_it_is_what_is_found_in_each_tile_and_in_the_whole_merged(predictor: Pre
 
 
 @pytest.mark.parametrize("shape", [(60, 60), (40, 60), (1, 1)])
-def test_an_image_that_fits_into_a_tile_is_seen_as_without_tiles(predictor: Predictor, shape: tuple[int, int]) -> None:
+def test_an_image_that_fits_into_a_tile_gives_the_same_detections_as_without_tiles(
+    predictor: Predictor, shape: tuple[int, int]
+) -> None:
     image = random_image(*shape)
     usual, in_tiles = predictor.predict_one(image, 0.0), tiled(predictor).predict_one(image, 0.0)
     assert torch.equal(in_tiles.boxes, usual.boxes)
@@ -87,7 +89,7 @@ def test_predictors_with_and_without_tiles_share_the_detector(predictor: Predict
     assert tiled(predictor).detector is predictor.detector
 
 
-def test_the_limit_of_detections_is_each_tiles_and_most_is_the_images() -> None:
+def test_the_detectors_limit_of_detections_is_each_tiles_and_max_detections_is_the_images() -> None:
     predictor = Predictor(prepare(loaded_model(roi={"max_detections": 8}), CPU, torch.float32), tiling=TILING)
     everything = predictor.predict_one(random_image(100, 150), 0.0)
     assert len(everything) > 8
@@ -105,16 +107,16 @@ def test_batches_of_tiles_change_nothing_but_speed(predictor: Predictor) -> None
 def test_a_stream_reads_each_image_when_its_turn_comes_and_holds_no_other(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alive, most, taken = 0, 0, 0
+    alive, peak, taken = 0, 0, 0
 
     def died() -> None:
         nonlocal alive
         alive -= 1
 
     def counting(*arguments: Any) -> Tensor:
-        nonlocal alive, most
+        nonlocal alive, peak
         pixels = to_pixels(*arguments)
-        alive, most = alive + 1, max(most, alive + 1)
+        alive, peak = alive + 1, max(peak, alive + 1)
         weakref.finalize(pixels, died)
         return pixels
 
@@ -130,10 +132,10 @@ def test_a_stream_reads_each_image_when_its_turn_comes_and_holds_no_other(
     for number, _ in enumerate(results, 1):
         assert taken == number
     gc.collect()
-    assert (alive, most) == (0, 1)
+    assert (alive, peak) == (0, 1)
 
 
-def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> None:
+def test_an_error_takes_the_place_of_its_image(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"bad")
     images: list[Any] = [rgb(70, 80), tmp_path / "bad.jpg", rgb()]
     first, bad, last = tiled(predictor).predict_each(images, conf=0.0)
@@ -151,14 +153,14 @@ def of_kind(kind: str) -> LoadedModel:
     return LoadedModel(build_model(config, 1).eval(), config, classes)
 
 
-def test_a_region_proposal_network_looks_at_tiles_and_merges_as_it_suppresses() -> None:
+def test_a_region_proposal_network_merges_tiles_with_its_own_nms_threshold() -> None:
     loaded = of_kind("rpn")
     found = Predictor(prepare(loaded, CPU, torch.float32), tiling=TILING).predict_one(random_image(100, 150), 0.0)
     assert len(found) > loaded.config.rpn.proposals_after_nms
     assert found.names == ["object"] * len(found)
 
 
-def test_a_detector_with_proposals_from_outside_is_refused() -> None:
+def test_a_detector_with_external_proposals_is_refused() -> None:
     with pytest.raises(OptionError, match="E125 tile 60: this detector uses external proposals, which"):
         Predictor(prepare(of_kind("fast-rcnn"), CPU, torch.float32), tiling=TILING)
 
@@ -166,7 +168,7 @@ def test_a_detector_with_proposals_from_outside_is_refused() -> None:
 def test_tiles_lift_the_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(prepare(with_limit(loaded_model(), 1000), CPU, torch.float32))
     path = image_file(tmp_path / "large.png", 80, 90)
-    with pytest.raises(ImageError, match=r"E120 .*90x80 = 7,200 .* limit of 1,000; look at it in tiles \(--tile 800, "):
+    with pytest.raises(ImageError, match=r"E120 .*90x80 = 7,200 .* limit of 1,000; detect it in tiles \(--tile 800, "):
         predictor.predict_one(path, 0.5)
     assert tiled(predictor).predict_one(path, 0.5).size == (80, 90)
     monkeypatch.setattr("faster_rcnn.inference.predictor.MAX_PIXELS", 7199)
@@ -176,7 +178,7 @@ def test_tiles_lift_the_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def image_of_squares(path: Path, side: int) -> None:
-    """Grey on white, which makes a small file."""
+    """Write a picture of grey on white, which is a small file."""
     image = Image.new("RGB", (side, side), "white")
     draw = ImageDraw.Draw(image)
     for corner in range(0, side, 500):
@@ -185,7 +187,7 @@ def image_of_squares(path: Path, side: int) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Where a new process finds what this one found."""
+    """The environment in which a new process imports the same packages."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -206,13 +208,13 @@ result = predictor.predict_one(path, conf=0.999)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) * 1024, result.size.width)
 """
-"""Not ``getrusage``: a process inherits its parent's peak there."""
+"""The script does not use ``getrusage``, where a process inherits the peak of its parent."""
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read where Linux writes it")
 @pytest.mark.parametrize("resize", ["antialias", "plain"])
 def test_memory_grows_by_the_bytes_of_the_image_alone(resize: str, tmp_path: Path) -> None:
-    """Of two images above 4096 x 4096 pixels: 36 tiles and 100."""
+    """Compare two images above 4096 x 4096 pixels, of 36 and of 100 tiles."""
 
     def peak(side: int) -> int:
         path = tmp_path / f"{side}.jpg"
@@ -224,6 +226,5 @@ def test_memory_grows_by_the_bytes_of_the_image_alone(resize: str, tmp_path: Pat
         return int(size)
 
     grown, image = peak(8000) - peak(5000), 3 * (8000**2 - 5000**2)
-    # 117 MB, give or take 24 MB by which two equal runs differ. A copy of all pixels, be it of bytes, would be as much
-    # again.
+    # 117 MB, give or take 24 MB by which two equal runs differ. A copy of all pixels, even as bytes, would double it.
     assert 0.7 * image < grown < 1.4 * image

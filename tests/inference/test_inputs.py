@@ -62,7 +62,7 @@ def test_kinds_of_pixels_are_converted_as_in_files(mode: str) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
     expected = to_pixels(encoded(image, kind), "image", MANY)
     given = image.convert("HSV") if mode == "HSV" else image
-    # HSV of 8 bits is coarser than RGB.
+    # 8-bit HSV is coarser than RGB.
     torch.testing.assert_close(to_pixels(given, "image", MANY), expected, rtol=0, atol=12 if mode == "HSV" else 0)
 
 
@@ -136,7 +136,7 @@ def test_overshoot_of_resampling_is_clipped() -> None:
         ),
     ],
 )
-def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
+def test_objects_that_are_no_images_are_refused(image: Any, message: str) -> None:
     with pytest.raises(ImageError, match=f"^E121 .*{message}"):
         to_pixels(image, "image 3", MANY)
 
@@ -162,7 +162,7 @@ def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
 
 def test_a_huge_image_is_refused_without_naming_a_setting_of_training(tmp_path: Path) -> None:
     message = (
-        r"E120 .*60x40 = 2,400 pixels, more than the limit of 100; look at it in tiles \(--tile 800, up to "
+        r"E120 .*60x40 = 2,400 pixels, more than the limit of 100; detect it in tiles \(--tile 800, up to "
         r"1,000,000,000 pixels\), or make the image smaller first$"
     )
     with pytest.raises(ImageError, match=message):

@@ -15,18 +15,18 @@ from faster_rcnn.inference.tiles import tiling_of
 
 @pytest.fixture(autouse=True)
 def _types_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for users."""
+    """Switch type checks off, as for users."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.parametrize("conf", [0, 1, 0.5, np.float32(0.5), np.float64(0.25), np.int64(1)])
-@pytest.mark.parametrize("most", [None, 1, np.int32(7)])
-def test_numbers_of_any_kind(conf: Any, most: Any) -> None:
-    refuse_limits(conf, most)
+@pytest.mark.parametrize("max_detections", [None, 1, np.int32(7)])
+def test_numbers_of_any_kind(conf: Any, max_detections: Any) -> None:
+    refuse_limits(conf, max_detections)
 
 
 @pytest.mark.parametrize(
-    ("conf", "most", "message"),
+    ("conf", "max_detections", "message"),
     [
         ("0.5", None, "conf '0.5' is text; it must be a number: conf=0.5"),
         (" 1e-1 ", None, "conf ' 1e-1 ' is text; it must be a number: conf=1e-1"),
@@ -44,9 +44,9 @@ def test_numbers_of_any_kind(conf: Any, most: Any) -> None:
         (0.5, 0, "max-det 0: an image can have 1 detection or more"),
     ],
 )
-def test_what_is_no_limit(conf: Any, most: Any, message: str) -> None:
+def test_values_that_are_no_limits_are_refused(conf: Any, max_detections: Any, message: str) -> None:
     with pytest.raises(OptionError, match=rf"^E125 {message}$"):
-        refuse_limits(conf, most)
+        refuse_limits(conf, max_detections)
 
 
 @pytest.mark.parametrize(

@@ -30,19 +30,19 @@ from tiny import training_batch, truth_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
-needs_8_bits = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no convolutions in 8 bits here")
+needs_int8 = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
 
 
-@pytest.fixture(scope="module", params=["one at a time", "two at once"])
+@pytest.fixture(scope="module", params=["one at a time", "two workers"])
 def predictor(request: pytest.FixtureRequest) -> Iterator[Predictor]:
     threads = torch.get_num_threads()
-    two = request.param == "two at once"
-    torch.set_num_threads(2 if two else threads)
-    yield Predictor(prepare(loaded_model(), CPU, torch.float32, exact=not two))
+    two_workers = request.param == "two workers"
+    torch.set_num_threads(2 if two_workers else threads)
+    yield Predictor(prepare(loaded_model(), CPU, torch.float32, exact=not two_workers))
     torch.set_num_threads(threads)
 
 
-def test_two_images_of_a_stream_are_looked_at_at_once_where_it_changes_nothing() -> None:
+def test_two_images_of_a_stream_are_processed_concurrently_where_that_changes_nothing() -> None:
     threads, of_images = torch.get_num_threads(), [0, 0]
     torch.set_num_threads(2)
     try:
@@ -57,7 +57,7 @@ def test_two_images_of_a_stream_are_looked_at_at_once_where_it_changes_nothing()
                 assert_same(one, other, tolerance=1e-4)
     finally:
         torch.set_num_threads(threads)
-    # The exact one has another thread that decodes.
+    # With exact results, the one other thread decodes images.
     assert of_images == [2, 1]
 
 
@@ -82,7 +82,7 @@ def test_every_kind_of_the_same_image_gives_the_same_detections(predictor: Predi
 
 
 def test_boxes_are_in_the_pixels_of_the_upright_image(predictor: Predictor, tmp_path: Path) -> None:
-    """Stored lying down and marked as turned (EXIF 6: turn clockwise to see it), or stored upright: no difference."""
+    """Compare an image that is stored turned (EXIF 6: turn it clockwise) with one that is stored upright."""
     upright = rgb(60, 40)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -95,7 +95,7 @@ def test_boxes_are_in_the_pixels_of_the_upright_image(predictor: Predictor, tmp_
     assert result.boxes[:, 3].max() > 40
 
 
-def test_conf_and_most_cut_the_list(predictor: Predictor) -> None:
+def test_conf_and_max_detections_shorten_the_list(predictor: Predictor) -> None:
     everything = predictor.predict_one(rgb(), conf=0.0)
     middle = everything.scores[4].item()
     kept = predictor.predict_one(rgb(), conf=middle)
@@ -105,15 +105,15 @@ def test_conf_and_most_cut_the_list(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conf", "most", "message"), [(50, None, "50 % is 0.5"), (-0.1, None, "between"), (0.5, 0, "1")]
+    ("conf", "max_detections", "message"), [(50, None, "50 % is 0.5"), (-0.1, None, "between"), (0.5, 0, "1")]
 )
 def test_limits_that_make_no_sense_are_refused_at_once(
-    predictor: Predictor, conf: float, most: int | None, message: str
+    predictor: Predictor, conf: float, max_detections: int | None, message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
-        predictor.stream(iter([rgb()]), conf, most)
+        predictor.stream(iter([rgb()]), conf, max_detections)
     with pytest.raises(OptionError, match=message):
-        predictor.predict_one(rgb(), conf, most)
+        predictor.predict_one(rgb(), conf, max_detections)
 
 
 def test_a_stream_is_lazy_and_endless(predictor: Predictor) -> None:
@@ -134,16 +134,16 @@ def test_a_stream_is_lazy_and_endless(predictor: Predictor) -> None:
 
 
 def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    alive, most = 0, 0
+    alive, peak = 0, 0
 
     def died() -> None:
         nonlocal alive
         alive -= 1
 
     def counting(*arguments: Any) -> torch.Tensor:
-        nonlocal alive, most
+        nonlocal alive, peak
         pixels = to_pixels(*arguments)
-        alive, most = alive + 1, max(most, alive + 1)
+        alive, peak = alive + 1, max(peak, alive + 1)
         weakref.finalize(pixels, died)
         return pixels
 
@@ -152,10 +152,10 @@ def test_a_long_stream_holds_a_few_images_only(predictor: Predictor, monkeypatch
     assert sum(1 for _ in predictor.predict_each(images, conf=0.5)) == 40
     gc.collect()
     assert alive == 0
-    assert most <= 4  # being looked at, handed out, waiting, being decoded
+    assert peak <= 4  # being detected, handed out, waiting, being decoded
 
 
-def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> None:
+def test_an_error_takes_the_place_of_its_image(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"bad")
     images: list[Any] = [rgb(), tmp_path / "bad.jpg", rgb(seed=1), rgb().astype(np.float32)]
     first, bad, second, wrong = predictor.predict_each(images, conf=0.0)
@@ -172,7 +172,7 @@ def test_an_error_stands_in_its_place(predictor: Predictor, tmp_path: Path) -> N
 
 
 def test_batches_change_nothing_but_speed(predictor: Predictor, tmp_path: Path) -> None:
-    """Images of three shapes, and a bad one, looked at three by three, as on a GPU."""
+    """Predict on images of three shapes, and a bad one, in batches of three, as on a GPU."""
     together = Predictor(prepare(loaded_model(), CPU, torch.float32), batch=3)
     images: list[Any] = [rgb(40 + 40 * (number % 3), 60, seed=number) for number in range(8)]
     images.insert(4, b"bad")
@@ -189,7 +189,7 @@ def test_half_precision_gives_float32_boxes_nearby(predictor: Predictor) -> None
     assert abs(rounded.scores[0] - predictor.predict_one(rgb(), conf=0.0).scores[0]) < 0.1
 
 
-def test_nothing_to_look_at(predictor: Predictor) -> None:
+def test_no_images_give_no_results(predictor: Predictor) -> None:
     assert list(predictor.stream([], conf=0.5)) == []
 
 
@@ -198,8 +198,10 @@ def test_a_tiny_and_a_long_image_work(predictor: Predictor) -> None:
         assert predictor.predict_one(rgb(height, width), conf=0.0).size == (height, width)
 
 
-def test_an_image_of_which_resizing_leaves_nothing_is_told_and_the_rest_is_done(predictor: Predictor) -> None:
-    # At most 128 pixels are left of the long side, so 0.498 of a side of 1.
+def test_an_image_of_which_resizing_leaves_nothing_is_reported_and_the_others_are_predicted(
+    predictor: Predictor,
+) -> None:
+    # The long side becomes 128 pixels at most, so a short side of 1 becomes 0.498.
     first, long, last = predictor.predict_each([rgb(), rgb(1, 257), rgb()], conf=0.0)
     assert isinstance(first, Prediction)
     assert isinstance(last, Prediction)
@@ -210,7 +212,7 @@ def test_an_image_of_which_resizing_leaves_nothing_is_told_and_the_rest_is_done(
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_an_image_that_memory_does_not_suffice_for_is_told_and_the_rest_is_done(
+def test_an_image_that_needs_too_much_memory_is_reported_and_the_others_are_predicted(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = Predictor(prepare(loaded_model(), CPU, torch.float32), batch=batch)
@@ -262,15 +264,15 @@ def test_a_failure_of_one_image_does_not_keep_the_next_one_waiting() -> None:
 def test_the_model_can_be_trained_after_it_was_used() -> None:
     predictor = Predictor(prepare(loaded_model(), CPU, torch.float32))
     result = predictor.predict_one(rgb(), conf=0.0)
-    result.boxes[:, 0] += 1  # an owner may change what he was given
+    result.boxes[:, 0] += 1  # users may change their results
     pixels = torch.from_numpy(rgb(64, 64)).permute(2, 0, 1)
     losses = predictor.detector.model(training_batch([pixels], [truth_of([[5, 5, 40, 40]])], [0]))
     losses.total.backward()
     assert any(parameter.grad is not None for parameter in predictor.detector.model.parameters())
 
 
-@needs_8_bits
-def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Predictor) -> None:
+@needs_int8
+def test_int8_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Predictor) -> None:
     loaded = quantized(loaded_model())
     whole = Predictor(prepare(loaded, CPU, torch.int8))
     assert whole.detector.precision == torch.int8
@@ -284,20 +286,20 @@ def test_in_8_bits_boxes_are_nearby_and_floats_are_those_of_auto(predictor: Pred
         assert len(found) == pytest.approx(len(expected), rel=0.2)
         assert found.scores[0].item() == pytest.approx(expected.scores[0].item(), abs=0.1)
         assert_same(found, whole.predict_one(image, conf=0.0))
-    # Ranges change nothing for floats.
+    # Activation ranges change nothing in float32.
     floats = Predictor(prepare(loaded, CPU, torch.float32, exact=predictor.detector.exact))
     assert_same(floats.predict_one(rgb(), conf=0.0), predictor.predict_one(rgb(), conf=0.0))
 
 
-def test_a_detector_without_ranges_does_not_work_in_8_bits() -> None:
+def test_a_detector_without_activation_ranges_is_refused_in_int8() -> None:
     command = r"faster-rcnn quantize MODEL DATA --out FILE$"
     with pytest.raises(ModelFileError, match=rf"^E123 precision int8: this model was not quantized: .*: {command}"):
         prepare(loaded_model(), CPU, torch.int8)
 
 
-@needs_8_bits
-def test_ranges_of_another_network_are_told() -> None:
-    """Names of layers are those of a version of the body's package."""
+@needs_int8
+def test_activation_ranges_of_another_network_are_refused() -> None:
+    """Rename layers, as another version of the package that implements the body may do."""
     loaded = quantized(loaded_model())
     assert loaded.ranges is not None
     other = replace(loaded, ranges={name.replace("fused_", "joined_"): each for name, each in loaded.ranges.items()})
@@ -305,7 +307,7 @@ def test_ranges_of_another_network_are_told() -> None:
         prepare(other, CPU, torch.int8, exact=False)
 
 
-def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_for_cpus_and_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = quantized(loaded_model())
     with pytest.raises(OptionError, match=r"^E126 precision int8 is for CPUs, and this is on cuda:0; bfloat16 works"):
         prepare(loaded, GPU, torch.int8)
@@ -317,7 +319,7 @@ def test_8_bits_are_for_cpus_and_are_not_compiled(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_auto_takes_8_bits_for_a_quantized_detector_where_a_cpu_is_fast(
+def test_auto_takes_int8_for_a_quantized_detector_where_a_cpu_is_fast(
     fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("faster_rcnn.acceleration.selection.int8_is_fast", lambda: fast)
@@ -326,5 +328,5 @@ def test_auto_takes_8_bits_for_a_quantized_detector_where_a_cpu_is_fast(
     assert precision_for(whole, "auto", CPU) == (torch.int8 if fast else torch.float32)
     assert precision_for(plain, "auto", CPU) == torch.float32
     assert precision_for(whole, "auto", GPU) == precision_for(plain, "auto", GPU) == torch.bfloat16
-    for name in ("float32", "bfloat16", "int8"):  # what is asked for is not judged here
+    for name in ("float32", "bfloat16", "int8"):  # an explicit precision is taken as it is
         assert precision_for(whole, name, CPU) == precision_for(plain, name, CPU) == getattr(torch, name)

@@ -1,4 +1,4 @@
-"""Work that is done beside the caller, and beside other work: in order, lazily, and with nothing left behind."""
+"""Work in background threads: in order, lazily, concurrently with the caller, and without leaving threads behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faster_rcnn.inference.prefetch import Gate, map_ahead, map_two_workers
 
 Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
 WAYS = [partial(map_ahead, ahead=1), partial(map_ahead, ahead=4), map_two_workers]
-every_way = pytest.mark.parametrize("do", WAYS, ids=["one", "four", "two at once"])
+every_way = pytest.mark.parametrize("do", WAYS, ids=["one", "four", "two workers"])
 
 
 @every_way
@@ -37,7 +37,7 @@ def test_items_are_taken_as_they_are_needed(do: Do, ahead: int) -> None:
             number += 1
 
     results = do(endless(), str)
-    assert taken == []  # nothing happens before the first result is asked for
+    assert taken == []  # nothing happens before the first result is taken
     for done in range(10):
         assert next(results) == str(done)
         assert len(taken) == done + 1 + ahead
@@ -45,7 +45,7 @@ def test_items_are_taken_as_they_are_needed(do: Do, ahead: int) -> None:
 
 
 @every_way
-def test_work_is_done_beside_the_caller(do: Do) -> None:
+def test_work_runs_concurrently_with_the_caller(do: Do) -> None:
     second_is_being_done, first_was_used = threading.Event(), threading.Event()
 
     def work(number: int) -> int:
@@ -61,14 +61,14 @@ def test_work_is_done_beside_the_caller(do: Do) -> None:
     assert list(results) == [1]
 
 
-def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> None:
+def test_two_items_are_processed_concurrently_each_on_half_of_the_threads() -> None:
     both, threads = threading.Barrier(2, timeout=10), torch.get_num_threads()
     torch.set_num_threads(6)
     try:
 
         def work(number: int) -> tuple[int, int]:
-            both.wait()  # passes only if two are there
-            torch.ones(1000, 1000).sum()  # computing changes nothing about it
+            both.wait()  # passes only if two threads wait
+            torch.ones(1000, 1000).sum()  # computing does not change the number of threads
             return number, torch.get_num_threads()
 
         assert list(map_two_workers(range(6), work)) == [(number, 3) for number in range(6)]
@@ -81,7 +81,7 @@ def test_two_pieces_of_work_are_done_at_once_each_on_half_of_the_threads() -> No
         torch.set_num_threads(threads)
 
 
-def test_a_single_piece_of_work_has_all_threads() -> None:
+def test_a_single_item_has_all_threads() -> None:
     assert list(map_two_workers([7], lambda _: threading.current_thread())) == [threading.current_thread()]
 
     def items() -> Iterator[int]:
@@ -104,7 +104,7 @@ def test_a_caller_who_stops_leaves_no_thread_behind(do: Do) -> None:
 
 
 @every_way
-def test_a_fault_of_the_work_comes_in_its_turn(do: Do) -> None:
+def test_an_error_of_the_work_is_raised_in_the_order_of_the_items(do: Do) -> None:
     results = do([1, 0, 2], lambda number: 1 / number)
     assert next(results) == 1.0
     with pytest.raises(ZeroDivisionError):
@@ -112,7 +112,7 @@ def test_a_fault_of_the_work_comes_in_its_turn(do: Do) -> None:
 
 
 @every_way
-def test_a_fault_of_the_items_comes_after_what_was_before_it(do: Do) -> None:
+def test_an_error_of_the_items_is_raised_after_all_results_before_it(do: Do) -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
@@ -124,7 +124,7 @@ def test_a_fault_of_the_items_comes_after_what_was_before_it(do: Do) -> None:
         next(results)
 
 
-def test_a_gate_is_passed_in_order_and_by_what_fails() -> None:
+def test_a_gate_is_passed_in_order_even_after_errors() -> None:
     gate = Gate()
     passed: list[int] = []
 

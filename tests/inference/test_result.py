@@ -69,7 +69,7 @@ def test_the_json_object() -> None:
     }
 
 
-def test_nothing_found_is_a_result_too() -> None:
+def test_no_detections_are_a_result_too() -> None:
     result = nothing_in(rgb())
     assert (len(result), result.names, result.to_coco()) == (0, [], [])
     assert result.to_json() == {"image": None, "width": 60, "height": 40, "detections": []}

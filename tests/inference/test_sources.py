@@ -14,7 +14,7 @@ from faster_rcnn.system.files import read_pipe
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a folder of photos in it; their content does not matter here."""
+    """A working folder with a folder of photos, whose content does not matter here."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "photos"
     for name in ("b.jpg", "a.PNG", "notes.txt", "c[1].jpg", ".hidden.jpg", "old/d.jpg", "old/older/e.tif"):
@@ -64,7 +64,7 @@ def test_links_to_an_image_are_images_of_their_own(photos: Path) -> None:
     assert found.repeats == 0
 
 
-def test_pictures_without_a_reader_are_told(photos: Path) -> None:
+def test_pictures_of_formats_that_cannot_be_read_are_reported(photos: Path) -> None:
     for name in ("1.heic", "2.HEIC", "3.cr2", ".hidden.heic"):
         (photos / name).touch()
     message = "photos: 1 .heic file, 1 .HEIC file, 1 .cr2 file cannot be read, such as 1.heic, 2.HEIC, 3.cr2; save as"
@@ -74,19 +74,19 @@ def test_pictures_without_a_reader_are_told(photos: Path) -> None:
     assert line.startswith("photos/*.[jJhH]*: 1 .heic file, 1 .HEIC file cannot be read")
 
 
-def test_what_lies_beside_the_images_of_a_folder_is_told(photos: Path) -> None:
+def test_files_and_folders_beside_the_images_of_a_folder_are_reported(photos: Path) -> None:
     (photos / "empty").mkdir()
     (photos / ".git").mkdir()
     (photos / ".git" / "logo.png").touch()
     [folders, others] = find_images(["photos"]).notes
     assert folders == "photos: 1 folder with images not entered (old); 'photos/**/*' takes all images"
-    assert others == "photos: 1 .txt file left out, such as notes.txt: not called as images are"
+    assert others == "photos: 1 .txt file left out, such as notes.txt: not named like an image"
     assert len(names("photos/**/*")) == 5
     assert find_images(["photos/*.jpg", "photos/b.jpg"]).notes == ()
 
 
-def test_the_pattern_that_is_advised_works_for_any_folder(photos: Path) -> None:
-    """Brackets in a folder's name are no pattern."""
+def test_the_suggested_pattern_works_for_any_folder(photos: Path) -> None:
+    """The suggested pattern escapes brackets in the name of a folder."""
     Path("shots [2024]/more").mkdir(parents=True)
     for name in ("a.jpg", "more/b.jpg"):
         (Path("shots [2024]") / name).touch()
@@ -115,13 +115,13 @@ def test_pipes_give_bytes(photos: Path) -> None:
         assert writer.result(timeout=30) == 5
 
 
-def test_a_pipe_that_nobody_writes_to_is_not_awaited(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_that_nothing_writes_to_does_not_block(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(photos / "pipe.png")
     monkeypatch.setattr(sources, "read_pipe", lambda path: read_pipe(path, seconds=0.05))
     assert list(find_images(["photos/pipe.png"]).images()) == [Path("photos/pipe.png")]
 
 
-def test_pipes_that_lie_among_the_images_are_told_and_never_opened(photos: Path) -> None:
+def test_pipes_among_the_images_are_reported_and_never_opened(photos: Path) -> None:
     os.mkfifo(photos / "pipe.png")
     for source in ("photos", "photos/*"):
         found = find_images([source])
@@ -130,7 +130,7 @@ def test_pipes_that_lie_among_the_images_are_told_and_never_opened(photos: Path)
         assert line in found.unused
 
 
-def test_a_folder_that_cannot_be_read_is_told(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", folder)
 
@@ -158,7 +158,9 @@ def test_a_folder_that_cannot_be_read_is_told(photos: Path, monkeypatch: pytest.
         ),
     ],
 )  # fmt: skip
-def test_a_source_without_images_says_what_is_there(photos: Path, source: str, message: str) -> None:
+def test_the_message_about_a_source_without_images_describes_its_content(
+    photos: Path, source: str, message: str
+) -> None:
     for name in ("texts/a.txt", "texts/b.txt", "texts/README", "nested/inner/a.jpg"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()

@@ -1,1 +1,1 @@
-"""Using a detector."""
+"""Inference: images in, detections and pictures out."""

@@ -30,7 +30,7 @@ def calibrate_on_files(loaded: LoadedModel, paths: Sequence[Path]) -> tuple[dict
         The range of each layer, and the number of images in which they were measured.
 
     Raises:
-        DatasetError: no image can be decoded, or a layer was never reached, as nothing was proposed (E122).
+        DatasetError: no image can be decoded, or a layer never had an input, as nothing was proposed (E122).
     """
     cpu = torch.device("cpu")
     network = prepare_for_inference(loaded.model, choose_precision("auto", cpu), exact=False)

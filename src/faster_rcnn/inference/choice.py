@@ -1,4 +1,4 @@
-"""Which detections are reported: of some classes, or by another rule of non-maximum suppression."""
+"""The choice of the detections that are reported: some classes only, another threshold or rule of NMS."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from faster_rcnn.structures import ClassMap
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a user asks for; made by ``choice_of``, which checks it."""
+    """The classes and the NMS that a user chooses; ``choice_of`` makes a checked one."""
 
     classes: tuple[str, ...] | None = None
-    """Names of those that are reported; all where not given."""
+    """Names of the classes that are reported; ``None`` for all."""
     iou: float | None = None
-    """Threshold of NMS; the detector's own where not given."""
+    """IoU threshold of NMS; ``None`` for the detector's own."""
     across_classes: bool = False
-    """NMS compares detections of all classes."""
+    """Whether NMS compares detections of different classes, too."""
 
     def filter_of(self, model: FasterRCNN, classes: ClassMap) -> DetectionFilter | None:
-        """The detector's filter with these numbers in it; none where it is the detector's own.
+        """The detector's filter of detections with this choice applied; ``None`` where that changes nothing.
 
-        Other classes are left out before NMS and before the limit of detections, neither of which they reach.
+        Detections of other classes are left out first, so they take no part in NMS and in the limit of detections.
 
-        Raises ``OptionError`` for a class that the detector does not have, and for a region proposal network, whose NMS
-        is that of its first stage.
+        Raises ``OptionError`` for a class that the detector lacks, and for a threshold or rule of NMS where the
+        detector is a region proposal network, which has only the NMS of the first stage.
         """
         holes = () if self.classes is None else _others(self.classes, classes)
         if model.roi is None:
@@ -51,7 +51,7 @@ class Choice:
 
 
 def choice_of(classes: str | Iterable[str] | None, iou: float | None, agnostic_nms: bool) -> Choice:
-    """What a user asks for; text is one name, or names with commas between them.
+    """Check the choice of a user; a text is one class name, or several with commas between them.
 
     Raises ``OptionError`` for anything that is no name, no IoU in 0..1, or neither true nor false (E125).
     """
@@ -73,7 +73,7 @@ def _names(classes: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _others(names: Iterable[str], classes: ClassMap) -> tuple[int, ...]:
-    """Labels of the classes that are not named."""
+    """Labels of the classes that the user does not name."""
     known = [name for name in classes.names if name is not None]
     chosen = {part for name in names for part in _parts(name, known)}
     for name in chosen:
@@ -83,7 +83,7 @@ def _others(names: Iterable[str], classes: ClassMap) -> tuple[int, ...]:
 
 
 def _parts(text: str, known: Iterable[str]) -> list[str]:
-    """A class name as it is, commas in it included; any other text is names with commas between them."""
+    """Split a text at its commas, unless all of it is the name of a class."""
     return [text] if text in known else [part.strip() for part in text.split(",") if part.strip()]
 
 

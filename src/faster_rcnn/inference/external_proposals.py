@@ -50,10 +50,10 @@ Propose = Callable[[Tensor], Proposals]
 
 
 def training_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[str, list[Proposals]]:
-    """The best proposals for each image of the training and validation splits of a Fast R-CNN, by name of split.
+    """External proposals for the training and validation splits of a Fast R-CNN, best first, by the name of the split.
 
-    They come from the file ``data.proposals``; else from the file that this run has stored in its folder; else from
-    selective search, whose file is then stored there. Empty for detectors with a first stage.
+    They come from the file ``data.proposals``; without it from the file that this run has stored in its folder; without
+    that from selective search, whose results are stored there. Empty for detectors with a first stage.
 
     Raises ``DatasetError`` where an image has no proposals.
     """
@@ -63,7 +63,7 @@ def training_proposals(dataset: Dataset, config: Config, folder: Path) -> dict[s
     stored = folder / FILE
     given = config.data.proposals
     if given is None and not stored.exists():
-        _LOG.info("no --proposals: selective search makes them, which takes a second or so per image; they are stored")
+        _LOG.info("no --proposals: selective search computes and stores them, which takes about a second per image")
         write_searched_proposals(stored, dataset.root, splits, config)
     file = load_proposals(stored if given is None else Path(given))
     _LOG.info(f"proposals of {file.method} from {file.path}")
@@ -82,22 +82,30 @@ def proposals_of_split(
 def known_proposals_of_split(
     file: ProposalFile, root: Path, split: Split, max_proposals: int, data: DataConfig
 ) -> list[Proposals]:
-    """The best proposals for each record of a split, of which some may have none.
+    """The best proposals for each record of a split; some records may have no proposals.
 
     Raises ``DatasetError`` where the file does not list an image.
     """
     keys = [image_key(root, record.path) for record in split.records]
     file.refuse_missing(keys, split.name)
-    return [_known(file, key, record, max_proposals, data) for key, record in zip(keys, split.records, strict=True)]
+    return [
+        _proposals_of_record(file, key, record, max_proposals, data)
+        for key, record in zip(keys, split.records, strict=True)
+    ]
 
 
-def _known(file: ProposalFile, key: str, record: ImageRecord, max_proposals: int, data: DataConfig) -> Proposals:
+def _proposals_of_record(
+    file: ProposalFile, key: str, record: ImageRecord, max_proposals: int, data: DataConfig
+) -> Proposals:
     found = file.known(key, record.size, record.path)
-    return _of_unreadable(file, record, data) if found is None else best_proposals(found, max_proposals)
+    return _none_if_unreadable(file, record, data) if found is None else best_proposals(found, max_proposals)
 
 
-def _of_unreadable(file: ProposalFile, record: ImageRecord, data: DataConfig) -> Proposals:
-    """No proposals for an image that still cannot be read, as nothing is detected in it; raises where it now can be."""
+def _none_if_unreadable(file: ProposalFile, record: ImageRecord, data: DataConfig) -> Proposals:
+    """No proposals for an image that still cannot be read; raises ``DatasetError`` where it now can be.
+
+    Nothing is detected in an image that cannot be read, so it needs none.
+    """
     try:
         read_image(record.path, data.max_pixels)
     except ImageError:
@@ -135,7 +143,7 @@ def write_searched_proposals(path: Path, root: Path, splits: Sequence[Split], co
 
 @contextmanager
 def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
-    """``map`` over one process per processor; Python's ``map`` in a daemonic process, which may have no children."""
+    """Yield a ``map`` over one process per processor; Python's ``map`` where the process may have no children."""
     if current_process().daemon:
         yield map
         return
@@ -144,9 +152,9 @@ def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
 
 
 def _begin() -> None:
-    """Runs first in each of these processes."""
+    """Initialize each process of the pool."""
     end_with_parent()
-    torch.set_num_threads(1)  # a forked process must not use the threads that its parent had
+    torch.set_num_threads(1)  # a forked process must not use the threads of its parent
 
 
 def search_settings(mode: SearchMode, count: int) -> Config:
@@ -157,23 +165,23 @@ def search_settings(mode: SearchMode, count: int) -> Config:
 
 
 def with_count(detector: PreparedDetector, count: int) -> PreparedDetector:
-    """A detector with the same weights whose first stage gives ``count`` proposals of an image; it is not compiled."""
+    """A detector with the same weights whose first stage gives ``count`` proposals per image; it is not compiled."""
     rule = filter_with_count(detector.network.inference_filter, count)
     return replace(detector, network=with_settings(detector.network, inference_filter=rule), compiler=None)
 
 
 def filter_with_count(rule: ProposalFilter, count: int) -> ProposalFilter:
-    """The same filter with ``count`` proposals of an image, even if all of them are of one level."""
+    """The same filter with ``count`` proposals per image, even if all of them are from one level."""
     return replace(rule, before_nms=max(rule.before_nms, count), after_nms=count)
 
 
 def search_method(config: Config) -> str:
-    """The name of the method in a file of selective search."""
+    """The name of the method in a file of proposals from selective search."""
     return f"selective search ({config.detector.selective_search})"
 
 
 def _propose(search: Propose, data: DataConfig, record: ImageRecord) -> Proposals | str:
-    """The proposals of one image, or the reason why there are none."""
+    """Compute the proposals of one image; returns the error as text where the image cannot be read."""
     try:
         return search(read_image(record.path, data.max_pixels)[0])
     except ImageError as error:
@@ -193,9 +201,9 @@ def split_source(detector: PreparedDetector, path: Path, root: Path, split: Spli
 
 
 def file_source(detector: PreparedDetector, path: Path, model: str) -> ProposalSource:
-    """A source of the proposals in a file for image files, wherever their data set lies.
+    """A source of the proposals in a file for image files, even where their data set has been moved.
 
-    An image is recognised by the longest end of its path that the file of proposals lists. The source raises
+    The longest end of an image's path that the file of proposals lists identifies the image. The source raises
     ``DatasetError`` where an image has no proposals, or where they are another image's.
 
     Raises:
@@ -215,6 +223,7 @@ def file_source(detector: PreparedDetector, path: Path, model: str) -> ProposalS
 
 
 def _opened(detector: PreparedDetector, path: Path, model: str) -> ProposalFile:
+    """Load a file of proposals for a detector, and log its method."""
     refuse_without_second_stage(detector, model)
     file = load_proposals(path)
     _LOG.info(f"proposals of {file.method} from {path}")
@@ -222,7 +231,7 @@ def _opened(detector: PreparedDetector, path: Path, model: str) -> ProposalFile:
 
 
 def source_of(split: Split, proposals: Sequence[Proposals]) -> ProposalSource:
-    """A source of proposals, which are in the order of the records of a split, for the images of the split."""
+    """A source of proposals for the images of a split; ``proposals`` are in the order of the split's records."""
     by_path: Mapping[str, Proposals] = {
         str(record.path): each for record, each in zip(split.records, proposals, strict=True)
     }
@@ -230,7 +239,7 @@ def source_of(split: Split, proposals: Sequence[Proposals]) -> ProposalSource:
 
 
 def write_rpn_proposals(detector: PreparedDetector, name: str, out: Path, root: Path, splits: list[Split]) -> None:
-    """Write a file of the proposals of a detector's first stage, as it makes them in inference.
+    """Write a file with the proposals that a detector's first stage makes in inference.
 
     ``name`` is the detector's name in messages and in the file. Raises ``OptionError`` where there is no first stage.
     """

@@ -1,7 +1,7 @@
-"""What Python code passes as an image or as many: taken, or refused at the call.
+"""Conversion of the objects that Python code passes as images; anything that is no image is refused at the call.
 
-Everything becomes one of the kinds that ``inputs.to_pixels`` converts. A file object is read, and a buffer copied, when
-it is taken, since its owner may close or refill it while the detector still works on the image before.
+Every object becomes one of the kinds that ``inputs.to_pixels`` converts. A file object is read, and a buffer copied,
+when it is taken, since its owner may close or refill it while the detector still works on the image before.
 """
 
 from __future__ import annotations
@@ -28,23 +28,25 @@ class Readable(Protocol):
     """A file object that was opened in binary mode."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, all of them where ``size`` is -1."""
+        """Return the next ``size`` bytes, or all that are left where ``size`` is -1."""
 
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 GivenImage = AnyImage | os.PathLike[str] | bytearray | memoryview | Readable
-"""An image as Python code passes it; what has numpy's ``__array__`` is an array, too."""
+"""An image as Python code passes it; an object with numpy's ``__array__`` is an array, too."""
 
 _TAKEN = "an image is a path, bytes, a binary file object, a PIL image, or RGB as an array or a tensor"
 
 
 def images_given(given: object) -> AnyImage | list[AnyImage] | Iterator[AnyImage]:
-    """One image; or a list, of what holds its images already; or an iterator, of whatever gives them one by one.
+    """Convert the argument of ``predict`` to one image, a list of images, or an iterator over images.
+
+    A list, a tuple or an array of paths gives a list; any other iterable gives an iterator.
 
     Raises:
-        ImageError: it is none of these, or an item of a list is no image (E121). An iterator raises it when it comes
-            to such an item.
+        ImageError: the argument is none of these, or an item of a list is no image (E121). An iterator raises it when
+            it reaches such an item.
     """
     array = _as_array(given)
     if array is not None and array.dtype.kind in "OTU" and array.ndim:
@@ -61,7 +63,7 @@ def images_given(given: object) -> AnyImage | list[AnyImage] | Iterator[AnyImage
 
 
 def image_given(given: object, name: str) -> AnyImage:
-    """One image as a kind that ``to_pixels`` converts; ``name`` is what messages call it.
+    """Convert one image to a kind that ``to_pixels`` converts; messages call the image ``name``.
 
     Raises ``ImageError`` for anything else (E121), and for a file object that cannot be read (E104).
     """
@@ -86,7 +88,7 @@ def image_given(given: object, name: str) -> AnyImage:
 
 
 def path_given(name: str, given: object) -> Path:
-    """A path as Python code passes it; raises ``OptionError`` for anything else, and for an empty text (E125)."""
+    """Convert a path that Python code passes; anything else, and an empty text, raises ``OptionError`` (E125)."""
     if isinstance(given, str | os.PathLike) and os.fspath(given):
         return Path(os.fsdecode(given))
     kind = "an empty text" if isinstance(given, str) else f"of type {type(given).__name__}"
@@ -94,22 +96,23 @@ def path_given(name: str, given: object) -> Path:
 
 
 def _is_one(given: object) -> bool:
-    """Whether an object that may be iterable is one image."""
+    """Whether an object is a single image, even if it can be iterated over."""
     return isinstance(given, (*KINDS, os.PathLike, bytearray, memoryview)) or _is_readable(given)
 
 
 def _is_readable(given: object) -> TypeGuard[Readable]:
-    """Whether an object is an open file; a module or a class may have a function ``read``, too."""
+    """Whether an object is an open file; modules and classes with a function ``read`` are not."""
     return isinstance(given, Readable) and not isinstance(given, type | ModuleType)
 
 
 def _taken_one_by_one(items: Iterator[object]) -> Iterator[AnyImage]:
+    """Convert the items of an iterator when they are taken; arrays and tensors are copied."""
     for number, each in enumerate(items):
         image = image_given(each, _numbered(number))
         del each
         # Cameras fill one array again and again, and the next image is taken while this one still waits.
         yield image.copy() if isinstance(image, np.ndarray) else image.clone() if isinstance(image, Tensor) else image
-        del image  # it may be large, and the next one takes its time
+        del image  # it may be large, and the next image may come late
 
 
 def _numbered(number: int) -> str:
@@ -117,7 +120,7 @@ def _numbered(number: int) -> str:
 
 
 def _as_array(given: object) -> Array | None:
-    """An array, or what numpy makes one of; neither PIL images nor tensors, which have a meaning of their own."""
+    """Convert to an array where numpy can; ``None`` for PIL images and tensors, which are converted elsewhere."""
     if isinstance(given, np.ndarray):
         return given
     if isinstance(given, (*KINDS, Iterator, type)) or not hasattr(given, "__array__"):
@@ -143,6 +146,7 @@ def _items(array: Array) -> list[object]:
 
 
 def _path(text: str, name: str) -> str:
+    """Refuse a text that cannot be the path of an image file."""
     if not text:
         raise ImageError(f"{name} is an empty text instead of a path", code="E121")
     if _ADDRESS.match(text):
@@ -151,14 +155,14 @@ def _path(text: str, name: str) -> str:
 
 
 def _content(file: Readable, name: str) -> bytes:
-    """All bytes of a file object, from its beginning where it can go back there, as Pillow reads it."""
+    """Read all bytes of a file object, from its beginning where it can seek, as Pillow does."""
     if isinstance(file, io.TextIOBase):
         raise ImageError(
             f"{name} is a file that was opened as text; open it in binary mode: open(PATH, 'rb')", code="E121"
         )
     try:
         if getattr(file, "seekable", lambda: False)():
-            file.seek(0)  # type: ignore[attr-defined]  # what is seekable has it
+            file.seek(0)  # type: ignore[attr-defined]  # a seekable object has it
         content = file.read()
     except (OSError, ValueError) as error:  # ValueError: it is closed
         raise ImageError(f"{name} is a file object that cannot be read: {error}", code="E104") from error
@@ -168,7 +172,7 @@ def _content(file: Readable, name: str) -> bytes:
 
 
 def _refusal(given: object, array: Array | None, name: str) -> str:
-    """Why something is no image, and what to give instead."""
+    """The reason why an object is no image, and the remedy."""
     kind = type(given).__name__
     if given is None:
         return f"{name} is None: was a file not found? cv2.imread gives None for it"

@@ -1,7 +1,7 @@
-"""Whatever a caller calls an image, as upright 8-bit RGB.
+"""Conversion of images of every kind to upright 8-bit RGB.
 
-The data's decoder reads files and bytes. Arrays and tensors tell nothing about themselves, so anything that is
-probably not what its owner believes it to be is refused: a wrong guess would only show as bad detections.
+The data's decoder reads files and bytes. Arrays and tensors do not state their range or the order of their axes, so
+those that are probably not what their owner believes are refused: a wrong guess would only show as bad detections.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ CHANNELS = (1, 3, 4)
 """Numbers of channels of arrays and tensors: grey, RGB, and RGBA, whose alpha is removed as that of files is."""
 
 KINDS = (str, Path, bytes, Image.Image, np.ndarray, Tensor)
-"""The same, for ``isinstance``."""
+"""The types of ``AnyImage``, for ``isinstance``."""
 
 _KEPT_BY_PNG = ("1", "L", "LA", "P", "RGBA", "I", "I;16", "I;16B", "I;16L")
 """Pillow's modes that a PNG stores as they are."""
 
-# The decoder sets a limit of Pillow's and Python's filters for warnings aside for a moment; both are global.
+# While it reads, the decoder changes a limit of Pillow and Python's filters for warnings; both are global.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -44,13 +44,13 @@ def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 h
     """Decode an image to upright 8-bit RGB on the CPU.
 
     Args:
-        image: any kind of it.
-        name: how messages call an image that has no path.
-        max_pixels: larger files are refused.
+        image: an image of any kind.
+        name: the name in messages of an image that has no path.
+        max_pixels: the largest number of pixels of a file; larger ones are refused.
 
     Raises:
-        ImageError: it cannot be decoded or is too large (E104, E105, E119, E120), or is an array of another kind than
-            those above (E121).
+        ImageError: the image cannot be decoded or is too large (E104, E105, E119, E120), or it is an array of another
+            kind than ``AnyImage`` allows (E121).
     """
     if isinstance(image, str | Path | bytes):
         return _decoded(Path(image) if isinstance(image, str) else image, max_pixels)
@@ -68,7 +68,7 @@ def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 h
 
 
 def out_of_memory(error: Exception, name: str) -> ImageMemoryError:
-    """The error of one image for which memory does not suffice; raises any other error again."""
+    """Convert a failure for lack of memory to the error of one image; any other error is raised again."""
     if not is_out_of_memory(error):
         raise error
     return ImageMemoryError(f"{name} needs more memory than there is; make it smaller, or free memory", code="E120")
@@ -83,8 +83,8 @@ def _decoded(source: Path | bytes, max_pixels: int) -> Tensor:
     except ImageError as error:
         if error.code != "E120" or "data.max_pixels" not in error.text:
             raise
-        # The limit comes from the model file here, so the setting that the reader of data sets names is no help.
-        tiles = f"look at it in tiles (--tile 800, up to {MAX_PIXELS:,} pixels), or " if max_pixels < MAX_PIXELS else ""
+        # The limit comes from the model file here, so changing the setting that the decoder names would not help.
+        tiles = f"detect it in tiles (--tile 800, up to {MAX_PIXELS:,} pixels), or " if max_pixels < MAX_PIXELS else ""
         fault = error.text.partition(";")[0]
         raise ImageError(f"{fault}; {tiles}make the image smaller first", code="E120") from error
 
@@ -94,7 +94,7 @@ def _of_pillow(image: Image.Image, name: str, max_pixels: int) -> Tensor:
         with _ONE_AT_A_TIME:
             upright = ImageOps.exif_transpose(image)
         if upright.mode in _KEPT_BY_PNG:
-            # By way of a file, so that 16 bits, palettes and transparency are treated in one place only.
+            # The decoder converts it, so that 16-bit pixels, palettes and transparency are handled in one place only.
             encoded = io.BytesIO()
             upright.save(encoded, "PNG", compress_level=0)
             return _decoded(encoded.getvalue(), max_pixels)
@@ -120,7 +120,7 @@ def _of_array(image: np.ndarray[Any, np.dtype[Any]], name: str) -> Tensor:
         grey = grey.astype(grey.dtype.newbyteorder("="))
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise _wrong_type(name, str(image.dtype))
-    return _eight_bits(_three_channels(_channels_first(grey[:, :, :3])), name)
+    return _as_uint8(_three_channels(_channels_first(grey[:, :, :3])), name)
 
 
 def _of_tensor(image: Tensor, name: str) -> Tensor:
@@ -137,18 +137,18 @@ def _of_tensor(image: Tensor, name: str) -> Tensor:
     _refuse_empty(name, shape, image.numel())
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise _wrong_type(name, str(image.dtype).removeprefix("torch."))
-    # A copy here, too; that of an array is one already.
+    # The pixels are a copy, as an array's are: the owner may change the tensor meanwhile.
     pixels = grey[:3].detach().cpu()
-    return _eight_bits(_three_channels(pixels.clone() if image.dtype == torch.uint8 else pixels), name)
+    return _as_uint8(_three_channels(pixels.clone() if image.dtype == torch.uint8 else pixels), name)
 
 
 def _three_channels(image: Tensor) -> Tensor:
-    """A grey image as RGB, which is what the decoder makes of a grey file."""
+    """Repeat the channel of a grey image three times, as the decoder does for grey files."""
     return image.repeat(3, 1, 1) if len(image) == 1 else image
 
 
 def _refuse_without_values(image: Tensor, name: str) -> None:
-    """Raise ``ImageError`` for a tensor whose numbers do not lie in memory one after the other."""
+    """Raise ``ImageError`` for a tensor without dense values in memory: a meta tensor or a sparse one."""
     if image.is_meta:
         raise ImageError(f"{name} is a tensor of torch's device meta, which has a shape and no numbers", code="E121")
     if image.layout != torch.strided:
@@ -179,15 +179,15 @@ def _channels_first(image: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
     return torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)
 
 
-def _eight_bits(image: Tensor, name: str) -> UInt8[Tensor, "3 height width"]:
-    """Floats become 8-bit too: the same picture must give the same detections in whatever form it comes."""
+def _as_uint8(image: Tensor, name: str) -> UInt8[Tensor, "3 height width"]:
+    """Convert floats in 0..1 to uint8, so that one picture gives the same detections whatever its type is."""
     if image.dtype == torch.uint8:
         return image
     image = image.float()
     if not image.isfinite().all():
         raise ImageError(f"{name} holds numbers that are not finite (NaN or infinite)", code="E121")
     low, high = image.min().item(), image.max().item()
-    # Resampling may overshoot a little; what is outside by more is another range.
+    # Resampling may overshoot 0..1 a little; values further outside are of another range.
     if high > 1.5:
         raise ImageError(f"{name} holds floats up to {high:.4g}; floats must be in 0..1, or give uint8", code="E121")
     if low < -0.5:

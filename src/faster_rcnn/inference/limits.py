@@ -1,4 +1,4 @@
-"""Numbers that limit what is reported: checked at the call, so that text and NaN never reach the arithmetic."""
+"""Checks of the numbers that limit what is reported: text and NaN are refused at the call, before the arithmetic."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from numbers import Integral, Real
 from faster_rcnn.errors import OptionError
 
 
-def refuse_limits(conf: float, most: int | None) -> None:
-    """Raise ``OptionError`` for limits that make no sense."""
+def refuse_limits(conf: float, max_detections: int | None) -> None:
+    """Raise ``OptionError`` for a score outside 0..1 or a limit of detections below 1."""
     refuse_share("conf", conf, "scores are")
-    if most is not None:
-        refuse_non_integer("max-det", most)
-        if most < 1:
-            raise OptionError(f"max-det {most}: an image can have 1 detection or more", code="E125")
+    if max_detections is not None:
+        refuse_non_integer("max-det", max_detections)
+        if max_detections < 1:
+            raise OptionError(f"max-det {max_detections}: an image can have 1 detection or more", code="E125")
 
 
 def refuse_share(name: str, value: float, what: str) -> None:
-    """Raise ``OptionError`` for anything but a number in 0..1; ``what`` are such numbers, with the verb."""
+    """Raise ``OptionError`` for anything but a number in 0..1; ``what`` begins the rule, such as ``scores are``."""
     refuse_non_number(name, value)
     if not 0 <= value <= 1:
         hint = f"; {value:g} % is {value / 100:g}" if 1 < value <= 100 else ""
@@ -32,7 +32,7 @@ def refuse_non_integer(name: str, value: int) -> None:
 
 
 def refuse_non_number(name: str, value: object) -> None:
-    """Raise ``OptionError`` for anything but a real number, numpy's numbers included; a truth value is none."""
+    """Raise ``OptionError`` for anything but a real number, numpy's numbers included; ``bool`` is refused."""
     if isinstance(value, Real) and not isinstance(value, bool):
         return
     kind = "text" if isinstance(value, str) else f"of type {type(value).__name__}"

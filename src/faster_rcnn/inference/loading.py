@@ -1,6 +1,6 @@
-"""From the name of a detector, or a detector in memory, to one that is ready for inference.
+"""Loading and preparing a detector for inference, from its name or from memory.
 
-Commands, the Python API and the benchmark all take this way, so that a device and a precision mean the same everywhere.
+Commands, the Python API and the benchmark use these functions, so a device and a precision mean the same everywhere.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_detector(model: str, precision: str = "auto", device: str = "auto") -> PreparedDetector:
-    """Load a model file, a run folder or published weights, prepare them, and log what they are; see ``ready``."""
-    choose_device(device)  # an unknown device is refused before a large file is read
+    """Load a model file, a run folder or published weights, prepare it, and log its kind; see ``ready_detector``."""
+    choose_device(device)  # refuses an unknown device before a large file is read
     detector = ready_detector(resolve_model(model), precision, device)
     classes = len(detector.classes) - len(detector.classes.holes)
     kind = precision_name(detector.precision)
@@ -37,9 +37,9 @@ def load_detector(model: str, precision: str = "auto", device: str = "auto") -> 
 def ready_detector(
     loaded: LoadedModel, precision: str = "auto", device: str = "auto", *, compile: bool = False
 ) -> PreparedDetector:
-    """Prepare a detector that is in memory, as a user names its precision and its device.
+    """Prepare a detector that is in memory, with the precision and the device as a user names them.
 
-    ``auto`` chooses the fastest precision of the machine; float32 is bit-exact only where it is named.
+    ``auto`` chooses the fastest precision of the machine; float32 is bit-exact only where the user names it.
 
     Raises:
         OptionError: the device or the precision does not exist here.
@@ -51,13 +51,13 @@ def ready_detector(
 
 
 def refuse_without_second_stage(detector: PreparedDetector, model: str) -> None:
-    """Raise ``OptionError`` where the detector has no second stage, which external proposals are for."""
+    """Raise ``OptionError`` where the detector has no second stage, which external proposals need."""
     if detector.config.detector.kind == "rpn":
         raise OptionError(f"--proposals: {model} is a region proposal network, which has no second stage for them")
 
 
 def log_tiles(detector: PreparedDetector, tiling: Tiling | None) -> None:
-    """Log the size of the tiles, where there are some, and the size to which the detector resizes each of them."""
+    """Log the size of the tiles, if any, and the size to which the detector resizes each of them."""
     if tiling is None:
         return
     image, side = detector.config.image, tiling.side

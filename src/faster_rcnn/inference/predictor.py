@@ -1,4 +1,4 @@
-"""Prediction: detections in any number of images, which are read, detected and reported in their order."""
+"""Prediction: the detections of any number of images, in the order of the images."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ TruthSource = Callable[[AnyImage], tuple[GroundTruth, int]]
 """Gives the ground truth of an image, in its pixels, and the seed of the samples that its losses are computed on."""
 
 BATCH_ON_GPU = 8
-"""A GPU idles with one image of a small detector; a CPU is busy with one, and more images only take memory."""
+"""Images per batch on a GPU, which a single image of a small detector leaves idle.
+
+A single image keeps a CPU busy, and more images only take memory.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _DecodedImage:
-    """An image that waits for the detector."""
+    """A decoded image, ready for the detector."""
 
     image: AnyImage
     """The image as it was given."""
@@ -51,14 +54,14 @@ class _DecodedImage:
 
 
 _Read = _DecodedImage | ImageError
-"""An image that waits for the detector, or the reason why it cannot be used."""
+"""A decoded image, or the reason why the image cannot be used."""
 
 
 class Predictor:
     """Predicts with one detector on any number of images.
 
-    A predictor is complete once it is made, and is not changed. Another one of the same detector, for other tiles,
-    proposals or classes, costs nothing: the detector is shared.
+    A predictor does not change after it is made. Another predictor of the same detector, for other tiles, proposals or
+    classes, costs nothing: the detector is shared.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Predictor:
         truths: TruthSource | None = None,
         schedule: Schedule[Any, Any, Any] | None = None,
     ) -> None:
-        """Decide how images are read and detected.
+        """Set how images are read and detected.
 
         Args:
             detector: the detector.
@@ -117,7 +120,7 @@ class Predictor:
         return self.detector.config
 
     def predict_one(self, image: AnyImage, conf: float, max_detections: int | None = None) -> Result:
-        """The detections in one image; raises like ``stream``."""
+        """Predict on one image; raises like ``stream``."""
         refuse_limits(conf, max_detections)
         [one] = self._predict_group([self._decoded(image, "image")], conf, max_detections)
         if isinstance(one, ImageError):
@@ -125,7 +128,7 @@ class Predictor:
         return one.result
 
     def stream(self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None) -> Iterator[Result]:
-        """The detections in each image, in order; an image is taken when its result is, or one image ahead.
+        """Predict on each image, in order; an image is taken when its result is, or one image ahead.
 
         Args:
             images: images of any kinds; the iterable may be endless.
@@ -142,7 +145,7 @@ class Predictor:
     def predict_each(
         self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None
     ) -> Iterator[Prediction | ImageError]:
-        """Like ``stream``, but with the pixels, and an error in the place of each image that cannot be used."""
+        """Predict like ``stream``, with the pixels, and an error in the place of each image that cannot be used."""
         steps = Steps(
             read=self._read,
             prepare=self._compile_for,
@@ -186,7 +189,7 @@ class Predictor:
     ) -> Iterator[Prediction | ImageError]:
         """Predictions for images that were read, one by one where memory does not suffice for all together.
 
-        An error stands for an image that cannot be used; one that was read is the only member of its group.
+        An image that cannot be used gives its error; an image that could not even be read is the only one of its group.
         """
         images = [one for one in group if isinstance(one, _DecodedImage)]
         if not images:
@@ -222,7 +225,7 @@ class Predictor:
         return None, self.detector.detect(pixels, proposals, self.detection_filter)
 
     def _detect_in_tiles(self, pixels: UInt8[Tensor, "3 height width"], conf: float, tiling: Tiling) -> Detections:
-        """The merged detections of all tiles and of the whole image.
+        """Detect all tiles and the whole image, and merge their detections.
 
         Detections below ``conf`` take no part, so that no reported box is suppressed by one that is not reported.
         """
@@ -231,7 +234,7 @@ class Predictor:
         [in_whole] = detect([pixels])
         if tiling.fits(size):
             return in_whole
-        # A strip that vanishes when it is resized as a whole shows its objects in the tiles only.
+        # The detections of the whole image are dropped where resizing makes it vanish, as for a long strip.
         vanished = vanishes(size, self.config.image.short_side, self.config.image.long_side)
         parts = [(Tile(0, 0, size.width, size.height), in_whole.above(math.inf if vanished else conf))]
         parts += [(tile, found.above(conf)) for tile, found in detect_tiles(pixels, tiling, detect, self.batch)]
@@ -241,8 +244,8 @@ class Predictor:
 
 
 def _schedule_for(detector: PreparedDetector, batch: int, tiling: Tiling | None) -> Schedule[Any, Any, Any]:
-    """The fastest schedule that changes no result and holds few images."""
-    if tiling is not None:  # an image may be a gigabyte, so no other is read before it is done
+    """The fastest schedule that changes no result and holds few images in memory."""
+    if tiling is not None:  # an image may be a gigabyte, so the next image is read after it is done
         return one_at_a_time
     # Bit-exact results depend on the number of threads, which two workers share.
     if detector.device.type == "cpu" and batch == 1 and not detector.exact:
@@ -255,5 +258,5 @@ def _is_error(read: _Read) -> bool:
 
 
 def _search(config: Config, image: AnyImage, pixels: Tensor) -> Proposals:
-    """Selective search on the pixels of an image."""
+    """Compute proposals of an image by selective search."""
     return selective_search(pixels, config.detector.selective_search, config.detector.outside_proposals)

@@ -1,4 +1,4 @@
-"""Schedules: in which threads, and how far ahead of the caller, the images of a stream are read and processed.
+"""Schedules: the threads that read and process the images of a stream, and how many images they prefetch.
 
 A stream of images is processed in order, whatever its schedule: ``one_at_a_time`` holds a single image in memory,
 ``prefetched`` reads images while earlier ones are processed, and ``two_workers`` processes two images concurrently on
@@ -23,7 +23,7 @@ Read = TypeVar("Read")
 Done = TypeVar("Done")
 
 THREADS = "faster-rcnn-ahead"
-"""Prefix of the names of the threads that work."""
+"""Prefix of the names of the background threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Steps(Generic[Item, Read, Done]):
     process: Callable[[Sequence[Read]], Iterable[Done]]
     """Gives one result for each member of a group, in their order."""
     is_alone: Callable[[Read], bool]
-    """Whether what was read is processed alone, as a group of one."""
+    """Whether an item that was read is processed alone, as a group of one."""
 
 
 Schedule = Callable[[Iterable[Item], Steps[Item, Read, Done]], Iterator[Done]]
@@ -73,7 +73,7 @@ def two_workers(items: Iterable[Item], steps: Steps[Item, Read, Done]) -> Iterat
         read: list[Read] = []  # the item's, unless reading raises
         try:
             read = [steps.read(item)]
-        finally:  # after any error, too: the items behind this one wait for it
+        finally:  # after any error, too, as later items wait for this one at the gate
             with gate.passed_in_order(number):
                 for one in read:
                     steps.prepare(one)
@@ -84,18 +84,19 @@ def two_workers(items: Iterable[Item], steps: Steps[Item, Read, Done]) -> Iterat
 
 
 def map_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) -> Iterator[Done]:
-    """``work`` of every item in their order, done in one background thread, at most ``ahead`` items in advance.
+    """Apply ``work`` to every item in one background thread, at most ``ahead`` items in advance; keeps the order.
 
-    Items are taken in the caller's thread, as they are needed. What the work or the items raise is raised here, after
-    everything that came before it. A caller who stops early waits for no more than the item in work.
+    Items are taken in the caller's thread, as they are needed. Errors of the work or of the items are raised here,
+    after the results of all items before. A caller who stops early waits only for the item that is being processed.
     """
     return _in_order(items, work, ThreadPoolExecutor(1, THREADS), ahead)
 
 
 def map_two_workers(items: Iterable[Item], work: Callable[[Item], Done]) -> Iterator[Done]:
-    """As ``map_ahead`` by one item, in two threads, each of which has half of torch's own threads for itself.
+    """Apply ``work`` to every item, two items concurrently; keeps the order, and errors, as ``map_ahead`` does.
 
-    While one item leaves cores idle, the other one uses them. A single item has all threads, those of the caller.
+    Each of the two worker threads has half of torch's CPU threads. While one item leaves cores idle, the other item
+    uses them. A single item is processed in the caller's thread, with all of torch's threads.
     """
     left = iter(items)
     for first in islice(left, 1):
@@ -134,7 +135,7 @@ class Gate:
 
 
 def _grouped(reads: Iterable[Read], size: int, is_alone: Callable[[Read], bool]) -> Iterator[list[Read]]:
-    """Groups of ``size`` in their order; one that is alone, and the end, close the group before them."""
+    """Groups of ``size`` in their order; an item that is processed alone ends the group before it, as the end does."""
     group: list[Read] = []
     for one in reads:
         if is_alone(one):
@@ -152,8 +153,8 @@ def _grouped(reads: Iterable[Read], size: int, is_alone: Callable[[Read], bool])
 
 def _take_threads(count: int, of_others: int) -> None:
     """Let torch compute on ``count`` threads where this thread calls it, and on ``of_others`` in all new threads."""
-    torch.set_num_threads(count)  # of this thread; and new threads begin with it, too
-    torch.get_num_threads()  # or else this thread, too, would read the number for new threads when it first computes
+    torch.set_num_threads(count)  # sets the number of this thread, and the initial number of new threads
+    torch.get_num_threads()  # fixes it; or else this thread would take the number of new threads when it first computes
     restoring = Thread(target=torch.set_num_threads, args=(of_others,))
     restoring.start()
     restoring.join()
@@ -162,6 +163,7 @@ def _take_threads(count: int, of_others: int) -> None:
 def _in_order(
     items: Iterable[Item], work: Callable[[Item], Done], workers: ThreadPoolExecutor, ahead: int
 ) -> Iterator[Done]:
+    """The results of ``work`` in the order of the items, with ``ahead`` more items submitted; ends the workers."""
     pending: deque[Future[Done]] = deque()
     try:
         for started in _started(items, work, workers):

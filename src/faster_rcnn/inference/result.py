@@ -1,4 +1,4 @@
-"""The detections of one image, for people and for programs."""
+"""The result of one image: its detections as tensors, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Result:
     size: ImageSize
     """Height and width of the upright image in pixels."""
     image: AnyImage
-    """The image as it was given; an image file is its path, not its pixels."""
+    """The image as it was given; for an image file its path, not its pixels."""
 
     @property
     def boxes(self) -> Float[Tensor, "detections 4"]:
@@ -102,12 +102,12 @@ class Result:
 
     def picture(self) -> Image.Image:
         """The image with its boxes drawn; an image that was given by its path is read again."""
-        # It was accepted once already, whatever its size.
+        # The image was accepted before, so its own size is the limit.
         pixels = to_pixels(self.image, "image", max_pixels=self.size.height * self.size.width)
         return self.drawn_on(pixels)
 
     def drawn_on(self, pixels: UInt8[Tensor, "3 height width"]) -> Image.Image:
-        """The boxes drawn on the image's own pixels, for callers that have decoded the image already; RGB."""
+        """The image with its boxes drawn, in RGB, for callers that have decoded the image already."""
         return draw_detections(pixels, self.detections, self.classes)
 
 
@@ -122,16 +122,17 @@ class Prediction:
 
 
 def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
-    """Nested lists of numbers whose text is the shortest that gives the same float32: 267.2499, not 267.2499084472656.
+    """Nested lists of numbers with the fewest digits that give the same float32: 267.2499, not 267.2499084472656.
 
-    A float32 that becomes a Python float has fifteen digits and more, of which the float32 decides eight or nine.
+    A float32 as a Python float is written with fifteen digits or more, of which only the first eight or nine are
+    significant.
     """
     numbers: list[Any] = values.detach().numpy().astype(np.float32).astype(str).astype(np.float64).tolist()
     return numbers
 
 
 def _difference(larger: float, smaller: float) -> float:
-    """The difference of two decimal texts, which has no more decimals than they have."""
+    """The difference of two numbers in decimal arithmetic; it has no more decimals than they have."""
     return float(Decimal(repr(larger)) - Decimal(repr(smaller)))
 
 

@@ -1,6 +1,6 @@
-"""Which images a command line means: files, folders, patterns, and bytes on standard input.
+"""The images that a command line names: files, folders, patterns, and bytes on standard input.
 
-Names are held, never pixels: a million images cost some hundred megabytes.
+Only their names are held in memory, no pixels: a million images take some hundred megabytes.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What sources hold, found out before any image is opened."""
+    """The images of some sources, found before any image is opened."""
 
     names: tuple[str, ...]
     """Files in the order of the sources, and sorted within each; ``-`` is standard input."""
     repeats: int
-    """How often an image was named again; it is taken once."""
+    """The number of times that an image was named again; every image is taken once."""
     unused: tuple[str, ...]
-    """Lines about what was asked for and cannot be taken: sources without an image, pictures of other formats."""
+    """Lines about sources that cannot be used: sources without an image, pictures of other formats."""
     notes: tuple[str, ...]
-    """Lines about what lies beside the images: folders in a folder, files that are no pictures."""
+    """Lines about files and folders beside the images: folders in a folder, files that are no pictures."""
 
     def images(self) -> Iterator[Path | bytes]:
-        """The images one by one, as a detector takes them: a file by its path, a pipe as the bytes it gives.
+        """The images one by one, as a detector takes them: the path of a file, the bytes from a pipe.
 
-        A pipe that nobody writes to is given by its path, too, which whoever reads the images refuses.
+        A pipe that nothing writes to is given by its path, too, and refused where the images are read.
         """
         for name in self.names:
             yield _content(name) if is_pipe(name) else Path(name)
@@ -54,24 +54,24 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What one source holds: paths of images, and names of what lies beside them."""
+    """The content of one source: paths of images, and names of the other files and folders."""
 
     images: Sequence[str]
     unread: Sequence[str] = ()
     others: Sequence[str] = ()
     folders: Sequence[str] = ()
     no_files: Sequence[str] = ()
-    """Pipes, sockets and devices that are called as images are."""
+    """Pipes, sockets and devices whose names end like those of images."""
     fault: str = ""
-    """Why nothing is known of a folder."""
+    """The reason why a folder cannot be read."""
 
 
 def find_images(sources: Sequence[str]) -> Sources:
     """Find the images of all sources.
 
-    A file is taken as it is named, whatever it turns out to be; of a folder (not of the folders below it) and of a
-    pattern only files that are called as images are, and none that is hidden. An image is the same under all paths to
-    its folder, so ``a.jpg``, ``./a.jpg`` and ``../here/a.jpg`` are one; links to it are images of their own.
+    A file that is named itself is taken whatever its ending is. A folder (without the folders below it) and a pattern
+    give the files with the ending of an image that are not hidden. An image is the same under all paths to its folder,
+    so ``a.jpg``, ``./a.jpg`` and ``../here/a.jpg`` are one image; links to it are images of their own.
     """
     names: dict[str, str] = {}
     unused: dict[str, None] = {}
@@ -89,11 +89,11 @@ def find_images(sources: Sequence[str]) -> Sources:
 
 
 def require_images(sources: Sequence[str], done: str) -> Sources:
-    """Find the images of all sources, and log a warning about each source without any.
+    """Find the images of all sources, and log a warning about each source without an image.
 
     Args:
         sources: files, folders, patterns, or ``-``.
-        done: what happens to the other images, in the warning: they are ``predicted``, or ``timed``.
+        done: the participle in the warning for the other images: ``predicted`` or ``timed``.
 
     Raises:
         OptionError: there is no image at all (E122).
@@ -107,7 +107,7 @@ def require_images(sources: Sequence[str], done: str) -> Sources:
 
 
 def place_of(name: str, real_folder: Callable[[str], str] = os.path.realpath) -> str:
-    """What makes an image itself: the folder that it really lies in, and its name there."""
+    """The identity of an image: its name in the real path of its folder."""
     if name == STDIN:
         return STDIN
     folder, file = os.path.split(name)
@@ -115,7 +115,7 @@ def place_of(name: str, real_folder: Callable[[str], str] = os.path.realpath) ->
 
 
 def is_pipe(name: str) -> bool:
-    """Whether an image comes as bytes that can be read only once: standard input, a named pipe, ``<(command)``."""
+    """Whether an image is a stream of bytes that can be read only once: standard input, a pipe, ``<(command)``."""
     try:
         return name == STDIN or stat.S_ISFIFO(os.stat(name).st_mode)
     except OSError:
@@ -134,7 +134,7 @@ def _held(source: str) -> _Held:
         return _Held([STDIN])
     if os.path.isdir(source):
         return _held_by_folder(source)
-    if os.path.exists(source):  # so a name with brackets in it is no pattern
+    if os.path.exists(source):  # first, so that an existing name with brackets is no pattern
         return _Held([source])
     if glob.has_magic(source) and not URL.match(source):
         files = sorted(name for name in glob.iglob(source, recursive=True) if not os.path.isdir(name))
@@ -158,13 +158,13 @@ def _held_by_folder(folder: str) -> _Held:
 
 
 def _parted(pictures: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Those that may be images, and those that are neither files nor folders."""
+    """Separate the files from pipes, sockets and devices."""
     no_files = [name for name in pictures if is_special(name)]
     return [name for name in pictures if name not in no_files], no_files
 
 
 def _has_images(folder: str) -> bool:
-    """Whether there is an image at any depth that is not hidden."""
+    """Whether a folder has an image at any depth that is not hidden."""
     return any(any(map(is_picture, files)) or unread_pictures(files) for _, _, files in walk(folder))
 
 
@@ -185,11 +185,11 @@ def _notes(source: str, held: _Held) -> Iterator[str]:
         count = "1 folder" if len(held.folders) == 1 else f"{len(held.folders)} folders"
         yield f"{source}: {count} with images not entered ({first_of(held.folders, 3)}); '{inside}' takes all images"
     if held.others:
-        yield f"{source}: {_kinds(held.others)} left out, such as {first_of(held.others, 3)}: not called as images are"
+        yield f"{source}: {_kinds(held.others)} left out, such as {first_of(held.others, 3)}: not named like an image"
 
 
 def _instead(source: str) -> str:
-    """What is there instead of images, in brackets, or a hint at what may have been meant."""
+    """The content of a source without images, in brackets, or a hint at the source that was probably meant."""
     if URL.match(source):
         return " (URLs are not fetched; download it first, or pipe it in and give - as the source)"
     path = Path(source)
@@ -206,7 +206,7 @@ def _instead(source: str) -> str:
 
 
 def _contents(folder: Path) -> str:
-    """Such as ``40 .txt files, 2 folders``."""
+    """The numbers of files and folders in a folder, such as ``40 .txt files, 2 folders``."""
     with os.scandir(folder) as entries:
         shown = sorted((entry.is_dir(), entry.name) for entry in entries)
     files = [name for is_folder, name in shown if not is_folder]
@@ -219,7 +219,7 @@ def _contents(folder: Path) -> str:
 
 
 def _kinds(files: Sequence[str]) -> str:
-    """Such as ``40 .txt files, 1 extensionless file``."""
+    """The number of files with each ending, such as ``40 .txt files, 1 extensionless file``."""
     kinds = Counter(os.path.splitext(name)[1] for name in files).most_common()
     return first_of((f"{count} {_file_of(ending)}{'' if count == 1 else 's'}" for ending, count in kinds), 6)
 

@@ -22,7 +22,7 @@ from faster_rcnn.structures import Detections, ImageSize
 DEFAULT_OVERLAP = 0.2
 
 MAX_PIXELS = 10**9
-"""Pixels of the largest image that is detected in tiles; larger ones are refused.
+"""The largest number of pixels of an image that is detected in tiles; larger images are refused.
 
 ``data.max_pixels``, 0.18 thousand million, guards against files that claim a size which nobody expects. A caller who
 uses tiles expects a large image. An image of this many pixels takes 3 GB; the limit guards against absurd claims only.
@@ -30,7 +30,7 @@ uses tiles expects a large image. An image of this many pixels takes 3 GB; the l
 
 
 class Tile(NamedTuple):
-    """A part of an image, in integer pixels of the image; ``x2`` and ``y2`` are the first ones outside."""
+    """A part of an image, in integer pixels of the image; column ``x2`` and row ``y2`` are the first outside."""
 
     x1: int
     y1: int
@@ -44,7 +44,7 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How images are cut into tiles; made by ``tiling_of``, which checks the numbers."""
+    """The side and the overlap of tiles; ``tiling_of`` makes a checked one."""
 
     side: int
     """Side of a tile in pixels of the original image."""
@@ -52,7 +52,7 @@ class Tiling:
     """Overlap of neighbouring tiles as a share of the side, 0 to below 1."""
 
     def fits(self, size: ImageSize) -> bool:
-        """Whether an image is no larger than a tile, so that it is not cut."""
+        """Whether an image is no larger than a tile, so that it is processed as a whole only."""
         return max(size) <= self.side
 
     def largest_part(self, size: ImageSize) -> ImageSize:
@@ -85,7 +85,7 @@ def detect_tiles(
     detect: Callable[[Sequence[Tensor]], Sequence[Detections]],
     batch: int,
 ) -> Iterator[tuple[Tile, Detections]]:
-    """Every tile of an image with its detections in pixels of the image; ``detect`` gets ``batch`` tiles at a time."""
+    """Detect every tile of an image, ``batch`` tiles at a time; the boxes are in pixels of the image."""
     tiles = tiling.tiles(size_of(pixels))
     while group := list(islice(tiles, batch)):
         for tile, found in zip(group, detect([tile.of(pixels) for tile in group]), strict=True):
@@ -94,7 +94,7 @@ def detect_tiles(
 
 
 def tiling_of(tile: int | None, overlap: float | None) -> Tiling | None:
-    """The tiling that a user names; ``None`` without a tile, and an overlap of a fifth where none is named.
+    """Check the tiling that a user names; ``None`` without a tile. The overlap is a fifth where it is not given.
 
     Raises:
         OptionError: a number makes no sense, or there is an overlap without a tile (E125).

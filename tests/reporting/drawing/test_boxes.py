@@ -22,11 +22,11 @@ def detections(boxes: list[list[float]]) -> Detections:
 
 
 def changed(picture: Image.Image) -> tuple[int, int, int, int] | None:
-    """The smallest rectangle around everything that was drawn on grey."""
+    """The smallest rectangle around all pixels that are not grey."""
     return Image.eval(picture, lambda value: 0 if value == 120 else 255).getbbox()
 
 
-def test_nothing_found_is_the_image_itself() -> None:
+def test_a_picture_without_detections_is_the_image_itself() -> None:
     pixels = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8)
     picture = draw_detections(pixels, detections([]), CELLS)
     assert picture.size == (60, 40)
@@ -121,8 +121,8 @@ def test_the_smallest_boxes_have_lines_around_them_that_hide_nothing() -> None:
 
 @pytest.mark.parametrize("label", range(20))
 @pytest.mark.parametrize("ground", [0, 60, 128, 200, 255])
-def test_a_line_is_seen_on_any_ground(label: int, ground: int) -> None:
-    # Either the line or the edge beside it differs by 45 of 255 in luma from what is drawn on.
+def test_a_line_is_visible_on_any_background(label: int, ground: int) -> None:
+    # Either the line or the edge beside it differs by 45 of 255 in luma from the background.
     classes = ClassMap(tuple(map(str, range(20))), tuple(range(20)))
     pixels = torch.full((3, 240, 320), ground, dtype=torch.uint8)
     picture = draw_boxes(pixels, torch.tensor([[100.0, 100, 200, 200]]), [label], classes).convert("L")

@@ -31,7 +31,7 @@ def _afresh() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where this machine has fonts."""
+    """A folder that is the only one in which fonts are searched."""
     monkeypatch.setattr(fonts, "font_folders", lambda: [tmp_path])
     return tmp_path
 
@@ -41,7 +41,7 @@ def written(*names: str) -> tuple[Lettering, ...]:
 
 
 def test_plain_names_need_no_font_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fonts, "font_folders", lambda: pytest.fail("fonts were looked for"))
+    monkeypatch.setattr(fonts, "font_folders", lambda: pytest.fail("fonts were searched"))
     assert written("cat", "50%", " ") == (
         Lettering("cat", (None,) * 3),
         Lettering("50%", (None,) * 3),
@@ -60,7 +60,7 @@ def test_a_name_is_written_in_a_font_that_has_its_letters(folder: Path, caplog: 
     assert caplog.text == ""
 
 
-def test_fonts_are_looked_for_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fonts_are_searched_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Path] = []
 
     def counted() -> list[Path]:
@@ -99,7 +99,7 @@ def test_many_such_names_are_one_warning_with_examples(folder: Path, caplog: pyt
     ("name", "text"),
     [("café", "cafe"), ("🌴 tree", ":palm tree: tree"), ("e\u0301te\u0301", "ete"), ("☀️", ":black sun with rays:")],
 )
-def test_without_fonts_a_name_is_written_in_letters_that_there_are(folder: Path, name: str, text: str) -> None:
+def test_without_fonts_a_name_is_written_in_similar_letters(folder: Path, name: str, text: str) -> None:
     assert written(name)[0].text == text
 
 
@@ -116,7 +116,7 @@ def test_without_fonts_a_name_is_written_in_letters_that_there_are(folder: Path,
         ("\t", "#10"),
     ],
 )
-def test_what_cannot_be_drawn_is_escaped_without_a_warning(
+def test_control_characters_are_escaped_without_a_warning(
     folder: Path, caplog: pytest.LogCaptureFixture, name: str, text: str
 ) -> None:
     assert written(name)[0].text == text
@@ -203,7 +203,7 @@ def test_predict_warns_once_of_names_that_it_cannot_write_and_draws_all_pictures
     assert "'红枣🌴' as '#1', '無花果' as '#3'" in warnings[0]
 
 
-def test_the_command_shows_what_the_library_warns_of(
+def test_the_command_shows_the_warnings_of_the_library(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def logging_app(*_: object, **__: object) -> int:

@@ -18,5 +18,5 @@ def test_contact_sheet_fills_its_width_with_rows_of_equal_height() -> None:
     assert sheet.getpixel((150, 150)) == (255, 255, 255)
 
 
-def test_contact_sheet_of_one_picture_is_as_wide_as_asked() -> None:
+def test_contact_sheet_of_one_picture_has_the_given_width() -> None:
     assert contact_sheet([Image.new("RGB", (50, 100))], columns=3, width=200).size == (200, 400)

@@ -39,7 +39,7 @@ def corner(picture: Image.Image, frame: Frame) -> Colour:
 
 
 @pytest.mark.parametrize("name", ["1", "0", "10", "50%", "v1.", "x-", "3:", "cell 2", "½", "a|", "0.99"])
-def test_the_score_has_a_ground_of_its_own_whatever_the_name_is(name: str) -> None:
+def test_the_score_has_a_background_of_its_own_whatever_the_name_is(name: str) -> None:
     (tag,) = tags([(100, 100, 200, 200)], [name], ["0.99"])
     picture = drawn(tag)
     middle, frame = tag.frame.left + tag.wording.name_width, tag.frame
@@ -70,7 +70,7 @@ def test_long_names_lose_their_middle_and_keep_the_score(name: str) -> None:
     assert name.endswith(tail)
     assert len(head) - len(tail) in (0, 1)
     assert tag.frame.width <= WIDEST_SHARE * SIZE[0]
-    assert tag.frame.width > 0.9 * WIDEST_SHARE * SIZE[0]  # as much of it as there is room for
+    assert tag.frame.width > 0.9 * WIDEST_SHARE * SIZE[0]  # it fills the room that there is
 
 
 def test_a_name_that_fits_its_box_is_not_shortened() -> None:

@@ -1,1 +1,1 @@
-"""Pictures with boxes: fonts, tags, outlines, and sheets of several pictures."""
+"""Drawing of pictures with boxes: fonts, tags, outlines, and sheets of several pictures."""

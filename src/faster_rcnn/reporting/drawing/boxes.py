@@ -1,4 +1,4 @@
-"""Pictures with boxes: made to be looked at, from thumbnails to photographs of 20 megapixels.
+"""Drawing of boxes and tags on pictures, from thumbnails to photographs of 20 megapixels.
 
 Lines and letters grow with the image. Each class keeps its colour in every picture.
 """
@@ -18,11 +18,13 @@ from faster_rcnn.reporting.drawing.tags import Frame, placed_tags, write_tag
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth
 
 THINNEST = 2
-"""Pixels of a line."""
+"""The least width of a line in pixels."""
 
 EDGES = {True: (0, 0, 0, 110), False: (255, 255, 255, 150)}
-"""Half transparent, along both sides of a line: dark where the line is light, and light where it is dark, so that it is
-visible on any ground."""
+"""Half-transparent colours along both sides of a line: dark where the line is light (True), and light where it is dark.
+
+They keep the line visible on any background.
+"""
 
 
 def draw_detections(
@@ -32,13 +34,13 @@ def draw_detections(
     truth: GroundTruth | None = None,
     scale: float = 1.0,
 ) -> Image.Image:
-    """A picture with what was found; truth, where given, is dashed in black and white under it.
+    """Draw detections; ground truth, where given, is dashed in black and white under them.
 
     Args:
-        pixels: RGB.
+        pixels: image in RGB.
         detections: best first, in these pixels; all of them are drawn, the best on top.
         classes: names of the labels.
-        truth: in these pixels.
+        truth: ground truth in these pixels.
         scale: how many times larger than ``pixels`` the picture is, so that tags on small images can be read.
     """
     dashed = None if truth is None else truth.boxes
@@ -55,12 +57,12 @@ def draw_boxes(
     dashed: Float[Tensor, "dashed 4"] | None = None,
     scale: float = 1.0,
 ) -> Image.Image:
-    """A picture with boxes and their tags, the first ones on top.
+    """Draw boxes and their tags, the first boxes on top.
 
     Args:
-        pixels: RGB.
-        boxes: in these pixels; may stick out.
-        labels: of the boxes; they choose the colours.
+        pixels: image in RGB.
+        boxes: in these pixels; parts outside the image are cut off.
+        labels: the class of each box, which chooses its colour.
         classes: names of the labels.
         scores: 0..1, written beside the names.
         dashed: boxes without a tag, under the others.
@@ -84,6 +86,7 @@ def draw_boxes(
 
 
 def _picture(pixels: UInt8[Tensor, "3 height width"], scale: float) -> Image.Image:
+    """Convert the pixels to a picture, ``scale`` times larger."""
     picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
     if scale == 1.0:
         return picture
@@ -92,7 +95,7 @@ def _picture(pixels: UInt8[Tensor, "3 height width"], scale: float) -> Image.Ima
 
 
 def _frames(boxes: Float[Tensor, "boxes 4"], scale: float, picture: Image.Image) -> list[Frame]:
-    """Whole pixels of the picture, at least one of them for each box."""
+    """Round boxes to pixels of the picture and clip them to it; each keeps at least one pixel."""
     frames = []
     for x1, y1, x2, y2 in (boxes.detach().double().cpu() * scale).tolist():
         left = min(max(round(x1), 0), picture.width - 1)
@@ -103,9 +106,9 @@ def _frames(boxes: Float[Tensor, "boxes 4"], scale: float, picture: Image.Image)
 
 
 def _line_of(frame: Frame, thick: int, picture: Image.Image) -> tuple[Frame, int]:
-    """The outer border of a box's line, and how thick it is.
+    """The outer border and the width of a box's line.
 
-    The line lies inside the box; around it where the box is too small for a line and something in it.
+    The line lies inside the box, or around a box that is so small that the line would hide its content.
     """
     thin = min(thick, max(THINNEST, frame.short_side // 14))
     if frame.short_side >= 6 * thin:
@@ -115,6 +118,7 @@ def _line_of(frame: Frame, thick: int, picture: Image.Image) -> tuple[Frame, int
 
 
 def _outline(canvas: ImageDraw.ImageDraw, frame: Frame, colour: Colour, thin: int) -> None:
+    """Draw a line in the colour of a class, with an edge along both sides."""
     left, top, right, bottom = frame.left, frame.top, frame.right - 1, frame.bottom - 1
     edge, rim = EDGES[is_light(colour)], max(1, thin // 4)
     canvas.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=edge, width=rim)
@@ -124,6 +128,7 @@ def _outline(canvas: ImageDraw.ImageDraw, frame: Frame, colour: Colour, thin: in
 
 
 def _dashed_outline(canvas: ImageDraw.ImageDraw, frame: Frame, thick: int, dash: int) -> None:
+    """Draw a black line with white dashes."""
     left, top, right, bottom = frame.left, frame.top, frame.right - 1, frame.bottom - 1
     canvas.rectangle((left, top, right, bottom), outline="black", width=thick)
     for start in range(left, right, 2 * dash):

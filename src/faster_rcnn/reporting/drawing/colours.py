@@ -1,4 +1,4 @@
-"""The colour of a class, the same in every picture."""
+"""The colours of classes, the same in every picture."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PALETTE = (
     0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442, 0xD55E00, 0xCC79A7, 0x0072B2, 0xAA4499, 0x33E0D0, 0x1B5E20,
     0xF7C6A3, 0x882255, 0xFF2E93, 0x332288, 0x999933, 0xFF8A80, 0xB39DDB, 0xC8C8C8, 0x7A4B2A, 0xA6FF4D,
 )  # fmt: skip
-"""Seven colours that every kind of sight tells apart (Okabe and Ito, 2008), then others far from them."""
+"""Seven colours that people with any colour vision can distinguish (Okabe and Ito, 2008), then others far from them."""
 
 MIDDLE = 120
-"""Luma of 0..255 between dark and light."""
+"""The luma, of 0..255, above which a colour counts as light."""
 
 
 def colour_of(label: int) -> Colour:
@@ -29,5 +29,5 @@ def colour_of(label: int) -> Colour:
 
 
 def is_light(colour: Colour) -> bool:
-    """Whether black can be read on it better than white."""
+    """Whether black text can be read on a colour better than white text."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > MIDDLE

@@ -1,6 +1,6 @@
-"""Fonts for every class name: Pillow's own, else one of the machine's that has all letters, else several of them.
+"""Fonts for every class name: Pillow's own font, else a font of the machine that has all letters, else several fonts.
 
-The machine's fonts are searched only where a name needs it, and once for all names of a detector.
+The machine's fonts are searched only where a name needs one, and once for all names of a detector.
 """
 
 from __future__ import annotations
@@ -25,47 +25,47 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 FONT_ENDINGS = (".ttf", ".otf", ".ttc", ".otc")
 PREFERRED = ("DejaVuSans", "NotoSans-Regular", "NotoSansCJK-Regular", "Arial Unicode", "msyh", "segoeui", "Arial")
-"""Tried before all others, as they are upright and have many letters."""
+"""Fonts that are tried before all others, as they are upright and have many letters."""
 STYLES = ("bold", "italic", "oblique", "black", "light", "thin", "condensed", "mono", "serif")
-"""Fonts with such a name are tried last."""
+"""Styles whose names move a font to the end of the order."""
 EMPTY_BOXES = ("lastresort", "adobeblank", "adobenotdef")
-"""Fonts that have a sign for every letter, but not the letter."""
+"""Fonts that draw a placeholder for every letter."""
 TRIAL_SIZE = 16
-"""Letters of this size are compared with the sign for a missing one."""
+"""The size in pixels at which letters are compared with the placeholder for a missing letter."""
 NO_LETTER = "\uffff"
 JOINERS = "\u200c\u200d"
 EXAMPLES = 3
-"""Names in a warning."""
+"""The number of names in a warning."""
 
 _LOG = logging.getLogger(__name__)
 
 
 class Lettering(NamedTuple):
-    """How the name of a class is written on pictures."""
+    """The text and the fonts in which the name of a class is written on pictures."""
 
     text: str
     files: tuple[str | None, ...]
-    """For each character a font that has it; ``None`` for Pillow's own."""
+    """The font of each character; ``None`` for Pillow's own."""
 
     def runs(self) -> list[tuple[str, str | None]]:
-        """Pieces of the text that are in one font."""
+        """Split the text into pieces of one font each."""
         pairs = zip(self.text, self.files, strict=True)
         return [
             ("".join(character for character, _ in run), file) for file, run in groupby(pairs, key=lambda pair: pair[1])
         ]
 
     def width(self, size: int) -> int:
-        """Pixels in letters of this size."""
+        """The width in pixels in letters of this size."""
         return math.ceil(sum(text_width(text, file, size) for text, file in self.runs()))
 
     def shortened(self, kept: int) -> Lettering:
-        """As many characters of its beginning and its end, and an ellipsis between them."""
+        """Keep ``kept`` characters, at the beginning and the end, with an ellipsis between them."""
         head, tail = (kept + 1) // 2, len(self.text) - kept // 2
         return Lettering(f"{self.text[:head]}…{self.text[tail:]}", (*self.files[:head], None, *self.files[tail:]))
 
 
 class _FontFile(NamedTuple):
-    """A font, and which letters of those that are needed it has."""
+    """A font, and the needed letters that it has."""
 
     file: str | None
     letters: frozenset[str]
@@ -73,10 +73,10 @@ class _FontFile(NamedTuple):
 
 @lru_cache(maxsize=16)
 def letterings(classes: ClassMap) -> tuple[Lettering, ...]:
-    """How the name of each label is written; one warning where the machine has no font for some of them.
+    """Choose the text and the fonts of each label's name; one warning names those that no font can write.
 
-    Control characters are escaped. A name with letters that no font has is written in letters that there are where
-    those can be read (``cafe``, ``:palm tree:``), else as ``#`` and the id of the class.
+    Control characters are escaped. A name with letters that no font has is written in similar letters that can be read
+    (``cafe``, ``:palm tree:``), else as ``#`` and the id of the class.
     """
     wordings = [_wordings(classes.name_of(label), classes.ids[label]) for label in range(len(classes))]
     fonts = _fonts_for(wordings)
@@ -99,18 +99,18 @@ def letterings(classes: ClassMap) -> tuple[Lettering, ...]:
 
 @lru_cache(maxsize=64)
 def load_font(file: str | None, size: int) -> Font:
-    """A font in letters of this many pixels; Pillow's own without a file."""
+    """Load a font in letters of this many pixels; Pillow's own without a file."""
     return ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
 
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, file: str | None, size: int) -> float:
-    """Pixels that a text takes; kept, as a crowded picture asks for the same few texts again and again."""
+    """The width of a text in pixels; cached, as a crowded picture measures the same few texts again and again."""
     return load_font(file, size).getlength(text)
 
 
 def font_folders() -> list[Path]:
-    """Where this kind of system keeps its fonts."""
+    """The folders of fonts on this operating system."""
     home = Path.home()
     match sys.platform:
         case "win32":
@@ -125,7 +125,7 @@ def font_folders() -> list[Path]:
 
 
 def _wordings(name: str, number: int) -> tuple[str, ...]:
-    """Texts for a name, best first; the last one is ASCII."""
+    """The texts for a name, best first; the last text is ASCII."""
     number_text = f"#{number}"
     if not name.strip():
         return name, number_text
@@ -138,7 +138,7 @@ def _wordings(name: str, number: int) -> tuple[str, ...]:
 
 
 def _visible(character: str) -> str:
-    """A character as it can be drawn: no control characters, and no space but the usual one."""
+    """Escape control characters, and replace every kind of space by the usual one."""
     kind = unicodedata.category(character)
     if kind == "Zs":
         return " "
@@ -148,7 +148,7 @@ def _visible(character: str) -> str:
 
 
 def _spelled(character: str) -> str:
-    """The name of a symbol, such as ``:palm tree:``; nothing for what only chooses its form."""
+    """The name of a symbol, such as ``:palm tree:``; empty for a variation selector."""
     if 0xFE00 <= ord(character) <= 0xFE0F:
         return ""
     symbol = unicodedata.category(character) in ("So", "Sk", "Sm") and not character.isascii()
@@ -156,13 +156,13 @@ def _spelled(character: str) -> str:
 
 
 def _written(wordings: Sequence[str], fonts: Sequence[_FontFile]) -> Lettering:
-    """The first text whose letters there are."""
+    """The first text whose letters the fonts have."""
     lettered = ((text, _files_for(text, fonts)) for text in wordings if text.strip())
     return next(Lettering(text, files) for text, files in lettered if files is not None)
 
 
 def _files_for(text: str, fonts: Sequence[_FontFile]) -> tuple[str | None, ...] | None:
-    """A font for each character: one that has them all, else few changes from one to the next; none where one lacks."""
+    """The font of each character, with few changes of font; ``None`` where no font has a letter."""
     if text.isascii():
         return (None,) * len(text)
     files: list[str | None] = []
@@ -178,7 +178,7 @@ def _files_for(text: str, fonts: Sequence[_FontFile]) -> tuple[str | None, ...] 
 
 
 def _fonts_for(wordings: Sequence[tuple[str, ...]]) -> list[_FontFile]:
-    """Fonts in the order they are tried, until every name has one that it can be written in."""
+    """Read fonts in their order until every name has a font with all of its letters, or no font is left."""
     missing = {texts[0] for texts in wordings if not texts[0].isascii()}
     wanted = frozenset().union(*(_letters(text) for texts in wordings for text in texts if texts[0] in missing))
     fonts: list[_FontFile] = []
@@ -191,12 +191,12 @@ def _fonts_for(wordings: Sequence[tuple[str, ...]]) -> list[_FontFile]:
 
 
 def _letters(text: str) -> frozenset[str]:
-    """What a font must have for a text: everything but spaces and joiners."""
+    """The letters of a text that a font must have: all characters but spaces and joiners."""
     return frozenset(text) - {" ", *JOINERS}
 
 
 def _letters_in(file: str | None, wanted: frozenset[str]) -> frozenset[str]:
-    """Those of the letters that a font has; none where it cannot be read, or has pictures of one size only."""
+    """The wanted letters that a font has; none where it cannot be read, or is a bitmap font of another size."""
     with contextlib.suppress(OSError):
         font = load_font(file, TRIAL_SIZE)
         missing = bytes(font.getmask(NO_LETTER))
@@ -206,7 +206,7 @@ def _letters_in(file: str | None, wanted: frozenset[str]) -> frozenset[str]:
 
 
 def _files() -> Iterator[str | None]:
-    """Pillow's own font, then the machine's, each path once."""
+    """Pillow's own font, then the machine's fonts, each path once."""
     yield None
     found = [
         Path(folder, name)
@@ -219,5 +219,6 @@ def _files() -> Iterator[str | None]:
 
 
 def _rank(path: Path) -> tuple[int, int, str]:
+    """Sort preferred fonts first, and styled fonts last."""
     styles = sum(style in path.stem.lower() for style in STYLES)
     return (PREFERRED.index(path.stem) if path.stem in PREFERRED else len(PREFERRED), styles, str(path))

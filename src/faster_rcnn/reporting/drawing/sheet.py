@@ -1,4 +1,4 @@
-"""Several pictures on one sheet."""
+"""Contact sheets: several pictures on one sheet."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from PIL import Image
 
 
 def contact_sheet(pictures: Sequence[Image.Image], columns: int, width: int, gap: int = 6) -> Image.Image:
-    """Pictures of any shapes on one white sheet, in rows of equal height that fill the width.
+    """Put pictures of any shapes on one white sheet, in rows that fill the width.
 
     Args:
         pictures: at least one, in reading order.
-        columns: pictures in a row; the last row may have fewer, then they are as high as those of the row before.
-        width: of the sheet in pixels.
+        columns: pictures in a row; a last row of fewer pictures is no higher than the row before.
+        width: width of the sheet in pixels.
         gap: white pixels between pictures.
     """
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]

@@ -1,9 +1,10 @@
-"""Tags: a class name on the colour of its class, and beside it the score on a ground of its own.
+"""Tags: a class name on the colour of its class, and beside it the score on a background of its own.
 
-The two grounds keep them apart whatever the name is: a class ``1`` and a score 0.99 are never read as 10.99.
+The two backgrounds separate name and score whatever the name is: a class ``1`` and a score 0.99 are never read as
+10.99.
 
-Tags lie outside their boxes where there is room, inside the image always, and give way to each other; where they
-cannot, the box of lower score goes without, as an unreadable heap is worth less than the colour.
+Tags lie outside their boxes where there is room, always inside the image, and avoid each other. Where that is
+impossible, the box of lower score has no tag, as a heap of tags cannot be read and hides the colours of the boxes.
 """
 
 from __future__ import annotations
@@ -19,29 +20,32 @@ from faster_rcnn.reporting.drawing.colours import Colour, is_light
 from faster_rcnn.reporting.drawing.fonts import Lettering, load_font, text_width
 
 CROWDED = 12
-"""With more boxes than this, a tag is no longer than its box is wide, as far as the name allows."""
+"""The number of boxes above which a tag is no wider than its box, as far as the name allows."""
 
 COVERED = 0.1
-"""A tag is left out where more than this share of it would cover other tags, or four times as much small boxes."""
+"""The share of a tag that may cover other tags, or a quarter of the share that may cover small boxes.
+
+A tag that would cover more is left out.
+"""
 
 SMALL = 100
-"""Pixels of the shorter side below which no tag covers any box."""
+"""The shorter side of a picture in pixels, below which no tag covers any box."""
 LARGEST_SHARE = 0.08
 """The share of the picture's area that a tag takes at most."""
 WIDEST_SHARE = 0.4
 """The share of the picture's width that a tag takes at most where its box is not wider."""
 
 LETTERS, SMALLEST_LETTERS = 11, 8
-"""Least size of letters in pixels, and that on small pictures."""
-LEAST_KEPT = 4
-"""Letters of a name that is shortened."""
+"""The least size of letters in pixels on usual and on small pictures."""
+MIN_KEPT = 4
+"""The least number of letters that a shortened name keeps."""
 
 RIM = (0, 0, 0, 90)
-"""Dark and half transparent: keeps light colours visible on light ground, and neighbouring tags apart."""
+"""A dark, half-transparent colour around a tag, which separates it from a light background and from other tags."""
 
 
 class Frame(NamedTuple):
-    """A rectangle of whole pixels; right and bottom are the first ones outside."""
+    """A rectangle in integer pixels; column ``right`` and row ``bottom`` are the first outside."""
 
     left: int
     top: int
@@ -50,21 +54,21 @@ class Frame(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Pixels across."""
+        """Width in pixels."""
         return self.right - self.left
 
     @property
     def short_side(self) -> int:
-        """Pixels of the shorter side."""
+        """Length of the shorter side in pixels."""
         return min(self.right - self.left, self.bottom - self.top)
 
     @property
     def area(self) -> int:
-        """Pixels in all."""
+        """Number of pixels."""
         return (self.right - self.left) * (self.bottom - self.top)
 
     def shared(self, other: Frame) -> int:
-        """Pixels that lie in both."""
+        """Number of pixels that lie in both rectangles."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(width, 0) * max(height, 0)
@@ -79,24 +83,24 @@ class Wording(NamedTuple):
 
     @property
     def name_width(self) -> int:
-        """Pixels of the field of the name, with its margins."""
+        """Width in pixels of the field of the name, with its margins."""
         return self.name.width(self.letters) + 2 * self.margin
 
     @property
     def width(self) -> int:
-        """Pixels of both fields."""
+        """Width in pixels of both fields."""
         if self.score is None:
             return self.name_width
         return self.name_width + math.ceil(text_width(self.score, None, self.letters)) + 2 * self.margin
 
     @property
     def height(self) -> int:
-        """Pixels, with margins."""
+        """Height in pixels, with margins."""
         return round(1.35 * self.letters)
 
     @property
     def margin(self) -> int:
-        """Pixels at either side of the name, and of the score."""
+        """Margin in pixels at either side of the name, and of the score."""
         return round(0.3 * self.letters)
 
 
@@ -116,9 +120,9 @@ def placed_tags(
     colours: Sequence[Colour],
     size: tuple[int, int],
 ) -> list[Tag]:
-    """The tags that there is room for, in the order of the boxes, which is that of their importance.
+    """Place the tags that have room, in the order of the boxes: the first boxes, of the highest scores, come first.
 
-    ``size`` is the picture's width and height.
+    ``size`` is the picture's width and height in pixels.
     """
     tags: list[Tag] = []
     for index, (frame, name, colour) in enumerate(zip(frames, names, colours, strict=True)):
@@ -130,7 +134,7 @@ def placed_tags(
 
 
 def write_tag(canvas: ImageDraw.ImageDraw, tag: Tag) -> None:
-    """Draw a tag; the score has the colours of the name, exchanged."""
+    """Draw a tag; text and background of the score have the colours of the name, exchanged."""
     frame, wording = tag.frame, tag.wording
     ink = (0, 0, 0) if is_light(tag.colour) else (255, 255, 255)
     canvas.rectangle((frame.left - 1, frame.top - 1, frame.right, frame.bottom), outline=RIM, width=1)
@@ -144,6 +148,7 @@ def write_tag(canvas: ImageDraw.ImageDraw, tag: Tag) -> None:
 def _write_field(
     canvas: ImageDraw.ImageDraw, field: Frame, wording: Wording, written: Lettering, ground: Colour, ink: Colour
 ) -> None:
+    """Draw a text on its background."""
     canvas.rectangle((field.left, field.top, field.right - 1, field.bottom - 1), fill=ground)
     left, middle = float(field.left + wording.margin), (field.top + field.bottom) / 2
     for text, file in written.runs():
@@ -152,7 +157,7 @@ def _write_field(
 
 
 def _wording(frame: Frame, name: Lettering, score: str | None, crowded: bool, size: tuple[int, int]) -> Wording | None:
-    """The longest wording that there is room for; none where even a short one is too large for the picture."""
+    """The longest wording that has room; ``None`` where even a short one is too large for the picture."""
     least = min(LETTERS, max(SMALLEST_LETTERS, min(size) // 11))
     largest = max(least, round(0.024 * math.sqrt(size[0] * size[1])))
     letters = min(largest, max(least - 1, frame.short_side // 4)) if crowded else largest
@@ -166,9 +171,10 @@ def _wording(frame: Frame, name: Lettering, score: str | None, crowded: bool, si
 
 
 def _shortened(wording: Wording, width: int) -> Iterator[Wording]:
-    """The wording with so much of its name as fits, longest first, its middle left out; none of too few letters."""
-    most = min(len(wording.name.text) - 1, 5 * width // wording.letters)  # no letter is a fifth as wide as it is high
-    for kept in range(most, LEAST_KEPT - 1, -1):
+    """The wordings that fit with the middle of the name left out, longest first, of ``MIN_KEPT`` letters or more."""
+    # Every letter is wider than a fifth of its height.
+    max_kept = min(len(wording.name.text) - 1, 5 * width // wording.letters)
+    for kept in range(max_kept, MIN_KEPT - 1, -1):
         shorter = wording._replace(name=wording.name.shortened(kept))
         if shorter.width <= width:
             yield shorter
@@ -177,7 +183,7 @@ def _shortened(wording: Wording, width: int) -> Iterator[Wording]:
 def _place(
     frame: Frame, wording: Wording, tags: Sequence[Tag], frames: Sequence[Frame], size: tuple[int, int]
 ) -> Frame | None:
-    """The best place for a tag; none where it would cover too much."""
+    """The best place for a tag; ``None`` where it would cover too much."""
     width, height = wording.width, wording.height
     reach = Frame(frame.left - width, frame.top - height, frame.right + width, frame.bottom + height)
     others = [tag.frame for tag in tags if reach.shared(tag.frame)]
@@ -190,12 +196,12 @@ def _place(
 
 
 def _covered(place: Frame, tags: Sequence[Frame], small: Sequence[Frame]) -> float:
-    """Pixels of other tags, and a quarter of those of boxes that a tag could hide, which lie under a tag."""
+    """Number of pixels that a tag would cover: those of other tags, and a quarter of those of small boxes."""
     return sum(place.shared(tag) for tag in tags) + 0.25 * sum(place.shared(frame) for frame in small)
 
 
 def _places(frame: Frame, tag: tuple[int, int], size: tuple[int, int]) -> list[Frame]:
-    """Where a tag may be, best first: above its box, inside if there is much room, below; at the left or the right."""
+    """The places for a tag, best first: above its box, inside a high box, below; at the left or the right."""
     above, inside, below = (frame.top - tag[1],), (frame.top, frame.bottom - tag[1]), (frame.bottom,)
     roomy = frame.bottom - frame.top > 4 * tag[1]
     places = []
@@ -204,7 +210,7 @@ def _places(frame: Frame, tag: tuple[int, int], size: tuple[int, int]) -> list[F
             left = max(0, min(x, size[0] - tag[0]))
             if 0 <= y <= size[1] - tag[1]:
                 places.append(Frame(left, y, left + tag[0], y + tag[1]))
-    if not places:  # the image is lower than a tag
+    if not places:  # the image is not as high as a tag
         left = max(0, min(frame.left, size[0] - tag[0]))
         places.append(Frame(left, 0, left + tag[0], tag[1]))
     return places
