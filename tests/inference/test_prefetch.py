@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.inference.prefetch import Gate, map_ahead, map_two_workers
+from faster_rcnn.inference.prefetch import Gate, map_prefetched, map_two_workers
 
 Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
-WAYS = [partial(map_ahead, ahead=1), partial(map_ahead, ahead=4), map_two_workers]
+WAYS = [partial(map_prefetched, ahead=1), partial(map_prefetched, ahead=4), map_two_workers]
 every_way = pytest.mark.parametrize("do", WAYS, ids=["one", "four", "two workers"])
 
 

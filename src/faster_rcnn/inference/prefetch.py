@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 Done = TypeVar("Done")
 
-THREADS = "faster-rcnn-ahead"
+THREADS = "faster-rcnn-prefetch"
 """Prefix of the names of the background threads."""
 
 
@@ -53,7 +53,7 @@ def one_at_a_time(items: Iterable[Item], steps: Steps[Item, Read, Done]) -> Iter
 
 def prefetched(items: Iterable[Item], steps: Steps[Item, Read, Done], batch: int = 1) -> Iterator[Done]:
     """Read the next ``batch`` items in a background thread while the caller's thread processes a group of ``batch``."""
-    for group in _grouped(map_ahead(items, steps.read, batch), batch, steps.is_alone):
+    for group in _grouped(map_prefetched(items, steps.read, batch), batch, steps.is_alone):
         yield from steps.process(group)
         del group  # its images are not held while the next group is read
 
@@ -83,7 +83,7 @@ def two_workers(items: Iterable[Item], steps: Steps[Item, Read, Done]) -> Iterat
     yield from map_two_workers(enumerate(items), work)
 
 
-def map_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) -> Iterator[Done]:
+def map_prefetched(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) -> Iterator[Done]:
     """Apply ``work`` to every item in one background thread, at most ``ahead`` items in advance; keeps the order.
 
     Items are taken in the caller's thread, as they are needed. Errors of the work or of the items are raised here,
@@ -93,7 +93,7 @@ def map_ahead(items: Iterable[Item], work: Callable[[Item], Done], ahead: int) -
 
 
 def map_two_workers(items: Iterable[Item], work: Callable[[Item], Done]) -> Iterator[Done]:
-    """Apply ``work`` to every item, two items concurrently; keeps the order, and errors, as ``map_ahead`` does.
+    """Apply ``work`` to every item, two items concurrently; keeps the order, and errors, as ``map_prefetched`` does.
 
     Each of the two worker threads has half of torch's CPU threads. While one item leaves cores idle, the other item
     uses them. A single item is processed in the caller's thread, with all of torch's threads.
