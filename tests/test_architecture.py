@@ -79,14 +79,6 @@ MOST_MODEL_LINES = 150
 TESTED_BY = {
     "__init__": ("test_public_api.py", "the package is a door: it imports nothing until a name is used"),
     "__main__": ("test_main.py", "the file is named after the function that the command starts"),
-    "cli.app": ("cli/test_main.py", "the app is used through main only"),
-    "inference.loading": ("test_detector.py", "every detector is loaded by it"),
-    "inference.pictures": ("cli/test_predict_stays_inside.py", "one file for all that predict writes"),
-    "inference.prepared": ("acceleration/test_compilation.py", "every precision is prepared there"),
-    "training.alternating": ("inference/test_external_proposals.py", "the four steps are proposals and training"),
-    "training.run": ("cli/test_train.py", "the command calls nothing else"),
-    "training.state": ("training/test_damaged_runs.py", "a state is checked where it is read"),
-    "weights.foreign.torchvision_checkpoint": ("cli/test_export.py", "the command calls nothing else"),
 }
 """Modules whose test file has another name: its path in the folder of tests, and the reason."""
 

@@ -4,14 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
 from faster_rcnn.cli.proposals import proposals
-from faster_rcnn.errors import DatasetError, FasterRCNNError, MachineError, ModelFileError, OptionError
-from faster_rcnn.proposals.file import load_proposals
-from faster_rcnn.training import schedule
+from faster_rcnn.errors import FasterRCNNError, MachineError, ModelFileError, OptionError
 from made_data import make_squares, settings_file, train_with
 
 
@@ -52,33 +49,6 @@ def test_without_validation_it_says_so(tmp_path: Path, config: Path, capsys: pyt
     assert (tmp_path / "run/best.safetensors").read_bytes() == (tmp_path / "run/last.safetensors").read_bytes()
 
 
-def test_epochs_are_as_many_as_few_images_need(
-    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schedule, "MIN_STEPS", 9)
-    monkeypatch.setattr(schedule, "MIN_EPOCHS", 2)
-    data = make_squares(tmp_path / "data", {"train": 6})
-    run = train_with(data, config=config, out=tmp_path / "run", epochs="auto")
-    assert json.loads((run / "summary.json").read_text())["epochs"] == 5  # 9 steps of 2 in each epoch
-    assert (
-        "epochs auto: 5 epochs of 2 steps, 10 steps in all (at least 12 epochs and 480 steps" in capsys.readouterr().err
-    )
-    assert yaml.safe_load((run / "config.yaml").read_text())["training"]["epochs"] == 5
-    (run / "summary.json").unlink()  # as if it had been interrupted
-    train_with(data, out=run, resume=True, settings=["training.epochs=auto"])
-    assert json.loads((run / "summary.json").read_text())["epochs"] == 5
-
-
-def test_alternating_training_has_the_same_epochs_in_each_step(
-    squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schedule, "MIN_STEPS", 3)
-    monkeypatch.setattr(schedule, "MIN_EPOCHS", 1)
-    run = train_with(squares, config=config, out=tmp_path / "run", settings=[ALTERNATING, "training.epochs=auto"])
-    steps = [json.loads((run / f"step-{number}/summary.json").read_text()) for number in (1, 2, 3, 4)]
-    assert [each["epochs"] for each in steps] == [2, 2, 2, 2]  # 3 steps of 2 in each epoch
-
-
 def test_steps_that_are_more_than_images_by_batch_are_explained(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,18 +63,6 @@ def test_steps_that_are_more_than_images_by_batch_are_explained(
     (data / "annotations/train.json").write_text(json.dumps(coco))
     train_with(data, config=config, out=tmp_path / "other")
     assert told in capsys.readouterr().err
-
-
-def test_nothing_to_train_on_is_told(tmp_path: Path, config: Path) -> None:
-    data = make_squares(tmp_path / "data", {"val": 2})
-    with pytest.raises(DatasetError, match=r"E115 .*data has no split to train on; it has val\."):
-        train_with(data, config=config, out=tmp_path / "run")
-
-
-def test_a_finished_run_is_not_overwritten(squares: Path, config: Path, tmp_path: Path) -> None:
-    train_with(squares, config=config, out=tmp_path / "run")
-    with pytest.raises(OptionError, match="is finished; choose another folder with --out, or delete this one"):
-        train_with(squares, config=config, out=tmp_path / "run")
 
 
 def test_a_start_that_is_refused_leaves_nothing_behind(squares: Path, config: Path, tmp_path: Path) -> None:
@@ -155,24 +113,6 @@ def test_weights_that_are_not_there_are_told_before_anything_is_made(squares: Pa
 
 
 ALTERNATING = "training.scheme=alternating"
-
-
-def test_alternating_training_needs_both_stages(squares: Path, config: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    for kind in ("rpn", "fast-rcnn"):
-        with pytest.raises(OptionError, match=rf"detector\.kind={kind} has one: leave out the scheme"):
-            train_with(squares, config=config, out=out, settings=[ALTERNATING, f"detector.kind={kind}"])
-    with pytest.raises(OptionError, match=r"detector\.kind=fast-rcnn, which --proposals makes it, has one"):
-        train_with(squares, config=config, out=out, settings=[ALTERNATING], proposals=tmp_path / "file")
-    assert not out.exists()
-
-
-def test_alternating_training_goes_on_where_the_rpn_sees_nothing(squares: Path, config: Path, tmp_path: Path) -> None:
-    settings = [ALTERNATING, "rpn.score_floor=0.999"]
-    run = train_with(squares, config=config, out=tmp_path / "run", settings=settings)
-    found = load_proposals(run / "step-1/train-proposals.safetensors")
-    assert all(len(each.proposals.boxes) == 0 for each in found.images.values())
-    assert (run / "best.safetensors").exists()
 
 
 def test_a_run_on_proposals_goes_on_with_them(squares: Path, config: Path, tmp_path: Path) -> None:
