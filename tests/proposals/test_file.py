@@ -96,7 +96,7 @@ def test_what_is_no_proposals_file_is_told(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="it is not a file of proposals, or is damaged"):
         load_proposals(tmp_path / "text")
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(DatasetError, match="or damaged"):
+    with pytest.raises(DatasetError, match="or is damaged"):
         load_proposals(path)
 
 
@@ -155,9 +155,9 @@ def test_a_description_that_is_none_is_told(tmp_path: Path, text: str) -> None:
 
 def test_a_named_pipe_and_a_folder_are_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
-    with pytest.raises(DatasetError, match=r"E136 .*cannot be used: it is no proposals file"):
+    with pytest.raises(DatasetError, match=r"E136 .*cannot be used: it is not a file of proposals"):
         load_proposals(tmp_path / "pipe.safetensors")
-    with pytest.raises(DatasetError, match=r"E136 .*cannot be used: it is no proposals file"):
+    with pytest.raises(DatasetError, match=r"E136 .*cannot be used: it is not a file of proposals"):
         load_proposals(tmp_path)
 
 
