@@ -25,6 +25,7 @@ def test_ctrl_c_while_modules_are_loaded_ends_without_a_traceback(tmp_path: Path
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         timeout=50,
         check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     )
     assert done.returncode == -signal.SIGINT  # which a shell shows as 130
     assert (done.stdout, done.stderr) == ("", "")

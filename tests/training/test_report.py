@@ -213,7 +213,7 @@ def test_of_very_many_classes_those_with_truths_where_they_are_few() -> None:
     classes = [ClassMetrics(f"class {n}", 0.5 if n < 30 else None, 0.5, 1) for n in range(1200)]
     (table,) = class_tables(classes)
     assert len(table.rows) == 30
-    assert "30 are shown" in text_of(page(metrics=made_metrics(*classes)))
+    assert "30 of 1,200 classes are shown" in text_of(page(metrics=made_metrics(*classes)))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -230,7 +230,7 @@ def test_changes_are_named_with_what_the_preset_has() -> None:
         ("training.scale_jitter", "[0.5, 2.0]", "[0.8, 1.25]"),
     ]
     assert "training.scale_jitter [0.5, 2.0] [0.8, 1.25]" in text_of(page(config=config))
-    assert "All as in preset small" in text_of(page())
+    assert "All settings are those of preset small" in text_of(page())
 
 
 def test_durations() -> None:
