@@ -12,6 +12,7 @@ from typing import Literal, get_args, overload
 
 import torch
 
+from faster_rcnn.choices import Precision
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
@@ -33,7 +34,6 @@ from faster_rcnn.training.run import train
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
 from faster_rcnn.weights.resolve import resolve_model
 
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Compile = bool | Literal["auto"]
 
 

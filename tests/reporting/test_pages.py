@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 
 PAGES = ("benchmark", "comparison", "report")
 WIDTHS = (390, 1200)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 FAULTS = """() => {
   for (const each of document.querySelectorAll("details")) each.open = true;
@@ -55,19 +51,6 @@ FAULTS = """() => {
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {path.stem: path for path in made_pages.write_pages(tmp_path_factory.mktemp("pages"))}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser of this machine: FASTER_RCNN_TEST_BROWSER, or one in the search path."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    found = os.environ.get("FASTER_RCNN_TEST_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("needs a browser, such as Debian's chromium: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def faults(browser: Browser, address: str | None, width: int, html: str | None = None) -> list[Any]:
