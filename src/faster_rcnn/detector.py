@@ -6,7 +6,6 @@ Nothing is printed unless a call has ``progress=True``: messages and warnings go
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal, get_args, overload
 
@@ -16,8 +15,10 @@ from faster_rcnn.choices import Precision
 from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.explanation.causes.truths import GivenTruth
+from faster_rcnn.explanation.trace import Trace, trace_image
 from faster_rcnn.inference.choice import choice_of
-from faster_rcnn.inference.given import GivenImage, images_given, path_given
+from faster_rcnn.inference.given import GivenImage, image_given, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
 from faster_rcnn.inference.loading import ready_detector
 from faster_rcnn.inference.predictor import Predictor
@@ -26,7 +27,7 @@ from faster_rcnn.inference.tiles import tiling_of
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.system.console import shown
+from faster_rcnn.system.console import shown_if, while_shown
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
@@ -111,7 +112,7 @@ class Detector:
             DivergedError: the loss or its gradient became infinite or NaN.
             Exception: an error of a callback; the run is saved first.
         """
-        with _shown(call.progress):
+        with shown_if(call.progress):
             folder = train(Path(call.data), call, call.callbacks)
         return Detector.load(folder, call.device or "auto", call.precision or "auto")
 
@@ -219,13 +220,13 @@ class Detector:
         predictor = Predictor(self._detector, tiling=tiling_of(tile, overlap), choice=choice)
         given = images_given(images)
         if isinstance(given, KINDS):
-            with _shown(progress):
+            with shown_if(progress):
                 return predictor.predict_one(given, conf, max_det)
         results = predictor.stream(given, conf, max_det)
         if isinstance(given, list):
-            with _shown(progress):
+            with shown_if(progress):
                 return list(counted(results, "images", len(given)))
-        return _while_shown(results) if progress else results
+        return while_shown(counted(results, "images", None)) if progress else results
 
     __call__ = predict
 
@@ -255,9 +256,35 @@ class Detector:
         tiling = tiling_of(tile, overlap)
         predictor = Predictor(self._detector, tiling=tiling)
         folder = path_given("data", data)
-        with _shown(progress):
+        with shown_if(progress):
             part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
             return measure_detector(predictor, part, "the detector")
+
+    def trace(
+        self,
+        image: GivenImage,
+        truth: GivenTruth | None = None,
+        conf: float = 0.5,
+        tile: int | None = None,
+        overlap: float | None = None,
+        *,
+        iou_threshold: float = 0.5,
+    ) -> Trace:
+        """Predict one image, and keep what both stages computed: every box, score and transform, and why.
+
+        Args:
+            image: as in ``predict``; the detections of the trace are those of ``predict``, bit for bit.
+            conf: as in ``predict``.
+            tile: as in ``predict``.
+            overlap: as in ``predict``.
+            truth: the objects that are really there, for verdicts: pairs such as ``("cat", (x1, y1, x2, y2))`` in
+                pixels of the upright image, or a ``GroundTruth`` with the labels of this detector.
+            iou_threshold: lowest IoU of a detection with the truth that it counts for.
+
+        Raises ``ImageError`` and ``OptionError`` as ``predict``, and ``OptionError`` for a truth that cannot be used.
+        """
+        predictor = Predictor(self._detector, tiling=tiling_of(tile, overlap))
+        return trace_image(predictor, image_given(image, "image"), truth, conf, iou_threshold)
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
         """Pickle and copy as a model file and the options of loading; everything else is made anew."""
@@ -267,17 +294,6 @@ class Detector:
         names = [name for name in self.classes.names if name is not None]
         first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         return printable(f"Detector({self.config.preset}, {len(names)} classes: {first}; on {self._detector.device})")
-
-
-def _shown(progress: bool) -> AbstractContextManager[None]:
-    """A context that shows progress and the log where ``progress`` is true."""
-    return shown() if progress else nullcontext()
-
-
-def _while_shown(results: Iterator[Result]) -> Iterator[Result]:
-    """Pass the results on, and show progress and the log until they end."""
-    with shown():
-        yield from counted(results, "images", None)
 
 
 def _unpickled(content: bytes, device: str, precision: Precision, compile: Compile) -> Detector:

@@ -104,6 +104,7 @@ class Predictor:
         self.batch = batch or (BATCH_ON_GPU if detector.device.type == "cuda" else 1)
         self.proposals = proposals
         self.tiling = tiling
+        self.choice = choice
         self.detection_filter = choice.filter_of(detector.model, detector.classes)
         """Replaces the detector's own filter of detections; ``None`` where the detector's own is used."""
         self.truths = truths
@@ -121,11 +122,20 @@ class Predictor:
 
     def predict_one(self, image: AnyImage, conf: float, max_detections: int | None = None) -> Result:
         """Predict on one image; raises like ``stream``."""
+        return self.predict_with_pixels(image, conf, max_detections).result
+
+    def predict_with_pixels(self, image: AnyImage, conf: float, max_detections: int | None = None) -> Prediction:
+        """Predict on one image as ``predict_one`` does, and return its pixels, too."""
         refuse_limits(conf, max_detections)
         [one] = self._predict_group([self._decoded(image, "image")], conf, max_detections)
         if isinstance(one, ImageError):
             raise one
-        return one.result
+        return one
+
+    def with_detector(self, detector: PreparedDetector) -> Predictor:
+        """A predictor of another detector, with this one's batch, proposals, tiles and choice of detections."""
+        proposals = self.proposals
+        return Predictor(detector, batch=self.batch, proposals=proposals, tiling=self.tiling, choice=self.choice)
 
     def stream(self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None) -> Iterator[Result]:
         """Predict on each image, in order; an image is taken when its result is, or one image ahead.

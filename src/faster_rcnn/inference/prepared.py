@@ -57,7 +57,7 @@ class PreparedDetector:
     def compile_for(self, pixels: UInt8[Tensor, "3 height width"]) -> None:
         """Compile the network for the padded shape of an image, where this detector is compiled."""
         with self.computing():
-            self._network_for(pixels)
+            self.network_for(pixels)
 
     def detect(
         self,
@@ -75,7 +75,7 @@ class PreparedDetector:
         with self.computing():
             given = [each.to(self.device) for each in proposals]
             # Batches are for GPUs, where nothing is compiled.
-            network = self._network_for(images[0]) if len(images) == 1 else self.network
+            network = self.network_for(images[0]) if len(images) == 1 else self.network
             found = network.detect([each.to(self.device) for each in images], given or None, detection_filter)
         return [ordinary(each) for each in found]
 
@@ -91,7 +91,8 @@ class PreparedDetector:
             [proposals] = self.network.propose([pixels.to(self.device)])
         return proposals.to("cpu")
 
-    def _network_for(self, pixels: UInt8[Tensor, "3 height width"]) -> FasterRCNN:
+    def network_for(self, pixels: UInt8[Tensor, "3 height width"]) -> FasterRCNN:
+        """The network that detects one image: compiled for its padded shape, where this detector is compiled."""
         if self.compiler is None:
             return self.network
         return self.compiler.model_for(self.network.preparation.padded_size(size_of(pixels)))

@@ -46,9 +46,7 @@ def select_detections(
     A proposal gives one candidate for each class whose score is above the floor; background, the last output, gives
     none. Only candidates are decoded. Each detection has the index of its proposal.
     """
-    # Background first, as in torchvision: the order of a sum decides its last bit, and that bit decides which of two
-    # nearly equal boxes survives NMS.
-    scores = logits.float().roll(1, dims=1).softmax(dim=1)[:, 1:]  # (P, K)
+    scores = class_probabilities(logits)[:, :-1]  # (P, K)
     if rule.holes:
         scores[:, list(rule.holes)] = 0
     proposal, label = torch.nonzero(scores > rule.score_floor, as_tuple=True)  # (C,) both, C candidates
@@ -59,3 +57,10 @@ def select_detections(
     group = torch.zeros_like(candidates.labels) if rule.across_classes else candidates.labels
     kept = nms_per_group(candidates.boxes, candidates.scores, group, rule.nms_iou)[: rule.max_detections]  # (D,)
     return candidates[kept]
+
+
+def class_probabilities(logits: Float[Tensor, "proposals outputs"]) -> Float[Tensor, "proposals outputs"]:
+    """Probabilities of the classes, then of background, 0..1."""
+    # The sum begins with background, as in torchvision: its order decides the last bit of a probability, and that bit
+    # decides which of two nearly equal boxes survives NMS.
+    return logits.float().roll(1, dims=1).softmax(dim=1).roll(-1, dims=1)

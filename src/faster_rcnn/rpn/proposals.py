@@ -54,7 +54,7 @@ def select_proposals(
     For each level the ``before_nms`` best-scored anchors are decoded and clipped, tiny boxes are dropped, and NMS
     removes duplicates. The ``after_nms`` best of all levels remain. Each proposal has the index of its anchor.
     """
-    best = _best_anchors(_objectness_logit(logits), anchors, rule)
+    best = _best_anchors(objectness_logit(logits), anchors, rule)
     for candidates in _candidate_sets(best, rule):
         proposals = _decode_and_suppress(candidates, deltas, anchors, size, rule)
         if len(proposals.scores) >= rule.after_nms:
@@ -63,7 +63,7 @@ def select_proposals(
     return proposals[proposals.scores.argsort(descending=True, stable=True)[: rule.after_nms]]
 
 
-def _objectness_logit(logits: Float[Tensor, "anchors outputs"]) -> Float[Tensor, " anchors"]:
+def objectness_logit(logits: Float[Tensor, "anchors outputs"]) -> Float[Tensor, " anchors"]:
     """The one logit of each anchor, or the difference of its two: the sigmoid of that is their softmax."""
     logits = logits.float()
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]

@@ -12,8 +12,9 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import TaskID
@@ -22,6 +23,8 @@ from faster_rcnn.system.bars import Bars, clock, shown_value
 from faster_rcnn.system.progress import Meter, displaying
 from faster_rcnn.system.streams import writing_results
 from faster_rcnn.system.terminal import printable, printable_lines
+
+Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 30.0
 """Time between two lines of progress in a log: often enough to show that work goes on, and few enough to read."""
@@ -78,6 +81,17 @@ def shown(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         _QUIET.reset(before)
+
+
+def shown_if(progress: bool) -> AbstractContextManager[None]:
+    """A context that shows progress and the log where ``progress`` is true."""
+    return shown() if progress else nullcontext()
+
+
+def while_shown(items: Iterator[Item]) -> Iterator[Item]:
+    """Pass the items on, and show progress and the log until they end."""
+    with shown():
+        yield from items
 
 
 class _LogLines(logging.Handler):

@@ -1,0 +1,1 @@
+"""Causes: why each truth was found or missed, and why each false detection was reported."""

@@ -1,0 +1,1 @@
+"""Plots: a picture of each stage of a recorded image, in the paper's order."""
