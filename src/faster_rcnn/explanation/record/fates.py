@@ -65,7 +65,7 @@ class RegionFates:
     """The fate of every pair of a proposal and a class of one part."""
 
     probabilities: Float[Tensor, "proposals outputs"]
-    """Of the classes, then of background, 0..1; they sum to 1."""
+    """The classes, then background, 0..1; a row sums to 1."""
     boxes: Float[Tensor, "proposals classes 4"]
     """Decoded and clipped, in the frame of the resized part."""
     fates: Int[Tensor, "proposals classes"]
@@ -110,7 +110,8 @@ def region_fates(part: PartRecording, second: SecondStage) -> RegionFates:
     """The fate of every proposal of a part, as each class, by the filter of detections."""
     rule, output = second.rule, second.output
     probabilities = class_probabilities(output.logits)  # (P, K + 1)
-    boxes = clip(decode(output.deltas, part.proposals.boxes[:, None], rule.delta_weights), part.resized)  # (P, K, 4)
+    references = part.proposals.boxes[:, None].expand_as(output.deltas)  # (P, K, 4)
+    boxes = clip(decode(output.deltas, references, rule.delta_weights), part.resized)  # (P, K, 4)
     count, classes = boxes.shape[:2]
     unlimited = replace(rule, max_detections=max(1, count * classes))
     kept_by = partial(_pairs_kept_by, part, second)

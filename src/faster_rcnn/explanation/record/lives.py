@@ -62,12 +62,12 @@ class PartFates:
 
     @cached_property
     def anchors(self) -> AnchorFates | None:
-        """Of the anchors; ``None`` for external proposals."""
+        """The fates of the anchors; ``None`` for external proposals."""
         return None if self.part.first is None else anchor_fates(self.part, self.part.first)
 
     @cached_property
     def regions(self) -> RegionFates | None:
-        """Of the proposals, as each class; ``None`` without a second stage."""
+        """The fates of the proposals, as each class; ``None`` without a second stage."""
         return None if self.part.second is None else region_fates(self.part, self.part.second)
 
     def life_of_anchor(self, anchor: int, label: int) -> Life:

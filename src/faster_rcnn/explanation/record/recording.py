@@ -36,7 +36,7 @@ class FirstStage:
 
     anchors: Anchors
     output: RpnOutput
-    """Of one image: logits (1, anchors, outputs) and deltas (1, anchors, 4)."""
+    """The output for a batch of one image: logits (1, anchors, outputs) and deltas (1, anchors, 4)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
