@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.ops import nms as torchvision_nms
 
 from faster_rcnn.ops.boxes import iou
 from faster_rcnn.ops.nms import nms, nms_per_group
@@ -90,3 +91,11 @@ def test_the_survivors_of_a_group_do_not_depend_on_other_groups(case: tuple[Tens
         own = torch.nonzero(groups == group)[:, 0]
         alone = {int(own[index]) for index in nms(boxes[own].double(), scores[own].double(), 0.5)}
         assert alone == kept & set(own.tolist())
+
+
+def test_a_threshold_of_one_keeps_all_boxes_in_the_order_of_their_scores() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 4.0], [1.0, 0.0, 5.0, 4.0]])
+    scores = torch.tensor([0.5, 0.5, 0.9])
+    assert nms(boxes, scores, 1.0).tolist() == [2, 0, 1]
+    assert nms_per_group(boxes, scores, torch.zeros(3, dtype=torch.int64), 1.0).tolist() == [2, 0, 1]
+    assert torchvision_nms(boxes, scores, 1.0).tolist() == [2, 0, 1]  # torchvision's own, with all its comparisons

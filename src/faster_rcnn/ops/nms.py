@@ -11,8 +11,10 @@ from torchvision.ops import nms as _nms
 def nms(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], iou_threshold: float) -> Int[Tensor, " kept"]:
     """Indices of the boxes that survive, best first.
 
-    A box is removed if its IoU with a surviving box of a higher score exceeds ``iou_threshold``.
+    A box is removed if its IoU with a surviving box of a higher score exceeds ``iou_threshold``; no IoU exceeds 1.
     """
+    if iou_threshold >= 1:
+        return scores.argsort(descending=True, stable=True)
     kept: Tensor = _nms(boxes, scores, iou_threshold)
     return kept
 
@@ -31,6 +33,8 @@ def nms_per_group(
     """
     if len(boxes) == 0:
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
+    if iou_threshold >= 1:
+        return scores.argsort(descending=True, stable=True)
     exact = boxes.double()
     spread = exact.max() - exact.min() + 1
     kept: Tensor = _nms(exact + (groups.double() * spread)[:, None], scores.double(), iou_threshold)
