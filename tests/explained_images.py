@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 
@@ -12,17 +13,24 @@ from faster_rcnn.explanation.trace import Trace
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.tiles import Tiling
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.schema import DetectorConfig
 from faster_rcnn.structures import ClassMap, GroundTruth
+from faster_rcnn.weights.model_file import LoadedModel
 from files import loaded_model, rgb
 
+Kind = Literal["faster-rcnn", "fast-rcnn", "rpn"]
 CLASSES = ("cat", "dog", "hen")
 
 
 def tiny_predictor(
-    names: tuple[str, ...] = CLASSES, tiling: Tiling | None = None, **sections: dict[str, Any]
+    names: tuple[str, ...] = CLASSES,
+    tiling: Tiling | None = None,
+    kind: Kind = "faster-rcnn",
+    **sections: dict[str, Any],
 ) -> Predictor:
     """A predictor of the tiny detector whose scores differ widely."""
-    loaded = loaded_model(ClassMap(names, tuple(range(1, len(names) + 1))), **sections)
+    loaded = _of_kind(kind, loaded_model(ClassMap(names, tuple(range(1, len(names) + 1))), **sections))
     return Predictor(prepare(loaded, torch.device("cpu"), torch.float32, exact=True), tiling=tiling)
 
 
@@ -33,7 +41,19 @@ def tiny_explained(
     names: tuple[str, ...] = CLASSES,
     size: tuple[int, int] = (96, 128),
     tiling: Tiling | None = None,
+    kind: Kind = "faster-rcnn",
     **sections: dict[str, Any],
 ) -> Trace:
     """An image of noise of this height and width, explained by the predictor of ``tiny_predictor``."""
-    return Trace(record(tiny_predictor(names, tiling, **sections), rgb(*size), conf, truth), Thresholds(conf))
+    return Trace(record(tiny_predictor(names, tiling, kind, **sections), rgb(*size), conf, truth), Thresholds(conf))
+
+
+def _of_kind(kind: Kind, loaded: LoadedModel) -> LoadedModel:
+    """The same detector with the stages of its kind alone."""
+    config, model = loaded.config.model_copy(update={"detector": DetectorConfig(kind=kind)}), loaded.model
+    rpn = None if kind == "fast-rcnn" else model.rpn
+    roi = None if kind == "rpn" else model.roi
+    filters = model.training_filter, model.inference_filter
+    return replace(
+        loaded, model=FasterRCNN(model.backbone, rpn, roi, model.preparation, *filters).eval(), config=config
+    )
