@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
-from faster_rcnn.building import build_model
+from faster_rcnn.building import build_model, for_inference_with, with_settings
 from faster_rcnn.errors import OptionError
 from faster_rcnn.ops.losses import BoxLoss
 from faster_rcnn.roi.heads import StageHead
@@ -15,7 +17,7 @@ from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.roi.targets import RegionSampling
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
-from tiny import tiny_config, tiny_model
+from tiny import random_image, tiny_config, tiny_model
 
 ONE_LEVEL: dict[str, Any] = {"neck": "none", "levels": (2,)}
 ONE_LEVEL_OF_ANCHORS: dict[str, Any] = {"anchor_sizes": ((24.0, 48.0, 96.0),)}
@@ -61,6 +63,45 @@ def test_settings_of_the_proposals_reach_training_and_inference() -> None:
     )
     assert model.training_filter == ProposalFilter(90, 70, 0.65, 2.0, 0.01)
     assert model.inference_filter == ProposalFilter(50, 30, 0.65, 2.0, 0.01)
+
+
+def test_settings_of_inference_reach_another_detector_with_the_same_weights() -> None:
+    torch.manual_seed(0)
+    model = build_model(tiny_config(), 3, holes=(1,)).eval()
+    before = model.preparation, model.inference_filter, model.roi.detection_filter
+    config = tiny_config(
+        image={"short_side": 96},
+        rpn={
+            "proposals_before_nms": 50,
+            "proposals_after_nms": 30,
+            "nms_iou": 0.65,
+            "min_side": 2,
+            "score_floor": 0.01,
+        },
+        roi={"score_floor": 0.1, "min_side": 3.0, "nms_iou": 0.6, "max_detections": 9},
+    )
+    other = for_inference_with(config, model)
+    assert other.preparation.image.short_side == 96
+    assert other.inference_filter == ProposalFilter(50, 30, 0.65, 2.0, 0.01)
+    rule = other.roi.detection_filter
+    assert (rule.score_floor, rule.min_side, rule.nms_iou, rule.max_detections, rule.holes) == (0.1, 3.0, 0.6, 9, (1,))
+    assert not other.training
+    assert (model.preparation, model.inference_filter, model.roi.detection_filter) == before
+    assert {id(each) for each in other.parameters()} == {id(each) for each in model.parameters()}
+    # The same as a detector that is built with these settings and given the weights.
+    built = build_model(config, 3, holes=(1,)).eval()
+    built.load_state_dict(model.state_dict())
+    [found], [expected] = (each.detect([random_image(40, 60)]) for each in (other, built))
+    assert torch.equal(found.boxes, expected.boxes)
+    assert len(found) == 9
+
+
+def test_settings_of_one_kind_leave_the_others_as_they_are() -> None:
+    model = tiny_model()
+    other = with_settings(model, detection_filter=replace(model.roi.detection_filter, nms_iou=0.6))
+    assert (other.preparation, other.inference_filter) == (model.preparation, model.inference_filter)
+    assert (other.roi.detection_filter.nms_iou, model.roi.detection_filter.nms_iou) == (0.6, 0.5)
+    assert other.training
 
 
 def test_settings_of_the_second_stage_reach_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,20 @@ def test_a_detector_is_made_of_what_load_takes_and_is_called_as_a_function(
     for wrong, kind in ((5, "of type int"), (None, "of type NoneType"), ("", "an empty text")):
         with pytest.raises(OptionError, match=rf"^E125 model is {kind}; it must be a path$"):
             Detector.load(wrong)  # type: ignore[arg-type]
+
+
+def test_settings_of_inference_are_those_of_predictions_and_traces_and_stay_when_pickled(model: Path) -> None:
+    detector = Detector.load(model, "cpu", "float32", settings=["roi.max_detections=3", "rpn.proposals_after_nms=9"])
+    assert (detector.config.roi.max_detections, detector.config.rpn.proposals_after_nms) == (3, 9)
+    found = detector.predict(rgb(), conf=0.0)
+    assert len(found) == 3
+    trace = detector.trace(rgb(), conf=0.0)
+    assert torch.equal(trace.detections.boxes, found.boxes)
+    assert len(trace.recording.whole.proposals.scores) == 9
+    copied = pickle.loads(pickle.dumps(detector))
+    assert torch.equal(copied.predict(rgb(), conf=0.0).boxes, found.boxes)
+    with pytest.raises(OptionError, match=r"^E125 --set rpn\.anchor_sizes=1: this setting belongs to"):
+        Detector.load(model, settings="rpn.anchor_sizes=1")
 
 
 def test_devices_paths_and_settings_are_taken_as_python_has_them(

@@ -48,19 +48,35 @@ def build_model(config: Config, num_classes: int, holes: Sequence[int] = ()) -> 
         training_filter=_proposal_filter(
             config.rpn, config.rpn.proposals_before_nms_training, config.rpn.proposals_after_nms_training
         ),
-        inference_filter=_proposal_filter(config.rpn, config.rpn.proposals_before_nms, config.rpn.proposals_after_nms),
+        inference_filter=_inference_filter(config.rpn),
     )
 
 
 def with_settings(
-    model: FasterRCNN, *, image: ImageConfig | None = None, inference_filter: ProposalFilter | None = None
+    model: FasterRCNN,
+    *,
+    image: ImageConfig | None = None,
+    inference_filter: ProposalFilter | None = None,
+    detection_filter: DetectionFilter | None = None,
 ) -> FasterRCNN:
-    """Build a detector of the same parts, with shared weights, for other image settings or another proposal filter."""
+    """Build a detector of the same parts, with shared weights, for other image settings or other filters."""
     preparation = model.preparation if image is None else replace(model.preparation, image=image)
     rule = inference_filter or model.inference_filter
-    other = FasterRCNN(model.backbone, model.rpn, model.roi, preparation, model.training_filter, rule)
+    roi = model.roi if detection_filter is None else model.roi.with_filter(detection_filter)
+    other = FasterRCNN(model.backbone, model.rpn, roi, preparation, model.training_filter, rule)
     other.training = model.training
     return other
+
+
+def for_inference_with(config: Config, model: FasterRCNN) -> FasterRCNN:
+    """Build a detector of the same parts, with shared weights, for the settings of inference in ``config``."""
+    holes = () if model.roi is None else model.roi.detection_filter.holes
+    return with_settings(
+        model,
+        image=config.image,
+        inference_filter=_inference_filter(config.rpn),
+        detection_filter=None if model.roi is None else _detection_filter(config.roi, holes),
+    )
 
 
 def build_without_values(config: Config, num_classes: int, holes: Sequence[int] = ()) -> FasterRCNN:
@@ -239,17 +255,25 @@ def _build_roi(
             config.delta_weights,
             config.negative_iou_from,
         ),
-        detection_filter=DetectionFilter(
-            config.score_floor,
-            config.min_side,
-            config.nms_iou,
-            config.max_detections,
-            config.delta_weights,
-            tuple(holes),
-        ),
+        detection_filter=_detection_filter(config, holes),
         loss=BoxLoss(config.box_loss, config.box_loss_beta, config.box_loss_weight, config.delta_weights),
         class_agnostic=config.class_agnostic,
     )
+
+
+def _detection_filter(config: RoiConfig, holes: Sequence[int]) -> DetectionFilter:
+    return DetectionFilter(
+        config.score_floor,
+        config.min_side,
+        config.nms_iou,
+        config.max_detections,
+        config.delta_weights,
+        tuple(holes),
+    )
+
+
+def _inference_filter(config: RpnConfig) -> ProposalFilter:
+    return _proposal_filter(config, config.proposals_before_nms, config.proposals_after_nms)
 
 
 def _proposal_filter(config: RpnConfig, before_nms: int, after_nms: int) -> ProposalFilter:

@@ -20,7 +20,7 @@ from faster_rcnn.explanation.trace import Trace, trace_image
 from faster_rcnn.inference.choice import choice_of
 from faster_rcnn.inference.given import GivenImage, image_given, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
-from faster_rcnn.inference.loading import ready_detector
+from faster_rcnn.inference.loading import loaded_with, ready_detector
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
@@ -52,6 +52,7 @@ class Detector:
         device: str | torch.device = "auto",
         precision: Precision = "auto",
         compile: Compile = "auto",
+        settings: str | Sequence[str] | None = None,
     ) -> None:
         """Load a detector as ``load`` does, or prepare a ``LoadedModel`` that is in memory."""
         loaded = model if isinstance(model, LoadedModel) else resolve_model(str(path_given("model", model)))
@@ -59,7 +60,7 @@ class Detector:
             raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
         if compile not in (True, False, "auto"):
             raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
-        self._loaded = loaded
+        self._loaded = loaded = loaded_with(loaded, settings)
         self._options = str(device), precision, compile
         self._detector = ready_detector(loaded, precision, str(device), compile=compile is True)
 
@@ -69,31 +70,32 @@ class Detector:
         device: str | torch.device = "auto",
         precision: Precision = "auto",
         compile: Compile = "auto",
+        settings: str | Sequence[str] | None = None,
     ) -> Detector:
         """Load a model file, a run folder (its best model) or published weights by their name.
 
         Args:
             model: such as ``runs/cells`` or ``torchvision:fasterrcnn_resnet50_fpn_v2``.
             device: auto (a GPU where there is one), cpu, cuda or cuda:N.
-            precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. With an
-                explicit float32, an imported detector gives torchvision's results to the last bit; the float32 of auto
-                is faster. int8 is for files that ``faster-rcnn quantize`` wrote, on a CPU; auto takes it for them where
-                it is faster.
+            precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. With an explicit
+                float32, an imported detector gives torchvision's results to the last bit; the float32 of auto is
+                faster. int8 is for files of ``faster-rcnn quantize``, on a CPU; auto takes it where it is faster.
             compile: compile the network with torch's compiler on a CPU, which makes it faster and takes about half a
                 minute for each shape of images. True compiles for every shape at its first image, up to 8 shapes; False
                 and auto do not. Later changes of the weights have no effect on a compiled network.
+            settings: settings of inference in place of the detector's own, as those of ``faster-rcnn predict --set``,
+                such as ``["roi.nms_iou=0.6"]``.
 
-        A detector can be copied, pickled and sent to another process, with its weights, classes, settings and these
-        options; compiled and packed weights are made again there. Start processes with ``spawn`` or ``forkserver``: a
-        process that was forked after a detector (or any other network of torch) has computed on several threads waits
-        forever at its first image, unless ``torch.set_num_threads(1)`` was called before.
+        A detector can be copied, pickled and sent to another process. Start processes with ``spawn`` or ``forkserver``:
+        one that is forked after a network of torch has computed on several threads waits forever at its first image.
 
         Raises:
             ModelFileError: the model does not exist, is damaged, or was not quantized and the precision is int8.
-            OptionError: the device or precision does not exist, or ``compile`` is True on a GPU or in int8.
+            OptionError: the device or precision does not exist, ``compile`` is True on a GPU or in int8, or a setting
+                is none of inference.
             MachineError: published weights cannot be downloaded, or ``compile`` is True without a C++ compiler.
         """
-        return Detector(model, device, precision, compile)
+        return Detector(model, device, precision, compile, settings)
 
     @staticmethod
     @called_with(TrainCall)
@@ -101,8 +103,7 @@ class Detector:
         """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
 
         The arguments are those of ``TrainCall``: ``data``, the command's options by their names (``settings`` are its
-        ``--set``, such as ``["training.flip=0"]``), ``callbacks`` and ``progress``. Nothing is printed unless
-        ``progress=True``; messages and warnings go to the logger ``faster_rcnn``.
+        ``--set``, such as ``["training.flip=0"]``), ``callbacks`` and ``progress``.
 
         >>> detector = Detector.train("cells", model="small", epochs=20, progress=True)  # doctest: +SKIP
 
@@ -128,7 +129,7 @@ class Detector:
 
     @property
     def config(self) -> Config:
-        """The settings that the detector was built and trained with."""
+        """The settings that the detector was built and trained with, and those of inference that it was loaded with."""
         return self._detector.config
 
     # A str or bytes is a Sequence, too; type checkers take the first signature that fits, which is the right one.
@@ -203,16 +204,15 @@ class Detector:
                 ``roi.max_detections`` then limits each tile.
             tile: side in pixels of the square tiles into which larger images are cut; the whole image is processed
                 once, too, and each image is read when its turn comes.
-            overlap: share of a tile's side that its neighbour covers, too; 0.2 where not given. Objects smaller than
-                the overlap are whole in some tile.
+            overlap: share of a tile's side that its neighbour covers, too; by default 0.2. Smaller objects are whole in
+                some tile.
             classes: names of the classes that are reported; detections of others take no part in NMS and limits.
             iou: NMS threshold of the second stage, in place of the detector's ``roi.nms_iou``.
             agnostic_nms: whether NMS compares detections of different classes, too.
             progress: whether a bar and messages are shown on standard error; for an iterator, while it is consumed.
 
         Raises:
-            ImageError: an image cannot be used; the message names it. An object that is no image is refused at the
-                call; an item of an iterator, when it is taken.
+            ImageError: an image cannot be used, or an object is no image; an item of an iterator, when it is taken.
             OptionError: another argument makes no sense, the detector lacks a class, or it is a Fast R-CNN, which
                 takes no tiles.
         """
@@ -287,7 +287,7 @@ class Detector:
         return trace_image(predictor, image_given(image, "image"), truth, conf, iou_threshold)
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
-        """Pickle and copy as a model file and the options of loading; everything else is made anew."""
+        """Pickle and copy as a model file and options of loading; everything else is made anew."""
         return _unpickled, (packed_model(self._loaded), *self._options)
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from faster_rcnn import Detector
 from faster_rcnn.cli.evaluate import evaluate
 from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
@@ -234,12 +235,33 @@ def test_options_without_effect_on_finished_detections_are_reported(
 ) -> None:
     results = tmp_path / "results.json"
     results.write_text("[]")
-    evaluate(str(results), data, split=None, precision="bfloat16", json="-", proposals=tmp_path / "p", tile=9)
+    evaluate(
+        str(results),
+        data,
+        split=None,
+        precision="bfloat16",
+        json="-",
+        proposals=tmp_path / "p",
+        tile=9,
+        settings=["roi.nms_iou=0.6"],
+    )
     out, err = capsys.readouterr()
     assert json.loads(out)["AP"] == 0.0
     assert "warning: --precision bfloat16 changes nothing" in err
     assert f"warning: --proposals {tmp_path / 'p'} changes nothing" in err
     assert "warning: --tile 9 changes nothing" in err
+    assert "warning: --set roi.nms_iou=0.6 changes nothing" in err
+
+
+def test_settings_of_inference_are_measured(model: str, tmp_path: Path) -> None:
+    """The truths are a detector's own best detections; with one detection of an image, some of them are lost."""
+    data = coco_folder(tmp_path / "data", [[], [], []])
+    found = [Detector.load(model, "cpu", "float32").predict(data / "images" / f"{name}.png", 0.0) for name in (1, 2, 3)]
+    data = coco_folder(tmp_path / "data", [near(one) for one in found])
+    plain = numbers(model, data, tmp_path)
+    one_each = numbers(model, data, tmp_path, settings=["roi.max_detections=1"])
+    assert one_each["AR100"] < plain["AR100"]
+    assert one_each["AR100"] == one_each["AR1"]
 
 
 def test_images_are_measured_in_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

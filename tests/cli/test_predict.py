@@ -429,6 +429,23 @@ def test_a_closed_standard_output_ends_the_work(model: str, photos: Path, monkey
         run(model, "photos", json="-")
 
 
+def test_settings_of_inference(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", model, "photos/a.png", "--precision", "float32", "--conf", "0", "--json", "-"]
+    assert main([*command, "--set", "roi.nms_iou=0.2", "rpn.proposals_after_nms=20"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    settings = ["roi.nms_iou=0.2", "rpn.proposals_after_nms=20"]
+    expected = Detector.load(model, "cpu", "float32", settings=settings).predict("photos/a.png", 0.0)
+    assert len(json.loads(line)["detections"]) == len(expected)
+    assert len(expected) < len(Detector.load(model, "cpu", "float32").predict("photos/a.png", 0.0))
+    # An option wins over the setting of the same number.
+    assert main([*command, "--set", "roi.nms_iou=0.9", "rpn.proposals_after_nms=20", "--iou", "0.2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [line]
+    assert main([*command, "--set", "roi.max_detections=8", "--max-det", "2"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["detections"]) == 2
+    assert main([*command, "--set", "training.lr=0.1"]) == 2
+    assert "E125 --set training.lr=0.1: this setting belongs to training or to the weights" in capsys.readouterr().err
+
+
 def test_options_that_choose_detections(model: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--conf", "0", "--classes", "dog,cow", "--iou", "0.3", "--agnostic-nms", "--json", "-"]
     assert main(["predict", model, "photos/a.png", "--precision", "float32", *options]) == 0

@@ -10,9 +10,16 @@ import pytest
 import torch
 
 from faster_rcnn.errors import InputError, OptionError
-from faster_rcnn.inference.loading import load_detector, log_tiles, ready_detector, refuse_without_second_stage
+from faster_rcnn.inference.loading import (
+    load_detector,
+    loaded_with,
+    log_tiles,
+    ready_detector,
+    refuse_without_second_stage,
+)
 from faster_rcnn.inference.tiles import Tiling
 from files import CLASSES, loaded_model, model_file
+from tiny import random_image
 
 
 def test_a_loaded_detector_is_named_with_its_classes_and_its_machine(
@@ -30,6 +37,27 @@ def test_an_unknown_device_is_refused_before_the_model_is_read() -> None:
         load_detector("no such model", device="tpu")
     with pytest.raises(InputError, match="no such model"):
         load_detector("no such model", device="cpu")
+
+
+def test_a_detector_is_loaded_with_other_settings_of_inference(tmp_path: Path) -> None:
+    path = model_file(tmp_path / "cats.safetensors")
+    detector = load_detector(str(path), "auto", "cpu", ["rpn.proposals_after_nms=20", "roi.max_detections=3"])
+    assert (detector.config.rpn.proposals_after_nms, detector.config.roi.max_detections) == (20, 3)
+    for network in (detector.model, detector.network):  # the optimized network, too
+        assert (network.inference_filter.after_nms, network.roi.detection_filter.max_detections) == (20, 3)
+    [found] = detector.detect([random_image(40, 60)])
+    assert len(found) == 3
+    with pytest.raises(OptionError, match=r"^E125 --set training\.lr=1: this setting belongs to training"):
+        load_detector(str(path), settings="training.lr=1")
+
+
+def test_a_model_in_memory_keeps_its_own_settings_beside_a_copy_with_others() -> None:
+    loaded = loaded_model()
+    assert loaded_with(loaded, ()) is loaded
+    other = loaded_with(loaded, ["rpn.nms_iou=0.8"])
+    assert (other.config.rpn.nms_iou, other.model.inference_filter.nms_iou) == (0.8, 0.8)
+    assert (loaded.config.rpn.nms_iou, loaded.model.inference_filter.nms_iou) == (0.7, 0.7)
+    assert other.model.backbone is loaded.model.backbone
 
 
 def test_results_are_bit_exact_only_where_float32_is_named() -> None:

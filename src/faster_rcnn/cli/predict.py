@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, Switch, announce
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, require_folder, require_json
 from faster_rcnn.errors import ImageError, OptionError
@@ -44,6 +44,7 @@ def predict(
     precision: Precision = "auto",
     device: str = "auto",
     proposals: Path | None = None,
+    settings: Settings = None,
     out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
@@ -63,6 +64,9 @@ def predict(
         precision: Number format of convolutions and matrix products; auto is the fastest one.
         device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
+        settings: Settings of inference in place of the model's own, as section.key=value, such as
+            rpn.proposals_after_nms=500; several may follow. --iou wins over roi.nms_iou, and --conf and --max-det are
+            limits besides the model's.
         out: Folder for pictures with their boxes; by default, unless --json is given, a new folder predictions.
         json: File for one JSON object per image; - for standard output.
     """
@@ -84,7 +88,7 @@ def predict(
     folder = first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out
     pictures = None if folder is None else PictureFolder(folder, found.names, json)
     _refuse_pipes(proposals, found)
-    detector = load_detector(model, precision, device)
+    detector = load_detector(model, precision, device, settings)
     source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
     predictor = Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
     _say_limits(predictor, conf, max_det)

@@ -6,14 +6,18 @@ Commands, the Python API and the benchmark use these functions, so a device and 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from faster_rcnn.acceleration.selection import precision_for
+from faster_rcnn.building import for_inference_with
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import target_size
 from faster_rcnn.inference.prepared import PreparedDetector, prepare
 from faster_rcnn.inference.tiles import Tiling
+from faster_rcnn.settings.inference import with_inference_settings
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.devices import choose_device, precision_name
 from faster_rcnn.system.wording import count_of
@@ -23,15 +27,32 @@ from faster_rcnn.weights.resolve import resolve_model
 _LOG = logging.getLogger(__name__)
 
 
-def load_detector(model: str, precision: str = "auto", device: str = "auto") -> PreparedDetector:
-    """Load a model file, a run folder or published weights, prepare it, and log its kind; see ``ready_detector``."""
+def load_detector(
+    model: str, precision: str = "auto", device: str = "auto", settings: str | Sequence[str] | None = None
+) -> PreparedDetector:
+    """Load a model file, a run folder or published weights, prepare it, and log its kind; see ``ready_detector``.
+
+    ``settings`` are settings of inference in place of the model's own; see ``loaded_with``.
+    """
     choose_device(device)  # refuses an unknown device before a large file is read
-    detector = ready_detector(resolve_model(model), precision, device)
+    detector = ready_detector(loaded_with(resolve_model(model), settings), precision, device)
     classes = len(detector.classes) - len(detector.classes.holes)
     kind = precision_name(detector.precision)
     where = f"{kind} on {detector.device}, {count_of(torch.get_num_threads(), 'CPU thread')}"
     _LOG.info(f"{model}: {detector.config.preset}, {count_of(classes, 'class', 'classes')}, {where}")
     return detector
+
+
+def loaded_with(loaded: LoadedModel, settings: str | Sequence[str] | None) -> LoadedModel:
+    """The same detector, with shared weights, for other settings of inference, each as ``section.key=value``.
+
+    Raises ``OptionError`` (E125) for a setting that belongs to training or to the weights, and for a value that does
+    not fit.
+    """
+    if not settings:
+        return loaded
+    config = with_inference_settings(loaded.config, settings)
+    return replace(loaded, model=for_inference_with(config, loaded.model), config=config)
 
 
 def ready_detector(

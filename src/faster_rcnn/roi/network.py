@@ -6,6 +6,7 @@ The twin of ``rpn/network.py``: proposals in the place of anchors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from jaxtyping import Float
@@ -48,6 +49,12 @@ class RegionClassifier(nn.Module):
         self.sampling = sampling
         self.detection_filter = detection_filter
         self.loss = loss
+
+    def with_filter(self, rule: DetectionFilter) -> RegionClassifier:
+        """The same network, with shared layers, whose own filter of detections is ``rule``."""
+        other = copy(self)
+        other.detection_filter = rule
+        return other
 
     def forward(self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]) -> RoiOutput:
         """Logits of all classes and background (last), and deltas per class, for the regions of all images."""
