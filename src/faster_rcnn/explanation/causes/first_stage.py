@@ -25,6 +25,7 @@ def lost_in_first_stage(question: Question, fates: PartFates) -> Verdict:
     furthest = steps == steps.max()
     place = int(torch.where(furthest, anchors.objectness.cpu(), -1).argmax())
     life, rule = fates.life_of_anchor(place, question.label), part.network.inference_filter
+    objectness = float(anchors.objectness[place])
     match Fate(int(steps.max())):
         case Fate.SUPPRESSED:
             other = int(anchors.suppressors[place])
@@ -35,10 +36,11 @@ def lost_in_first_stage(question: Question, fates: PartFates) -> Verdict:
         case Fate.TOO_SMALL:
             side = shorter_side(anchors.boxes[place])
             return lost(question, VerdictKind.SMALL_BOX, life, side, rule.min_side, "rpn.min_side")
-        case Fate.BELOW_CUT if (life.rank or 0) > rule.before_nms:
-            value, limit, setting = float(life.rank or 0), float(rule.before_nms), "rpn.proposals_before_nms"
+        case Fate.BELOW_CUT if int(anchors.ranks[place]) <= rule.before_nms and objectness < rule.score_floor:
+            value, limit, setting = objectness, rule.score_floor, "rpn.score_floor"
         case Fate.BELOW_CUT:
-            value, limit, setting = life.objectness or 0.0, rule.score_floor, "rpn.score_floor"
+            rank = float(anchors.ranks[place])
+            value, limit, setting = rank, rule.before_nms, "rpn.proposals_before_nms"
         case _:
             rank = float(anchors.surviving_ranks[place])
             value, limit, setting = rank, rule.after_nms, "rpn.proposals_after_nms"

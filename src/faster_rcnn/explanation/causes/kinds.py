@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -106,10 +107,13 @@ class Question:
         return iou(boxes.double().cpu(), self.box.double())[:, 0]
 
     def is_nearest_to(self, boxes: Float[Tensor, "boxes 4"]) -> Bool[Tensor, " boxes"]:
-        """Whether no other truth of the same class has a higher IoU with each box."""
-        same = (self.truth.labels == self.label) & ~self.truth.ignored
-        ious = iou(boxes.double().cpu(), self.truth.boxes[same].double())  # (boxes, same)
-        return self.iou_with(boxes) >= ious.amax(dim=1)
+        """Whether a detection of each box would rather count for this truth than for another of its class.
+
+        That is the truth with the highest IoU; of equal ones the last, as in ``match_detections``.
+        """
+        same = torch.nonzero((self.truth.labels == self.label) & ~self.truth.ignored)[:, 0]  # (S,)
+        ious = iou(boxes.double().cpu(), self.truth.boxes[same].double())  # (boxes, S)
+        return same[ious.shape[1] - 1 - ious.flip(1).argmax(dim=1)] == self.index
 
 
 def lost(

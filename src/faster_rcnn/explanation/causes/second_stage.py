@@ -25,17 +25,19 @@ def lost_in_second_stage(question: Question, fates: PartFates) -> Verdict | None
     relevant = (on >= minimum) | (close & (score > part.second.rule.score_floor))
     if not relevant.any():
         return None
-    of_others = close & ~question.is_nearest_to(final)
+    own = relevant & ~(close & ~question.is_nearest_to(final))
     steps = _steps_of_regions(question, regions, close)
-    if not (relevant & ~of_others).any():
-        place = int(torch.where(relevant, score, -1).argmax())
-        life = fates.life_of_region(place, question.label)
-        return lost(question, VerdictKind.SHARED_DETECTION, life, float(after[place]), minimum, None)
-    steps = steps.masked_fill(~relevant | of_others, -1)
+    # A detection is reported and close, and still does not count for the truth: it counts for a neighbour that it is
+    # nearer to, or the merging of tiles removed it.
+    reported = close & (regions.fates[:, question.label].cpu() == Fate.KEPT) & (score >= question.thresholds.conf)
+    removed = VerdictKind.SUPPRESSED_DETECTION if own.any() else VerdictKind.SHARED_DETECTION
+    steps[reported] = ORDER.index(removed)
+    steps = steps.masked_fill(~(own if own.any() else relevant), -1)
     furthest = steps == steps.max()
-    is_loose = ORDER[int(steps.max())] == VerdictKind.LOOSE_BOX
-    place = int(torch.where(furthest, after.float() if is_loose else score, -1).argmax())
-    return _lost_region(question, fates, regions, place, ORDER[int(steps.max())], float(after[place]))
+    kind = ORDER[int(steps.max())]
+    rank = after if kind == VerdictKind.LOOSE_BOX else score.double()
+    place = int(torch.where(furthest, rank, -1).argmax())
+    return _lost_region(question, fates, regions, place, kind, float(after[place]))
 
 
 def _steps_of_regions(question: Question, regions: RegionFates, close: Tensor) -> Int[Tensor, " proposals"]:
@@ -43,9 +45,7 @@ def _steps_of_regions(question: Question, regions: RegionFates, close: Tensor) -
     label, background = question.label, regions.probabilities.shape[1] - 1
     score, fate = regions.probabilities[:, label].cpu(), regions.fates[:, label].cpu()  # (P,) both
     winner = regions.probabilities.argmax(dim=1).cpu()  # (P,)
-    merged = score >= question.thresholds.conf  # a kept box of high score that counts for nothing
     steps = torch.full_like(fate, ORDER.index(VerdictKind.LOW_SCORE))
-    steps[(fate == Fate.KEPT) & merged] = ORDER.index(VerdictKind.SUPPRESSED_DETECTION)
     steps[fate == Fate.BEYOND_LIMIT] = ORDER.index(VerdictKind.MAX_DETECTIONS)
     steps[fate == Fate.SUPPRESSED] = ORDER.index(VerdictKind.SUPPRESSED_DETECTION)
     steps[fate == Fate.TOO_SMALL] = ORDER.index(VerdictKind.SMALL_BOX)
@@ -71,7 +71,7 @@ def _lost_region(
             return lost(question, kind, life, score, life.background or 0.0, "conf")
         case VerdictKind.OTHER_CLASS:
             return lost(question, kind, life, score, life.rival[1] if life.rival else 0.0, "conf")
-        case VerdictKind.LOOSE_BOX:
+        case VerdictKind.LOOSE_BOX | VerdictKind.SHARED_DETECTION:
             return lost(question, kind, life, after, question.thresholds.iou, None)
         case VerdictKind.SMALL_BOX:
             side = shorter_side(regions.boxes[place, label])
@@ -105,9 +105,11 @@ def _lost_as_object(question: Question, fates: PartFates, on: Float[Tensor, " pr
     if not relevant.any():
         return None
     own = relevant & question.is_nearest_to(part.in_image(part.proposals.boxes))
-    kind = VerdictKind.LOW_SCORE if own.any() else VerdictKind.SHARED_DETECTION
-    place = int(torch.where(own if own.any() else relevant, part.proposals.scores.cpu(), -1).argmax())
-    life = fates.life_of_region(place, question.label)
-    if kind == VerdictKind.SHARED_DETECTION:
-        return lost(question, kind, life, float(on[place]), question.thresholds.iou, None)
-    return lost(question, kind, life, life.score or 0.0, question.thresholds.conf, "conf")
+    chosen = own if own.any() else relevant
+    place = int(torch.where(chosen, part.proposals.scores.cpu(), -1).argmax())
+    life, score = fates.life_of_region(place, question.label), float(part.proposals.scores[place])
+    if score < question.thresholds.conf:
+        return lost(question, VerdictKind.LOW_SCORE, life, score, question.thresholds.conf, "conf")
+    if own.any():  # it is reported, and the merging of tiles removed it
+        return lost(question, VerdictKind.SUPPRESSED_DETECTION, life, score, question.thresholds.conf, None)
+    return lost(question, VerdictKind.SHARED_DETECTION, life, float(on[place]), question.thresholds.iou, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -40,7 +41,7 @@ def truth_given(truth: GivenTruth | None, classes: ClassMap) -> GroundTruth | No
             ) from error
         if name not in names:
             raise OptionError(f"truth {number}: the detector has no class {name!r:.40}; it has {names}", code="E125")
-        if not (x1 < x2 and y1 < y2):
+        if not (-math.inf < x1 < x2 < math.inf and -math.inf < y1 < y2 < math.inf):
             raise OptionError(f"truth {number}: {(x1, y1, x2, y2)} is no box with x1 < x2 and y1 < y2", code="E125")
         labels.append(classes.names.index(name))
         boxes.append((x1, y1, x2, y2))

@@ -2,7 +2,7 @@
 
 Every anchor and every region that could have become the truth's detection goes a way through the filters of both
 stages. The verdict is the step at which the last of these ways ends, with the number that failed there and the number
-that it would have had to reach. ``ways.py`` follows them.
+that it would have had to reach.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from faster_rcnn.explanation.record.lives import PartFates, fates_of, life_of_de
 from faster_rcnn.explanation.record.recording import Recording
 from faster_rcnn.ops.boxes import ioa
 from faster_rcnn.structures import GroundTruth
+
+MIN_SHARE = 0.5
+"""Share of a truth's area that a tile must show to be considered for its verdict; the whole image always is."""
 
 
 @torch.inference_mode()
@@ -43,7 +46,8 @@ def _verdict(recording: Recording, question: Question, matching: Matching, fates
         life = life_of_detection(recording, fates, detection)
         return Verdict(question.index, question.label, VerdictKind.FOUND, life, detection=detection)
     places = torch.tensor([part.place for part in recording.parts], dtype=torch.float32)  # (parts, 4)
-    shown = [index for index, share in enumerate(ioa(question.box, places)[0].tolist()) if share >= 0.5]
+    shares = ioa(question.box, places)[0].tolist()
+    shown = [index for index, share in enumerate(shares) if index == 0 or share >= MIN_SHARE]
     every = [_verdict_in_part(question, fates[index]) for index in shown]
     return max(every, key=lambda verdict: ORDER.index(verdict.kind))
 

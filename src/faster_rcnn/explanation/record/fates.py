@@ -125,7 +125,8 @@ def region_fates(part: PartRecording, second: SecondStage) -> RegionFates:
     fates = _furthest(steps, count * classes)
     labels = torch.arange(classes, device=fates.device).repeat(count)  # (P * K,)
     groups = torch.zeros_like(labels) if rule.across_classes else labels
-    suppressors = _suppressors(boxes.flatten(0, 1), groups, fates, survived, rule.nms_iou)
+    # In double precision, as ``nms_per_group`` compares them.
+    suppressors = _suppressors(boxes.flatten(0, 1).double(), groups, fates, survived, rule.nms_iou)
     pairs = count, classes
     return RegionFates(
         probabilities=probabilities,
@@ -171,15 +172,18 @@ def _suppressors(
     survived: Int[Tensor, " survived"],
     iou_threshold: float,
 ) -> Int[Tensor, " candidates"]:
-    """The best-scored survivor of its own group whose IoU with it exceeds the threshold, for each suppressed box."""
+    """The best-scored survivor of its own group whose IoU with it exceeds the threshold, for each suppressed box.
+
+    ``boxes`` have the precision in which NMS compares them, so that the IoUs are the same to the last bit.
+    """
     suppressors = torch.full_like(fates, NOBODY)
     suppressed = torch.nonzero(fates == Fate.SUPPRESSED)[:, 0]  # (S,)
     for group in groups[suppressed].unique().tolist():
         own = suppressed[groups[suppressed] == group]  # (O,)
         rivals = survived[groups[survived] == group]  # (R,), best first
-        ious = iou(boxes[own].double(), boxes[rivals].double())  # (O, R)
+        ious = iou(boxes[own], boxes[rivals])  # (O, R)
         over = ious > iou_threshold
-        # A rounding error at the threshold may leave none over it: then the nearest survivor is named.
+        # A GPU may round otherwise and leave none over the threshold: then the nearest survivor is named.
         first = torch.where(over.any(dim=1), over.int().argmax(dim=1), ious.argmax(dim=1))  # (O,)
         suppressors[own] = rivals[first]
     return suppressors

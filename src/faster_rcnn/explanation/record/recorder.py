@@ -24,7 +24,7 @@ from faster_rcnn.inference.tiles import Tile
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.preparation import Group
 from faster_rcnn.roi.detections import DetectionFilter
-from faster_rcnn.structures import Detections, GroundTruth, Proposals
+from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, Proposals, RoiOutput, RpnOutput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,19 +46,19 @@ class RecordingDetector(PreparedDetector):
         proposals: Sequence[Proposals] = (),
         detection_filter: DetectionFilter | None = None,
     ) -> list[Detections]:
-        """The detections of each image as ``PreparedDetector.detect`` gives them; each image is a pass of its own."""
-        found = []
-        for index, pixels in enumerate(images):
-            external = [proposals[index].to(self.device)] if proposals else None
-            with self.computing():
-                network = self.network_for(pixels)
-                with stage.evaluating(network):
-                    [group] = network.preparation.groups([pixels.to(self.device)])
-                    part = _recorded(network, group, group.proposals(external), detection_filter)
-                [detections] = group.in_originals([part.detections], rescale_detections).values()
-            self.passes.append(part)
-            found.append(ordinary(detections))
-        return found
+        """The detections of each image as ``PreparedDetector.detect`` gives them, in the same batches."""
+        parts: dict[int, PartRecording] = {}
+        with self.computing():
+            given = [each.to(self.device) for each in proposals] or None
+            network = self.network_for(images[0]) if len(images) == 1 else self.network
+            with stage.evaluating(network):
+                for group in network.preparation.groups([each.to(self.device) for each in images]):
+                    recorded = _recorded(network, group, group.proposals(given), detection_filter)
+                    parts |= zip(group.indices, recorded, strict=True)
+            passes = [parts[index] for index in range(len(images))]
+            found = [rescale_detections(part.detections, part.resized, part.size) for part in passes]
+        self.passes.extend(passes)
+        return [ordinary(each) for each in found]
 
 
 def record(predictor: Predictor, image: AnyImage, conf: float = 0.5, truth: GroundTruth | None = None) -> Recording:
@@ -86,23 +86,33 @@ def record(predictor: Predictor, image: AnyImage, conf: float = 0.5, truth: Grou
 
 def _recorded(
     network: FasterRCNN, group: Group, external: list[Proposals] | None, rule: DetectionFilter | None
-) -> PartRecording:
-    """Run the passes of one image through all stages and keep their values."""
+) -> list[PartRecording]:
+    """Run the images of one batch through all stages, and keep the values of each image."""
     kept = dict(network.stages(group.images, external, rule))
-    [size] = group.originals
-    first = second = None
+    proposals, detections = kept[stage.PROPOSALS], kept[stage.DETECTIONS]
+    firsts: list[FirstStage | None] = [None] * len(proposals)
     if stage.RPN_OUTPUT in kept:
-        first = FirstStage(network.rpn.anchors(kept[stage.FEATURES], group.images), kept[stage.RPN_OUTPUT])
+        anchors, output = network.rpn.anchors(kept[stage.FEATURES], group.images), kept[stage.RPN_OUTPUT]
+        each = zip(output.logits.split(1), output.deltas.split(1), strict=True)
+        firsts = [FirstStage(anchors, RpnOutput(logits, deltas)) for logits, deltas in each]
+    seconds: list[SecondStage | None] = [None] * len(proposals)
     if stage.ROI_OUTPUT in kept:
-        second = SecondStage(kept[stage.POOLED], kept[stage.ROI_OUTPUT], rule or network.roi.detection_filter)
-    return PartRecording(
-        network=network,
-        place=Tile(0, 0, size.width, size.height),
-        images=group.images,
-        body=tuple(kept[stage.BODY]),
-        features=tuple(kept[stage.FEATURES]),
-        first=first,
-        proposals=kept[stage.PROPOSALS][0],
-        second=second,
-        detections=kept[stage.DETECTIONS][0],
-    )
+        counts = [len(one.scores) for one in proposals]
+        used, output = rule or network.roi.detection_filter, kept[stage.ROI_OUTPUT]
+        tensors = (kept[stage.POOLED], output.logits, output.deltas)
+        rows = zip(*(tensor.split(counts) for tensor in tensors), strict=True)
+        seconds = [SecondStage(pooled, RoiOutput(logits, deltas), used) for pooled, logits, deltas in rows]
+    return [
+        PartRecording(
+            network=network,
+            place=Tile(0, 0, size.width, size.height),
+            images=ImageBatch(group.images.pixels[index : index + 1], group.images.sizes[index : index + 1]),
+            body=tuple(level[index : index + 1] for level in kept[stage.BODY]),
+            features=tuple(level[index : index + 1] for level in kept[stage.FEATURES]),
+            first=firsts[index],
+            proposals=proposals[index],
+            second=seconds[index],
+            detections=detections[index],
+        )
+        for index, size in enumerate(group.originals)
+    ]
