@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn import Detector
+from faster_rcnn import Detector, Trace
 from faster_rcnn.errors import ImageError, ModelFileError, OptionError
 from faster_rcnn.inference.result import Result
 from faster_rcnn.kernels.int8_layers import weight_limit
@@ -123,6 +123,26 @@ def test_tiles(detector: Detector) -> None:
     assert torch.equal(detector.predict(image, conf=0.0, tile=90).boxes, usual.boxes)
     with pytest.raises(OptionError, match=r"E125 overlap 0\.5 is for tiles, and no tile is given"):
         detector.predict(image, overlap=0.5)
+
+
+def test_trace_keeps_what_predict_computes(detector: Detector, tmp_path: Path) -> None:
+    path = image_file(tmp_path / "a.png", 70, 90)
+    tiles: dict[str, Any] = {"tile": 40, "overlap": 0.25}
+    for options in ({}, tiles):
+        trace, expected = detector.trace(path, conf=0.3, **options), detector.predict(path, conf=0.3, **options)
+        assert isinstance(trace, Trace)
+        assert torch.equal(trace.detections.boxes, expected.boxes)
+        assert torch.equal(trace.detections.scores, expected.scores)
+        assert trace.recording.image == path
+    box = trace.detections.boxes[0].tolist()
+    judged = detector.trace(path, [(expected.names[0], box)], conf=0.3, iou_threshold=0.9, **tiles)
+    [verdict] = judged.verdicts
+    assert (verdict.kind, verdict.detection) == ("found", 0)
+    assert judged.thresholds.iou == 0.9
+    with pytest.raises(OptionError, match="E125 truth 0: the detector has no class 'horse'"):
+        detector.trace(path, [("horse", box)])
+    with pytest.raises(OptionError, match=r"E125 overlap 0\.5 is for tiles, and no tile is given"):
+        detector.trace(path, overlap=0.5)
 
 
 def test_the_model_classes_and_settings_of_a_detector(detector: Detector) -> None:

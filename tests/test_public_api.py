@@ -28,6 +28,14 @@ def test_callback_is_the_class_of_its_file() -> None:
     assert faster_rcnn.Callback is Callback
 
 
+def test_trace_and_verdict_are_the_classes_of_their_files() -> None:
+    from faster_rcnn.explanation.causes.kinds import Verdict
+    from faster_rcnn.explanation.trace import Trace
+
+    assert faster_rcnn.Trace is Trace
+    assert faster_rcnn.Verdict is Verdict
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'faster_rcnn' has no attribute 'Detectr'"):
         faster_rcnn.Detectr  # noqa: B018

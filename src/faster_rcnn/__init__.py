@@ -11,13 +11,20 @@ from faster_rcnn.errors import FasterRCNNError
 
 if TYPE_CHECKING:
     from faster_rcnn.detector import Detector
+    from faster_rcnn.explanation.causes.kinds import Verdict
+    from faster_rcnn.explanation.trace import Trace
     from faster_rcnn.training.callback import Callback
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless a program asks for the log
 
-__all__ = ["Callback", "Detector", "FasterRCNNError", "__version__"]
+__all__ = ["Callback", "Detector", "FasterRCNNError", "Trace", "Verdict", "__version__"]
 
-_LAZY = {"Callback": "faster_rcnn.training.callback", "Detector": "faster_rcnn.detector"}
+_LAZY = {
+    "Callback": "faster_rcnn.training.callback",
+    "Detector": "faster_rcnn.detector",
+    "Trace": "faster_rcnn.explanation.trace",
+    "Verdict": "faster_rcnn.explanation.causes.kinds",
+}
 """Names that are imported when they are used first, by module, so that ``faster-rcnn --help`` answers at once."""
 
 
