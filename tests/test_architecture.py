@@ -45,6 +45,7 @@ ORDER = (
     ("training",),
     ("explanation.record",),
     ("explanation.causes",),
+    ("explanation.dataset",),
     ("explanation.plots",),
     ("explanation",),
     ("benchmark",),

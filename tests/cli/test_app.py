@@ -9,7 +9,7 @@ from faster_rcnn.cli.app import app
 from faster_rcnn.cli.main import main
 
 COMMANDS = (
-    *("demo", "train", "evaluate", "predict"),
+    *("demo", "train", "evaluate", "predict", "explain"),
     *("proposals", "recall", "compare"),
     *("import", "export", "config", "doctor", "quantize", "benchmark", "completion"),
 )

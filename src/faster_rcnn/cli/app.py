@@ -13,6 +13,7 @@ from faster_rcnn.cli.config import config
 from faster_rcnn.cli.demo import demo
 from faster_rcnn.cli.doctor import doctor
 from faster_rcnn.cli.evaluate import evaluate
+from faster_rcnn.cli.explain import explain
 from faster_rcnn.cli.export import export
 from faster_rcnn.cli.import_weights import import_weights
 from faster_rcnn.cli.predict import predict
@@ -34,7 +35,20 @@ app = App(
     suppress_keyboard_interrupt=False,  # main() distinguishes Ctrl-C from SIGTERM
 )
 
-for command in (benchmark, compare, config, demo, doctor, evaluate, export, proposals, quantize, recall, train):
+for command in (
+    benchmark,
+    compare,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    proposals,
+    quantize,
+    recall,
+    train,
+):
     app.command(command)
 app.command(import_weights, name="import")
 app.command(predict, usage="Usage: faster-rcnn predict [OPTIONS] MODEL SOURCE...")

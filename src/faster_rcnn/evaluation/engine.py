@@ -31,6 +31,10 @@ AREAS = ("all", "small", "medium", "large")
 """Ranges of a truth's area: any, up to 32 x 32 pixels, up to 96 x 96, above (COCO)."""
 LIMITS = (1, 10, 100)
 """Numbers of detections of one class in one image that count, best first (COCO)."""
+TIDE = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
+"""TIDE's kinds of errors."""
+TIDE_BACKGROUND = 0.1
+"""IoU with every truth below which a detection lies on background (TIDE, section 2.2)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +102,28 @@ def curves(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     return curves_by_hotcoco(columns, limits) if hotcoco is not None else curves_by_pycocotools(columns, limits)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TideErrors:
+    """TIDE's errors at one IoU threshold (Bolya et al., arXiv 2008.08115), by the names in ``TIDE``."""
+
+    delta_ap: dict[str, float]
+    """Rise of AP at the IoU threshold without each kind; also FP and FN, all false positives and all missed truths."""
+    counts: dict[str, int]
+
+
+def tide_errors(columns: Columns, iou_threshold: float) -> TideErrors | None:
+    """TIDE's errors by hotcoco; ``None`` where pycocotools stands in for it, which does not compute them."""
+    if hotcoco is None:
+        return None
+    if columns.num_categories == 0 or not columns.sizes:
+        return TideErrors(dict.fromkeys((*TIDE, "FP", "FN"), 0.0), dict.fromkeys(TIDE, 0))
+    found = _hotcoco_evaluation(columns, LIMITS).tide_errors(pos_thr=iou_threshold, bg_thr=TIDE_BACKGROUND)
+    return TideErrors(
+        {name: float(found["delta_ap"][name]) for name in (*TIDE, "FP", "FN")},
+        {name: int(found["counts"][name]) for name in TIDE},
+    )
+
+
 def _no_curves(num_categories: int, num_limits: int) -> Curves:
     shape = (num_categories, len(AREAS), num_limits)
     return Curves(
@@ -109,6 +135,13 @@ def _no_curves(num_categories: int, num_limits: int) -> Curves:
 
 def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     """Precision and recall by hotcoco, which takes the columns as they are."""
+    evaluation = _hotcoco_evaluation(columns, limits)
+    evaluation.accumulate()
+    return _curves_of(evaluation, f"hotcoco {hotcoco.__version__}")
+
+
+def _hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
+    """Detections matched with truths, before anything is accumulated."""
     truths, found = columns.truths, columns.detections
     coco = hotcoco.COCO.from_arrays(
         _image_entries(columns),
@@ -123,8 +156,7 @@ def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curve
     evaluation = hotcoco.COCOeval(coco, coco.load_res(np.column_stack(scored)), "bbox")
     evaluation.params.maxDets = list(limits)
     evaluation.evaluate()
-    evaluation.accumulate()
-    return _curves_of(evaluation, f"hotcoco {hotcoco.__version__}")
+    return evaluation
 
 
 def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from faster_rcnn.explanation.record.lives import Life
+from faster_rcnn.inference.limits import refuse_share
 from faster_rcnn.ops.boxes import iou
 from faster_rcnn.structures import GroundTruth
 
@@ -82,6 +83,11 @@ class Thresholds:
     """Lowest score of a detection that is reported."""
     iou: float = 0.5
     """Lowest IoU of a box with the truth that it counts for."""
+
+    def refuse_senseless(self) -> None:
+        """Raise ``OptionError`` (E125) where a threshold is not in 0..1."""
+        refuse_share("conf", self.conf, "scores are")
+        refuse_share("iou_threshold", self.iou, "IoUs are")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

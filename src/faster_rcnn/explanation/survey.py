@@ -1,0 +1,200 @@
+"""``Survey``: a data set explained. ``survey`` makes it: every image of a split is recorded and judged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faster_rcnn.data.damage import DamagedImages
+from faster_rcnn.data.objects import split_without_classes
+from faster_rcnn.data.reading import load_split
+from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.errors import ImageError, ImageMemoryError
+from faster_rcnn.evaluation.detector import choose_split, settings_for
+from faster_rcnn.explanation.causes.kinds import Thresholds
+from faster_rcnn.explanation.dataset.classes import JudgedSplit, in_labels_of
+from faster_rcnn.explanation.dataset.funnel import Funnel, funnel_of
+from faster_rcnn.explanation.dataset.impact import Impact, Tide, impact_of, tide_of
+from faster_rcnn.explanation.dataset.judged import JudgedImage, JudgedTruth
+from faster_rcnn.explanation.dataset.judging import judge
+from faster_rcnn.explanation.dataset.table import false_positive_lines, funnel_lines, group_lines, oracle_lines
+from faster_rcnn.explanation.record.recorder import record
+from faster_rcnn.inference.external_proposals import split_source
+from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.prefetch import map_two_workers
+from faster_rcnn.inference.prepared import PreparedDetector
+from faster_rcnn.inference.tiles import Tiling
+from faster_rcnn.structures import ClassMap
+from faster_rcnn.system.progress import counted
+from faster_rcnn.system.terminal import printable
+from faster_rcnn.system.wording import count_of
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a detector does with the images of a split: every truth and every false positive with its kind.
+
+    Indices of images are places in ``images``. Labels are those of the detector; ``classes`` has their names.
+    """
+
+    judged: JudgedSplit
+    """The split, with the truths that can be judged."""
+    thresholds: Thresholds
+    """When a detection is reported, and when it counts for a truth."""
+    images: tuple[JudgedImage, ...]
+    """The images of the split without those that cannot be decoded, in their order."""
+
+    @property
+    def split(self) -> Split:
+        """The split, with the labels of the detector."""
+        return self.judged.split
+
+    @property
+    def classes(self) -> ClassMap:
+        """Names of the labels, and ids of the data; a class of the detector that the data lacks is a hole."""
+        return self.split.classes
+
+    @property
+    def truths(self) -> tuple[JudgedTruth, ...]:
+        """Every truth that is not ignored, image by image."""
+        return tuple(each for image in self.images for each in image.truths)
+
+    @cached_property
+    def funnel(self) -> Funnel:
+        """The verdicts, counted."""
+        return funnel_of(self.truths, [name for name in self.classes.names if name is not None])
+
+    @cached_property
+    def impact(self) -> Impact:
+        """AP, and what it would be without each kind of error."""
+        return impact_of(self.images, self.classes)
+
+    @cached_property
+    def tide(self) -> Tide | None:
+        """TIDE's numbers; ``None`` where hotcoco, which computes them, cannot be imported."""
+        return tide_of(self.images, self.classes, self.thresholds)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines that a reader of the numbers should know."""
+        left_out = len(self.split.records) - len(self.images)
+        damaged = (f"left out, as they cannot be decoded: {count_of(left_out, 'image')}",) if left_out else ()
+        return (*self.judged.notes, *damaged)
+
+    def table(self) -> str:
+        """The funnel, the false positives, the oracles and the groups of truths, as text of 80 columns."""
+        found = count_of(len(self.images), "image")
+        how = (
+            f"{self.split.name}: {found}; detections of at least {self.thresholds.conf:g}, IoU {self.thresholds.iou:g}"
+        )
+        parts = (
+            [how, *map(printable, self.notes)],
+            funnel_lines(self.funnel, self.impact),
+            false_positive_lines(self.impact, self.tide),
+            oracle_lines(self.impact),
+            group_lines(self.funnel),
+        )
+        return "\n\n".join("\n".join(part) for part in parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as plain values: verdicts, false positives, impact and TIDE; ``None`` where undefined."""
+        return {
+            "split": self.split.name,
+            "images": len(self.images),
+            "conf": self.thresholds.conf,
+            "iou_threshold": self.thresholds.iou,
+            "funnel": self.funnel.to_json(),
+            "unknown_classes": dict(self.judged.unknown),
+            "impact": self.impact.to_json(),
+            "tide": None if self.tide is None else self.tide.to_json(),
+            "notes": list(self.notes),
+        }
+
+
+def survey(predictor: Predictor, split: Split, thresholds: Thresholds, model: str = "the detector") -> Survey:
+    """Record and judge every image of a split.
+
+    Args:
+        predictor: predicts; its detections are those that ``evaluate`` measures.
+        split: labelled images; their classes are matched with the detector's by name. For a region proposal network
+            alone every truth has the class ``object``.
+        thresholds: when a detection is reported, and when it counts for a truth.
+        model: the detector's name in messages.
+
+    Raises:
+        DatasetError: more than 5 % of the images cannot be decoded.
+        ModelFileError: the detector and the data have no class in common (E123).
+        OptionError: a threshold is not in 0..1 (E125).
+    """
+    thresholds.refuse_senseless()
+    if predictor.config.detector.kind == "rpn":
+        split = split_without_classes(split)
+    judged = in_labels_of(split, predictor.classes, model)
+    for note in judged.notes:
+        _LOG.warning(note)
+    damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
+    judge_one = partial(_judge_one, predictor, judged, thresholds)
+    images = []
+    outcomes = _schedule_for(predictor)(judged.split.records, judge_one)
+    for place, one in enumerate(counted(outcomes, f"images of {split.name}", len(split.records))):
+        if isinstance(one, ImageMemoryError):
+            raise one  # the memory that other programs leave must not change a metric
+        if isinstance(one, ImageError):
+            damaged.add({place: str(one)})
+        else:
+            images.append(one)
+    return Survey(judged, thresholds, tuple(images))
+
+
+def survey_data(
+    detector: PreparedDetector,
+    data: Path,
+    split: str | None,
+    thresholds: Thresholds,
+    model: str = "the detector",
+    *,
+    proposals: Path | None = None,
+    tiling: Tiling | None = None,
+) -> Survey:
+    """Survey labelled images of a folder or file; the arguments are those of ``evaluate_detector`` and ``survey``.
+
+    Raises:
+        DatasetError: the data or the proposals cannot be used.
+        OptionError: there is no such split, or the detector takes no external proposals, or no tiles.
+        ModelFileError: the detector and the data have no class in common.
+    """
+    dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
+    part = choose_split(dataset, split)
+    source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
+    return survey(Predictor(detector, proposals=source, tiling=tiling), part, thresholds, model)
+
+
+def _judge_one(
+    predictor: Predictor, judged: JudgedSplit, thresholds: Thresholds, one: ImageRecord
+) -> JudgedImage | ImageError:
+    """The judged image of a record, or the reason why it cannot be used."""
+    try:
+        # All scores take part in AP. With tiles, detections are merged whatever their score, as ``evaluate`` does.
+        return judge(record(predictor, one.path, 0.0, one.truth), one, judged, thresholds)
+    except ImageError as error:
+        return error
+
+
+_Work = Callable[[ImageRecord], Any]
+
+
+def _schedule_for(predictor: Predictor) -> Callable[[Sequence[ImageRecord], _Work], Iterator[Any]]:
+    """In which threads images are judged: as ``evaluate`` predicts them, so that both give the same detections."""
+    detector = predictor.detector
+    is_concurrent = detector.device.type == "cpu" and not detector.exact and predictor.tiling is None
+    if is_concurrent and torch.get_num_threads() > 1:
+        return lambda records, work: map_two_workers(records, work)
+    return lambda records, work: map(work, records)
