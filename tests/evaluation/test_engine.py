@@ -10,7 +10,7 @@ import torch
 
 from faster_rcnn.errors import MachineError
 from faster_rcnn.evaluation import engine
-from faster_rcnn.evaluation.coco import TruthOfImage, measure
+from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of, measure
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth, ImageSize
 
 CELLS = ClassMap(("red", "white"), (1, 2))
@@ -80,3 +80,28 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], monkeypatch: pyte
     monkeypatch.setattr(engine, "hotcoco", None)
     measure([image([[0, 0, 40, 40]], [0])], [NOTHING], CELLS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_tide_names_each_error() -> None:
+    """A duplicate, a loose box, a wrong class, one on background; and a missed truth."""
+    boxes: list[list[float]] = [[0, 0, 10, 10], [0, 0, 10, 9], [50, 0, 60, 4], [100, 0, 110, 10], [150, 150, 160, 160]]
+    truth = image([[0, 0, 10, 10], [50, 0, 60, 10], [100, 0, 110, 10], [0, 100, 10, 110]], [0, 0, 1, 0])
+    found = ExactDetections.of(detections(boxes, [0] * 5, [0.9, 0.8, 0.7, 0.6, 0.5]))
+    columns = columns_of([truth], [found], CELLS)
+    errors = engine.tide_errors(columns, 0.5)
+    assert errors is not None
+    assert {name: errors.counts[name] for name in ("Dupe", "Loc", "Cls", "Bkg", "Both")} == {
+        "Dupe": 1,
+        "Loc": 1,
+        "Cls": 1,
+        "Bkg": 1,
+        "Both": 0,
+    }
+    assert errors.counts["Miss"] == 1  # a truth on which a loose box lies is mended with that box
+    assert set(errors.delta_ap) == {*engine.TIDE, "FP", "FN"}
+
+
+def test_pycocotools_has_no_tide(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = columns_of([image([[0, 0, 10, 10]], [0])], [ExactDetections.of(NOTHING)], CELLS)
+    monkeypatch.setattr(engine, "hotcoco", None)
+    assert engine.tide_errors(columns, 0.5) is None

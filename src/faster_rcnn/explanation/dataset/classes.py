@@ -38,7 +38,8 @@ class JudgedSplit:
             return ()
         truths = count_of(sum(self.unknown.values()), "truth")
         listed = first_of([f"{name} ({count})" for name, count in self.unknown.items()])
-        return (f"the detector lacks {len(self.unknown)} classes of the data, so {truths} cannot be judged: {listed}",)
+        lacking = count_of(len(self.unknown), "class", "classes")
+        return (f"the detector lacks {lacking} of the data, so {truths} cannot be judged: {listed}",)
 
     def known(self, detections: Detections) -> Detections:
         """The detections without those of classes that the data lacks, as in every metric."""

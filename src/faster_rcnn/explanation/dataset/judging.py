@@ -26,11 +26,12 @@ def judge(recording: Recording, record: ImageRecord, judged: JudgedSplit, thresh
     """
     known = replace(recording, detections=judged.known(recording.detections))
     attributes = attributes_of(record, recording.pixels, judged.split.classes)
+    oracles = oracle_detections(recording, record.truth, thresholds.iou)
     verdicts = verdicts_on(known, record.truth, thresholds)
     return JudgedImage(
         record=record,
         detections=known.detections,
         truths=tuple(JudgedTruth(each, attributes[each.truth]) for each in verdicts),
         false_positives=false_positives(known.detections, record.truth, thresholds),
-        oracles=oracle_detections(recording, record.truth, thresholds.iou),
+        oracles=replace(oracles, proposals=judged.known(oracles.proposals)),
     )

@@ -39,7 +39,6 @@ class OracleDetections:
     """Proposals, classes and boxes are the truths, up to the limit of detections."""
 
 
-@torch.inference_mode()
 def oracle_detections(recording: Recording, truth: GroundTruth, iou_threshold: float) -> OracleDetections:
     """The detections of an image under each oracle.
 
@@ -54,10 +53,9 @@ def oracle_detections(recording: Recording, truth: GroundTruth, iou_threshold: f
     with recording.predictor.detector.computing():
         proposals = perfect
         if whole.second is not None:
-            of_truths = [_of_true_proposals(part, truth) for part in recording.parts]
-            proposals = _joined(recording, of_truths)
-        of_classes = [_of_true_classes(part, truth, iou_threshold) for part in recording.parts]
-    return OracleDetections(proposals, _joined(recording, of_classes), perfect[:limit])
+            proposals = _joined(recording, [_of_true_proposals(part, truth) for part in recording.parts])
+        classes = _joined(recording, [_of_true_classes(part, truth, iou_threshold) for part in recording.parts])
+    return OracleDetections(ordinary(proposals), ordinary(classes), perfect[:limit])
 
 
 def truths_as_detections(truth: GroundTruth) -> Detections:
@@ -101,7 +99,8 @@ def _of_true_classes(part: PartRecording, truth: GroundTruth, iou_threshold: flo
 def _final_ious(part: PartRecording, second: SecondStage, truth: GroundTruth) -> Float[Tensor, "proposals truths"]:
     """IoU of each region with each truth after the second transform of the truth's class."""
     own = second.output.deltas[:, truth.labels]  # (P, T, 4)
-    boxes = clip(decode(own, part.proposals.boxes[:, None], second.rule.delta_weights), part.resized)  # (P, T, 4)
+    references = part.proposals.boxes[:, None].expand_as(own)
+    boxes = clip(decode(own, references, second.rule.delta_weights), part.resized)  # (P, T, 4)
     columns = [
         iou(part.in_image(boxes[:, index]).double(), truth.boxes[index : index + 1].double())
         for index in range(len(truth.labels))
@@ -120,7 +119,7 @@ def _logits_of(output: RoiOutput, labels: Tensor, is_near: Tensor) -> Float[Tens
 
 
 def _in_image(part: PartRecording, found: Detections) -> Detections:
-    return ordinary(replace(found, boxes=part.in_image(found.boxes)))
+    return replace(found, boxes=part.in_image(found.boxes)).to("cpu")
 
 
 def _joined(recording: Recording, found: Sequence[Detections]) -> Detections:
