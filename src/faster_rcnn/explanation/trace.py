@@ -7,9 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PIL import Image
+
 from faster_rcnn.explanation.causes.explained import Explained
 from faster_rcnn.explanation.causes.kinds import Thresholds
 from faster_rcnn.explanation.causes.truths import GivenTruth, truth_given
+from faster_rcnn.explanation.plots.anchors import plot_anchors, plot_grid
+from faster_rcnn.explanation.plots.assignment import plot_assignment, plot_sample
+from faster_rcnn.explanation.plots.choice import chosen_part, part_of_detection
+from faster_rcnn.explanation.plots.detections import plot_detections
+from faster_rcnn.explanation.plots.features import plot_features
+from faster_rcnn.explanation.plots.image import plot_image
+from faster_rcnn.explanation.plots.objectness import plot_objectness
+from faster_rcnn.explanation.plots.pooling import plot_pooling
+from faster_rcnn.explanation.plots.probabilities import plot_probabilities
+from faster_rcnn.explanation.plots.proposals import plot_proposals
+from faster_rcnn.explanation.plots.transforms import plot_first_transform, plot_second_transform
+from faster_rcnn.explanation.record.lives import PartFates
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.limits import refuse_share
@@ -23,6 +37,70 @@ class Trace(Explained):
     >>> trace = detector.trace("slide.png")  # doctest: +SKIP
     >>> trace.life(0).ious(truth)  # doctest: +SKIP
     """
+
+    # The pictures, in the paper's order. ``part`` is 0 for the whole image, then its tiles row by row; by default the
+    # part of the best detection is drawn. Errors are ``OptionError`` (E125), where a detector lacks the stage.
+
+    def plot_image(self, part: int | None = None) -> Image.Image:
+        """The image, and the resized and padded input of the backbone."""
+        return plot_image(self.recording, self._fates_of(part))
+
+    def plot_features(self, level: int | None = None, part: int | None = None) -> Image.Image:
+        """The feature map of each level over the image, and the most active channels of one level."""
+        return plot_features(self.recording, self._fates_of(part), level)
+
+    def plot_anchors(
+        self, at: tuple[float, float] | None = None, level: int | None = None, part: int | None = None
+    ) -> Image.Image:
+        """The k anchors at the position nearest to a point (x, y) of the image, and their receptive field."""
+        return plot_anchors(self.recording, self._fates_of(part), at, level)
+
+    def plot_grid(self, part: int | None = None) -> Image.Image:
+        """The positions of the anchors of each level."""
+        return plot_grid(self.recording, self._fates_of(part))
+
+    def plot_assignment(self, part: int | None = None) -> Image.Image:
+        """Positive, neutral and negative anchors, with the histogram of their IoUs; the truth must be known."""
+        return plot_assignment(self.recording, self._fates_of(part))
+
+    def plot_sample(self, seed: int = 0, part: int | None = None) -> Image.Image:
+        """The mini-batch of anchors that training would choose for a seed; the truth must be known."""
+        return plot_sample(self.recording, self._fates_of(part), seed)
+
+    def plot_objectness(self, part: int | None = None) -> Image.Image:
+        """The best objectness at each position of each level."""
+        return plot_objectness(self.recording, self._fates_of(part))
+
+    def plot_first_transform(self, proposal: int | None = None, part: int | None = None) -> Image.Image:
+        """Arrows from anchors to proposals: of one proposal, by its index, or of the best."""
+        return plot_first_transform(self.recording, self._fates_of(part), proposal)
+
+    def plot_proposals(self, top: int = 50, part: int | None = None) -> Image.Image:
+        """The ``top`` boxes before NMS beside the ``top`` proposals after it."""
+        return plot_proposals(self.recording, self._fates_of(part), top)
+
+    def plot_pooling(self, proposal: int | None = None, part: int | None = None) -> Image.Image:
+        """RoI pooling beside RoIAlign of one region, by the index of its proposal, on the grid of features."""
+        return plot_pooling(self.recording, self._fates_of(part), proposal)
+
+    def plot_probabilities(self, proposal: int | None = None, part: int | None = None) -> Image.Image:
+        """The class probabilities of one region, by the index of its proposal."""
+        return plot_probabilities(self.recording, self._fates_of(part), proposal)
+
+    def plot_second_transform(self, detection: int | None = None, part: int | None = None) -> Image.Image:
+        """Arrows from proposals to output boxes: of one detection, by its index, or of the best."""
+        if detection is not None and part is None:
+            part = part_of_detection(self.recording, detection)
+        return plot_second_transform(self.recording, self._fates_of(part), detection)
+
+    def plot_detections(self) -> Image.Image:
+        """The reported detections; where the truth is known, what was found, missed and false, too."""
+        if self.truth is None:
+            return plot_detections(self.recording)
+        return plot_detections(self.recording, self.verdicts, self.false_positives)
+
+    def _fates_of(self, part: int | None) -> PartFates:
+        return chosen_part(self.recording, self.fates, part)
 
 
 def trace_image(

@@ -72,11 +72,11 @@ def draw_boxes(
     canvas = ImageDraw.Draw(picture, "RGBA")
     thick = max(THINNEST, round(0.0036 * math.sqrt(picture.width * picture.height)))
     for frame in _frames(dashed, scale, picture) if dashed is not None else []:
-        _dashed_outline(canvas, frame, max(1, round(0.6 * thick)), 4 * thick)
+        dashed_outline(canvas, frame, max(1, round(0.6 * thick)), 4 * thick)
     lines = [_line_of(frame, thick, picture) for frame in _frames(boxes, scale, picture)]
     colours = [colour_of(label) for label in labels]
     for (frame, thin), colour in reversed(list(zip(lines, colours, strict=True))):
-        _outline(canvas, frame, colour, thin)
+        outline(canvas, frame, colour, thin)
     written = letterings(classes)
     names = [written[label] for label in labels]
     texts = None if scores is None else [f"{score:.2f}" for score in scores]
@@ -117,8 +117,8 @@ def _line_of(frame: Frame, thick: int, picture: Image.Image) -> tuple[Frame, int
     return Frame(max(frame.left - thin, 0), max(frame.top - thin, 0), right, bottom), thin
 
 
-def _outline(canvas: ImageDraw.ImageDraw, frame: Frame, colour: Colour, thin: int) -> None:
-    """Draw a line in the colour of a class, with an edge along both sides."""
+def outline(canvas: ImageDraw.ImageDraw, frame: Frame, colour: Colour, thin: int) -> None:
+    """Draw a line of ``thin`` pixels inside a frame, with a half-transparent edge along both sides."""
     left, top, right, bottom = frame.left, frame.top, frame.right - 1, frame.bottom - 1
     edge, rim = EDGES[is_light(colour)], max(1, thin // 4)
     canvas.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=edge, width=rim)
@@ -127,15 +127,17 @@ def _outline(canvas: ImageDraw.ImageDraw, frame: Frame, colour: Colour, thin: in
     canvas.rectangle((left, top, right, bottom), outline=colour, width=thin)
 
 
-def _dashed_outline(canvas: ImageDraw.ImageDraw, frame: Frame, thick: int, dash: int) -> None:
-    """Draw a black line with white dashes."""
+def dashed_outline(
+    canvas: ImageDraw.ImageDraw, frame: Frame, thick: int, dash: int, colour: Colour = (255, 255, 255)
+) -> None:
+    """Draw a black line with dashes of a colour, white by default, inside a frame."""
     left, top, right, bottom = frame.left, frame.top, frame.right - 1, frame.bottom - 1
     canvas.rectangle((left, top, right, bottom), outline="black", width=thick)
     for start in range(left, right, 2 * dash):
         end = min(start + dash, right)
-        canvas.rectangle((start, top, end, top + thick - 1), fill="white")
-        canvas.rectangle((start, bottom - thick + 1, end, bottom), fill="white")
+        canvas.rectangle((start, top, end, top + thick - 1), fill=colour)
+        canvas.rectangle((start, bottom - thick + 1, end, bottom), fill=colour)
     for start in range(top, bottom, 2 * dash):
         end = min(start + dash, bottom)
-        canvas.rectangle((left, start, left + thick - 1, end), fill="white")
-        canvas.rectangle((right - thick + 1, start, right, end), fill="white")
+        canvas.rectangle((left, start, left + thick - 1, end), fill=colour)
+        canvas.rectangle((right - thick + 1, start, right, end), fill=colour)

@@ -119,14 +119,17 @@ def placed_tags(
     scores: Sequence[str] | None,
     colours: Sequence[Colour],
     size: tuple[int, int],
+    letters: int | None = None,
 ) -> list[Tag]:
     """Place the tags that have room, in the order of the boxes: the first boxes, of the highest scores, come first.
 
-    ``size`` is the picture's width and height in pixels.
+    ``size`` is the picture's width and height in pixels; ``letters`` is the size of the letters of all tags, which by
+    default follows from the sizes of the picture and of the box.
     """
     tags: list[Tag] = []
     for index, (frame, name, colour) in enumerate(zip(frames, names, colours, strict=True)):
-        wording = _wording(frame, name, None if scores is None else scores[index], len(frames) > CROWDED, size)
+        score = None if scores is None else scores[index]
+        wording = _wording(frame, name, score, len(frames) > CROWDED, size, letters)
         place = None if wording is None else _place(frame, wording, tags, frames, size)
         if wording is not None and place is not None:
             tags.append(Tag(place, wording, colour))
@@ -156,11 +159,13 @@ def _write_field(
         left += text_width(text, file, wording.letters)
 
 
-def _wording(frame: Frame, name: Lettering, score: str | None, crowded: bool, size: tuple[int, int]) -> Wording | None:
+def _wording(
+    frame: Frame, name: Lettering, score: str | None, crowded: bool, size: tuple[int, int], given: int | None
+) -> Wording | None:
     """The longest wording that has room; ``None`` where even a short one is too large for the picture."""
     least = min(LETTERS, max(SMALLEST_LETTERS, min(size) // 11))
     largest = max(least, round(0.024 * math.sqrt(size[0] * size[1])))
-    letters = min(largest, max(least - 1, frame.short_side // 4)) if crowded else largest
+    letters = given or (min(largest, max(least - 1, frame.short_side // 4)) if crowded else largest)
     full = Wording(name, score, letters)
     widest = min(size[0], math.floor(LARGEST_SHARE * size[0] * size[1] / full.height))
     usual = min(widest, max(frame.width, round(WIDEST_SHARE * size[0])))
