@@ -6,12 +6,14 @@ The recorded passes are its ``recording``; everything else is computed from them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
 from faster_rcnn.explanation.causes.explained import Explained
 from faster_rcnn.explanation.causes.kinds import Thresholds
 from faster_rcnn.explanation.causes.truths import GivenTruth, truth_given
+from faster_rcnn.explanation.page import page_of, save_page
 from faster_rcnn.explanation.plots.anchors import plot_anchors, plot_grid
 from faster_rcnn.explanation.plots.assignment import plot_assignment, plot_sample
 from faster_rcnn.explanation.plots.choice import chosen_part, part_of_detection
@@ -98,6 +100,14 @@ class Trace(Explained):
         if self.truth is None:
             return plot_detections(self.recording)
         return plot_detections(self.recording, self.verdicts, self.false_positives)
+
+    def page(self, model: str = "") -> str:
+        """The HTML of one page with all of this, in which a reader can follow each box; ``model`` is named on it."""
+        return page_of(self, model)
+
+    def save(self, path: str | Path, model: str = "") -> Path:
+        """Write ``page`` to a file and return its path; raises ``MachineError`` where it cannot be written."""
+        return save_page(self, Path(path), model)
 
     def _fates_of(self, part: int | None) -> PartFates:
         return chosen_part(self.recording, self.fates, part)

@@ -1,0 +1,57 @@
+"""Pages in a browser: what they load, print and hide, and how they serve people who use no mouse or no eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WIDTHS = (390, 1200)
+MAX_BYTES = 5_000_000
+WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  const clipped = (element) => element.closest(".scroll, .picture") !== null;
+  return [...document.body.querySelectorAll("*")]
+    .filter((element) => element.getBoundingClientRect().right > width + 0.5 && !clipped(element.parentElement))
+    .map((element) => element.outerHTML.slice(0, 80));
+}"""
+"""Elements that reach out of the page."""
+
+
+@contextmanager
+def opened(browser: Browser, path: Path, width: int = 1200, scheme: Any = "light") -> Iterator[Page]:
+    """The page of a file; fails where it writes to the console, raises an error or asks the network for anything."""
+    noise: list[str] = []
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.on("console", lambda message: noise.append(message.text))
+    page.on("pageerror", lambda error: noise.append(str(error)))
+    page.on("request", lambda request: noise.append(request.url[:60]) if outside(request.url, path) else None)
+    page.goto(path.as_uri())
+    yield page
+    context.close()
+    assert noise == []
+
+
+def outside(url: str, path: Path) -> bool:
+    """Whether a request leaves the file."""
+    return not url.startswith("data:") and url.partition("#")[0] != path.as_uri()
+
+
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core finds that hinders people: each rule with the first element that breaks it."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs: pip install axe-playwright-python"
+    )
+    violations = axe.Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:120]}"
+        for each in violations
+        if each["impact"] in ("serious", "critical")
+    ]
