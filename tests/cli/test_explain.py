@@ -40,6 +40,18 @@ def test_numbers_are_written_as_json(model: str, data: Path, tmp_path: Path) -> 
     assert found["funnel"]["truths"] == sum(found["funnel"]["verdicts"].values()) == 3
 
 
+def test_two_models_are_compared(model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = str(model_file(tmp_path / "other.safetensors", roi={"max_detections": 1}))
+    assert run(model, data, against=other, json=str(tmp_path / "n.json"), iou_threshold=0.05) == 0
+    out, err = capsys.readouterr()
+    assert f"before: {other}\nafter:  {model}\n" in out
+    assert err.count("images of test  3/3") == 2
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert (numbers["before"], numbers["after"], numbers["truths"]) == (other, model, 3)
+    with pytest.raises(OptionError, match="would be overwritten"):
+        run(model, data, against=other, json=other)
+
+
 def test_mistakes_are_refused_before_the_work(model: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="E125"):
         run(model, data, conf=50)

@@ -16,6 +16,7 @@ def explain(
     /,
     *,
     split: str | None = None,
+    against: str | None = None,
     conf: float = 0.5,
     iou_threshold: float = 0.5,
     tile: Integer | None = None,
@@ -31,6 +32,7 @@ def explain(
         model: Model file, run folder or published name.
         source: Folder or file of labelled images.
         split: Split of the data to explain; by default test where there is one, else val.
+        against: Another model to compare with: objects that only one finds, why, and whether AP changed by chance.
         conf: Lowest score that is reported.
         iou_threshold: Lowest IoU of a detection with the object that it counts for.
         tile: Detect in larger images by square tiles of this many pixels, as `predict` does.
@@ -41,13 +43,15 @@ def explain(
         json: File for the numbers; - for standard output.
     """
     announce(f"explaining {model} on {source}")
+    from faster_rcnn.explanation.against import against_on_data
     from faster_rcnn.explanation.causes.kinds import Thresholds
     from faster_rcnn.explanation.survey import survey_data
     from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.tiles import tiling_of
 
     refuse_swapped("explain", model, [source])
-    require_json(json, [model_file(model), source, proposals])
+    inputs = [model_file(model), source, proposals, None if against is None else model_file(against)]
+    require_json(json, inputs)
     tiling = tiling_of(tile, overlap)
     if proposals is not None and tiling is not None:
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
@@ -55,5 +59,10 @@ def explain(
     thresholds.refuse_senseless()
     detector = load_detector(model, precision, device)
     log_tiles(detector, tiling)
-    deliver(survey_data(detector, source, split, thresholds, model, proposals=proposals, tiling=tiling), json)
+    if against is None:
+        deliver(survey_data(detector, source, split, thresholds, model, proposals=proposals, tiling=tiling), json)
+        return 0
+    detectors, names = (load_detector(against, precision, device), detector), (against, model)
+    found = against_on_data(detectors, source, split, thresholds, names, proposals=proposals, tiling=tiling)
+    deliver(found, json)
     return 0

@@ -124,6 +124,45 @@ def tide_errors(columns: Columns, iou_threshold: float) -> TideErrors | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class BootstrapInterval:
+    """How much a metric may change by the choice of the images: an interval of the bootstrap (Efron, 1979)."""
+
+    lower: float
+    upper: float
+    share_above_0: float
+    """Share of the samples in which the metric rises, 0..1."""
+
+
+BOOTSTRAP_SAMPLES = 1000
+BOOTSTRAP_CONFIDENCE = 0.95
+"""Share of the samples that lie in an interval."""
+
+
+def change_intervals(
+    before: Columns, after: Columns, samples: int = BOOTSTRAP_SAMPLES
+) -> dict[str, BootstrapInterval] | None:
+    """Bootstrap intervals of the change of AP, AP50 and AP75 from one detector to another, by hotcoco.
+
+    Args:
+        before: truths and the detections of the first detector.
+        after: the same truths, and the detections of the second one.
+        samples: how often the images are drawn with replacement; the same draws on every machine.
+
+    Returns:
+        The intervals by the name of the metric; ``None`` without a truth, and where pycocotools stands in for hotcoco,
+        which has no bootstrap.
+    """
+    if hotcoco is None or not len(after.truths.images):
+        return None
+    was, now = (_hotcoco_evaluation(columns, LIMITS) for columns in (before, after))
+    found = hotcoco.compare(was, now, n_bootstrap=samples, seed=0, confidence=BOOTSTRAP_CONFIDENCE)["ci"]
+    return {
+        name: BootstrapInterval(found[name]["lower"], found[name]["upper"], found[name]["prob_positive"])
+        for name in ("AP", "AP50", "AP75")
+    }
+
+
 def _no_curves(num_categories: int, num_limits: int) -> Curves:
     shape = (num_categories, len(AREAS), num_limits)
     return Curves(
