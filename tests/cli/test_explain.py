@@ -22,8 +22,8 @@ def data(tmp_path: Path) -> Path:
     return coco_folder(tmp_path / "data", TINY_BOXES)
 
 
-def run(model: str, data: Path, **options: Any) -> int:
-    return explain(model, data, **{"precision": "float32", "conf": 0.3, **options})
+def run(model: str, source: Path, **options: Any) -> int:
+    return explain(model, source, **{"precision": "float32", "conf": 0.3, **options})
 
 
 def test_the_table_goes_to_standard_output(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,3 +61,40 @@ def test_mistakes_are_refused_before_the_work(model: str, data: Path, tmp_path: 
         run(model, data, tile=50, proposals=tmp_path / "p.safetensors")
     with pytest.raises(OptionError, match="would be overwritten"):
         run(model, data, json=str(data / "annotations" / "test.json"))
+
+
+def test_an_image_gives_a_page_with_its_truth(
+    model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pages" / "one.html"
+    assert run(model, data / "images" / "1.png", data=data, out=out) == 0
+    assert "objects found, " in capsys.readouterr().err
+    html = out.read_text(encoding="utf-8")
+    assert '<h2 id="verdicts">' in html
+    assert "1.png" in html
+
+
+def test_a_page_takes_the_first_free_name(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run(model, data / "images" / "1.png", conf=0.99) == 0
+    assert {each.name for each in tmp_path.glob("*.html")} == {"explanation.html", "explanation-2.html"}
+
+
+def test_options_of_the_other_case_are_refused(model: str, data: Path, tmp_path: Path) -> None:
+    image = data / "images" / "1.png"
+    with pytest.raises(OptionError, match="--split val chooses a part of labelled images"):
+        run(model, image, split="val")
+    with pytest.raises(OptionError, match="use --out"):
+        run(model, image, json=str(tmp_path / "n.json"))
+    with pytest.raises(OptionError, match=r"end it with \.html"):
+        run(model, image, out=tmp_path / "page.png")
+    with pytest.raises(OptionError, match="compares on labelled images"):
+        run(model, image, against=model)
+    for options in ({"data": data}, {"out": tmp_path / "page.html"}):
+        with pytest.raises(OptionError, match="name an image"):
+            run(model, data, **options)
+    with pytest.raises(OptionError, match="is a folder"):
+        run(model, image, out=tmp_path)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, announce
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import deliver, model_file, require_json
+from faster_rcnn.cli.outputs import Report, deliver, model_file, require_file, require_json
+from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import OptionError
+from faster_rcnn.system.console import say
+from faster_rcnn.system.numbering import first_free
+from faster_rcnn.system.wording import count_of
+
+if TYPE_CHECKING:
+    from faster_rcnn.explanation.causes.kinds import Thresholds
+    from faster_rcnn.inference.prepared import PreparedDetector
+    from faster_rcnn.inference.tiles import Tiling
+
+PAGE = "explanation"
 
 
 def explain(
@@ -15,54 +29,148 @@ def explain(
     source: Path,
     /,
     *,
+    data: Path | None = None,
     split: str | None = None,
     against: str | None = None,
     conf: float = 0.5,
     iou_threshold: float = 0.5,
     tile: Integer | None = None,
     overlap: float | None = None,
+    settings: Settings = None,
     precision: Precision = "auto",
     device: str = "auto",
     proposals: Path | None = None,
+    out: Path | None = None,
     json: JsonOut = None,
 ) -> int:
-    """Explain what a detector does: for each object of labelled images, the stage that found or lost it.
+    """Explain what a detector does: every stage for one image, or for each object of labelled images what lost it.
+
+    One image gives a page that shows every stage; labelled images give tables of what was found, missed and false.
 
     Args:
         model: Model file, run folder or published name.
-        source: Folder or file of labelled images.
-        split: Split of the data to explain; by default test where there is one, else val.
+        source: An image, or a folder or file of labelled images.
+        data: Labelled images among which the image is; its objects are then explained, too.
+        split: Split of the data; by default test where there is one, else val. An image is searched in all splits.
         against: Another model to compare with: objects that only one finds, why, and whether AP changed by chance.
         conf: Lowest score that is reported.
         iou_threshold: Lowest IoU of a detection with the object that it counts for.
         tile: Detect in larger images by square tiles of this many pixels, as `predict` does.
         overlap: Share of a tile's side that its neighbour covers too; by default 0.2.
+        settings: Settings of inference in place of the model's own, as `predict` takes them.
         precision: Number format of convolutions and matrix products; auto is the fastest one.
         device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
-        json: File for the numbers; - for standard output.
+        out: HTML file for the page of an image; by default explanation.html, or explanation-2.html where that is
+            there, and so on.
+        json: File for the numbers of labelled images; - for standard output.
     """
     announce(f"explaining {model} on {source}")
-    from faster_rcnn.explanation.against import against_on_data
     from faster_rcnn.explanation.causes.kinds import Thresholds
-    from faster_rcnn.explanation.survey import survey_data
     from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.tiles import tiling_of
 
     refuse_swapped("explain", model, [source])
-    inputs = [model_file(model), source, proposals, None if against is None else model_file(against)]
+    inputs = [model_file(model), source, data, proposals, None if against is None else model_file(against)]
     require_json(json, inputs)
     tiling = tiling_of(tile, overlap)
     if proposals is not None and tiling is not None:
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
     thresholds = Thresholds(conf, iou_threshold)
     thresholds.refuse_senseless()
-    detector = load_detector(model, precision, device)
+    is_image = source.suffix.lower() in IMAGE_SUFFIXES and not source.is_dir()
+    if is_image:
+        _refuse_options_of_data(source, data, split, against, json)
+    else:
+        _refuse_options_of_image(source, data, out)
+    page = _page(source, data, out) if is_image else None
+    detector = load_detector(model, precision, device, settings)
     log_tiles(detector, tiling)
-    if against is None:
-        deliver(survey_data(detector, source, split, thresholds, model, proposals=proposals, tiling=tiling), json)
-        return 0
-    detectors, names = (load_detector(against, precision, device), detector), (against, model)
-    found = against_on_data(detectors, source, split, thresholds, names, proposals=proposals, tiling=tiling)
-    deliver(found, json)
+    other = None if against is None else load_detector(against, precision, device, settings)
+    task = _Task(model, detector, source, split, thresholds, tiling, proposals)
+    if page is not None:
+        return _explain_image(task, data, page)
+    deliver(_survey(task) if other is None else _change(task, against or "", other), json)
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What both kinds of explanations take."""
+
+    model: str
+    detector: PreparedDetector
+    source: Path
+    split: str | None
+    thresholds: Thresholds
+    tiling: Tiling | None
+    proposals: Path | None
+
+
+def _survey(task: _Task) -> Report:
+    """Explain labelled images."""
+    from faster_rcnn.explanation.survey import survey_data
+
+    where = task.source, task.split, task.thresholds, task.model
+    return survey_data(task.detector, *where, proposals=task.proposals, tiling=task.tiling)
+
+
+def _change(task: _Task, against: str, other: PreparedDetector) -> Report:
+    """Explain what changed on labelled images from another detector to this one."""
+    from faster_rcnn.explanation.against import against_on_data
+
+    where = task.source, task.split, task.thresholds, (against, task.model)
+    return against_on_data((other, task.detector), *where, proposals=task.proposals, tiling=task.tiling)
+
+
+def _explain_image(task: _Task, data: Path | None, page: Path) -> int:
+    """Explain one image: a page."""
+    from faster_rcnn.explanation.dataset.image_truth import truth_in_data
+    from faster_rcnn.explanation.trace import trace_image
+    from faster_rcnn.inference.external_proposals import file_source
+    from faster_rcnn.inference.predictor import Predictor
+
+    detector, tiling, model = task.detector, task.tiling, task.model
+    truth = None
+    if data is not None:
+        truth = truth_in_data(task.source, data, detector, split=task.split, tiling=tiling, model=model)
+    source = None if task.proposals is None else file_source(detector, task.proposals, model)
+    predictor = Predictor(detector, proposals=source, tiling=tiling)
+    trace = trace_image(predictor, task.source, truth, task.thresholds.conf, task.thresholds.iou)
+    trace.save(page, model)
+    found = count_of(len(trace.detections), "detection")
+    if truth is not None:
+        missed = sum(verdict.missed for verdict in trace.verdicts)
+        found += f", {len(trace.verdicts) - missed} of {count_of(len(trace.verdicts), 'object')} found"
+        found += f", {count_of(len(trace.false_positives), 'false positive')}"
+    say(f"{found}; every stage in {page}")
+    return 0
+
+
+def _page(source: Path, data: Path | None, out: Path | None) -> Path:
+    """The file of an image's page."""
+    if out is None:
+        name = first_free(Path(PAGE), lambda path: os.path.lexists(f"{path}.html"))
+        return Path(f"{name}.html")
+    require_file("--out", out, [source, data])
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"--out {out} is not named as a page; end it with .html")
+    return out
+
+
+def _refuse_options_of_data(
+    source: Path, data: Path | None, split: str | None, against: str | None, json: str | None
+) -> None:
+    if json is not None:
+        raise OptionError(f"--json {json} holds numbers of labelled images, and {source} is one image; use --out")
+    if against is not None:
+        raise OptionError(f"--against {against} compares on labelled images, and {source} is one image; name these")
+    if split is not None and data is None:
+        raise OptionError(f"--split {split} chooses a part of labelled images; name them with --data")
+
+
+def _refuse_options_of_image(source: Path, data: Path | None, out: Path | None) -> None:
+    if data is not None:
+        raise OptionError(f"--data {data} gives the truth of one image, and {source} is none; name an image")
+    if out is not None:
+        raise OptionError(f"--out {out} is for the page of one image, and {source} is none; name an image")
