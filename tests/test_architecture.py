@@ -64,6 +64,7 @@ LAZY_IMPORTS = {
     "demo.digits imports sklearn.datasets.load_digits": "optional: the extra for the demo",
     "demo.digits imports sklearn.datasets.load_sample_images": "optional: the extra for the demo",
     "proposals.selective_search imports cv2": "optional: the extra for selective search",
+    "explanation.film imports cv2": "optional: the extra for selective search, which writes MP4 as well",
     "evaluation.engine imports pycocotools.coco.COCO": "optional: stands in where hotcoco does not load",
     "evaluation.engine imports pycocotools.cocoeval.COCOeval": "optional: stands in where hotcoco does not load",
 }

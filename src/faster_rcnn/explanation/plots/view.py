@@ -61,20 +61,23 @@ def view_of(
     columns: int = 1,
     around: Float[Tensor, "boxes 4"] | None = None,
     faded: float = 0.0,
+    room: tuple[int, int] | None = None,
 ) -> View:
-    """A view of a part of the image that fits into a row of ``columns`` panels.
+    """A view of a part of the image that fits into a row of ``columns`` panels, or into a room of its own.
 
     Args:
         recording: has the pixels.
         part: the part of the image.
         columns: number of panels in a row.
         around: boxes in pixels of the image that should lie inside the view, within ``MAX_MARGIN`` around the part.
-        faded: 0 for the colours of the image, up to 1 for light grey; drawings stand out on faded images.
+        faded: 0 for the colours of the image, up to 1 for white; drawings stand out on faded images.
+        room: the largest width and height in pixels, in the place of those of a panel.
     """
     place = part.place
     shown = _shown(place, around)
     width, height = shown[2] - shown[0], shown[3] - shown[1]
-    scale = min(cell_width(columns) / width, cell_height(columns) / height)
+    across, down = room or (cell_width(columns), cell_height(columns))
+    scale = min(across / width, down / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.new("RGB", size, OUTSIDE)
     hatch(picture, HATCH)
