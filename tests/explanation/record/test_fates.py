@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch.nn.functional import sigmoid
 
-from faster_rcnn.explanation.record.fates import NOBODY, AnchorFates, Fate, RegionFates, anchor_fates, region_fates
+from faster_rcnn.explanation.record.fates import (
+    NOBODY,
+    AnchorFates,
+    Fate,
+    RegionFates,
+    anchor_fates,
+    anchor_scores,
+    region_fates,
+)
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.explanation.record.recording import PartRecording
 from faster_rcnn.inference.predictor import Predictor
@@ -33,6 +41,14 @@ def of_anchors(part: PartRecording) -> AnchorFates:
 def of_regions(part: PartRecording) -> RegionFates:
     assert part.second is not None
     return region_fates(part, part.second)
+
+
+def test_scores_are_those_of_the_fates() -> None:
+    part = made_recording([Way(TRUTH, objectness=0.9), Way(FAR, objectness=0.6)]).whole
+    assert part.first is not None
+    scores, fates = anchor_scores(part, part.first), of_anchors(part)
+    for name in ("objectness", "boxes", "levels", "ranks"):
+        assert torch.equal(getattr(scores, name), getattr(fates, name))
 
 
 def test_each_anchor_ends_at_its_own_step() -> None:

@@ -42,8 +42,8 @@ class Fate(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnchorFates:
-    """The fate of every anchor of one part, and what its deltas made of it."""
+class AnchorScores:
+    """The score of every anchor of one part, and what its deltas made of it."""
 
     objectness: Float[Tensor, " anchors"]
     """0..1."""
@@ -52,6 +52,12 @@ class AnchorFates:
     levels: Int[Tensor, " anchors"]
     ranks: Int[Tensor, " anchors"]
     """Rank by objectness within the anchor's level, the best is 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnchorFates(AnchorScores):
+    """The fate of every anchor of one part."""
+
     fates: Int[Tensor, " anchors"]
     """A ``Fate``."""
     suppressors: Int[Tensor, " anchors"]
@@ -77,11 +83,24 @@ class RegionFates:
 
 
 @torch.inference_mode()
+def anchor_scores(part: PartRecording, first: FirstStage) -> AnchorScores:
+    """The score and the decoded box of every anchor of a part, without NMS, which takes most of the time of fates."""
+    anchors, logit = first.anchors, objectness_logit(first.output.logits[0])  # (A,)
+    per_level = torch.tensor(anchors.per_level, device=logit.device)
+    return AnchorScores(
+        objectness=logit.sigmoid(),
+        boxes=clip(decode(first.output.deltas[0], anchors.boxes), part.resized),
+        levels=torch.arange(len(per_level), device=logit.device).repeat_interleave(per_level),
+        ranks=torch.cat([_ranks_of(each) for each in logit.split(anchors.per_level)]),
+    )
+
+
+@torch.inference_mode()
 def anchor_fates(part: PartRecording, first: FirstStage) -> AnchorFates:
     """The fate of every anchor of a part by the proposal filter of inference."""
-    rule, anchors = part.network.inference_filter, first.anchors
-    logit = objectness_logit(first.output.logits[0])  # (A,)
-    unlimited = replace(rule, after_nms=len(logit))
+    rule, scores = part.network.inference_filter, anchor_scores(part, first)
+    count = len(scores.objectness)
+    unlimited = replace(rule, after_nms=count)
     kept_by = partial(_anchors_kept_by, part, first)
     survived = kept_by(unlimited)
     steps = (
@@ -90,18 +109,15 @@ def anchor_fates(part: PartRecording, first: FirstStage) -> AnchorFates:
         (Fate.BEYOND_LIMIT, survived),
         (Fate.KEPT, _known(part.proposals.anchors)),
     )
-    boxes = clip(decode(first.output.deltas[0], anchors.boxes), part.resized)  # (A, 4)
-    fates = _furthest(steps, len(logit))
-    per_level = torch.tensor(anchors.per_level, device=logit.device)
-    levels = torch.arange(len(per_level), device=logit.device).repeat_interleave(per_level)  # (A,)
+    fates = _furthest(steps, count)
     return AnchorFates(
-        objectness=logit.sigmoid(),
-        boxes=boxes,
-        levels=levels,
-        ranks=torch.cat([_ranks_of(each) for each in logit.split(anchors.per_level)]),
+        scores.objectness,
+        scores.boxes,
+        scores.levels,
+        scores.ranks,
         fates=fates,
-        suppressors=_suppressors(boxes, levels, fates, survived, rule.nms_iou),
-        surviving_ranks=_ranks_in(survived, len(logit)),
+        suppressors=_suppressors(scores.boxes, scores.levels, fates, survived, rule.nms_iou),
+        surviving_ranks=_ranks_in(survived, count),
     )
 
 

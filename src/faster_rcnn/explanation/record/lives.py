@@ -9,7 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faster_rcnn.explanation.record.fates import AnchorFates, RegionFates, anchor_fates, region_fates
+from faster_rcnn.explanation.record.fates import (
+    AnchorFates,
+    AnchorScores,
+    RegionFates,
+    anchor_fates,
+    anchor_scores,
+    region_fates,
+)
 from faster_rcnn.explanation.record.recording import PartRecording, Recording
 from faster_rcnn.ops.boxes import iou
 
@@ -61,6 +68,11 @@ class PartFates:
     part: PartRecording
 
     @cached_property
+    def scores(self) -> AnchorScores | None:
+        """The scores and decoded boxes of the anchors; ``None`` for external proposals."""
+        return None if self.part.first is None else anchor_scores(self.part, self.part.first)
+
+    @cached_property
     def anchors(self) -> AnchorFates | None:
         """The fates of the anchors; ``None`` for external proposals."""
         return None if self.part.first is None else anchor_fates(self.part, self.part.first)
@@ -72,17 +84,17 @@ class PartFates:
 
     def life_of_anchor(self, anchor: int, label: int) -> Life:
         """The life of a box that did not become a proposal."""
-        part, fates = self.part, self.anchors
-        if part.first is None or fates is None:
+        part, scores = self.part, self.scores
+        if part.first is None or scores is None:
             raise ValueError("external proposals have no anchors")
         return Life(
             part=self.index,
             label=label,
             anchor=anchor,
             anchor_box=corners(part.in_image(part.first.anchors.boxes[anchor])),
-            objectness=float(fates.objectness[anchor]),
-            rank=int(fates.ranks[anchor]),
-            proposal_box=corners(part.in_image(fates.boxes[anchor])),
+            objectness=float(scores.objectness[anchor]),
+            rank=int(scores.ranks[anchor]),
+            proposal_box=corners(part.in_image(scores.boxes[anchor])),
         )
 
     def life_of_region(self, proposal: int, label: int) -> Life:
