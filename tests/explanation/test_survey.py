@@ -60,6 +60,16 @@ def test_two_images_are_judged_concurrently_with_the_same_result(
     assert both.to_json() == alone.to_json()
 
 
+def test_missing_labels_need_training_images(tmp_path: Path) -> None:
+    """Images of train have the same labels; the same images under another name are compared with them."""
+    data = coco_folder(tmp_path, TINY_BOXES)
+    assert "no train split" in (survey_data(tiny_detector(), data, None, Thresholds(0.3)).label_note or "")
+    coco_folder(tmp_path, TINY_BOXES, split="train")
+    assert "this is train" in (survey_data(tiny_detector(), data, "train", Thresholds(0.3)).label_note or "")
+    found = survey_data(tiny_detector(), data, "test", Thresholds(0.3))
+    assert (found.label_note, found.notes) == (None, ())
+
+
 def failing_for(names: set[str]) -> Callable[..., torch.Tensor]:
     """The decoder, but for some files, as if they had been damaged after the data were checked."""
 
@@ -75,7 +85,7 @@ def test_a_damaged_image_is_left_out_and_counted(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", failing_for({"1.png"}))
     found = tiny_survey(tmp_path)
     assert [each.record.path.name for each in found.images] == ["2.png", "3.png"]
-    assert found.notes == ("left out, as they cannot be decoded: 1 image",)
+    assert found.notes[0] == "left out, as they cannot be decoded: 1 image"
     assert found.funnel.total.truths == 1
     monkeypatch.setattr("faster_rcnn.inference.predictor.to_pixels", failing_for({"1.png", "2.png"}))
     with pytest.raises(DatasetError, match="2 of 3 images of test cannot be decoded"):

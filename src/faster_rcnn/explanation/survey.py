@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -14,8 +14,8 @@ import torch
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
-from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.errors import ImageError, ImageMemoryError
+from faster_rcnn.data.records import Dataset, ImageRecord, Split, evenly_spread
+from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError
 from faster_rcnn.evaluation.detector import choose_split, settings_for
 from faster_rcnn.explanation.causes.kinds import Thresholds
 from faster_rcnn.explanation.dataset.classes import JudgedSplit, in_labels_of
@@ -23,6 +23,7 @@ from faster_rcnn.explanation.dataset.funnel import Funnel, funnel_of
 from faster_rcnn.explanation.dataset.impact import Impact, Tide, impact_of, tide_of
 from faster_rcnn.explanation.dataset.judged import JudgedImage, JudgedTruth
 from faster_rcnn.explanation.dataset.judging import judge
+from faster_rcnn.explanation.dataset.labels import LabelBank, Schedule, bank_of, one_by_one
 from faster_rcnn.explanation.dataset.table import false_positive_lines, funnel_lines, group_lines, oracle_lines
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.external_proposals import split_source
@@ -34,6 +35,9 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.system.wording import count_of
+
+COLUMNS = 80
+"""Width of the table."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +55,8 @@ class Survey:
     """When a detection is reported, and when it counts for a truth."""
     images: tuple[JudgedImage, ...]
     """The images of the split without those that cannot be decoded, in their order."""
+    label_note: str | None = None
+    """The reason why no false positive is called a missing label; ``None`` where they were searched for."""
 
     @property
     def split(self) -> Split:
@@ -87,7 +93,7 @@ class Survey:
         """Lines that a reader of the numbers should know."""
         left_out = len(self.split.records) - len(self.images)
         damaged = (f"left out, as they cannot be decoded: {count_of(left_out, 'image')}",) if left_out else ()
-        return (*self.judged.notes, *damaged)
+        return (*self.judged.notes, *damaged, *(() if self.label_note is None else (self.label_note,)))
 
     def table(self) -> str:
         """The funnel, the false positives, the oracles and the groups of truths, as text of 80 columns."""
@@ -96,7 +102,7 @@ class Survey:
             f"{self.split.name}: {found}; detections of at least {self.thresholds.conf:g}, IoU {self.thresholds.iou:g}"
         )
         parts = (
-            [how, *map(printable, self.notes)],
+            [how, *(line for note in self.notes for line in wrap(printable(note), COLUMNS))],
             funnel_lines(self.funnel, self.impact),
             false_positive_lines(self.impact, self.tide),
             oracle_lines(self.impact),
@@ -119,7 +125,14 @@ class Survey:
         }
 
 
-def survey(predictor: Predictor, split: Split, thresholds: Thresholds, model: str = "the detector") -> Survey:
+def survey(
+    predictor: Predictor,
+    split: Split,
+    thresholds: Thresholds,
+    model: str = "the detector",
+    *,
+    train: Split | None = None,
+) -> Survey:
     """Record and judge every image of a split.
 
     Args:
@@ -128,6 +141,8 @@ def survey(predictor: Predictor, split: Split, thresholds: Thresholds, model: st
             alone every truth has the class ``object``.
         thresholds: when a detection is reported, and when it counts for a truth.
         model: the detector's name in messages.
+        train: labelled images that the detector was trained on, for missing labels: their labelled regions are compared
+            with false positives on background. At most half as many images as ``split`` has are read.
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
@@ -140,8 +155,9 @@ def survey(predictor: Predictor, split: Split, thresholds: Thresholds, model: st
     judged = in_labels_of(split, predictor.classes, model)
     for note in judged.notes:
         _LOG.warning(note)
+    bank, label_note = _label_bank(predictor, split, train, model)
     damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
-    judge_one = partial(_judge_one, predictor, judged, thresholds)
+    judge_one = partial(_judge_one, predictor, judged, thresholds, bank)
     images = []
     outcomes = _schedule_for(predictor)(judged.split.records, judge_one)
     for place, one in enumerate(counted(outcomes, f"images of {split.name}", len(split.records))):
@@ -151,7 +167,7 @@ def survey(predictor: Predictor, split: Split, thresholds: Thresholds, model: st
             damaged.add({place: str(one)})
         else:
             images.append(one)
-    return Survey(judged, thresholds, tuple(images))
+    return Survey(judged, thresholds, tuple(images), label_note)
 
 
 def survey_data(
@@ -174,27 +190,51 @@ def survey_data(
     dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
     part = choose_split(dataset, split)
     source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
-    return survey(Predictor(detector, proposals=source, tiling=tiling), part, thresholds, model)
+    train = _train_split(data, detector, dataset, part.name)
+    return survey(Predictor(detector, proposals=source, tiling=tiling), part, thresholds, model, train=train)
+
+
+def _train_split(data: Path, detector: PreparedDetector, dataset: Dataset, split: str) -> Split | None:
+    """The training images of the data; ``None`` where there are none, they are surveyed, or they cannot be read."""
+    if split == "train" or "train" not in dataset.found:
+        return None
+    try:
+        return load_split(data, settings_for(data, detector.config.data), "train").split("train")
+    except DatasetError as error:
+        _LOG.warning("%s; so no missing labels are searched for", error)
+        return None
+
+
+def _label_bank(
+    predictor: Predictor, split: Split, train: Split | None, model: str
+) -> tuple[LabelBank | None, str | None]:
+    """Labelled regions of training images, or the reason why there are none."""
+    if split.name == "train":
+        return None, "missing labels are searched for in images that the detector was not trained on, and this is train"
+    if train is None:
+        return None, "there is no train split whose labelled regions would show which labels are missing"
+    if predictor.config.detector.kind == "rpn":
+        return None, "a region proposal network has no class layer, whose inputs would show which labels are missing"
+    known = in_labels_of(train, predictor.classes, model).split.records
+    bank = bank_of(predictor, evenly_spread(known, max(1, len(split.records) // 2)), _schedule_for(predictor))
+    return bank, None if bank is not None else "the training images have no objects to compare false positives with"
 
 
 def _judge_one(
-    predictor: Predictor, judged: JudgedSplit, thresholds: Thresholds, one: ImageRecord
+    predictor: Predictor, judged: JudgedSplit, thresholds: Thresholds, bank: LabelBank | None, one: ImageRecord
 ) -> JudgedImage | ImageError:
     """The judged image of a record, or the reason why it cannot be used."""
     try:
         # All scores take part in AP. With tiles, detections are merged whatever their score, as ``evaluate`` does.
-        return judge(record(predictor, one.path, 0.0, one.truth), one, judged, thresholds)
+        return judge(record(predictor, one.path, 0.0, one.truth), one, judged, thresholds, bank)
     except ImageError as error:
         return error
 
 
-_Work = Callable[[ImageRecord], Any]
-
-
-def _schedule_for(predictor: Predictor) -> Callable[[Sequence[ImageRecord], _Work], Iterator[Any]]:
+def _schedule_for(predictor: Predictor) -> Schedule:
     """In which threads images are judged: as ``evaluate`` predicts them, so that both give the same detections."""
     detector = predictor.detector
     is_concurrent = detector.device.type == "cpu" and not detector.exact and predictor.tiling is None
     if is_concurrent and torch.get_num_threads() > 1:
-        return lambda records, work: map_two_workers(records, work)
-    return lambda records, work: map(work, records)
+        return map_two_workers
+    return one_by_one

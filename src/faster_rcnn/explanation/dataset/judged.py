@@ -9,8 +9,8 @@ from faster_rcnn.data.records import ImageRecord
 from faster_rcnn.explanation.causes.false_positives import FalsePositive
 from faster_rcnn.explanation.causes.kinds import Verdict
 from faster_rcnn.explanation.dataset.attributes import Attributes
+from faster_rcnn.explanation.dataset.labels import Neighbour
 from faster_rcnn.explanation.dataset.oracles import OracleDetections
-from faster_rcnn.explanation.record.lives import Corners
 from faster_rcnn.structures import Detections
 
 
@@ -20,18 +20,6 @@ class JudgedTruth:
 
     verdict: Verdict
     attributes: Attributes
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A labelled region of a training image whose features resemble those of a detection."""
-
-    image: str
-    """Path of the training image."""
-    label: int
-    box: Corners
-    similarity: float
-    """Cosine of the two region vectors, -1..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
