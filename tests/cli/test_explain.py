@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from faster_rcnn.cli.explain import explain
 from faster_rcnn.errors import OptionError
+from faster_rcnn.explanation import film
+from faster_rcnn.explanation.plots import scenes
 from files import coco_folder, model_file
 from made_surveys import TINY_BOXES
 
@@ -98,3 +101,33 @@ def test_options_of_the_other_case_are_refused(model: str, data: Path, tmp_path:
             run(model, data, **options)
     with pytest.raises(OptionError, match="is a folder"):
         run(model, image, out=tmp_path)
+
+
+def test_a_film_is_written_beside_the_page(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scenes, "STOPS", 2)
+    monkeypatch.setattr(scenes, "MIN_WIDTH", 100)
+    monkeypatch.setattr(film, "SIDES", (100,))
+    monkeypatch.chdir(tmp_path)
+    Path("explanation.gif").write_bytes(b"a film of another image")
+    assert run(model, data / "images" / "1.png", animate=True) == 0
+    assert "film in explanation-2.gif" in capsys.readouterr().err
+    assert Path("explanation.gif").read_bytes() == b"a film of another image"
+    with Image.open("explanation-2.gif") as found:
+        assert found.width == 100
+    assert Path("explanation-2.html").exists()
+
+
+def test_a_film_is_refused_where_there_is_none_or_it_would_replace_an_input(
+    model: str, data: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "a.gif"
+    Image.new("RGB", (60, 40)).save(image)
+    with pytest.raises(OptionError, match="would be overwritten"):
+        run(model, image, animate=True, out=tmp_path / "a.html")
+    with pytest.raises(OptionError, match="--animate shows one image"):
+        run(model, data, animate=True)
+    with pytest.raises(OptionError, match="external proposals replace"):
+        run(model, image, animate=True, proposals=tmp_path / "p.safetensors", out=tmp_path / "b.html")
+    assert not (tmp_path / "b.html").exists()

@@ -11,7 +11,7 @@ from explained_images import tiny_explained
 from faster_rcnn.errors import MissingExtraError, OptionError
 from faster_rcnn.explanation import film
 from faster_rcnn.explanation.causes.explained import Explained
-from faster_rcnn.explanation.film import MAX_BYTES, gif_of, write_film
+from faster_rcnn.explanation.film import MAX_BYTES, gif_of, write_film, write_films
 from faster_rcnn.explanation.plots import scenes
 from faster_rcnn.explanation.plots.scenes import film_frames
 from faster_rcnn.inference.tiles import Tiling
@@ -100,3 +100,14 @@ def test_without_opencv_one_line_names_the_extra(tmp_path: Path, monkeypatch: py
     with pytest.raises(MissingExtraError, match=r"pip install 'faster-rcnn\[proposals\]'"):
         write_film(tiny_explained(), tmp_path / "film.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("short")
+def test_without_opencv_the_gif_is_written_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    caplog.set_level("INFO", "faster_rcnn")
+    assert write_films(tiny_explained(), tmp_path / "a.b") == (tmp_path / "a.b.gif",)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.b.gif"]
+    assert "a.b.mp4 is not written: this needs the package" in caplog.text

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from faster_rcnn.inference.tiles import Tiling
 
 PAGE = "explanation"
+FILMS = (".gif", ".mp4")
 
 
 def explain(
@@ -41,6 +42,7 @@ def explain(
     device: str = "auto",
     proposals: Path | None = None,
     out: Path | None = None,
+    animate: bool = False,
     json: JsonOut = None,
 ) -> int:
     """Explain what a detector does: every stage for one image, or for each object of labelled images what lost it.
@@ -63,6 +65,8 @@ def explain(
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
         out: HTML file for the page of an image; by default explanation.html, or explanation-2.html where that is
             there, and so on.
+        animate: Write a film of the first stage at work beside the page of an image, too: a GIF, and an MP4 where
+            OpenCV is installed.
         json: File for the numbers of labelled images; - for standard output.
     """
     announce(f"explaining {model} on {source}")
@@ -82,14 +86,14 @@ def explain(
     if is_image:
         _refuse_options_of_data(source, data, split, against, json)
     else:
-        _refuse_options_of_image(source, data, out)
-    page = _page(source, data, out) if is_image else None
+        _refuse_options_of_image(source, data, out, animate)
+    page = _page(source, data, out, animate) if is_image else None
     detector = load_detector(model, precision, device, settings)
     log_tiles(detector, tiling)
     other = None if against is None else load_detector(against, precision, device, settings)
     task = _Task(model, detector, source, split, thresholds, tiling, proposals)
     if page is not None:
-        return _explain_image(task, data, page)
+        return _explain_image(task, data, page, animate)
     deliver(_survey(task) if other is None else _change(task, against or "", other), json)
     return 0
 
@@ -123,14 +127,19 @@ def _change(task: _Task, against: str, other: PreparedDetector) -> Report:
     return against_on_data((other, task.detector), *where, proposals=task.proposals, tiling=task.tiling)
 
 
-def _explain_image(task: _Task, data: Path | None, page: Path) -> int:
-    """Explain one image: a page."""
+def _explain_image(task: _Task, data: Path | None, page: Path, animate: bool) -> int:
+    """Explain one image: a page, and a film where that is wanted."""
     from faster_rcnn.explanation.dataset.image_truth import truth_in_data
+    from faster_rcnn.explanation.film import write_films
     from faster_rcnn.explanation.trace import trace_image
     from faster_rcnn.inference.external_proposals import file_source
     from faster_rcnn.inference.predictor import Predictor
 
     detector, tiling, model = task.detector, task.tiling, task.model
+    if animate and (task.proposals is not None or detector.config.detector.kind == "fast-rcnn"):
+        raise OptionError(
+            "--animate shows the first stage, which external proposals replace; leave it out", code="E125"
+        )
     truth = None
     if data is not None:
         truth = truth_in_data(task.source, data, detector, split=task.split, tiling=tiling, model=model)
@@ -144,17 +153,22 @@ def _explain_image(task: _Task, data: Path | None, page: Path) -> int:
         found += f", {len(trace.verdicts) - missed} of {count_of(len(trace.verdicts), 'object')} found"
         found += f", {count_of(len(trace.false_positives), 'false positive')}"
     say(f"{found}; every stage in {page}")
+    if animate:
+        say(f"film in {' and '.join(str(path) for path in write_films(trace, page.with_suffix('')))}")
     return 0
 
 
-def _page(source: Path, data: Path | None, out: Path | None) -> Path:
-    """The file of an image's page."""
+def _page(source: Path, data: Path | None, out: Path | None, animate: bool) -> Path:
+    """The file of an image's page, beside which the files of its film can be written."""
     if out is None:
-        name = first_free(Path(PAGE), lambda path: os.path.lexists(f"{path}.html"))
+        endings = (".html", *FILMS) if animate else (".html",)
+        name = first_free(Path(PAGE), lambda path: any(os.path.lexists(f"{path}{ending}") for ending in endings))
         return Path(f"{name}.html")
     require_file("--out", out, [source, data])
     if out.suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"--out {out} is not named as a page; end it with .html")
+    for ending in FILMS if animate else ():
+        require_file("--animate", out.with_suffix(ending), [source, data])
     return out
 
 
@@ -169,8 +183,10 @@ def _refuse_options_of_data(
         raise OptionError(f"--split {split} chooses a part of labelled images; name them with --data")
 
 
-def _refuse_options_of_image(source: Path, data: Path | None, out: Path | None) -> None:
+def _refuse_options_of_image(source: Path, data: Path | None, out: Path | None, animate: bool) -> None:
     if data is not None:
         raise OptionError(f"--data {data} gives the truth of one image, and {source} is none; name an image")
     if out is not None:
         raise OptionError(f"--out {out} is for the page of one image, and {source} is none; name an image")
+    if animate:
+        raise OptionError(f"--animate shows one image, and {source} is none; name an image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ CODEC = "vp09"
 """VP9: browsers play it, and OpenCV's packages have an encoder for it, which they lack for H.264."""
 
 
+_LOG = logging.getLogger(__name__)
+
+
 def write_film(explained: Explained, path: Path, part: int | None = None) -> None:
     """Write the film of a recorded image: the first stage slides over the features, then its boxes appear.
 
@@ -48,6 +52,21 @@ def write_film(explained: Explained, path: Path, part: int | None = None) -> Non
     content = encode(explained, part)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_films(explained: Explained, path: Path) -> tuple[Path, ...]:
+    """Write the film as ``path``.gif and, where OpenCV is installed, as ``path``.mp4; return what was written.
+
+    The arguments and errors are those of ``write_film``; a line is logged where there is no MP4.
+    """
+    gif, mp4 = path.with_name(f"{path.name}.gif"), path.with_name(f"{path.name}.mp4")
+    write_film(explained, gif)
+    try:
+        write_film(explained, mp4)
+    except MissingExtraError as error:
+        _LOG.info(f"{mp4.name} is not written: {error}")
+        return (gif,)
+    return gif, mp4
 
 
 def gif_of(explained: Explained, part: int | None = None) -> bytes:
