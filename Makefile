@@ -15,7 +15,7 @@ demo: $(READY)
 # One process per processor: each test computes on one thread. Tests that share a folder run in one process (loadgroup).
 # What depends on the instruction set most is run again as on a processor that has no more than AVX2, where this one has.
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadgroup --durations 20
 	@widest=$$($(BIN)/python -c 'from faster_rcnn.system.devices import instruction_sets; print(instruction_sets()[0])') && \
 	case "$$widest" in \
 	AVX512*) echo "make test: again with AVX2 alone:" $(OPERATORS) && $(AVX2) $(BIN)/python -m pytest -n auto --dist loadgroup $(OPERATORS) ;; \

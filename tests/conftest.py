@@ -57,9 +57,15 @@ def detectron2_keys() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Small tensors gain nothing from a second thread, and on a busy machine threads that wait for each other crawl."""
+def _one_thread() -> Iterator[None]:
+    """One thread here, and by default in every process that a test starts.
+
+    Small tensors gain nothing from a second thread, and on a busy machine threads that wait for each other crawl.
+    """
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

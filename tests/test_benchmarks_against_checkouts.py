@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
+import sys
 from argparse import Namespace
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 import torch
 
 from benchmark_scripts import assert_judged, bars_in, run, script
+from faster_rcnn.cli.main import main
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.settings.schema import DataConfig
 
@@ -25,6 +29,24 @@ def other_source(folder: Path, program: str) -> Path:
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(program)
     return folder
+
+
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of both checkouts run here, without a process of its own for each: both are this code."""
+
+    def run_here(source: Path, *arguments: str) -> str:
+        assert source.resolve() == ROOT / "src"
+        kind, program, *words = arguments
+        monkeypatch.setattr(sys, "argv", [kind, *words])
+        with redirect_stdout(io.StringIO()) as out:
+            if kind == "-c":
+                exec(program, {"__name__": "__main__"})
+            else:
+                assert (kind, program, main(words)) == ("-m", "faster_rcnn", 0)
+        return out.getvalue()
+
+    monkeypatch.setattr(script("checkouts"), "_run", run_here)
 
 
 def test_commands_run_from_another_checkout(tmp_path: Path) -> None:
@@ -51,6 +73,7 @@ def test_made_up_data_are_the_same_each_time_and_can_be_read(tmp_path: Path) -> 
     assert [split.faults for split in splits.values()] == [(), ()]
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_the_same_code_is_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--presets", "small", "--steps", 1, "--images", 2, "--image-size", 64)
     assert run("unchanged", "--against", ROOT / "src", *options) == 0
@@ -74,6 +97,7 @@ def test_every_difference_of_tensors_is_found() -> None:
     assert differing(first, second) == ["a", "b", "c", "d", "e", "f"]
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_before_and_after_are_timed_in_turn(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ("--rounds", 1, "--images", 1, "--steps", 1, "--image-size", 64)
     code = run("before_after", "--against", ROOT / "src", "--presets", "small", *sizes)
@@ -106,6 +130,7 @@ def test_before_and_after_are_judged_by_hand(tmp_path: Path, capsys: pytest.Capt
     )
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_reading_is_timed_against_other_code(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ("--images", 10, "--annotations", 30, "--rounds", 1)
     assert run("reading", *sizes) == 0

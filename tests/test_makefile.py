@@ -41,7 +41,7 @@ def make_test(folder: Path, widest: str, first: int = 0, second: int = 0, answer
     return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("ran ")]
 
 
-ALL = "ran -m pytest -n auto --dist loadgroup with all all"
+ALL = "ran -m pytest -n auto --dist loadgroup --durations 20 with all all"
 OPERATORS = (
     "ran -m pytest -n auto --dist loadgroup tests/ops tests/kernels tests/acceleration tests/inference with avx2 AVX2"
 )

@@ -19,9 +19,10 @@ from made_data import train_with
 
 
 @pytest.fixture(autouse=True)
-def _all_threads() -> None:
+def _all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unlike the quick tests, which share the processors."""
     torch.set_num_threads(os.cpu_count() or 1)
+    monkeypatch.delenv("OMP_NUM_THREADS")
 
 
 @pytest.mark.soak

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
+from _pytest.mark import ParameterSet
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -14,6 +16,7 @@ from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
 from faster_rcnn.kernels.roi_align_cpu import gather_roi_align
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.structures import Anchors, Detections, GroundTruth, Proposals, TrainingBatch
 
@@ -33,6 +36,30 @@ def tiny_config(**sections: dict[str, Any]) -> Config:
         rpn=RpnConfig(**merged["rpn"]),
         roi=RoiConfig(**merged["roi"]),
     )
+
+
+TINY_BODIES = {"resnet50": "test_resnet", "vgg16": "vgg11"}
+"""For a body of a preset a smaller one of its kind; the others are small themselves."""
+
+
+def tiny_preset(name: str) -> Config:
+    """A preset with all its choices, at 64 to 96 pixels, on a smaller body of its kind, with few channels after it."""
+    config = preset(name)
+    backbone, rpn, roi = config.backbone, config.rpn, config.roi
+    changes: dict[str, dict[str, Any]] = {
+        "image": {"short_side": 64, "long_side": 96},
+        "backbone": {"body": TINY_BODIES.get(backbone.body, backbone.body), "pyramid_channels": 16},
+        "rpn": {"head_channels": min(rpn.head_channels, 16), "proposals_after_nms": 20},
+        "roi": {"head_hidden": (32,) * len(roi.head_hidden), "head_convs": (16,) * len(roi.head_convs)},
+    }
+    sections = {section: getattr(config, section).model_copy(update=change) for section, change in changes.items()}
+    return config.model_copy(update=sections)
+
+
+def tiny_and_full(*names: str) -> list[ParameterSet]:
+    """Settings for ``pytest.mark.parametrize``: each preset tiny, and as it is for ``make soak``."""
+    tiny = [pytest.param(tiny_preset(name), id=f"tiny {name}") for name in names]
+    return [*tiny, *(pytest.param(preset(name), id=name, marks=pytest.mark.soak) for name in names)]
 
 
 def tiny_model(num_classes: int = 3, **sections: dict[str, Any]) -> FasterRCNN:

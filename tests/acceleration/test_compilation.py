@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def test_a_failing_compiler_is_an_error(made: list[str], monkeypatch: pytest.Mon
 
 
 SCRIPT = """
-import torch
+import json, sys, torch
 from torch._inductor.cpu_vec_isa import pick_vec_isa
 from torch.testing import assert_close
 if not pick_vec_isa():
@@ -161,7 +162,7 @@ torch.set_num_threads(2)
 logged, found = [], []
 compilation._LOG.info = logged.append
 for compile in (False, True):
-    loaded = loaded_model(roi={"score_floor": 0.05})
+    loaded = loaded_model(roi={"score_floor": 0.05}, **json.loads(sys.argv[1]))
     detector = prepare(loaded, torch.device("cpu"), torch.float32, exact=False, compile=compile)
     found.append(list(Predictor(detector).stream([rgb(40, 60, seed) for seed in range(4)], 0.05)))
 assert len(logged) == 1, logged
@@ -174,8 +175,31 @@ print("the same")
 """
 
 
+def test_body_neck_and_rpn_head_are_compiled() -> None:
+    plain = loaded_model().model
+    network = loaded_model().model
+    compiled = compilation.compiled_model(network, plain)
+    for before, after in (
+        (plain.backbone.body, compiled.backbone.body),
+        (plain.backbone.pyramid, compiled.backbone.pyramid),
+        (plain.rpn.head, compiled.rpn.head),
+    ):
+        assert after is not None
+        assert after._compiled_call_impl is not None
+        assert [*after.parameters()] == [*(before or after).parameters()]
+    assert compiled.roi is network.roi
+    assert all(each._compiled_call_impl is None for model in (network, plain) for each in model.modules())
+
+
+ONE_LEVEL = {"backbone": {"neck": "none", "levels": [2]}, "rpn": {"anchor_sizes": [[16, 32, 64]]}}
+"""A third of the code to compile."""
+
+
 @pytest.mark.skipif(compilation.found_compiler() is None, reason="there is no C++ compiler")
-def test_compiled_and_plain_find_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sections", [pytest.param(ONE_LEVEL, id="one level"), pytest.param({}, id="pyramid", marks=pytest.mark.soak)]
+)
+def test_compiled_and_plain_find_the_same(sections: dict[str, Any], tmp_path: Path) -> None:
     """Runs in a process of its own: the checks of shapes that the test run adds cannot be compiled.
 
     Its compiler keeps its results in a folder of its own: with those that it kept of a run with other instruction sets
@@ -183,8 +207,8 @@ def test_compiled_and_plain_find_the_same(tmp_path: Path) -> None:
 
     Two images at once, of which the second one waits until the first one has the shape compiled.
     """
-    env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", SCRIPT]
+    env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    command = [sys.executable, "-c", SCRIPT, json.dumps(sections)]
     run = subprocess.run(command, capture_output=True, text=True, cwd="tests", env=env, check=False)
     if run.stdout.strip() == "no vectors":
         pytest.skip("torch's compiler has no vectors for this processor; its code for the detector needs them")

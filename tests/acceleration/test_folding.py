@@ -10,17 +10,14 @@ from torch.testing import assert_close
 from faster_rcnn.acceleration.folding import fold_norms, prepare_for_inference
 from faster_rcnn.backbone.norm import norms
 from faster_rcnn.building import build_model
-from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
-from tiny import config_of_body, decided_model, random_image, tiny_model, with_statistics
+from tiny import config_of_body, decided_model, random_image, tiny_and_full, tiny_model, with_statistics
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(preset("small"), id="small"),
-        pytest.param(preset("mobile-320"), id="mobile-320"),
-        pytest.param(preset("base-v2"), id="base-v2"),
+        *tiny_and_full("small", "mobile-320", "base-v2"),
         *(
             pytest.param(config_of_body(name), id=name)
             for name in ("test_resnet", "resnet18", "regnetx_002", "mobilenetv2_050")
@@ -43,10 +40,10 @@ def test_a_folded_detector_has_the_same_features(config: Config) -> None:
         assert_close(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
-def test_the_second_stages_norms_are_folded_too() -> None:
-    config = preset("base-v2")
+@pytest.mark.parametrize("config", tiny_and_full("base-v2"))
+def test_the_second_stages_norms_are_folded_too(config: Config) -> None:
     model = with_statistics(build_model(config, 2))
-    pooled = torch.randn(3, 256, 7, 7)
+    pooled = torch.randn(3, model.backbone.channels, 7, 7)
     before = model.roi.head(pooled)
     fold_norms(model)
     assert not norms(model)

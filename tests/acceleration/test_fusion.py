@@ -24,7 +24,15 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
 from files import loaded_model, rgb
-from tiny import config_of_body, decided_model, random_image, tiny_config, with_statistics
+from tiny import (
+    config_of_body,
+    decided_model,
+    random_image,
+    tiny_and_full,
+    tiny_config,
+    tiny_preset,
+    with_statistics,
+)
 
 pytestmark = pytest.mark.skipif(
     not all(fused_works(each, torch.float32) for each in OPERATIONS), reason="oneDNN lacks fused operations here"
@@ -71,7 +79,7 @@ BODIES = (
 @pytest.mark.parametrize(
     "config",
     [
-        *(pytest.param(preset(name), id=name) for name in ("small", "mobile-320", "base-v2", "c4", "paper")),
+        *tiny_and_full("small", "mobile-320", "base-v2", "c4", "paper"),
         *(
             pytest.param(config_of_body(name, (0, 1, 2, 3) if "next" in name else (1, 2, 3, 4)), id=name)
             for name in BODIES
@@ -90,18 +98,21 @@ def test_a_fused_detector_has_the_same_features(config: Config) -> None:
         assert_same_outputs(fused, network, torch.randn(1, 3, *shape))
 
 
-def test_no_convolution_is_left_plain() -> None:
-    for name in ("small", "base", "mobile-320"):
-        network = prepared(preset(name))
-        assert len(convolutions(network)) > 40
-        assert convolutions(fused_model(network)) == []
+@pytest.mark.parametrize("config", tiny_and_full("small", "base", "mobile-320"))
+def test_no_convolution_is_left_plain(config: Config) -> None:
+    network = prepared(config)
+    assert len(convolutions(network)) > (20 if config.backbone.body == "test_resnet" else 40)
+    assert convolutions(fused_model(network)) == []
 
 
-def test_sums_and_activations_are_fused_too() -> None:
-    """ResNet-50: 16 blocks with a sum, each with an activation after it, and 33 more; three sums of the pyramid."""
-    parts = fused_parts(prepared(preset("base")), fused_works)
+@pytest.mark.parametrize(
+    ("config", "blocks"), [(tiny_preset("base"), 4), pytest.param(preset("base"), 16, marks=pytest.mark.soak)]
+)
+def test_sums_and_activations_are_fused_too(config: Config, blocks: int) -> None:
+    """ResNet-50 has 16 blocks with a sum, each with an activation after it, and 33 more; the pyramid has three sums."""
+    parts = fused_parts(prepared(config), fused_works)
     calls = [node for part in parts.values() for node in part.graph.nodes if node.op == "call_module"]
-    assert sum(len(node.args) == 2 for node in calls) == 16 + 3
+    assert sum(len(node.args) == 2 for node in calls) == blocks + 3
     kinds = {
         type(part.get_submodule(str(node.target)))
         for part in parts.values()
@@ -157,10 +168,10 @@ def fused_by_hand(layer: FusedConv2d, features: Tensor, other: Tensor | None = N
     return result if other is None else other.copy_(result)
 
 
-@pytest.mark.parametrize("name", ["small", "base", "mobile-320"])
-def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("config", tiny_and_full("small", "base", "mobile-320"))
+def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model = with_statistics(build_model(preset(name), 2))
+    model = with_statistics(build_model(config, 2))
     network = prepare_for_inference(model, torch.bfloat16, exact=False)
     monkeypatch.setattr(fusion, "fused_works", every_operation)
     fused = fused_model(network)
@@ -177,14 +188,15 @@ def test_a_fused_detector_in_bfloat16_stays_in_bfloat16(name: str, monkeypatch: 
 
 
 @needs_bfloat16
-@pytest.mark.parametrize("name", ["small", "base", "mobile-320"])
-def test_a_detector_is_fused_in_bfloat16_as_in_float32(name: str) -> None:
+@pytest.mark.parametrize("config", tiny_and_full("small", "base", "mobile-320"))
+def test_a_detector_is_fused_in_bfloat16_as_in_float32(config: Config) -> None:
     torch.manual_seed(0)
-    model = with_statistics(build_model(preset(name), 2))
+    model = with_statistics(build_model(config, 2))
     exact, plain = (prepare_for_inference(model, each, exact=False) for each in (torch.float32, torch.bfloat16))
     in_float32, in_bfloat16 = fused_model(exact), fused_model(plain)
-    assert fused_convolutions(in_bfloat16) == fused_convolutions(in_float32) > 40
-    pixels = torch.randn(1, 3, 64, 96)
+    least = 20 if config.backbone.body == "test_resnet" else 40
+    assert fused_convolutions(in_bfloat16) == fused_convolutions(in_float32) > least
+    pixels = torch.randn(1, 3, 256, 384)  # enough features in the coarsest map for a mean
     with torch.inference_mode():
         expected = in_float32.backbone(pixels)
         with torch.autocast("cpu", torch.bfloat16):
@@ -254,9 +266,10 @@ def step_name(part: fx.GraphModule, node: fx.Node) -> str:
     return " ".join(filter(None, parts))
 
 
-def test_a_detector_finds_the_same_whichever_operation_is_missing() -> None:
+@pytest.mark.parametrize("config", tiny_and_full("base"))
+def test_a_detector_finds_the_same_whichever_operation_is_missing(config: Config) -> None:
     """Each kind of operation is left out of ``base`` in turn, and what remains is fused."""
-    network = prepared(preset("base"))
+    network = prepared(config)
     pixels = torch.randn(1, 3, 64, 96)
     for missing in (SUM, RELU_OF_SUM, RELU_AFTER, PLAIN):
         fused = fusion.with_parts(network, fused_parts(network, all_but(missing)))

@@ -15,6 +15,7 @@ import pytest
 
 from faster_rcnn import Detector
 from faster_rcnn.training import session
+from faster_rcnn.training.callback import Callback, RunStart
 from faster_rcnn.training.interruption import Signalled
 from made_data import make_squares, settings_file, train_with
 
@@ -23,12 +24,12 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on 
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_squares(tmp_path_factory.mktemp("squares") / "my data", {"train": 6, "val": 2})
+    return make_squares(tmp_path_factory.mktemp("squares") / "my data", {"train": 4, "val": 1})
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    return settings_file(tmp_path, epochs=500, workers=1)
+    return settings_file(tmp_path, epochs=500, batch=2, workers=1)
 
 
 def started(data: Path, out: Path, *options: str) -> subprocess.Popen[str]:
@@ -58,7 +59,13 @@ def output_of(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_an_interruption_saves_and_names_the_way_to_continue(
-    squares: Path, config: Path, tmp_path: Path, number: signal.Signals, code: int, whole_group: bool
+    squares: Path,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+    whole_group: bool,
 ) -> None:
     run = tmp_path / "run"
     process = started(squares, run, "--config", str(config))
@@ -72,12 +79,24 @@ def test_an_interruption_saves_and_names_the_way_to_continue(
     assert process.returncode == code, output
     assert f"go on with: faster-rcnn train '{squares}' --out {run} --resume" in output
     steps = int(output.split("saved after step ")[1].split(";")[0])
-    again = started(squares, run, "--resume")
-    assert again.stderr is not None
-    line = next((each for each in again.stderr if "going on" in each), "nothing")
-    again.kill()
-    again.communicate()
-    assert f"after step {steps}" in line
+    with pytest.raises(BegunError):
+        train_with(squares, out=run, resume=True, callbacks=[Begin(steps)])
+    assert f"going on in {run} after step {steps}, " in capsys.readouterr().err
+
+
+class BegunError(Exception):
+    """A run has begun, and need not end."""
+
+
+class Begin(Callback):
+    """Ends a run that goes on after so many steps before its next one."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_run_start(self, event: RunStart) -> None:
+        assert event.step == self.steps
+        raise BegunError
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")

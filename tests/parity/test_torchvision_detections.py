@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from torchvision.models.detection.rpn import AnchorGenerator
 
 from faster_rcnn.settings.resolve import resolve_config
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Detections
 from faster_rcnn.weights.classes import coco_classes
 from faster_rcnn.weights.foreign.layouts import layout_named
@@ -36,12 +37,33 @@ SEEDS = {
 the order of additions decides which of the two stays."""
 
 
+SHORT_SIDE, LONG_SIDE, PROPOSALS = 192, 320, 150
+SMALL = {"min_size": SHORT_SIDE, "max_size": LONG_SIDE, "rpn_post_nms_top_n_test": PROPOSALS}
+"""Less than the layouts' own sizes, for speed."""
+
+
 @pytest.mark.parametrize("layout", SEEDS)
 def test_detections(layout: str, data_folder: Callable[[str], Path]) -> None:
+    config = layout_named(layout).config()
+    image = config.image.model_copy(update={"short_side": SHORT_SIDE, "long_side": LONG_SIDE})
+    rpn = config.rpn.model_copy(update={"proposals_after_nms": PROPOSALS})
+    assert_same_detections(layout, config.model_copy(update={"image": image, "rpn": rpn}), data_folder, SMALL)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("layout", SEEDS)
+def test_detections_at_the_layouts_own_sizes(layout: str, data_folder: Callable[[str], Path]) -> None:
+    assert_same_detections(layout, layout_named(layout).config(), data_folder, {})
+
+
+def assert_same_detections(
+    layout: str, config: Config, data_folder: Callable[[str], Path], settings: dict[str, int]
+) -> None:
+    """Compare both detectors on all photographs; ``settings`` of the peer are those of ``config``."""
     photographs = [read_photograph(data_folder("coco128") / "images" / name) for name in PHOTOGRAPHS]
-    peer = build_peer(layout, outputs=21, seed=SEEDS[layout])
+    peer = build_peer(layout, outputs=21, seed=SEEDS[layout], **settings)
     spread_outputs(peer, photographs[0])
-    ours = imported(peer, layout, numbered_classes(20)).model
+    ours = imported(peer, layout, numbered_classes(20), config).model
     for photograph in photographs:
         assert_same(detections_of_peer(peer, photograph), ours.detect([photograph])[0])
 

@@ -50,13 +50,13 @@ PARAMETERS = {
 }
 """One of each part, of layers that are trained: torchvision's name and ours."""
 
-REGIONS = 128
-SHORT_SIDE, LONG_SIDE = 256, 400
+REGIONS = 64
+SHORT_SIDE, LONG_SIDE = 160, 256
 SMALL = {
     "min_size": SHORT_SIDE,
     "max_size": LONG_SIDE,
     "box_batch_size_per_image": REGIONS,
-    "rpn_post_nms_top_n_test": 300,
+    "rpn_post_nms_top_n_test": 150,
 }
 """Less than the layouts' own sizes, for speed."""
 
