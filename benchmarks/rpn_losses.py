@@ -46,7 +46,7 @@ def truths_of(images: int, size: ImageSize) -> list[GroundTruth]:
 class DenseHead(RpnHead):
     """A head that computes every anchor of the map before it takes the rows of the sampled ones."""
 
-    def forward_at(self, features: list[Tensor], indices: Tensor) -> RpnOutput:
+    def forward_at(self, features: list[Tensor], indices: Tensor, known: RpnOutput | None = None) -> RpnOutput:
         """The plain form of the method that it replaces."""
         return rows_at(self(features), indices)
 

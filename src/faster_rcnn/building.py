@@ -56,11 +56,17 @@ def with_settings(
     model: FasterRCNN,
     *,
     image: ImageConfig | None = None,
+    memory_format: torch.memory_format | None = None,
     inference_filter: ProposalFilter | None = None,
     detection_filter: DetectionFilter | None = None,
 ) -> FasterRCNN:
-    """Build a detector of the same parts, with shared weights, for other image settings or other filters."""
-    preparation = model.preparation if image is None else replace(model.preparation, image=image)
+    """Build a detector of the same parts, with shared weights, for other images or other filters.
+
+    ``memory_format`` is that of the batches of images.
+    """
+    given = {"image": image, "memory_format": memory_format}
+    changes: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    preparation = replace(model.preparation, **changes)
     rule = inference_filter or model.inference_filter
     roi = model.roi if detection_filter is None else model.roi.with_filter(detection_filter)
     other = FasterRCNN(model.backbone, model.rpn, roi, preparation, model.training_filter, rule)

@@ -136,13 +136,14 @@ class FasterRCNN(nn.Module):
         with stage.evaluating(self):
             for group in self.preparation.groups(batch.images):
                 stages = self.stages(group.images, group.proposals(batch.proposals))
-                features, proposals = stage.until(stages, stage.FEATURES), stage.until(stages, stage.PROPOSALS)
-                found |= group.in_originals(stage.until(stages, stage.DETECTIONS), rescale_detections)
+                features = stage.until(stages, stage.FEATURES)
                 labels = group.resized(batch.truths, rescale_truth), [batch.seeds[index] for index in group.indices]
                 rpn_losses = roi_losses = None
                 if batch.proposals is None:
-                    anchors = self.rpn.anchors(features, group.images)
-                    rpn_losses = self.rpn.losses(features, anchors, group.images.sizes, *labels)
+                    output, anchors = stage.until(stages, stage.RPN_OUTPUT), self.rpn.anchors(features, group.images)
+                    rpn_losses = self.rpn.losses(features, anchors, group.images.sizes, *labels, known=output)
+                proposals = stage.until(stages, stage.PROPOSALS)
+                found |= group.in_originals(stage.until(stages, stage.DETECTIONS), rescale_detections)
                 if self.roi is not None:
                     roi_losses = self.roi.losses(features, proposals, *labels)
                 parts.append((len(group.indices) / len(batch.images), Losses.of_stages(rpn_losses, roi_losses)))

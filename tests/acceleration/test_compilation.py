@@ -53,11 +53,12 @@ def test_nothing_is_compiled_unless_a_caller_asks_for_it(made: list[str]) -> Non
     assert made == []
 
 
+@pytest.mark.parametrize("images", [50, pytest.param(305, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("compile", ["auto", False])
-def test_a_long_stream_computes_in_one_way(compile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_stream_computes_in_one_way(compile: Any, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ShapeCompiler, "_compile", lambda self, work: pytest.fail("compiled"))
     detector = Detector(loaded_model(), device="cpu", precision="bfloat16", compile=compile)
-    results = list(detector.predict(rgb() for _ in range(305)))
+    results = list(detector.predict(rgb() for _ in range(images)))
     assert all(torch.equal(each.boxes, results[0].boxes) for each in results)
 
 

@@ -59,7 +59,16 @@ def built_by(calls: str) -> Any:
     return space["model"].eval()
 
 
-@pytest.mark.parametrize(("layout", "ending"), [(RESNET, ".pth"), (f"{RESNET}_v2", ".pt"), (MOBILE, ".safetensors")])
+@pytest.mark.parametrize(
+    ("layout", "ending"),
+    [
+        (MOBILE, ".safetensors"),
+        (MOBILE, ".pt"),
+        (MOBILE, ".pth"),
+        pytest.param(RESNET, ".pth", marks=pytest.mark.soak),
+        pytest.param(f"{RESNET}_v2", ".pt", marks=pytest.mark.soak),
+    ],
+)
 def test_torchvision_gives_the_same_detections(
     layout: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,15 @@ def test_others_of_the_detector_are_left_out_and_holes_are_no_classes() -> None:
         "the detector has 1 class that the data lacks; their detections are left out: b",
         "class ids differ between detector and data, so classes are matched by name: a 1 -> 8",
     )
+
+
+def test_detections_keep_their_origins() -> None:
+    mapping = ClassMapping.between(ClassMap(("a", "b"), (1, 2)), ClassMap(("b",), (5,)), "m", "test")
+    origins = {"proposals": torch.tensor([7, 8, 9]), "parts": torch.tensor([0, 1, 2])}
+    found = mapping.apply(replace(detections([1, 0, 1]), **origins))
+    assert found.proposals is not None
+    assert found.parts is not None
+    assert (found.labels.tolist(), found.proposals.tolist(), found.parts.tolist()) == ([0, 0], [7, 9], [0, 2])
 
 
 def test_no_detection_stays_none() -> None:

@@ -26,7 +26,7 @@ SAMPLING = AnchorSampling(positive_iou=0.7, negative_iou=0.3, samples=256, posit
 class WholeHead(RpnHead):
     """The plain way: it computes every anchor of the map, and takes the rows of the sampled ones."""
 
-    def forward_at(self, features: list[Tensor], indices: Tensor) -> RpnOutput:
+    def forward_at(self, features: list[Tensor], indices: Tensor, known: RpnOutput | None = None) -> RpnOutput:
         return rows_at(self(features), indices)
 
 

@@ -22,6 +22,8 @@ class ComputedHead(RpnHead):
         output: RpnOutput = self.computation(features)
         return output
 
-    def forward_at(self, features: list[Tensor], indices: Int[Tensor, "images sampled"]) -> RpnOutput:
-        """Take the rows of some anchors of each image from those of all anchors."""
-        return rows_at(self(features), indices)
+    def forward_at(
+        self, features: list[Tensor], indices: Int[Tensor, "images sampled"], known: RpnOutput | None = None
+    ) -> RpnOutput:
+        """Take the rows of some anchors of each image from those of all anchors: ``known`` ones, or new ones."""
+        return rows_at(self(features) if known is None else known, indices)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -16,6 +15,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from faster_rcnn.building import with_settings
 from faster_rcnn.kernels.depthwise import DepthwiseConv2d
 from faster_rcnn.model import FasterRCNN
 
@@ -37,8 +37,8 @@ def prepare_for_inference(model: FasterRCNN, precision: torch.dtype, exact: bool
     fold_norms(copy)
     if not features_match(model, copy):
         copy = _for_inference(model)
-    copy.preparation = replace(copy.preparation, memory_format=torch.channels_last)
-    return copy.to(precision).to(memory_format=torch.channels_last)
+    channels_last = with_settings(copy, memory_format=torch.channels_last)
+    return channels_last.to(precision).to(memory_format=torch.channels_last)
 
 
 def _for_inference(model: FasterRCNN) -> FasterRCNN:

@@ -27,14 +27,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, fx, nn
 from torch.nn.functional import interpolate
 
-from faster_rcnn.acceleration.fusion import layer_of, shallow_copy, verified_parts, with_parts
+from faster_rcnn.acceleration.fusion import layer_of, verified_parts, with_parts
 from faster_rcnn.kernels.fused_layers import Operation
 from faster_rcnn.kernels.int8_layers import EMPTY_RANGE, Dequantize, Int8Conv2d, Int8Linear, Quantize, Range
 from faster_rcnn.kernels.onednn_layers import FusedConv2d, FusedLinear
 from faster_rcnn.model import FasterRCNN
+from faster_rcnn.roi.network import RegionClassifier
 
 Ranges = Mapping[str, Range]
 """Activation ranges by part and node of the fused model, such as ``body.fused_3``."""
@@ -96,15 +98,27 @@ def _dequantizing_before_pooling(model: FasterRCNN, maps: Sequence[Range | None]
     """The same detector, whose second stage dequantizes the feature maps of both stages before it pools them."""
     used = maps[: len(model.roi.pooling.strides)]
     layers = nn.ModuleList(nn.Identity() if each is None else Dequantize(each, precision) for each in used)
-    pool = model.roi.pool
-
-    def pool_dequantized(features: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
-        return pool([layer(each) for layer, each in zip(layers, features, strict=False)], regions)
-
-    model.roi = shallow_copy(model.roi)
-    model.roi.dequantize = layers
-    model.roi.pool = pool_dequantized  # type: ignore[method-assign]
+    model.roi = DequantizingClassifier(model.roi, layers)
     return model
+
+
+class DequantizingClassifier(RegionClassifier):
+    """A second stage that shares the layers of another one, and dequantizes the feature maps before it pools them."""
+
+    def __init__(self, other: RegionClassifier, dequantize: nn.ModuleList) -> None:
+        """``dequantize`` has a layer for each map that regions read, finest first."""
+        nn.Module.__init__(self)
+        self.head, self.classes, self.deltas = other.head, other.classes, other.deltas
+        self.num_classes, self.pooling, self.sampling = other.num_classes, other.pooling, other.sampling
+        self.detection_filter, self.loss = other.detection_filter, other.loss
+        self.dequantize = dequantize
+        self.train(other.training)
+
+    def pool(
+        self, features: list[Tensor], regions: Sequence[Float[Tensor, "_ 4"]]
+    ) -> Float[Tensor, "regions channels side side"]:
+        """Features of the regions of all images in floats, image by image."""
+        return super().pool([layer(each) for layer, each in zip(self.dequantize, features, strict=False)], regions)
 
 
 def _range_of_pixels(network: FasterRCNN) -> Range:

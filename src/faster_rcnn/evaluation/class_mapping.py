@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int
@@ -48,10 +48,9 @@ class ClassMapping:
         )
 
     def apply(self, detections: Detections) -> Detections:
-        """The detections with the data's labels, without those of classes that the data lacks."""
-        kept = self.shared[detections.labels]
-        labels = self.labels[detections.labels[kept]]
-        return Detections(detections.boxes[kept], detections.scores[kept], labels)
+        """The detections with the data's labels and their origins, without those of classes that the data lacks."""
+        kept = detections[self.shared[detections.labels]]
+        return replace(kept, labels=self.labels[kept.labels])
 
 
 def _notes(detector: ClassMap, data: ClassMap) -> tuple[str, ...]:

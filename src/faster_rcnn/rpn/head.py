@@ -46,11 +46,15 @@ class RpnHead(nn.Module):
             deltas.append(_per_anchor(transforms, 4))  # (B, H * W * k, 4)
         return RpnOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1))
 
-    def forward_at(self, features: list[Tensor], indices: Int[Tensor, "images sampled"]) -> RpnOutput:
+    def forward_at(
+        self, features: list[Tensor], indices: Int[Tensor, "images sampled"], known: RpnOutput | None = None
+    ) -> RpnOutput:
         """Compute the rows of ``forward`` for some anchors of each image only.
 
         The last 3x3 convolution runs at the positions of these anchors. A loss over 256 anchors has no gradient
-        anywhere else, and to compute zeros for all other positions would be a quarter of a training step.
+        anywhere else, and to compute zeros for all other positions would be a quarter of a training step. ``known`` is
+        the output of ``forward`` where the caller has it. This head does not read it, so that losses have the same last
+        bits with and without it; a head that can only compute all rows takes them from there.
         """
         position, shape = indices // self.anchors_per_position, indices % self.anchors_per_position  # (B, S) both
         maps = [_convolved(self.convs[:-1], feature) for feature in features]  # each (B, C, H, W)

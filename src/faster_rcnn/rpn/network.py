@@ -52,16 +52,18 @@ class RegionProposalNetwork(nn.Module):
         sizes: Sequence[ImageSize],
         truths: Sequence[GroundTruth],
         seeds: Sequence[int],
+        known: RpnOutput | None = None,
     ) -> RpnLosses:
         """Compute Eq. 1 over the sampled anchors of all images; ``seeds``, one per image, decide which are sampled.
 
-        The head runs at the sampled anchors only: the loss has no gradient at any other anchor.
+        The head runs at the sampled anchors only: the loss has no gradient at any other anchor. ``known`` is the output
+        of ``forward`` where the caller has it, for heads that can only compute all anchors.
         """
         targets = [
             rpn_targets(anchors, truth, self.sampling, seed, size)
             for size, truth, seed in zip(sizes, truths, seeds, strict=True)
         ]
-        output = self.head.forward_at(features, torch.stack([target.indices for target in targets]))
+        output = self.head.forward_at(features, torch.stack([target.indices for target in targets]), known)
         logits, deltas = output.logits.flatten(0, 1), output.deltas.flatten(0, 1)  # (B * S, outputs), (B * S, 4)
         positive = torch.cat([target.positive for target in targets])  # (B * S,)
         used = torch.cat([target.used for target in targets])  # (B * S,)
