@@ -1,8 +1,8 @@
-"""A stream of image files on a CPU: two images at once, each on half of the threads, against one after the other.
+"""A stream of image files on a CPU: two images processed concurrently, each on half of the threads, or one by one.
 
     python benchmarks/stream.py --model RUN --images DIR
 
-One after the other the next image is decoded while one is looked at, as `--precision float32` does it.
+One by one, the next image is decoded while the detector computes, as `--precision float32` does it.
 """
 
 from __future__ import annotations

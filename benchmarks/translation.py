@@ -1,8 +1,8 @@
-"""How far the border reaches into the first stage: shift an image by whole cells, and compare what the RPN says.
+"""How far the border reaches into the first stage: shift an image by whole cells, and compare the RPN's outputs.
 
-Two views of one picture, the second moved right and down by the coarsest stride, are seen by a detector in the mode of
-inference. Where the views overlap, its outputs (logits and deltas) should be the same, moved by whole cells. Zero
-padding of the convolutions breaks this near the border: this measures how far in, for each preset and level.
+A detector in inference mode computes its outputs (logits and deltas) for two views of one picture, the second moved
+right and down by the coarsest stride. Where the views overlap, the outputs should be the same, moved by whole cells.
+Zero padding of the convolutions breaks this near the border: this measures how far in, for each preset and level.
 
 Weights are random, and no batch norm is left as it starts: gains and shifts are drawn at random, because a new ResNet
 starts with gains of 0, which would switch every 3x3 convolution of its blocks off; statistics are those of the picture.
@@ -87,9 +87,9 @@ def first_stage(name: str, *, padding: str = "zeros", squeeze: bool = True, seed
 
 
 def _pad(model: FasterRCNN, padding: str) -> None:
-    """Let the 3x3 convolutions of the pyramid and of the RPN's head find something else than zeros beyond the border.
+    """Let the 3x3 convolutions of the pyramid and of the RPN's head pad with other values than zeros.
 
-    A detector has zeros there; this is only measured.
+    A detector pads with zeros; other paddings are only measured.
     """
     parts = [model.rpn.head, *([] if model.backbone.pyramid is None else [model.backbone.pyramid.output])]
     for layer in (layer for part in parts for layer in part.modules()):
@@ -116,16 +116,16 @@ def picture(height: int, width: int, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def fit_norms(model: FasterRCNN, pixels: Tensor) -> None:
-    """Give every batch norm the statistics of what it sees of a picture."""
+    """Give every batch norm the statistics of its input for a picture."""
     for norm in norms(model):
         norm.momentum = 1.0
         norm.train()
-    look(model, pixels)
+    outputs_of(model, pixels)
     model.eval()
 
 
 @torch.no_grad()
-def look(model: FasterRCNN, pixels: Tensor) -> list[Tensor]:
+def outputs_of(model: FasterRCNN, pixels: Tensor) -> list[Tensor]:
     """Logits and deltas of all anchors of a cell as (outputs, rows, columns), for each level."""
     features = model.backbone(pixels)
     maps = []
@@ -139,8 +139,9 @@ def look(model: FasterRCNN, pixels: Tensor) -> list[Tensor]:
 def reach_of(model: FasterRCNN, length: int, height: int = 64) -> list[tuple[int, int] | None]:
     """Cells of each level that what is beyond the left and the right border can change; ``None`` for all of them.
 
-    Not a number spreads through every layer to whatever depends on it, so half of an image that is none shows how
-    far its other half depends on it. Padding stands in for what is beyond the border: it reaches equally far.
+    NaN spreads through every layer to all that depends on it, so an image of which one half is NaN shows how far the
+    outputs of its other half depend on that one. Padding takes the place of what is beyond the border, and reaches
+    equally far.
     """
     middle = length // 2
     sides = []
@@ -148,7 +149,7 @@ def reach_of(model: FasterRCNN, length: int, height: int = 64) -> list[tuple[int
         pixels = torch.zeros(1, 3, height, length)
         pixels[..., :middle] = math.nan if left else 0
         pixels[..., middle:] = 0 if left else math.nan
-        sides.append([each.isnan().any(dim=0).any(dim=0) for each in look(model, pixels)])
+        sides.append([each.isnan().any(dim=0).any(dim=0) for each in outputs_of(model, pixels)])
     reaches: list[tuple[int, int] | None] = []
     for stride, after, before in zip(model.backbone.strides, *sides, strict=True):
         cells = middle // stride
@@ -176,7 +177,7 @@ def measure(
     """
     (height, width), (down, right) = size, shift
     whole = picture(height + down, width + right)
-    first, second = look(model, whole[..., :height, :width]), look(model, whole[..., down:, right:])
+    first, second = outputs_of(model, whole[..., :height, :width]), outputs_of(model, whole[..., down:, right:])
     levels = []
     for stride, reach, one, other in zip(model.backbone.strides, reaches, first, second, strict=True):
         if down % stride or right % stride:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -117,6 +118,18 @@ def test_text_of_error_codes_stays_as_it_is() -> None:
 def test_doctests_become_blocks_of_code() -> None:
     text = "Adds.\n\n    >>> add(1, 2)  # doctest: +SKIP\n    3\n\nIt >>> is fast."
     assert with_fenced_examples(text) == "Adds.\n\n    ```pycon\n    >>> add(1, 2)\n    3\n    ```\n\nIt >>> is fast."
+
+
+def test_arguments_of_a_decorated_method_are_those_that_callers_give() -> None:
+    griffe = pytest.importorskip("griffe")
+    from documentation.examples import Arguments
+
+    found = griffe.load("faster_rcnn.detector", search_paths=[ROOT / "src"], extensions=griffe.Extensions(Arguments()))[
+        "Detector.train"
+    ].parameters
+    assert [each.name for each in found] == list(inspect.signature(faster_rcnn.Detector.train).parameters)
+    assert (found["out"].annotation, found["out"].default) == ("str | Path | None", "None")
+    assert found["epochs"].annotation == 'int | Literal["auto"] | None'
 
 
 def test_json_examples_have_the_keys_of_the_code() -> None:

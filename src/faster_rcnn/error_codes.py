@@ -282,4 +282,20 @@ CODES = (
         "faster-rcnn proposals DATA --method selective-search --out FILE",
         "Make the proposals again for these images with faster-rcnn proposals.",
     ),
+    ErrorCode(
+        "E137",
+        "An output names a file where a folder is meant, or a folder where a file is meant",
+        "The path exists already, or a part of it does, as the other kind of thing. Nothing was written.",
+        "--out runs/cells is a file; name a folder",
+        "Name another place, or remove what is there.",
+    ),
+    ErrorCode(
+        "E138",
+        "An image of results could be any of several images",
+        "Results name images by their file names, and the data has several images to which a name belongs equally "
+        "well. Nothing was measured.",
+        "image '0001.jpg' of the results fits both a/0001.jpg and b/0001.jpg; name it with more of its path, as "
+        "predict --json does",
+        "Write the results with more of the path of each image, or measure one of the folders alone.",
+    ),
 )

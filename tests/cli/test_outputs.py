@@ -112,7 +112,7 @@ def test_a_folder_in_place_of_a_file(data: Path, target: str) -> None:
 def test_a_file_in_place_of_a_folder(data: Path) -> None:
     with pytest.raises(OptionError, match=r"--json: data/a.xml is a file, so the file cannot be made below it"):
         require_file("--json", "data/a.xml/found.json")
-    with pytest.raises(OptionError, match=r"--out data/a.xml is a file; name a folder"):
+    with pytest.raises(OptionError, match=r"^E137 --out data/a.xml is a file; name a folder"):
         require_folder("--out", data / "a.xml")
     with pytest.raises(OptionError, match=r"--out: data/a.xml is a file, so the folder cannot be made below it"):
         require_folder("--out", data / "a.xml" / "b" / "c")

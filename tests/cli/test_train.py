@@ -87,7 +87,7 @@ def test_a_start_that_is_refused_leaves_nothing_behind(squares: Path, config: Pa
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(squares: Path, config: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
-    with pytest.raises(OptionError, match=r"--out .*file is a file; name a folder"):
+    with pytest.raises(OptionError, match=r"^E137 --out .*file is a file; name a folder"):
         train_with(tmp_path / "nowhere", config=config, out=file)
     with pytest.raises(MachineError, match=r"--out .*nothing can be written there: Not a directory; name another"):
         train_with(tmp_path / "nowhere", config=config, out=file / "run")

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, measure
-from faster_rcnn.structures import ClassMap, Detections, GroundTruth, ImageSize
+from faster_rcnn.structures import ClassMap, Detections, GroundTruth
+from made_truths import CELLS, NOTHING, detections, image
 
-CELLS = ClassMap(("red", "white"), (1, 2))
-SIZE = ImageSize(200, 200)
 KEYS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 FILES = [
@@ -21,22 +20,6 @@ FILES = [
     "coco128/annotations/train.json",
     "voc100/annotations/all.json",
 ]
-
-
-def image(boxes: list[list[float]], labels: list[int], ignored: list[bool] | None = None, number: int = 1) -> Any:
-    corners = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    flags = torch.tensor(ignored or [False] * len(boxes), dtype=torch.bool)
-    truth = GroundTruth(corners, torch.tensor(labels, dtype=torch.int64), flags)
-    areas = ((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])).double()
-    return TruthOfImage(number, SIZE, truth, areas)
-
-
-def detections(boxes: list[list[float]], labels: list[int], scores: list[float]) -> Detections:
-    corners = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    return Detections(corners, torch.tensor(scores), torch.tensor(labels, dtype=torch.int64))
-
-
-NOTHING = detections([], [], [])
 
 
 def test_no_images_is_undefined_everywhere() -> None:

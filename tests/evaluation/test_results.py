@@ -78,7 +78,7 @@ def test_longest_common_end_decides_between_equal_names(file: Any) -> None:
     images = [NamedImage(1, Path("x/left/0.jpg"), SIZE), NamedImage(2, Path("x/right/0.jpg"), SIZE)]
     found = read_results(file({**LINE, "image": "old/right/0.jpg"}), images, CELLS).detections
     assert [len(one.scores) for one in found] == [0, 1]
-    with pytest.raises(DatasetError, match="fits both"):
+    with pytest.raises(DatasetError, match=r"^E138 image .* fits both .*; name it with more of its path"):
         read_results(file({**LINE, "image": "0.jpg"}), images, CELLS)
 
 

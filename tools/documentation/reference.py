@@ -48,6 +48,8 @@ INNER_NAMES = (
     "explanation.record.fates.AnchorFates",
     "explanation.record.fates.RegionFates",
     "explanation.record.fates.Fate",
+    "training.call.TrainCall",
+    "settings.train_options.TrainOptions",
     "training.callback.RunStart",
     "training.callback.EpochStart",
     "training.callback.StepEnd",

@@ -44,7 +44,9 @@ def require_file(option: str, target: str | Path | None, inputs: Iterable[str | 
     if target is None or target == STDOUT:
         return
     if not str(target) or Path(target).is_dir():
-        raise OptionError(f"{option} {str(target) or repr('')} is a folder; name a file, or - for standard output")
+        raise OptionError(
+            f"{option} {str(target) or repr('')} is a folder; name a file, or - for standard output", code="E137"
+        )
     if Path(target).is_file():
         _refuse_inputs(option, Path(target), inputs)
         _refuse_file_of_run(option, Path(target))
@@ -83,7 +85,7 @@ def require_folder(option: str, target: Path | None) -> None:
         return
     if os.path.lexists(target) and not target.is_dir():
         what = "a link to nothing" if not target.exists() else "a file"
-        raise OptionError(f"{option} {target} is {what}; name a folder")
+        raise OptionError(f"{option} {target} is {what}; name a folder", code="E137")
     _refuse_file_as_folder(option, target, "the folder")
     try:
         refuse_unwritable(target / "any")
@@ -211,7 +213,9 @@ def _refuse_file_as_folder(option: str, folder: Path, what: str) -> None:
     """Raise ``OptionError`` where a folder of a path is a file."""
     above = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), None)
     if above is not None and above.exists() and not above.is_dir():
-        raise OptionError(f"{option}: {above} is a file, so {what} cannot be made below it; name another place")
+        raise OptionError(
+            f"{option}: {above} is a file, so {what} cannot be made below it; name another place", code="E137"
+        )
 
 
 def _refuse_inputs(option: str, target: Path, inputs: Iterable[str | Path | None]) -> None:

@@ -123,7 +123,7 @@ def searched(data: Path, config: Config, folder: Path) -> Path:
     path = folder / SEARCHED
     if not path.exists():
         dataset = load_present(data, config.data)
-        _LOG.info("selective search on every image, which takes a second or so for each; the proposals are stored")
+        _LOG.info("selective search on every image, about a second for each; the proposals are stored")
         write_searched_proposals(path, dataset.root, list(dataset.splits.values()), config)
     return path
 

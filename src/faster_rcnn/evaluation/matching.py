@@ -34,7 +34,7 @@ def positions_of(names: Sequence[str], images: Sequence[NamedImage]) -> list[int
     have the same content.
 
     Raises:
-        DatasetError: a name fits several images equally well.
+        DatasetError: a name fits several images equally well (E138).
     """
     by_end = _positions_by_end(images)
     return [_position(name, images, by_end) for name in names]
@@ -56,7 +56,9 @@ def _position(name: str, images: Sequence[NamedImage], by_end: dict[str, list[in
     best = [position for position in by_end.get(longest, []) if not _differs(Path(name), images[position].path)]
     if len(best) > 1:
         raise DatasetError(
-            f"image '{cut(name, 300)}' of the results fits both {images[best[0]].path} and {images[best[1]].path}"
+            f"image '{cut(name, 300)}' of the results fits both {images[best[0]].path} and {images[best[1]].path}; "
+            "name it with more of its path, as predict --json does",
+            code="E138",
         )
     return best[0] if best else None
 

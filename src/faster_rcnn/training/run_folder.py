@@ -44,12 +44,12 @@ def new_run_folder(out: Path | None, data: Path) -> Path:
     """The folder of a new run: ``out``, or the first free ``runs/NAME`` after the data's name; it is not created yet.
 
     Raises:
-        OptionError: ``out`` is a file, or holds a run already; nothing is overwritten.
+        OptionError: ``out`` is a file (E137), or holds a run already (E132); nothing is overwritten.
     """
     if out is None:
         out = first_free(Path("runs") / run_name(data), lambda folder: holds_run(folder) or is_held(folder))
     if out.exists() and not out.is_dir():
-        raise OptionError(f"--out {out} is a file; name a folder")
+        raise OptionError(f"--out {out} is a file; name a folder", code="E137")
     _refuse_run(out)
     return out
 
