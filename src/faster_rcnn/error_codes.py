@@ -292,8 +292,7 @@ CODES = (
     ErrorCode(
         "E138",
         "An image of results could be any of several images",
-        "Results name images by their file names, and the data has several images to which a name belongs equally "
-        "well. Nothing was measured.",
+        "A file name in the results belongs equally well to several images of the data. Nothing was measured.",
         "image '0001.jpg' of the results fits both a/0001.jpg and b/0001.jpg; name it with more of its path, as "
         "predict --json does",
         "Write the results with more of the path of each image, or measure one of the folders alone.",
