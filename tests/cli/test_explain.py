@@ -131,3 +131,15 @@ def test_a_film_is_refused_where_there_is_none_or_it_would_replace_an_input(
     with pytest.raises(OptionError, match="external proposals replace"):
         run(model, image, animate=True, proposals=tmp_path / "p.safetensors", out=tmp_path / "b.html")
     assert not (tmp_path / "b.html").exists()
+
+
+def test_files_about_labelled_images(
+    model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    files = {"label_errors": out / "e.csv", "coco": out / "v.json", "folders": out / "pictures"}
+    assert run(model, data, **files) == 0
+    err = capsys.readouterr().err
+    assert all(str(path) in err and path.exists() for path in files.values())
+    with pytest.raises(OptionError, match="is one image; leave the option out"):
+        run(model, data / "images" / "1.png", coco=out / "v.json")

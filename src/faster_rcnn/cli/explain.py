@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import Report, deliver, model_file, require_file, require_json
+from faster_rcnn.cli.survey_files import SurveyFiles, refuse_inside
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import say
@@ -18,6 +19,7 @@ from faster_rcnn.system.wording import count_of
 
 if TYPE_CHECKING:
     from faster_rcnn.explanation.causes.kinds import Thresholds
+    from faster_rcnn.explanation.survey import Survey
     from faster_rcnn.inference.prepared import PreparedDetector
     from faster_rcnn.inference.tiles import Tiling
 
@@ -44,6 +46,9 @@ def explain(
     out: Path | None = None,
     animate: bool = False,
     json: JsonOut = None,
+    label_errors: Path | None = None,
+    coco: Path | None = None,
+    folders: Path | None = None,
 ) -> int:
     """Explain what a detector does: every stage for one image, or for each object of labelled images what lost it.
 
@@ -68,6 +73,9 @@ def explain(
         animate: Write a film of the first stage at work beside the page of an image, too: a GIF, and an MP4 where
             OpenCV is installed.
         json: File for the numbers of labelled images; - for standard output.
+        label_errors: CSV file for the probable label errors of images that the model was not trained on.
+        coco: COCO JSON file with the verdict on every label and every detection, for FiftyOne, CVAT and Label Studio.
+        folders: New folder for a picture of each missed object (missed/) and of each false positive (false/).
     """
     announce(f"explaining {model} on {source}")
     from faster_rcnn.explanation.causes.kinds import Thresholds
@@ -82,10 +90,14 @@ def explain(
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
     thresholds = Thresholds(conf, iou_threshold)
     thresholds.refuse_senseless()
+    files = SurveyFiles(label_errors, coco, folders)
     is_image = source.suffix.lower() in IMAGE_SUFFIXES and not source.is_dir()
     if is_image:
+        files.refuse_idle(f"is about labelled images, and {source} is one image")
         _refuse_options_of_data(source, data, split, against, json)
     else:
+        refuse_inside("--json", json, source)
+        files.require(source, split, against, inputs)
         _refuse_options_of_image(source, data, out, animate)
     page = _page(source, data, out, animate) if is_image else None
     detector = load_detector(model, precision, device, settings)
@@ -94,7 +106,12 @@ def explain(
     task = _Task(model, detector, source, split, thresholds, tiling, proposals)
     if page is not None:
         return _explain_image(task, data, page, animate)
-    deliver(_survey(task) if other is None else _change(task, against or "", other), json)
+    if other is not None:
+        deliver(_change(task, against or "", other), json)
+        return 0
+    survey = _survey(task)
+    deliver(survey, json)
+    files.write(survey)
     return 0
 
 
@@ -111,7 +128,7 @@ class _Task:
     proposals: Path | None
 
 
-def _survey(task: _Task) -> Report:
+def _survey(task: _Task) -> Survey:
     """Explain labelled images."""
     from faster_rcnn.explanation.survey import survey_data
 

@@ -19,10 +19,13 @@ from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError
 from faster_rcnn.evaluation.detector import choose_split, settings_for
 from faster_rcnn.explanation.causes.kinds import Thresholds
 from faster_rcnn.explanation.dataset.classes import JudgedSplit, in_labels_of
+from faster_rcnn.explanation.dataset.coco_output import coco_of
+from faster_rcnn.explanation.dataset.folders import write_folders
 from faster_rcnn.explanation.dataset.funnel import Funnel, funnel_of
 from faster_rcnn.explanation.dataset.impact import Impact, Tide, impact_of, tide_of
 from faster_rcnn.explanation.dataset.judged import JudgedImage, JudgedTruth
 from faster_rcnn.explanation.dataset.judging import judge
+from faster_rcnn.explanation.dataset.label_errors import csv_of, label_errors
 from faster_rcnn.explanation.dataset.labels import LabelBank, Schedule, bank_of, one_by_one
 from faster_rcnn.explanation.dataset.table import false_positive_lines, funnel_lines, group_lines, oracle_lines
 from faster_rcnn.explanation.record.recorder import record
@@ -30,7 +33,7 @@ from faster_rcnn.inference.external_proposals import split_source
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prefetch import map_two_workers
 from faster_rcnn.inference.prepared import PreparedDetector
-from faster_rcnn.inference.tiles import Tiling
+from faster_rcnn.inference.tiles import MAX_PIXELS, Tiling
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
@@ -123,6 +126,22 @@ class Survey:
             "tide": None if self.tide is None else self.tide.to_json(),
             "notes": list(self.notes),
         }
+
+    def to_coco(self) -> dict[str, Any]:
+        """COCO JSON of the images with their truths and reported detections, each with its verdict."""
+        return coco_of(self.images, self.classes, self.thresholds)
+
+    def label_errors_csv(self) -> tuple[str, int]:
+        """A table of the probable label errors as CSV, the most certain first, and their number."""
+        errors = label_errors(self.images, self.classes)
+        return csv_of(errors), len(errors)
+
+    def write_folders(self, folder: Path) -> tuple[int, int]:
+        """Write a picture of each missed truth and of each false positive into a new folder; returns their numbers.
+
+        Raises ``MachineError`` where the folder cannot be written, and ``ImageError`` where an image is there no more.
+        """
+        return write_folders(folder, self.images, self.classes, MAX_PIXELS)
 
 
 def survey(
