@@ -9,13 +9,16 @@ import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.main import main
+from faster_rcnn.demo.digits import make_digits
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.presets import PRESETS
 from faster_rcnn.settings.resolve import resolve_config
@@ -29,6 +32,7 @@ from torchvision_peer import build_peer
 
 DOWNLOAD = "downloads weights; the layout is looked up"
 NOT_RUN = {
+    "faster-rcnn demo --out runs/demo": "minutes of training; a tiny detector and few pictures take its place",
     "make demo": "minutes; the target is looked up",
     "make test": "this is part of it; the target is looked up",
     "make check": "the formatter, the linter and mypy run for minutes; the target is looked up",
@@ -49,6 +53,10 @@ NOT_RUN = {
 }
 """Commands that are parsed and not run, and why."""
 
+ONE_PROGRAM = ("lesson.md",)
+"""Pages whose Python blocks go on with the names of those before them; the blocks of other pages stand alone."""
+PRINTS = re.compile(r"# prints (.+)$", re.MULTILINE)
+"""What a block of Python prints, as its comment has it."""
 TINY = "--config tiny.yaml"
 """Settings of a tiny detector, one epoch."""
 DIGITS = (
@@ -122,6 +130,8 @@ class Workplace:
     page: Path
     codes: list[int] = field(default_factory=list)
     """Exit codes of the steps that have run."""
+    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    """What the Python blocks of a page in ``ONE_PROGRAM`` have defined so far."""
 
     def prepare(self) -> None:
         """Make images, labelled folders, a tiny detector in ``runs/cells``, and settings of a tiny one."""
@@ -131,6 +141,10 @@ class Workplace:
             image_file(self.folder / name)
         model_file(self.made("runs/cells") / "best.safetensors", ClassMap(("dark", "light"), (3, 7)))
         settings_file(self.folder, epochs=1)
+        if "runs/demo/run" in self.page.read_text(encoding="utf-8"):
+            make_digits(self.folder / "runs" / "demo" / "digits", train=1, val=1, test=2)
+            digits = ClassMap(tuple(map(str, range(10))), tuple(range(10)))
+            model_file(self.made("runs/demo/run") / "best.safetensors", digits)
         if "checkpoint.pth" in self.page.read_text(encoding="utf-8"):
             peer = build_peer("torchvision:fasterrcnn_resnet50_fpn", outputs=3, seed=0)
             torch.save(peer.state_dict(), self.folder / "checkpoint.pth")
@@ -150,8 +164,12 @@ class Workplace:
         if step.language == "python":
             log = logging.getLogger("faster_rcnn")
             level = log.level
-            exec(compile(step.text, str(self.page), "exec"), {"__name__": "__main__"})
+            names = self.names if self.page.name in ONE_PROGRAM else {"__name__": "__main__"}
+            with redirect_stdout(StringIO()) as printed:
+                exec(compile(step.text, str(self.page), "exec"), names)
             log.setLevel(level)  # a block may have changed it
+            promised = PRINTS.findall(step.text)
+            assert [line for line in printed.getvalue().splitlines() if line in promised] == promised
             return 0
         if step.text in NOT_RUN or (" quantize " in step.text and weight_limit() == 0):
             return 0
