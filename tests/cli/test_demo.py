@@ -37,6 +37,8 @@ def test_the_demo_measures_and_draws(
     assert (numbers["split"], numbers["images"]) == ("test", 3)
     assert len(list((out / "pictures").iterdir())) == 3
     assert f"Test pictures with the detected boxes: {out / 'pictures.png'}" in err
+    assert f"why each digit was found or missed: {out / 'explanation.html'}" in err
+    assert "<html" in (out / "explanation.html").read_text()
     assert "CC BY 4.0" in err
     with pytest.raises(OptionError, match=r"E132 .* holds a demo already"):
         demo(out=out)

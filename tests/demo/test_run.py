@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from faster_rcnn.demo import run as demo
-from faster_rcnn.demo.run import DemoFolder, demo_folder, draw_test_pictures, train_on_digits
+from faster_rcnn.demo.run import DemoFolder, demo_folder, draw_test_pictures, explain_test_picture, train_on_digits
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.settings.train_options import TrainOptions
-from files import image_file, loaded_model
+from files import coco_folder, image_file, loaded_model
 
 
 def test_a_new_folder_is_free_and_a_demo_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,14 @@ def test_every_test_picture_is_drawn(tmp_path: Path) -> None:
     (folder.data / "images" / "test_3.jpg").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"test_3\.jpg"):
         draw_test_pictures(folder, predictor)
+
+
+def test_the_first_test_picture_with_an_object_is_explained(tmp_path: Path) -> None:
+    folder = DemoFolder(tmp_path)
+    coco_folder(folder.data, [[], [(0, 5, 5, 30, 20)], [(1, 0, 0, 20, 20)]])
+    explain_test_picture(folder, Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32)))
+    page = folder.explanation.read_text()
+    assert folder.explanation == tmp_path / "explanation.html"
+    assert "2.png" in page
+    assert "1.png" not in page
+    assert str(folder.run) in page

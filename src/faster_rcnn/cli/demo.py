@@ -12,7 +12,7 @@ from faster_rcnn.system.locking import only_writer
 
 
 def demo(*, out: Path | None = None, device: str = "auto") -> int:
-    """Train, evaluate and predict on built-in pictures of handwritten digits, in a few minutes.
+    """Train, evaluate, predict and explain on built-in pictures of handwritten digits, in a few minutes.
 
     Args:
         out: Folder for the run and its pictures; by default a new one, runs/demo.
@@ -20,7 +20,7 @@ def demo(*, out: Path | None = None, device: str = "auto") -> int:
     """
     announce("the demo: handwritten digits, found in pictures")
     from faster_rcnn.demo.digits import CREDITS
-    from faster_rcnn.demo.run import demo_folder, draw_test_pictures, train_on_digits
+    from faster_rcnn.demo.run import demo_folder, draw_test_pictures, explain_test_picture, train_on_digits
     from faster_rcnn.evaluation.run import evaluate_detector
     from faster_rcnn.inference.loading import load_detector
     from faster_rcnn.inference.predictor import Predictor
@@ -35,8 +35,10 @@ def demo(*, out: Path | None = None, device: str = "auto") -> int:
         detector = load_detector(str(folder.run), "auto", device)
         deliver(evaluate_detector(detector, folder.data, "test", str(folder.run)), str(folder.numbers))
         draw_test_pictures(folder, Predictor(detector))
+        explain_test_picture(folder, Predictor(detector))
         say("", *CREDITS.splitlines(), "")
         seconds = time.perf_counter() - began
         say(f"done in {seconds:.0f} s. Test pictures with the detected boxes: {folder.sheet}")
+        say(f"every stage for one of them, and why each digit was found or missed: {folder.explanation}")
         say(f"all of them: {folder.pictures}; the detector: {folder.run}. Your own images: faster-rcnn train DATA")
     return 0

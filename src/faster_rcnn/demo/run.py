@@ -8,8 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from faster_rcnn.data.reading import load_split
 from faster_rcnn.demo.digits import SIZE, make_digits
 from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.explanation.trace import trace_image
 from faster_rcnn.inference.pictures import PictureFolder
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.reporting.drawing.sheet import contact_sheet
@@ -28,7 +30,9 @@ SETTINGS = (
     "training.flip=0",  # a mirrored digit is another sign, or none
 )
 MIN_SCORE = 0.5
-"""Lowest score of the detections that are drawn."""
+"""Lowest score of the detections that are drawn and explained."""
+MIN_IOU = 0.5
+"""Lowest IoU of a detection with the digit that it counts for, where one picture is explained."""
 PICTURES_ON_SHEET = 12
 
 
@@ -57,6 +61,11 @@ class DemoFolder:
     def pictures(self) -> Path:
         """Test pictures with the detected boxes."""
         return self.root / "pictures"
+
+    @property
+    def explanation(self) -> Path:
+        """The page of one test picture: every stage, and why each digit was found or missed."""
+        return self.root / "explanation.html"
 
     @property
     def sheet(self) -> Path:
@@ -91,3 +100,10 @@ def draw_test_pictures(folder: DemoFolder, predictor: Predictor) -> None:
         pictures.save(number, one)
     drawn = [Image.open(path) for path in sorted(folder.pictures.iterdir())[:PICTURES_ON_SHEET]]
     contact_sheet(drawn, columns=4, width=1600).save(folder.sheet)
+
+
+def explain_test_picture(folder: DemoFolder, predictor: Predictor) -> None:
+    """Write the page that explains the first test picture with a digit; its truth has the labels of the detector."""
+    test = load_split(folder.data, predictor.config.data, "test").split("test")
+    record = next(each for each in test.records if len(each.truth.labels))
+    trace_image(predictor, record.path, record.truth, MIN_SCORE, MIN_IOU).save(folder.explanation, str(folder.run))
