@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
+from drawn_pictures import differ
+from explained_images import tiny_explained
 from faster_rcnn.errors import OptionError
 from faster_rcnn.explanation.causes.false_positives import false_positives
 from faster_rcnn.explanation.causes.kinds import Thresholds
@@ -74,3 +78,40 @@ def test_tiles_give_a_trace_of_all_parts(predictor: Predictor) -> None:
 def test_an_iou_threshold_that_is_no_share_is_refused(predictor: Predictor) -> None:
     with pytest.raises(OptionError, match=r"E125 iou_threshold 1\.5"):
         trace_image(predictor, random_image(20, 20), None, 0.5, 1.5)
+
+
+PICTURES: dict[str, dict[str, Any]] = {
+    "plot_image": {},
+    "plot_features": {"level": 1},
+    "plot_anchors": {"at": (30.0, 30.0), "level": 1},
+    "plot_grid": {},
+    "plot_assignment": {},
+    "plot_sample": {"seed": 3},
+    "plot_objectness": {},
+    "plot_first_transform": {"proposal": 3},
+    "plot_proposals": {"top": 3},
+    "plot_pooling": {"proposal": 3},
+    "plot_probabilities": {"proposal": 3},
+    "plot_second_transform": {"detection": 3},
+    "plot_detections": {},
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_stage_has_a_picture_and_its_choices_change_it(name: str) -> None:
+    trace = tiny_explained(truth_of([BOX, (60.0, 10.0, 100.0, 80.0)], [0, 1]))
+    picture = getattr(trace, name)()
+    assert picture.width == 1000
+    if PICTURES[name]:
+        assert differ(picture, getattr(trace, name)(**PICTURES[name]))
+
+
+def test_pictures_of_a_chosen_tile() -> None:
+    trace = tiny_explained(size=(100, 200), tiling=Tiling(100, 0.2))
+    own = 0 if trace.detections.parts is None else int(trace.detections.parts[0])
+    for name in ("plot_image", "plot_objectness", "plot_proposals"):
+        pictures = [getattr(trace, name)(part=part) for part in range(4)]
+        assert not differ(pictures[own], getattr(trace, name)())
+        assert all(differ(pictures[0], other) for other in pictures[1:])
+    with pytest.raises(OptionError, match="part 4: the image has 4"):
+        trace.plot_grid(part=4)

@@ -36,12 +36,14 @@ from faster_rcnn.inference.predictor import Predictor
 class Trace(Explained):
     """What both stages of a detector computed for one image, and why.
 
+    The methods ``plot_...`` draw the stages in the paper's order, each as a picture of 1,000 pixels of width, whatever
+    the size of the image. ``part`` is 0 for the whole image and then counts its tiles row by row; by default it is the
+    part of the best detection. A box that is not named is that of the best detection, else of the best proposal. They
+    raise ``OptionError`` (E125) where the detector lacks the stage, the truth is not known, or an index is too large.
+
     >>> trace = detector.trace("slide.png")  # doctest: +SKIP
     >>> trace.life(0).ious(truth)  # doctest: +SKIP
     """
-
-    # The pictures, in the paper's order. ``part`` is 0 for the whole image, then its tiles row by row; by default the
-    # part of the best detection is drawn. Errors are ``OptionError`` (E125), where a detector lacks the stage.
 
     def plot_image(self, part: int | None = None) -> Image.Image:
         """The image, and the resized and padded input of the backbone."""

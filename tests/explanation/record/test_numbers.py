@@ -75,6 +75,20 @@ def test_anchors_are_counted_as_the_rule_of_the_paper_counts_them() -> None:
     assert sum(numbers.histogram[14:]) == int((best >= 0.7).sum())
 
 
+def test_anchors_that_cross_the_border_are_neutral_where_training_leaves_them_out() -> None:
+    rpn = {"crossing_anchors": "ignore", "anchor_sizes": ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,))}
+    part, plain = tiny_explained(TRUTH, rpn=rpn).recording.whole, tiny_explained(TRUTH).recording.whole
+    assert part.first is not None
+    assert plain.first is not None
+    numbers = assignment_numbers(part, part.first, TRUTH)
+    x1, y1, x2, y2 = part.first.anchors.boxes.unbind(dim=1)
+    crossing = (x1 < 0) | (y1 < 0) | (x2 > 85) | (y2 > 64)
+    assert numbers.crossing == int(crossing.sum()) > 0
+    assert numbers.neutral >= numbers.crossing
+    assert numbers.positive + numbers.negative <= int((~crossing).sum())
+    assert assignment_numbers(plain, plain.first, TRUTH).crossing == 0
+
+
 def test_a_histogram_of_ious() -> None:
     counts = histogram_of(torch.tensor([0.0, 0.04, 0.05, 0.3, 0.7, 0.99, 1.0]))
     assert {place: count for place, count in enumerate(counts) if count} == {0: 2, 1: 1, 6: 1, 14: 1, 19: 2}

@@ -38,7 +38,7 @@ def plot_assignment(recording: Recording, fates: PartFates) -> Image.Image:
     """
     part, first, truth = fates.part, first_of(fates), truth_of(recording)
     matches = assigned_anchors(part, first, truth)
-    numbers = numbers_of_matches(part, matches)
+    numbers = numbers_of_matches(part, first, matches)
     neutral = ~(matches.positive | matches.negative)
     panels = []
     for kind, mask, colour, most in (
@@ -48,12 +48,13 @@ def plot_assignment(recording: Recording, fates: PartFates) -> Image.Image:
         chosen = torch.nonzero(mask)[:, 0]
         view, drawn = _anchors_view(recording, fates, chosen, colour, most)
         panels.append(Panel(view.picture, f"{len(chosen):,} {kind} anchors{drawn}"))
+    crossing = f" Of the neutral, {numbers.crossing:,} cross the border of the image." if numbers.crossing else ""
     total = numbers.positive + numbers.negative + numbers.neutral
     notes = [
         f"Positive: IoU of at least {numbers.positive_iou:g} with a truth, or the best anchor of a truth "
         f"({numbers.positives_below} of them are below). Negative: IoU below {numbers.negative_iou:g} with every "
         f"truth. Neutral anchors take no part in training. {numbers.positive:,} + {numbers.negative:,} + "
-        f"{numbers.neutral:,} = {total:,} anchors.",
+        f"{numbers.neutral:,} = {total:,} anchors.{crossing}",
     ]
     bars = Panel(_histogram(numbers), "All anchors by their highest IoU with a truth (bars: number, on a log scale)")
     keys = [Key("positive", POSITIVE), Key("neutral", NEUTRAL), Key("negative", NEGATIVE), TRUTH]

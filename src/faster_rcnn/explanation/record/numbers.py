@@ -13,6 +13,7 @@ from torch import Tensor
 from faster_rcnn.explanation.record.assignment import assigned_anchors, sampled_anchors
 from faster_rcnn.explanation.record.fates import AnchorFates, Fate
 from faster_rcnn.explanation.record.recording import FirstStage, PartRecording
+from faster_rcnn.ops.boxes import inside
 from faster_rcnn.roi.pooling import pyramid_level
 from faster_rcnn.rpn.proposals import objectness_logit
 from faster_rcnn.structures import GroundTruth, ImageSize, Matches
@@ -76,6 +77,8 @@ class AssignmentNumbers:
     """The number of anchors by their highest IoU with a truth, in ``IOU_BINS`` bins from 0 to 1."""
     positives_below: int
     """Positive anchors below ``positive_iou``: the best anchors of truths that no anchor fits better."""
+    crossing: int
+    """Neutral anchors that training leaves out, as they cross the border; 0 where it does not leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +170,10 @@ def level_of_anchor(first: FirstStage, anchor: int) -> int:
 
 def assignment_numbers(part: PartRecording, first: FirstStage, truth: GroundTruth) -> AssignmentNumbers:
     """Count the anchors of each kind; ``truth`` is in pixels of the image."""
-    return numbers_of_matches(part, assigned_anchors(part, first, truth))
+    return numbers_of_matches(part, first, assigned_anchors(part, first, truth))
 
 
-def numbers_of_matches(part: PartRecording, matches: Matches) -> AssignmentNumbers:
+def numbers_of_matches(part: PartRecording, first: FirstStage, matches: Matches) -> AssignmentNumbers:
     """Count the anchors of each kind in what ``assigned_anchors`` gives for a part."""
     rule = part.network.rpn.sampling
     positive, negative = int(matches.positive.sum()), int(matches.negative.sum())
@@ -182,6 +185,7 @@ def numbers_of_matches(part: PartRecording, matches: Matches) -> AssignmentNumbe
         negative_iou=rule.negative_iou,
         histogram=histogram_of(matches.overlap),
         positives_below=int((matches.positive & (matches.overlap < rule.positive_iou)).sum()),
+        crossing=int((~inside(first.anchors.boxes, part.resized)).sum()) if rule.ignore_crossing else 0,
     )
 
 
