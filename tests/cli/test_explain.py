@@ -21,7 +21,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Labelled images; pages without a name are written beside them."""
+    monkeypatch.chdir(tmp_path)
     return coco_folder(tmp_path / "data", TINY_BOXES)
 
 
@@ -34,6 +36,14 @@ def test_the_table_goes_to_standard_output(model: str, data: Path, capsys: pytes
     out, err = capsys.readouterr()
     assert out.startswith("test: 3 images; detections of at least 0.3, IoU 0.5")
     assert "images of test  3/3" in err
+    assert "galleries and tables in explanation.html" in err
+
+
+def test_labelled_images_give_a_page_which_json_alone_does_not(model: str, data: Path, tmp_path: Path) -> None:
+    assert run(model, data, json=str(tmp_path / "n.json")) == 0
+    assert list(tmp_path.glob("*.html")) == []
+    assert run(model, data, json=str(tmp_path / "n.json"), out=tmp_path / "page.html") == 0
+    assert '<h2 id="galleries">' in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_numbers_are_written_as_json(model: str, data: Path, tmp_path: Path) -> None:
@@ -77,10 +87,7 @@ def test_an_image_gives_a_page_with_its_truth(
     assert "1.png" in html
 
 
-def test_a_page_takes_the_first_free_name(
-    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_page_takes_the_first_free_name(model: str, data: Path, tmp_path: Path) -> None:
     for _ in range(2):
         assert run(model, data / "images" / "1.png", conf=0.99) == 0
     assert {each.name for each in tmp_path.glob("*.html")} == {"explanation.html", "explanation-2.html"}
@@ -96,9 +103,10 @@ def test_options_of_the_other_case_are_refused(model: str, data: Path, tmp_path:
         run(model, image, out=tmp_path / "page.png")
     with pytest.raises(OptionError, match="compares on labelled images"):
         run(model, image, against=model)
-    for options in ({"data": data}, {"out": tmp_path / "page.html"}):
-        with pytest.raises(OptionError, match="name an image"):
-            run(model, data, **options)
+    with pytest.raises(OptionError, match="name an image"):
+        run(model, data, data=data)
+    with pytest.raises(OptionError, match="names two; use --json"):
+        run(model, data, against=model, out=tmp_path / "page.html")
     with pytest.raises(OptionError, match="is a folder"):
         run(model, image, out=tmp_path)
 

@@ -19,7 +19,6 @@ from faster_rcnn.system.wording import count_of
 
 if TYPE_CHECKING:
     from faster_rcnn.explanation.causes.kinds import Thresholds
-    from faster_rcnn.explanation.survey import Survey
     from faster_rcnn.inference.prepared import PreparedDetector
     from faster_rcnn.inference.tiles import Tiling
 
@@ -52,7 +51,8 @@ def explain(
 ) -> int:
     """Explain what a detector does: every stage for one image, or for each object of labelled images what lost it.
 
-    One image gives a page that shows every stage; labelled images give tables of what was found, missed and false.
+    One image gives a page that shows every stage; labelled images give tables and a page of what was found, missed and
+    false.
 
     Args:
         model: Model file, run folder or published name.
@@ -68,8 +68,8 @@ def explain(
         precision: Number format of convolutions and matrix products; auto is the fastest one.
         device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
-        out: HTML file for the page of an image; by default explanation.html, or explanation-2.html where that is
-            there, and so on.
+        out: HTML file for the page; by default, unless --json is given, explanation.html, or explanation-2.html where
+            that is there, and so on.
         animate: Write a film of the first stage at work beside the page of an image, too: a GIF, and an MP4 where
             OpenCV is installed.
         json: File for the numbers of labelled images; - for standard output.
@@ -98,21 +98,20 @@ def explain(
     else:
         refuse_inside("--json", json, source)
         files.require(source, split, against, inputs)
-        _refuse_options_of_image(source, data, out, animate)
-    page = _page(source, data, out, animate) if is_image else None
+        _refuse_options_of_image(source, data, against, out, animate)
+    has_page = out is not None or (json is None and against is None)
+    page = _page(source, data, out, animate) if has_page else None
+    refuse_inside("--out", page, data or source)
     detector = load_detector(model, precision, device, settings)
     log_tiles(detector, tiling)
     other = None if against is None else load_detector(against, precision, device, settings)
     task = _Task(model, detector, source, split, thresholds, tiling, proposals)
-    if page is not None:
+    if is_image and page is not None:
         return _explain_image(task, data, page, animate)
     if other is not None:
         deliver(_change(task, against or "", other), json)
         return 0
-    survey = _survey(task)
-    deliver(survey, json)
-    files.write(survey)
-    return 0
+    return _explain_data(task, page, json, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +127,19 @@ class _Task:
     proposals: Path | None
 
 
-def _survey(task: _Task) -> Survey:
-    """Explain labelled images."""
+def _explain_data(task: _Task, page: Path | None, json: str | None, files: SurveyFiles) -> int:
+    """Explain labelled images: tables, numbers, a page, and other files."""
+    from faster_rcnn.explanation.gallery import save_dataset_page
     from faster_rcnn.explanation.survey import survey_data
 
     where = task.source, task.split, task.thresholds, task.model
-    return survey_data(task.detector, *where, proposals=task.proposals, tiling=task.tiling)
+    survey = survey_data(task.detector, *where, proposals=task.proposals, tiling=task.tiling)
+    deliver(survey, json)
+    files.write(survey)
+    if page is not None:
+        save_dataset_page(survey, page, task.source.resolve().name, task.model)
+        say(f"galleries and tables in {page}")
+    return 0
 
 
 def _change(task: _Task, against: str, other: PreparedDetector) -> Report:
@@ -176,7 +182,7 @@ def _explain_image(task: _Task, data: Path | None, page: Path, animate: bool) ->
 
 
 def _page(source: Path, data: Path | None, out: Path | None, animate: bool) -> Path:
-    """The file of an image's page, beside which the files of its film can be written."""
+    """The file of the page, beside which the files of an image's film can be written."""
     if out is None:
         endings = (".html", *FILMS) if animate else (".html",)
         name = first_free(Path(PAGE), lambda path: any(os.path.lexists(f"{path}{ending}") for ending in endings))
@@ -200,10 +206,12 @@ def _refuse_options_of_data(
         raise OptionError(f"--split {split} chooses a part of labelled images; name them with --data")
 
 
-def _refuse_options_of_image(source: Path, data: Path | None, out: Path | None, animate: bool) -> None:
+def _refuse_options_of_image(
+    source: Path, data: Path | None, against: str | None, out: Path | None, animate: bool
+) -> None:
     if data is not None:
         raise OptionError(f"--data {data} gives the truth of one image, and {source} is none; name an image")
-    if out is not None:
-        raise OptionError(f"--out {out} is for the page of one image, and {source} is none; name an image")
+    if out is not None and against is not None:
+        raise OptionError(f"--out {out} is for the page of one model, and --against {against} names two; use --json")
     if animate:
         raise OptionError(f"--animate shows one image, and {source} is none; name an image")
