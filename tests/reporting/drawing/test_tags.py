@@ -120,3 +120,11 @@ def test_a_tag_that_would_hide_another_is_left_out() -> None:
     for index, tag in enumerate(placed):
         covered = sum(tag.frame.shared(other.frame) for other in placed[:index])
         assert covered <= COVERED * tag.frame.area
+
+
+def test_letters_may_be_of_one_size_for_all_tags() -> None:
+    boxes = [Frame(left, 100, left + 12, 112) for left in range(10, 400, 60)]
+    names, colours = [lettering("1")] * len(boxes), [colour_of(0)] * len(boxes)
+    placed = placed_tags(boxes, names, None, colours, SIZE, 18)
+    assert len(placed) == len(boxes)
+    assert {tag.wording.letters for tag in placed} == {18}
