@@ -55,8 +55,11 @@ def test_numbers_are_written_as_json(model: str, data: Path, tmp_path: Path) -> 
 
 def test_two_models_are_compared(model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = str(model_file(tmp_path / "other.safetensors", roi={"max_detections": 1}))
-    assert run(model, data, against=other, json=str(tmp_path / "n.json"), iou_threshold=0.05) == 0
+    page = tmp_path / "change.html"
+    assert run(model, data, against=other, json=str(tmp_path / "n.json"), out=page, iou_threshold=0.05) == 0
     out, err = capsys.readouterr()
+    assert f"what changed, with pictures, in {page}" in err
+    assert "Two detectors side by side" in page.read_text()
     assert f"before: {other}\nafter:  {model}\n" in out
     assert err.count("images of test  3/3") == 2
     numbers = json.loads((tmp_path / "n.json").read_text())
@@ -105,8 +108,6 @@ def test_options_of_the_other_case_are_refused(model: str, data: Path, tmp_path:
         run(model, image, against=model)
     with pytest.raises(OptionError, match="name an image"):
         run(model, data, data=data)
-    with pytest.raises(OptionError, match="names two; use --json"):
-        run(model, data, against=model, out=tmp_path / "page.html")
     with pytest.raises(OptionError, match="is a folder"):
         run(model, image, out=tmp_path)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import Report, deliver, model_file, require_file, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
 from faster_rcnn.cli.survey_files import SurveyFiles, refuse_inside
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import OptionError
@@ -98,8 +98,8 @@ def explain(
     else:
         refuse_inside("--json", json, source)
         files.require(source, split, against, inputs)
-        _refuse_options_of_image(source, data, against, out, animate)
-    has_page = out is not None or (json is None and against is None)
+        _refuse_options_of_image(source, data, animate)
+    has_page = out is not None or json is None
     page = _page(source, data, out, animate) if has_page else None
     refuse_inside("--out", page, data or source)
     detector = load_detector(model, precision, device, settings)
@@ -109,8 +109,7 @@ def explain(
     if is_image and page is not None:
         return _explain_image(task, data, page, animate)
     if other is not None:
-        deliver(_change(task, against or "", other), json)
-        return 0
+        return _explain_change(task, against or "", other, page, json)
     return _explain_data(task, page, json, files)
 
 
@@ -142,12 +141,18 @@ def _explain_data(task: _Task, page: Path | None, json: str | None, files: Surve
     return 0
 
 
-def _change(task: _Task, against: str, other: PreparedDetector) -> Report:
-    """Explain what changed on labelled images from another detector to this one."""
+def _explain_change(task: _Task, against: str, other: PreparedDetector, page: Path | None, json: str | None) -> int:
+    """Explain what changed on labelled images from another detector to this one: tables, numbers, a page."""
     from faster_rcnn.explanation.against import against_on_data
+    from faster_rcnn.explanation.against_page import save_change_page
 
     where = task.source, task.split, task.thresholds, (against, task.model)
-    return against_on_data((other, task.detector), *where, proposals=task.proposals, tiling=task.tiling)
+    found = against_on_data((other, task.detector), *where, proposals=task.proposals, tiling=task.tiling)
+    deliver(found, json)
+    if page is not None:
+        save_change_page(found, page, task.source.resolve().name)
+        say(f"what changed, with pictures, in {page}")
+    return 0
 
 
 def _explain_image(task: _Task, data: Path | None, page: Path, animate: bool) -> int:
@@ -206,12 +211,8 @@ def _refuse_options_of_data(
         raise OptionError(f"--split {split} chooses a part of labelled images; name them with --data")
 
 
-def _refuse_options_of_image(
-    source: Path, data: Path | None, against: str | None, out: Path | None, animate: bool
-) -> None:
+def _refuse_options_of_image(source: Path, data: Path | None, animate: bool) -> None:
     if data is not None:
         raise OptionError(f"--data {data} gives the truth of one image, and {source} is none; name an image")
-    if out is not None and against is not None:
-        raise OptionError(f"--out {out} is for the page of one model, and --against {against} names two; use --json")
     if animate:
         raise OptionError(f"--animate shows one image, and {source} is none; name an image")

@@ -46,6 +46,11 @@ class Against:
         return change_on(self.common)
 
     @property
+    def class_names(self) -> list[str]:
+        """The classes that both detectors know."""
+        return [name for name in self.common.classes.names if name is not None]
+
+    @property
     def gained(self) -> tuple[TruthPair, ...]:
         """The truths that only the detector after finds."""
         return tuple(each for each in self.common.pairs if each.gained)
@@ -61,7 +66,8 @@ class Against:
         names = {name for each in (self.before, self.after) for name in each.classes.names if name is not None}
         alone = sorted(names - set(self.common.classes.names))
         sides = zip(self.names, (self.before, self.after), strict=True)
-        notes = [f"{name}: {note}" for name, side in sides for note in side.notes]
+        # Missing labels are no part of a comparison.
+        notes = [f"{name}: {note}" for name, side in sides for note in side.notes if note != side.label_note]
         if alone:
             classes = count_of(len(alone), "class", "classes")
             notes.append(f"left out, as only one of the detectors has them: {classes}, {first_of(alone)}")
@@ -79,13 +85,12 @@ class Against:
             f"{thresholds.conf:g}, IoU {thresholds.iou:g}"
         )
         names = [printable(f"{side:<7} {name}") for side, name in zip(("before:", "after:"), self.names, strict=True)]
-        classes = [name for name in self.common.classes.names if name is not None]
         parts = (
             [how, *names, *map(printable, self.notes)],
             metric_lines(self.changes),
             truth_lines(pairs),
             verdict_lines(pairs),
-            class_lines(pairs, classes),
+            class_lines(pairs, self.class_names),
         )
         return "\n\n".join("\n".join(part) for part in parts)
 

@@ -98,7 +98,7 @@ def _anchors_view(
 
 def _histogram(numbers: AssignmentNumbers) -> Image.Image:
     """The histogram of IoUs with the limits of positive and negative anchors."""
-    width, height, left, bottom = cell_width(1), 260, 70, 40
+    width, height, left, bottom = cell_width(1), 260, 96, 40
     picture = Image.new("RGB", (width, height), (255, 255, 255))
     canvas = ImageDraw.Draw(picture)
     step, floor, top = (width - left - 20) / IOU_BINS, height - bottom, 14
