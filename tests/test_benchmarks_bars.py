@@ -27,7 +27,7 @@ from made_data import make_squares
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = (
-    *("accuracy", "before_after", "defaults", "elsewhere", "loading", "precisions", "reading", "real_time"),
+    *("accuracy", "advice", "before_after", "defaults", "elsewhere", "loading", "precisions", "reading", "real_time"),
     *("reference", "training", "training_accuracy", "unchanged"),
 )
 
@@ -219,6 +219,17 @@ def test_precisions_are_measured_and_held_against_the_table(
     row = AUTO[widest_instructions()]
     committed = f"committed: {widest_instructions()}: {precision_name(row.floats)}, quantized detectors in int8: "
     assert f"{committed}{row.int8}\n" in out
+
+
+def test_advice_is_followed_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = model_file(tmp_path / "model.safetensors", ClassMap(("dark", "light"), (3, 7)))
+    make_squares(tmp_path / "data", {"val": 3}, seed=1)
+    code = run("advice", "--data", tmp_path / "data", "--model", model, "--conf", 0.45, "--images", 2)
+    out = capsys.readouterr().out
+    [bar] = bars_in(out)
+    assert_judged(code, [bar], 1)
+    assert bar[1] == "1"
+    assert re.search(r"^\d+ truths, \d+ missed; \d+\.\d\d s per image$", out, re.MULTILINE)
 
 
 def test_the_row_of_a_machine_by_hand() -> None:

@@ -45,11 +45,21 @@ def test_a_trace_is_a_prediction_with_its_causes(predictor: Predictor) -> None:
 
 def test_without_truth_verdicts_are_refused_and_the_rest_is_there(predictor: Predictor) -> None:
     trace = trace_image(predictor, random_image(70, 100), None, 0.3, 0.5)
-    for name in ("verdicts", "false_positives"):
+    for name in ("verdicts", "false_positives", "advices"):
         with pytest.raises(OptionError, match=r"^E125 .* not known for this image; give it: detector\.trace"):
             getattr(trace, name)
     assert trace.truth is None
     assert trace.life(0).score == float(trace.detections.scores[0])
+
+
+def test_a_trace_has_advice_on_each_verdict(predictor: Predictor) -> None:
+    trace = trace_image(predictor, random_image(70, 100), [("cat", BOX), ("dog", BOX)], 0.3, 0.5)
+    assert [advice.verdict for advice in trace.advices] == list(trace.verdicts)
+    assert all(advice.sentence for advice in trace.advices)
+    assert trace.advices is trace.advices  # tried once
+    [missed, _] = trace.verdicts
+    assert trace.advice(missed).tried == trace.advices[0].tried
+    assert len(trace.advice(missed, thorough=True).tried) >= len(trace.advices[0].tried)
 
 
 def test_an_image_without_objects_has_no_verdict_and_false_positives_only(predictor: Predictor) -> None:

@@ -6,12 +6,16 @@ The recorded passes are its ``recording``; everything else is computed from them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
 
+from faster_rcnn.data.anchor_fitting import AnchorFit
+from faster_rcnn.explanation.causes.advice import Advice, advice_on
 from faster_rcnn.explanation.causes.explained import Explained
-from faster_rcnn.explanation.causes.kinds import Thresholds
+from faster_rcnn.explanation.causes.kinds import Thresholds, Verdict
+from faster_rcnn.explanation.causes.retries import Retries
 from faster_rcnn.explanation.causes.truths import GivenTruth, truth_given
 from faster_rcnn.explanation.page import page_of, save_page
 from faster_rcnn.explanation.plots.anchors import plot_anchors, plot_grid
@@ -44,6 +48,24 @@ class Trace(Explained):
     >>> trace = detector.trace("slide.png")  # doctest: +SKIP
     >>> trace.life(0).ious(truth)  # doctest: +SKIP
     """
+
+    @cached_property
+    def retries(self) -> Retries:
+        """What is reported after changes of settings; the truths of the image share its work."""
+        return Retries(self.recording)
+
+    @cached_property
+    def advices(self) -> tuple[Advice, ...]:
+        """The advice on each of ``verdicts``; raises ``OptionError`` where the truth is not known."""
+        return tuple(self.advice(verdict) for verdict in self.verdicts)
+
+    def advice(self, verdict: Verdict, anchors: AnchorFit | None = None, *, thorough: bool = False) -> Advice:
+        """Try the settings of inference that could make a missed truth's detection appear; see ``advice_on``.
+
+        ``anchors`` are those that fit the training data, for the advice on a truth that no anchor reaches; ``thorough``
+        goes on after the first setting that finds it.
+        """
+        return advice_on(self, verdict, self.retries, anchors, thorough=thorough)
 
     def plot_image(self, part: int | None = None) -> Image.Image:
         """The image, and the resized and padded input of the backbone."""

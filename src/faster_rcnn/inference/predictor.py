@@ -26,7 +26,7 @@ from faster_rcnn.inference.tiles import MAX_PIXELS, Tile, Tiling, detect_tiles
 from faster_rcnn.losses import Losses
 from faster_rcnn.proposals.selective_search import selective_search
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals, TrainingBatch
+from faster_rcnn.structures import ClassMap, Detections, GroundTruth, ImageSize, Proposals, TrainingBatch
 
 ProposalSource = Callable[[AnyImage, Tensor], Proposals]
 """Gives the external proposals of an image, as it was given and decoded (3, height, width), in its pixels."""
@@ -235,22 +235,27 @@ class Predictor:
         return None, self.detector.detect(pixels, proposals, self.detection_filter)
 
     def _detect_in_tiles(self, pixels: UInt8[Tensor, "3 height width"], conf: float, tiling: Tiling) -> Detections:
-        """Detect all tiles and the whole image, and merge their detections.
-
-        Detections below ``conf`` take no part, so that no reported box is suppressed by one that is not reported.
-        """
+        """Detect all tiles and the whole image, and merge their detections."""
         detect = partial(self.detector.detect, detection_filter=self.detection_filter)
         size = size_of(pixels)
         [in_whole] = detect([pixels])
         if tiling.fits(size):
             return in_whole
-        # The detections of the whole image are dropped where resizing makes it vanish, as for a long strip.
-        vanished = vanishes(size, self.config.image.short_side, self.config.image.long_side)
-        parts = [(Tile(0, 0, size.width, size.height), in_whole.above(math.inf if vanished else conf))]
-        parts += [(tile, found.above(conf)) for tile, found in detect_tiles(pixels, tiling, detect, self.batch)]
+        whole = Tile(0, 0, size.width, size.height), in_whole
+        return self.merged(chain([whole], detect_tiles(pixels, tiling, detect, self.batch)), size, conf)
+
+    def merged(self, parts: Iterable[tuple[Tile, Detections]], size: ImageSize, conf: float) -> Detections:
+        """Merge the detections of an image's parts, which are in its pixels: those of the whole image, then of tiles.
+
+        Detections below ``conf`` take no part, so that no reported box is suppressed by one that is not reported.
+        """
+        kept = [(place, found.above(conf)) for place, found in parts]
+        if vanishes(size, self.config.image.short_side, self.config.image.long_side):
+            # The detections of the whole image are dropped where resizing makes it vanish, as for a long strip.
+            kept[0] = kept[0][0], kept[0][1].above(math.inf)
         stage = self.config.rpn if self.config.detector.kind == "rpn" else self.detection_filter or self.config.roi
         across_classes = self.detection_filter is not None and self.detection_filter.across_classes
-        return merge(parts, size, stage.nms_iou, across_classes=across_classes)
+        return merge(kept, size, stage.nms_iou, across_classes=across_classes)
 
 
 def _schedule_for(detector: PreparedDetector, batch: int, tiling: Tiling | None) -> Schedule[Any, Any, Any]:

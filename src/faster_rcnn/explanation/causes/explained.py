@@ -49,18 +49,20 @@ class Explained:
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict for each truth that is not ignored; raises ``OptionError`` where the truth is not known."""
-        return verdicts_on(self.recording, self._known_truth(), self.thresholds, self.fates)
+        return verdicts_on(self.recording, self.known_truth, self.thresholds, self.fates)
 
     @cached_property
     def false_positives(self) -> tuple[FalsePositive, ...]:
         """The reported detections that count for no truth; raises ``OptionError`` where the truth is not known."""
-        return false_positives(self.recording.detections, self._known_truth(), self.thresholds)
+        return false_positives(self.recording.detections, self.known_truth, self.thresholds)
 
     def life(self, detection: int) -> Life:
         """The anchor, the proposal and the box of a reported detection, by its index in ``detections``."""
         return life_of_detection(self.recording, self.fates, detection)
 
-    def _known_truth(self) -> GroundTruth:
+    @property
+    def known_truth(self) -> GroundTruth:
+        """The truth; raises ``OptionError`` (E125) where it is not known."""
         if self.truth is None:
             raise OptionError(
                 "verdicts compare detections with the ground truth, which is not known for this image; give it: "
