@@ -127,11 +127,14 @@ class Trace(Explained):
 
     def page(self, model: str = "") -> str:
         """The HTML of one page with all of this, in which a reader can follow each box; ``model`` is named on it."""
-        return page_of(self, model)
+        return page_of(self, model, self._sentences_of_advice())
 
     def save(self, path: str | Path, model: str = "") -> Path:
         """Write ``page`` to a file and return its path; raises ``MachineError`` where it cannot be written."""
-        return save_page(self, Path(path), model)
+        return save_page(self, Path(path), model, self._sentences_of_advice())
+
+    def _sentences_of_advice(self) -> list[str]:
+        return [] if self.truth is None else [advice.sentence for advice in self.advices]
 
     def _fates_of(self, part: int | None) -> PartFates:
         return chosen_part(self.recording, self.fates, part)

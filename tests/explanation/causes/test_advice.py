@@ -19,7 +19,7 @@ from faster_rcnn.explanation.causes.matching import UNMATCHED, match_detections
 from faster_rcnn.explanation.causes.retries import Change, Retries
 from faster_rcnn.explanation.record.recording import Recording
 from faster_rcnn.structures import GroundTruth
-from files import loaded_model
+from files import CLASSES, loaded_model
 from made_recordings import Box, Way, made_recording
 from tiny import random_image, truth_of
 
@@ -154,7 +154,8 @@ def test_a_detection_at_the_edge_of_a_threshold_does_not_count_as_found(iou: flo
     change, truth = Change("roi.max_detections", 50), truth_of([TRUTH])
     assert trial_of(change, retries, truth, 0, Thresholds(0.5, 0.5)).found
     trial = trial_of(change, retries, truth, 0, Thresholds(conf, iou - 1e-4))
-    assert (trial.found, trial.score) == (False, pytest.approx(0.9))
+    assert not trial.found
+    assert trial.score == pytest.approx(0.9)
 
 
 def test_without_truth_there_is_no_advice() -> None:
@@ -187,16 +188,16 @@ def followed(sections: dict[str, dict[str, Any]], truths: int = 6, tile: int | N
     found = generous.predict(image, 0.3, tile=80)
     some = found.detections[torch.arange(0, len(found), len(found) // truths)]
     truth = GroundTruth(some.boxes, some.labels, torch.zeros(len(some), dtype=torch.bool))
-    loaded = loaded_model(**sections)
+    loaded = loaded_model(CLASSES, **sections)
     trace = Detector(loaded, "cpu", "float32").trace(image, truth, 0.36, tile)
     for advice in trace.advices:
         if advice.remedy is None:
             continue
-        change, options = advice.remedy.change, {"conf": 0.36, "tile": tile}
-        if change.setting in options:
-            options[change.setting] = change.value if change.setting == "conf" else int(change.value)
+        change = advice.remedy.change
+        conf = change.value if change.setting == "conf" else 0.36
+        side = int(change.value) if change.setting == "tile" else tile
         other = Detector(loaded, "cpu", "float32", settings=change.settings)
-        again = other.predict(image, **options)  # type: ignore[arg-type]
+        again = other.predict(image, conf, tile=side)
         partners = match_detections(again.detections, truth, 0.5).detections
         assert int(partners[advice.verdict.truth]) != UNMATCHED, advice
     return list(trace.advices)
