@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from faster_rcnn.explanation.dataset.labels import Neighbour
 from faster_rcnn.explanation.gallery_crops import (
     FOUND,
     OUTSIDE,
@@ -67,6 +69,18 @@ def test_galleries_hold_the_mistakes_of_the_survey(survey: Survey) -> None:
         assert (crop.kind, crop.label, crop.score) == (one.kind, one.label, one.score)
         assert crop.name == survey.images[crop.image].record.path.name
     assert [crop.score for crop in false.crops] == sorted((crop.score for crop in false.crops), reverse=True)  # type: ignore[type-var]
+
+
+def test_a_probable_missing_label_names_the_training_regions_that_it_resembles(survey: Survey) -> None:
+    place = next(index for index, image in enumerate(survey.images) if image.false_positives)
+    detection = survey.images[place].false_positives[0].detection
+    near = (Neighbour("train/a.png", 0, (0, 0, 1, 1), 0.914), Neighbour("train/b.png", 0, (0, 0, 1, 1), 0.9))
+    images = list(survey.images)
+    images[place] = replace(images[place], neighbours={detection: near})
+    crops = false_gallery(replace(survey, images=tuple(images))).crops
+    found = [crop for crop in crops if "resembles labelled regions" in crop.sentence]
+    assert [(crop.image, crop.index) for crop in found] == [(place, detection)]
+    assert found[0].sentence.endswith("It resembles labelled regions of a.png (cosine 0.91), b.png (cosine 0.90).")
 
 
 def test_a_gallery_has_at_most_the_asked_number_of_crops(survey: Survey) -> None:

@@ -142,6 +142,7 @@ def test_without_detections_the_page_follows_the_best_proposal(browser: Browser,
         assert page.locator("#list li:visible").count() == 50
         assert "rank 1 among 50 proposals" in page.locator("#notes").inner_text().lower()
         assert page.locator("#occlusion").is_hidden()
+        assert page.locator("#iou-head").is_hidden()
 
 
 def test_names_of_classes_and_files_are_text(browser: Browser, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -96,8 +97,8 @@ def false_gallery(survey: Survey, max_crops: int = MAX_CROPS) -> Gallery:
         place, one = item
         box = corners(image.detections.boxes[one.detection])
         truth = None if one.truth is None else corners(image.record.truth.boxes[one.truth])
-        sentence, name = false_positive_sentence(one, survey.classes), image.record.path.name
-        picture = crop_picture(pixels, box, truth, box)
+        sentence = false_positive_sentence(one, survey.classes) + _neighbours(image, one.detection)
+        picture, name = crop_picture(pixels, box, truth, box), image.record.path.name
         return Crop(place, one.detection, str(one.kind), one.label, name, one.score, sentence, picture)
 
     crops = sorted(_cropped(survey, chosen, crop), key=lambda one: -(one.score or 0.0))
@@ -140,6 +141,13 @@ def crop_picture(
     if solid is not None:
         outline(canvas, _frame(solid, left, top, scale), FOUND, 2)
     return picture
+
+
+def _neighbours(image: JudgedImage, detection: int) -> str:
+    """The training regions that a probable missing label resembles, in one sentence; empty for other detections."""
+    near = image.neighbours.get(detection, ())
+    places = [f"{Path(one.image).name} (cosine {one.similarity:.2f})" for one in near]
+    return f" It resembles labelled regions of {', '.join(places)}." if places else ""
 
 
 def _frame(box: Corners, left: float, top: float, scale: float) -> Frame:

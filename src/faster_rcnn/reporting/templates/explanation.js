@@ -63,10 +63,10 @@
       put(head, "span", { class: `swatch ${step.name}` });
       head.append(step.name);
       put(row, "td", {}, step.score);
-      put(row, "td", { class: "number" }, step.iou === null ? "n/a" : step.iou.toFixed(3));
+      if (box.truth) put(row, "td", { class: "number" }, step.iou.toFixed(3));
     }
     find("steps-table").hidden = !box.steps.length;
-    find("truth-key").hidden = !box.truth;
+    for (const id of ["truth-key", "iou-head"]) find(id).hidden = !box.truth;
   };
 
   const drawFalls = (box) => {
