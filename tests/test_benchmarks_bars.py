@@ -27,7 +27,18 @@ from made_data import make_squares
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = (
-    *("accuracy", "advice", "before_after", "defaults", "elsewhere", "loading", "precisions", "reading", "real_time"),
+    *(
+        "accuracy",
+        "advice",
+        "anchor_advice",
+        "before_after",
+        "defaults",
+        "elsewhere",
+        "loading",
+        "precisions",
+        "reading",
+        "real_time",
+    ),
     *("reference", "training", "training_accuracy", "unchanged"),
 )
 
@@ -230,6 +241,30 @@ def test_advice_is_followed_by_the_command(tmp_path: Path, capsys: pytest.Captur
     assert_judged(code, [bar], 1)
     assert bar[1] == "1"
     assert re.search(r"^\d+ truths, \d+ missed; \d+\.\d\d s per image$", out, re.MULTILINE)
+
+
+def test_anchors_are_advised_for_small_objects_and_their_gain_is_a_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training is left out: the preset's anchors have an AP of 0.2, the fitted ones 0.25 and 0.28."""
+    given: list[tuple[int, tuple[str, ...]]] = []
+
+    def trained(data: Path, folder: Path, options: object, seed: int, settings: tuple[str, ...]) -> float:
+        assert (data / "annotations" / "train.json").exists()
+        given.append((seed, settings))
+        return 0.25 + 0.03 * seed if settings else 0.2
+
+    monkeypatch.setattr(script("anchor_advice"), "trained_ap", trained)
+    code = run("anchor_advice", "--seeds", 0, 1, "--train", 6, "--val", 1, "--out", tmp_path / "out")
+    [bar] = bars_in(capsys.readouterr().out)
+    assert (code, bar[0], bar[1], bar[3]) == (0, "gain in points of AP, mean of 2 seeds", "6.5", "1")
+    fit = script("anchor_advice").advice_for(tmp_path / "out" / "data")
+    assert given == [(0, ()), (0, fit.settings), (1, ()), (1, fit.settings)]
+    assert fit.before.half == 0.0
+    assert fit.after.half > 0.9
+    make_again = script("small_objects").make_small_objects(tmp_path / "again", {"train": 6, "val": 1})
+    for file in ("annotations/train.json", "images/val0.png"):
+        assert (make_again / file).read_bytes() == (tmp_path / "out" / "data" / file).read_bytes()
 
 
 def test_the_row_of_a_machine_by_hand() -> None:

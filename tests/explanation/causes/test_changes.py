@@ -127,8 +127,12 @@ def test_an_object_larger_than_every_anchor_has_a_smaller_image() -> None:
 
 
 def test_images_and_tiles_that_take_too_long_are_left_out() -> None:
-    large = made_recording([Way(FAR)], image={"short_side": 1500, "long_side": 3000})
-    assert changes(large) == {"tile": [TILE]}  # 2250 x 2812 pixels are more than 2**22
+    """2 ** 23 pixels are 8.4 million."""
+    large = made_recording([Way(FAR)], image={"short_side": 1400, "long_side": 2800})
+    half_more = Change("image.short_side", 2100, ("image.long_side=4200",))
+    assert changes(large) == {"image.short_side": [half_more]}  # not 2800 x 3500 pixels, nor 9 tiles of 1400 x 1400
+    small = made_recording([Way(FAR)], image={"short_side": 600, "long_side": 2000})
+    assert changes(small)["tile"] == [TILE]  # 9 tiles of 600 x 600
 
 
 @given(st.floats(1e-5, 1e4))

@@ -47,8 +47,8 @@ COUNTS = (2.0, 5.0)
 """Numbers of proposals that are tried, in shares of the present one: a proposal nearby may be moved to the truth."""
 FACTORS = (1.5, 2.0)
 """Sizes of the image that are tried, in shares of its present size."""
-MAX_PIXELS = 2**22
-"""Pixels of a resized image that is tried (2048 x 2048), which take ``base`` some 5 s on 2 CPU cores."""
+MAX_PIXELS = 2**23
+"""Most pixels of the resized parts of a pass that is tried: 10 times those of an image of ``base``, 800 x 1067."""
 TILE_SHARES = (1 / 2, 1 / 3)
 """Sides of tiles that are tried, in shares of the image's short side, or of the present tile."""
 MAX_TILES, MIN_TILE = 30, 32
@@ -134,7 +134,7 @@ def _of_image_size(question: Question, recording: Recording) -> list[Change]:
     for factor in (1 / 2,) if _exceeds_anchors(question, recording) else FACTORS:
         short, long = (max(1, round(factor * side)) for side in (image.short_side, image.long_side))
         sizes = [target_size(part.size, short, long, image.size_rounding) for part in recording.parts]
-        if len(sizes) <= MAX_TILES and max(size.height * size.width for size in sizes) <= MAX_PIXELS:
+        if len(sizes) <= MAX_TILES and _pixels(sizes) <= MAX_PIXELS:
             changes.append(Change("image.short_side", short, (f"image.long_side={long}",)))
     return changes
 
@@ -150,7 +150,7 @@ def _exceeds_anchors(question: Question, recording: Recording) -> bool:
 
 def _of_tiles(question: Question, recording: Recording) -> list[Change]:
     """Tiles that the object fits into, smaller than the image or than the present tiles."""
-    predictor = recording.predictor
+    predictor, image = recording.predictor, recording.predictor.config.image
     if predictor.proposals is not None:  # external proposals are those of whole images
         return []
     start = min(recording.size) if predictor.tiling is None else min(predictor.tiling.side, max(recording.size))
@@ -159,15 +159,19 @@ def _of_tiles(question: Question, recording: Recording) -> list[Change]:
     changes = []
     for share in TILE_SHARES:
         side = _round_number(share * start)
+        tiling = Tiling(max(1, side), overlap)
+        count = len(tiling.starts(recording.size.height)) * len(tiling.starts(recording.size.width))
+        resized = target_size(
+            tiling.largest_part(recording.size), image.short_side, image.long_side, image.size_rounding
+        )
         fits = side >= MIN_TILE and max(x2 - x1, y2 - y1) <= side
-        if fits and _number_of_tiles(side, overlap, recording.size) <= MAX_TILES:
+        if fits and count <= MAX_TILES and count * _pixels([resized]) <= MAX_PIXELS:
             changes.append(Change(TILE, side))
     return changes
 
 
-def _number_of_tiles(side: int, overlap: float, size: ImageSize) -> int:
-    tiling = Tiling(side, overlap)
-    return len(tiling.starts(size.height)) * len(tiling.starts(size.width))
+def _pixels(sizes: Sequence[ImageSize]) -> int:
+    return sum(size.height * size.width for size in sizes)
 
 
 def _nearest(name: str, values: Iterable[float]) -> list[float]:
