@@ -22,20 +22,18 @@ def image(number: int, *rows: tuple[tuple[float, ...], float, int]) -> JudgedIma
 
 
 def test_a_truth_found_by_one_detector_only_is_gained_or_lost() -> None:
-    before = JudgedBy([image(1, (CAT, 0.9, 0)), image(2, (CAT, 0.9, 0), (DOG, 0.8, 1))], CLASSES)
-    after = JudgedBy([image(1, (DOG, 0.9, 1)), image(2, (CAT, 0.9, 0))], CLASSES)
+    before = JudgedBy([image(1, (CAT, 0.9, 0)), image(2, (CAT, 0.9, 0), (DOG, 0.8, 1)), image(3)], CLASSES)
+    after = JudgedBy([image(1, (DOG, 0.9, 1)), image(2, (CAT, 0.9, 0)), image(3)], CLASSES)
     common = common_to(before, after)
     pairs = [(pair.image, pair.class_name, pair.gained, pair.lost) for pair in common.pairs]
-    assert pairs == [
-        (0, "cat", False, True),
-        (0, "dog", True, False),
-        (1, "cat", False, False),
-        (1, "dog", False, True),
-    ]
+    neither = (False, False)
+    assert pairs[:2] == [(0, "cat", False, True), (0, "dog", True, False)]
+    assert pairs[2:4] == [(1, "cat", *neither), (1, "dog", False, True)]
+    assert pairs[4:] == [(2, "cat", *neither), (2, "dog", *neither)]  # missed by both
     assert common.pairs[1].box == DOG
     assert (common.pairs[1].before.kind, common.pairs[1].after.kind) == (VerdictKind.BACKGROUND, VerdictKind.FOUND)
-    assert [len(each) for each in common.before] == [1, 2]
-    assert [len(each) for each in common.after] == [1, 1]
+    assert [len(each) for each in common.before] == [1, 2, 0]
+    assert [len(each) for each in common.after] == [1, 1, 0]
     assert common.left_out == 0
 
 
