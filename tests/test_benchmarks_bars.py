@@ -34,6 +34,7 @@ SCRIPTS = (
         "before_after",
         "defaults",
         "elsewhere",
+        "explain",
         "loading",
         "precisions",
         "reading",
@@ -118,6 +119,13 @@ def test_the_reference_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert "mobile-320, 64 x 85 pixels, 150 proposals; cpu" in out
     assert re.search(r"^openvino in (float32|bfloat16): ", out, re.MULTILINE)
     assert re.search(r"^against onnxruntime: ours is .* times as fast, compiled .* times$", out, re.MULTILINE)
+
+
+def test_explaining_is_compared_with_measuring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_squares(tmp_path / "data", {"train": 1, "val": 2})
+    model = model_file(tmp_path / "tiny.safetensors", ClassMap(("dark", "light"), (3, 7)))
+    code = run("explain", "--model", model, "--data", data, "--rounds", 1)
+    assert_judged(code, bars_in(capsys.readouterr().out), 1)
 
 
 def test_accuracy_prints_the_loss_of_each_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
