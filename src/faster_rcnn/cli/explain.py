@@ -48,6 +48,7 @@ def explain(
     label_errors: Path | None = None,
     coco: Path | None = None,
     folders: Path | None = None,
+    advice: Integer = 2,
 ) -> int:
     """Explain what a detector does: every stage for one image, or for each object of labelled images what lost it.
 
@@ -75,6 +76,8 @@ def explain(
         json: File for the numbers of labelled images; - for standard output.
         label_errors: CSV file for the probable label errors of images that the model was not trained on.
         coco: COCO JSON file with the verdict on every label and every detection, for FiftyOne, CVAT and Label Studio.
+        advice: Number of settings that help most of the missed objects whose AP on all images is measured; each takes
+            as long as `evaluate`. With 0 no setting is tried.
         folders: New folder for a picture of each missed object (missed/) and of each false positive (false/).
     """
     announce(f"explaining {model} on {source}")
@@ -90,6 +93,8 @@ def explain(
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
     thresholds = Thresholds(conf, iou_threshold)
     thresholds.refuse_senseless()
+    if advice < 0:
+        raise OptionError(f"--advice {advice}: the number of settings is 0 or more", code="E125")
     files = SurveyFiles(label_errors, coco, folders)
     is_image = source.suffix.lower() in IMAGE_SUFFIXES and not source.is_dir()
     if is_image:
@@ -110,7 +115,7 @@ def explain(
         return _explain_image(task, data, page, animate)
     if other is not None:
         return _explain_change(task, against or "", other, page, json)
-    return _explain_data(task, page, json, files)
+    return _explain_data(task, page, json, files, advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +131,13 @@ class _Task:
     proposals: Path | None
 
 
-def _explain_data(task: _Task, page: Path | None, json: str | None, files: SurveyFiles) -> int:
+def _explain_data(task: _Task, page: Path | None, json: str | None, files: SurveyFiles, advice: int) -> int:
     """Explain labelled images: tables, numbers, a page, and other files."""
     from faster_rcnn.explanation.gallery import save_dataset_page
     from faster_rcnn.explanation.survey import survey_data
 
     where = task.source, task.split, task.thresholds, task.model
-    survey = survey_data(task.detector, *where, proposals=task.proposals, tiling=task.tiling)
+    survey = survey_data(task.detector, *where, proposals=task.proposals, tiling=task.tiling, advice=advice)
     deliver(survey, json)
     files.write(survey)
     if page is not None:

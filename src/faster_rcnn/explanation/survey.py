@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from textwrap import wrap
@@ -18,6 +18,7 @@ from faster_rcnn.data.records import Dataset, ImageRecord, Split, evenly_spread
 from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError
 from faster_rcnn.evaluation.detector import choose_split, settings_for
 from faster_rcnn.explanation.causes.kinds import Thresholds
+from faster_rcnn.explanation.dataset.advice import DataAdvice, advise
 from faster_rcnn.explanation.dataset.classes import JudgedSplit, in_labels_of
 from faster_rcnn.explanation.dataset.coco_output import coco_of
 from faster_rcnn.explanation.dataset.folders import write_folders
@@ -27,7 +28,14 @@ from faster_rcnn.explanation.dataset.judged import JudgedImage, JudgedTruth
 from faster_rcnn.explanation.dataset.judging import judge
 from faster_rcnn.explanation.dataset.label_errors import csv_of, label_errors
 from faster_rcnn.explanation.dataset.labels import LabelBank, Schedule, bank_of, one_by_one
-from faster_rcnn.explanation.dataset.table import false_positive_lines, funnel_lines, group_lines, oracle_lines
+from faster_rcnn.explanation.dataset.table import (
+    COLUMNS,
+    advice_lines,
+    false_positive_lines,
+    funnel_lines,
+    group_lines,
+    oracle_lines,
+)
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.external_proposals import split_source
 from faster_rcnn.inference.predictor import Predictor
@@ -38,9 +46,6 @@ from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.system.wording import count_of
-
-COLUMNS = 80
-"""Width of the table."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,6 +65,8 @@ class Survey:
     """The images of the split without those that cannot be decoded, in their order."""
     label_note: str | None = None
     """The reason why no false positive is called a missing label; ``None`` where they were searched for."""
+    advice: DataAdvice | None = None
+    """Settings that find missed truths; ``None`` where none were tried."""
 
     @property
     def split(self) -> Split:
@@ -109,9 +116,10 @@ class Survey:
             funnel_lines(self.funnel, self.impact),
             false_positive_lines(self.impact, self.tide),
             oracle_lines(self.impact),
+            [] if self.advice is None else advice_lines(self.advice, self.funnel, self.impact),
             group_lines(self.funnel),
         )
-        return "\n\n".join("\n".join(part) for part in parts)
+        return "\n\n".join("\n".join(part) for part in parts if part)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain values: verdicts, false positives, impact and TIDE; ``None`` where undefined."""
@@ -124,6 +132,7 @@ class Survey:
             "unknown_classes": dict(self.judged.unknown),
             "impact": self.impact.to_json(),
             "tide": None if self.tide is None else self.tide.to_json(),
+            "advice": None if self.advice is None else self.advice.to_json(),
             "notes": list(self.notes),
         }
 
@@ -198,8 +207,11 @@ def survey_data(
     *,
     proposals: Path | None = None,
     tiling: Tiling | None = None,
+    advice: int = 0,
 ) -> Survey:
     """Survey labelled images of a folder or file; the arguments are those of ``evaluate_detector`` and ``survey``.
+
+    With ``advice``, settings are tried on missed truths, and so many of the best ones on all images.
 
     Raises:
         DatasetError: the data or the proposals cannot be used.
@@ -210,7 +222,13 @@ def survey_data(
     part = choose_split(dataset, split)
     source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
     train = _train_split(data, detector, dataset, part.name)
-    return survey(Predictor(detector, proposals=source, tiling=tiling), part, thresholds, model, train=train)
+    predictor = Predictor(detector, proposals=source, tiling=tiling)
+    found = survey(predictor, part, thresholds, model, train=train)
+    if not advice:
+        return found
+    in_order = _schedule_for(predictor)
+    tried = advise(predictor, found.judged, found.images, thresholds, advice, train, in_order)
+    return replace(found, advice=tried)
 
 
 def _train_split(data: Path, detector: PreparedDetector, dataset: Dataset, split: str) -> Split | None:

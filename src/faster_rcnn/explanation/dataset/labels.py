@@ -38,16 +38,15 @@ SHOWN = 3
 QUANTILE = 0.25
 """Share of the labelled regions of a class that are less similar to others of it than a missing label must be."""
 
-Work = Callable[[ImageRecord], Any]
-Schedule = Callable[[Sequence[ImageRecord], Work], Iterator[Any]]
-"""Applies work to every image, and gives the results in the order of the images."""
+Schedule = Callable[[Sequence[Any], Callable[[Any], Any]], Iterator[Any]]
+"""Applies work to every item of a list, and gives the results in the order of the items."""
 
 _LOG = logging.getLogger(__name__)
 
 
-def one_by_one(records: Sequence[ImageRecord], work: Work) -> Iterator[Any]:
-    """The schedule in which each image waits for the one before it."""
-    return map(work, records)
+def one_by_one(items: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Any]:
+    """The schedule in which each item waits for the one before it."""
+    return map(work, items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 
 from faster_rcnn.explanation.causes.false_positives import TIDE_NAMES, FalseKind
 from faster_rcnn.explanation.causes.kinds import VerdictKind
+from faster_rcnn.explanation.dataset.advice import DataAdvice
 from faster_rcnn.explanation.dataset.funnel import Counts, Funnel
 from faster_rcnn.explanation.dataset.impact import Effect, Impact, Tide
 from faster_rcnn.system.terminal import printable
+from faster_rcnn.system.wording import count_of
 
+COLUMNS = 80
+"""Width of the longest line."""
 NAME = 22
 """Width of the column of names."""
 
@@ -47,6 +52,31 @@ def oracle_lines(impact: Impact) -> list[str]:
     lines = [f"{'AP':<{NAME + 16}}{_number(impact.ap)}"]
     for name, effect in impact.oracles.items():
         lines.append(f"{'with ' + names.get(name, 'all three'):<{NAME + 16}}{_effect(impact, effect)}")
+    return lines
+
+
+def advice_lines(advice: DataAdvice, funnel: Funnel, impact: Impact) -> list[str]:
+    """The settings that find missed truths, and what they do to all images."""
+    if not advice.missed:
+        return []
+    tried = f"advice, tried on {advice.tried} of {count_of(advice.missed, 'missed truth')}"
+    lines = [tried, *(f"  {count:>4} found by {setting}" for setting, count in advice.remedies.items())]
+    if advice.without:
+        lines.append(f"  {advice.without:>4} found by no single setting")
+    if advice.followed:
+        false_positives = sum(each.count for each in impact.false_positives.values())
+        lines += [
+            f"{'followed on all images':<{2 * NAME}}AP      change  found  false",
+            f"{'as it is':<{2 * NAME}}{_number(impact.ap)}          {funnel.total.found:>5}  {false_positives:>5}",
+        ]
+    for each in advice.followed:
+        gain = "" if each.ap is None or impact.ap is None else f"{each.ap - impact.ap:+.3f}"
+        words = each.change.words
+        start = [words, ""] if len(words) >= 2 * NAME else [words]
+        numbers = f"{_number(each.ap)}  {gain:>7}  {each.found:>5}  {each.false_positives:>5}"
+        lines += [*start[:-1], f"{start[-1]:<{2 * NAME}}{numbers}"]
+    if advice.anchors is not None:
+        lines += ["nearer anchors need training:", *wrap(f"faster-rcnn train DATA {advice.anchors.words}", COLUMNS)]
     return lines
 
 
