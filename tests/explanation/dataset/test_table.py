@@ -1,9 +1,17 @@
 from __future__ import annotations
 
 from faster_rcnn.explanation.causes.kinds import Thresholds, VerdictKind
+from faster_rcnn.explanation.causes.retries import Change
+from faster_rcnn.explanation.dataset.advice import DataAdvice, Followed
 from faster_rcnn.explanation.dataset.funnel import funnel_of
 from faster_rcnn.explanation.dataset.impact import impact_of, tide_of
-from faster_rcnn.explanation.dataset.table import false_positive_lines, funnel_lines, group_lines, oracle_lines
+from faster_rcnn.explanation.dataset.table import (
+    advice_lines,
+    false_positive_lines,
+    funnel_lines,
+    group_lines,
+    oracle_lines,
+)
 from made_surveys import CLASSES, judged_image, judged_truth, record_of
 
 IMAGE = judged_image(record_of([[0, 0, 10, 10], [50, 50, 60, 60]], [0, 0]), [([80, 0, 90, 10], 0.9, 0)])
@@ -41,3 +49,22 @@ def test_a_group_names_its_most_frequent_verdict() -> None:
     lines = group_lines(funnel_of([*truths, judged_truth(VerdictKind.NO_ANCHOR)], ["cat", "dog"]))
     assert lines[1].split() == ["cat", "(class)", "4", "25.0", "%", "low-score", "(2)"]
     assert not any("dog" in line for line in lines)  # it has no truth
+
+
+def test_advice_has_what_was_tried_and_what_was_measured() -> None:
+    change = Change("image.short_side", 800, ("image.long_side=1200",))
+    followed = (Followed(Change("conf", 0.31), 3, 0.0, 0.0, 1, 9), Followed(change, 1, 0.25, 0.5, 2, 8))
+    advice = DataAdvice(8, 5, {"conf": 3, "image.short_side": 1}, followed)
+    lines = advice_lines(advice, funnel_of(IMAGE.truths, ["cat"]), IMPACT)
+    assert lines[0] == "advice, tried on 5 of 8 missed truths"
+    assert [line.split() for line in lines[1:4]] == [
+        ["3", "found", "by", "conf"],
+        ["1", "found", "by", "image.short_side"],
+        ["1", "found", "by", "no", "single", "setting"],
+    ]
+    assert lines[5].split() == ["as", "it", "is", "0.000", "0", "1"]
+    assert lines[6].split() == ["--conf", "0.31", "0.000", "+0.000", "1", "9"]
+    assert lines[7] == "--set image.short_side=800 image.long_side=1200"
+    assert lines[8].split() == ["0.250", "+0.250", "2", "8"]
+    assert max(map(len, lines)) <= 80
+    assert advice_lines(DataAdvice(0, 0, {}, ()), funnel_of([], []), IMPACT) == []
