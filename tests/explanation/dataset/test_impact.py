@@ -62,3 +62,12 @@ def test_our_kinds_have_the_counts_of_tide(
     for each in false_positives(found, record.truth, Thresholds(0.5, iou)):
         counts[TIDE_NAMES[each.kind]] += 1
     assert {name: tide.counts[name] for name in counts} == counts
+
+
+@pytest.mark.parametrize(("box", "label"), [([0, 0, 10, 1], 0), ([0, 0, 10, 1], 1), ([0, 0, 10, 5], 1)])
+def test_thresholds_of_tide_are_ours(box: list[int], label: int) -> None:
+    """IoUs of exactly 0.1 and 0.5."""
+    image = judged_image(record_of([BOX], [0]), [(box, 0.9, label)])
+    tide = tide_of([image], CLASSES, Thresholds(0.5))
+    assert tide is not None
+    assert tide.counts[image.false_positives[0].tide] == 1

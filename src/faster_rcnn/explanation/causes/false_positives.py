@@ -18,7 +18,7 @@ from faster_rcnn.ops.boxes import iou
 from faster_rcnn.structures import Detections, GroundTruth
 
 BACKGROUND_IOU = 0.1
-"""A detection whose IoU with every truth is below this lies on background (TIDE, section 2.2)."""
+"""A detection whose IoU with every truth is at most this lies on background (TIDE, section 2.2)."""
 
 
 class FalseKind(StrEnum):
@@ -103,6 +103,6 @@ def _kind(ious: list[float], same: list[bool], threshold: float) -> tuple[FalseK
         return FalseKind.WRONG_CLASS, of_other
     if near >= threshold:
         return FalseKind.DUPLICATE, of_class
-    if max(near, cross) < BACKGROUND_IOU:
+    if max(near, cross) <= BACKGROUND_IOU:
         return FalseKind.BACKGROUND, None
     return FalseKind.WRONG_AND_LOOSE, of_other
