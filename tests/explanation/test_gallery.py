@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import pytest
 from faster_rcnn.explanation.causes.false_positives import FalseKind, false_positives
 from faster_rcnn.explanation.causes.kinds import Thresholds
 from faster_rcnn.explanation.causes.matching import UNMATCHED, match_detections
+from faster_rcnn.explanation.causes.retries import Change
+from faster_rcnn.explanation.dataset.advice import DataAdvice, Followed
 from faster_rcnn.explanation.gallery import dataset_page, save_dataset_page
 from faster_rcnn.explanation.page import script_text
 from faster_rcnn.explanation.survey import Survey, survey_data
@@ -139,6 +142,23 @@ def test_names_of_data_classes_and_files_are_text(browser: Browser, tmp_path: Pa
 
 def survey_of(data: Path, classes: ClassMap) -> Survey:
     return survey_data(tiny_detector(classes), data, None, Thresholds(0.3))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_advice_is_on_the_page_with_its_measured_ap(
+    browser: Browser, tmp_path: Path, survey: Survey, width: int
+) -> None:
+    followed = Followed(Change("roi.nms_iou", 0.7), 4, 0.7512, 0.9, 7, 1234)
+    advised = replace(survey, advice=DataAdvice(9, 5, {"roi.nms_iou": 4}, (followed,)))
+    with opened(browser, save_dataset_page(advised, tmp_path / "page.html", "cells", "m"), width) as page:
+        assert page.evaluate(WIDE) == []
+        assert serious_faults(page) == []
+        text = page.locator("section[aria-labelledby=advice]").inner_text()
+        assert "tried on 5 of 9 missed truths" in text
+        assert followed.change.words in text
+        assert "0.751" in text
+        assert "1,234" in text
+        assert "no single setting" in text
 
 
 def test_a_split_in_which_nothing_is_found_has_a_page(browser: Browser, tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ import pytest
 
 from faster_rcnn.explanation.causes.false_positives import FalseKind
 from faster_rcnn.explanation.causes.kinds import VerdictKind
+from faster_rcnn.explanation.causes.retries import Change
+from faster_rcnn.explanation.dataset.advice import DataAdvice, Followed
 from faster_rcnn.explanation.gallery_tables import (
     MISTAKES,
     ORACLES,
     STAGES,
+    advice_rows,
     false_rows,
     funnel_rows,
     group_tables,
@@ -57,6 +60,16 @@ def test_oracles_and_groups_are_those_of_the_survey(survey: Survey) -> None:
     for rows in tables.values():
         assert sum(row.truths for row in rows) == len(survey.truths)
         assert sum(row.found for row in rows) == survey.funnel.total.found
+
+
+def test_advice_is_what_was_measured_with_the_gain_over_the_plain_ap(survey: Survey) -> None:
+    change = Change("roi.nms_iou", 0.7)
+    advice = DataAdvice(9, 5, {"roi.nms_iou": 4}, (Followed(change, 4, 0.75, 0.9, 7, 12),))
+    assert advice_rows(survey) == []
+    [row] = advice_rows(replace(survey, advice=advice))
+    assert (row.options, row.remedies, row.ap, row.found, row.false_positives) == (change.words, 4, 0.75, 7, 12)
+    assert row.gain == pytest.approx(0.75 - (survey.impact.ap or 0))
+    assert advice_rows(replace(survey, advice=replace(advice, followed=()))) == []
 
 
 def test_every_kind_and_oracle_has_words() -> None:

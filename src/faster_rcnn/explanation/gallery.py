@@ -13,7 +13,7 @@ from faster_rcnn.explanation.causes.false_positives import FalseKind
 from faster_rcnn.explanation.embedding import MAX_BYTES, data_urls
 from faster_rcnn.explanation.gallery_counts import counts_data, lowest_score
 from faster_rcnn.explanation.gallery_crops import MAX_CROPS, Crop, Gallery, false_gallery, missed_gallery
-from faster_rcnn.explanation.gallery_tables import false_rows, funnel_rows, group_tables, oracle_rows
+from faster_rcnn.explanation.gallery_tables import advice_rows, false_rows, funnel_rows, group_tables, oracle_rows
 from faster_rcnn.explanation.page import json_for_script, policy_of, script_text
 from faster_rcnn.explanation.survey import Survey
 from faster_rcnn.reporting.pages import render_page, write_page
@@ -94,6 +94,8 @@ def dataset_page(survey: Survey, data: str, model: str, max_crops: int = MAX_CRO
         has_tide=survey.tide is not None,
         oracles=oracle_rows(survey),
         groups=group_tables(survey),
+        advice=survey.advice,
+        followed=advice_rows(survey),
         galleries=galleries,
         floor=lowest_score(survey.images, survey.thresholds.conf),
         false_kinds=[str(kind) for kind in FalseKind],

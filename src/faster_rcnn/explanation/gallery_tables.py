@@ -92,6 +92,38 @@ class GroupRow:
     """The most frequent verdict on the missed ones, with its number; empty where none is missed."""
 
 
+@dataclass(frozen=True, slots=True)
+class AdviceRow:
+    """One setting that was followed on all images."""
+
+    options: str
+    """The words of the command line."""
+    remedies: int
+    """Tried truths whose nearest remedy it is."""
+    ap: float | None
+    gain: float | None
+    found: int
+    false_positives: int
+
+
+def advice_rows(survey: Survey) -> list[AdviceRow]:
+    """The settings that were followed on all images; none where nothing was tried."""
+    if survey.advice is None:
+        return []
+    plain = survey.impact.ap
+    return [
+        AdviceRow(
+            each.change.words,
+            each.remedies,
+            each.ap,
+            None if each.ap is None or plain is None else each.ap - plain,
+            each.found,
+            each.false_positives,
+        )
+        for each in survey.advice.followed
+    ]
+
+
 def funnel_rows(survey: Survey) -> list[FunnelRow]:
     """The steps of the funnel at which truths are lost, in the order of the stages."""
     funnel, impact = survey.funnel, survey.impact

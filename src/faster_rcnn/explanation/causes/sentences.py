@@ -47,14 +47,14 @@ LOW_RANKS = {
 MERGED = "The merging of tiles removed its detection in favour of that of a neighbour."
 
 FALSE_POSITIVES = {
-    FalseKind.LOOSE_BOX: "The box lies on a {name}, but too loosely: their IoU is {value}.",
+    FalseKind.LOOSE_BOX: "The box lies on an object of its class, but too loosely: their IoU is {value}.",
     FalseKind.WRONG_CLASS: "The box lies on an object of another class, with an IoU of {value}.",
-    FalseKind.DUPLICATE: "Another detection counts for this {name} already; this one has an IoU of {value} with it.",
+    FalseKind.DUPLICATE: "Another detection counts for the same object; this one has an IoU of {value} with it.",
     FalseKind.BACKGROUND: "The box lies on no object: the highest IoU is {value}.",
     FalseKind.WRONG_AND_LOOSE: "The box lies loosely on an object of another class: their IoU is {value}.",
     FalseKind.MISSING_LABEL: (
-        "The box lies on no labelled object, and its features are those of labelled ones: the label of a {name} is "
-        "probably missing."
+        "The box lies on no labelled object, and its features are those of labelled ones: a label {name} is probably "
+        "missing."
     ),
 }
 

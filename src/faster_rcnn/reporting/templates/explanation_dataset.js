@@ -25,7 +25,7 @@
     if (near >= BACKGROUND && near < least) return "loose-box";
     if (cross >= least) return "wrong-class";
     if (near >= least) return "duplicate";
-    return Math.max(near, cross) < BACKGROUND ? "background" : "wrong-and-loose";
+    return Math.max(near, cross) <= BACKGROUND ? "background" : "wrong-and-loose";
   };
 
   /* What is found, missed and false in every image at two thresholds. */
