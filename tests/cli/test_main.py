@@ -189,7 +189,7 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
             "evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3",
             {
                 "model": "m", "data": Path("cells"), "split": "val", "precision": "float32", "json": "-",
-                "proposals": Path("p"), "tile": 640, "overlap": 0.3, "device": "auto",
+                "proposals": Path("p"), "tile": 640, "overlap": 0.3, "device": "auto", "settings": None,
             },
         ),
         (
@@ -211,7 +211,7 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
             {
                 "model": "m", "source": ["a.jpg", "b/", "c.png"], "conf": 0.25, "max_det": 9, "precision": "int8",
                 "out": Path("o"), "json": "x", "proposals": None, "tile": 800, "overlap": None, "classes": None,
-                "iou": None, "agnostic_nms": False, "device": "auto",
+                "iou": None, "agnostic_nms": False, "device": "auto", "settings": None,
             },
         ),
         (

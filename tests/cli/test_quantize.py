@@ -231,9 +231,9 @@ def test_senseless_options_are_refused_before_the_work(model: str, data: Path, t
     out = tmp_path / "quantized.safetensors"
     with pytest.raises(OptionError, match=r"^E125 --count 0: activation ranges need at least one image$"):
         run("no model", data, out, count=0)
-    with pytest.raises(OptionError, match=r"^--out .* is a folder; name a file"):
+    with pytest.raises(OptionError, match=r"^E137 --out .* is a folder; name a file"):
         run("no model", data, tmp_path)
-    with pytest.raises(OptionError, match=r"^--json .* is a folder; name a file"):
+    with pytest.raises(OptionError, match=r"^E137 --json .* is a folder; name a file"):
         run("no model", data, out, json=str(tmp_path))
     assert not out.exists()
 
