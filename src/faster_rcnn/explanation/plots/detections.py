@@ -50,7 +50,7 @@ def _detections_panel(recording: Recording) -> Panel:
     draw_boxes(view, found.boxes, colours)
     scores = [f"{score:.2f}" for score in found.scores.tolist()]
     draw_tags(view, found.boxes, [names[label] for label in labels], colours, scores)
-    best = f"; the best has {float(recording.detections.scores[0]):.2f}" if len(recording.detections) else ""
+    best = f"; the best has {float(recording.detections.scores[0]):.3f}" if len(recording.detections) else ""
     none = "" if len(found) else best
     return Panel(view.picture, f"{count_of(len(found), 'detection')} of a score of at least {recording.conf:g}{none}")
 
