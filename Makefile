@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-OPERATORS := tests/ops tests/kernels tests/acceleration tests/inference
+OPERATORS := tests/ops tests/kernels tests/acceleration tests/inference/test_predictor.py tests/inference/test_prepared.py \
+  tests/inference/test_external_proposals.py tests/inference/test_merging.py
 
 .PHONY: demo test check docs soak clean
 

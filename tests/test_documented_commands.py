@@ -66,6 +66,7 @@ DIGITS = (
 """The training of the tutorial."""
 SMALLER = {
     DIGITS: f"{DIGITS.replace('--epochs 15 --image-size 240', '--epochs 1 --image-size 64')} --workers 0",
+    "faster-rcnn explain runs/digits digits": "faster-rcnn explain runs/digits digits --advice 0",
     "faster-rcnn train cells": f"faster-rcnn train cells {TINY}",
     "faster-rcnn train cells --config settings.yaml": (
         "faster-rcnn train cells --config settings.yaml --epochs 1 --image-size 64 --workers 0"
@@ -93,7 +94,7 @@ SMALLER = {
         "--proposals search.safetensors --images 1 --rounds 1"
     ),
 }
-"""Commands that take minutes or hours, each with the command that runs in its place: the same, with more options."""
+"""Commands that take a while, each with the command that runs in its place: the same, with more options."""
 
 
 @dataclass(frozen=True, slots=True)

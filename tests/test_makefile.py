@@ -43,7 +43,9 @@ def make_test(folder: Path, widest: str, first: int = 0, second: int = 0, answer
 
 ALL = "ran -m pytest -n auto --dist loadgroup --durations 20 with all all"
 OPERATORS = (
-    "ran -m pytest -n auto --dist loadgroup tests/ops tests/kernels tests/acceleration tests/inference with avx2 AVX2"
+    "ran -m pytest -n auto --dist loadgroup tests/ops tests/kernels tests/acceleration "
+    "tests/inference/test_predictor.py tests/inference/test_prepared.py tests/inference/test_external_proposals.py "
+    "tests/inference/test_merging.py with avx2 AVX2"
 )
 
 

@@ -178,7 +178,7 @@ def test_the_citation_names_the_paper_and_the_version() -> None:
     ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site; the strict build fails at any link or anchor that leads nowhere."""
     if find_spec("zensical") is None or find_spec("mkdocstrings") is None:
