@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from faster_rcnn import stages as stage
-from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.records import ImageRecord
 from faster_rcnn.errors import ImageError
 from faster_rcnn.explanation.causes.false_positives import FalseKind, FalsePositive
 from faster_rcnn.explanation.record.lives import Corners, corners
 from faster_rcnn.explanation.record.recording import PartRecording, Recording
 from faster_rcnn.images import rescale_boxes, size_of
+from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.ops.boxes import clip
@@ -178,7 +178,7 @@ def _vectors_of_image(predictor: Predictor, record: ImageRecord) -> Float[Tensor
     Only the features and the head of regions are computed.
     """
     try:
-        pixels, _ = read_image(record.path, predictor.config.data.max_pixels)
+        pixels = to_pixels(record.path, str(record.path), predictor.config.data.max_pixels)  # in one of two threads
     except ImageError as error:
         return error
     detector, boxes = predictor.detector, record.truth.boxes[~record.truth.ignored]
