@@ -132,10 +132,24 @@ class Predictor:
             raise one
         return one
 
-    def with_detector(self, detector: PreparedDetector) -> Predictor:
-        """A predictor of another detector, with this one's batch, proposals, tiles and choice of detections."""
-        proposals = self.proposals
-        return Predictor(detector, batch=self.batch, proposals=proposals, tiling=self.tiling, choice=self.choice)
+    def replaced(
+        self,
+        *,
+        detector: PreparedDetector | None = None,
+        tiling: Tiling | None = None,
+        choice: Choice | None = None,
+    ) -> Predictor:
+        """A predictor with another detector, other tiles or another choice of detections, and this one's other parts.
+
+        The truths of validation and a schedule are not taken over.
+        """
+        return Predictor(
+            detector or self.detector,
+            batch=self.batch,
+            proposals=self.proposals,
+            tiling=tiling or self.tiling,
+            choice=choice or self.choice,
+        )
 
     def stream(self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None) -> Iterator[Result]:
         """Predict on each image, in order; an image is taken when its result is, or one image ahead.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.explanation.causes.retries import Change, Retries, with_settings_of
+from faster_rcnn.explanation.causes.retries import TILE, Change, Retries, changed, with_settings_of
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.loading import loaded_with
@@ -19,6 +19,7 @@ from faster_rcnn.structures import Detections, ImageSize, Proposals
 from faster_rcnn.weights.model_file import LoadedModel
 from files import loaded_model
 from made_recordings import Way, made_recording
+from made_surveys import tiny_detector
 from tiny import boxes_of, random_image
 
 IMAGE = random_image(90, 120)
@@ -156,3 +157,10 @@ def test_a_made_image_without_detections_reports_none() -> None:
     assert retries.recording.size == ImageSize(80, 100)
     assert len(retries.reported(Change("roi.nms_iou", 0.9))) == 0
     assert len(retries.reported(Change("conf", 0.0))) == 0
+
+
+def test_tiles_are_a_change_of_the_predictor() -> None:
+    tiled = changed(Predictor(tiny_detector()), Change(TILE, 45))
+    assert tiled.tiling is not None
+    assert (tiled.tiling.side, tiled.tiling.overlap) == (45, 0.2)
+    assert changed(Predictor(tiny_detector()), Change("roi.nms_iou", 0.9)).config.roi.nms_iou == 0.9

@@ -10,7 +10,7 @@ from faster_rcnn.evaluation.run import evaluate_detector
 from faster_rcnn.explanation.causes.kinds import Thresholds, VerdictKind
 from faster_rcnn.explanation.causes.retries import CONF, TILE, Change
 from faster_rcnn.explanation.dataset import advice as module
-from faster_rcnn.explanation.dataset.advice import advise, changed, sufficient
+from faster_rcnn.explanation.dataset.advice import advise, sufficient
 from faster_rcnn.explanation.survey import Survey, survey_data
 from faster_rcnn.inference.predictor import Predictor
 from files import coco_folder
@@ -71,13 +71,6 @@ def test_what_is_measured_is_what_evaluate_measures(surveyed: tuple[Survey, Path
     again = survey_data(tiny_detector(roi={"nms_iou": 0.9}), data, None, THRESHOLDS)
     assert followed.found == again.funnel.total.found
     assert followed.false_positives == sum(len(each.false_positives) for each in again.images)
-
-
-def test_tiles_are_a_change_of_the_predictor() -> None:
-    tiled = changed(Predictor(tiny_detector()), Change(TILE, 45))
-    assert tiled.tiling is not None
-    assert (tiled.tiling.side, tiled.tiling.overlap) == (45, 0.2)
-    assert changed(Predictor(tiny_detector()), Change("roi.nms_iou", 0.9)).config.roi.nms_iou == 0.9
 
 
 def test_a_bounded_number_of_truths_is_tried(surveyed: tuple[Survey, Path], monkeypatch: pytest.MonkeyPatch) -> None:

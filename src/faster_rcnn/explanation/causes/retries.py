@@ -66,20 +66,13 @@ class Retries:
         return self._reported[change]
 
     def _computed(self, change: Change) -> Detections:
-        recording, conf = self.recording, self.recording.conf
-        own = recording.predictor
+        own = self.recording.predictor
         if change.setting == CONF:
             return self._from_record(own, change.value)
-        if change.setting == TILE:
-            overlap = DEFAULT_OVERLAP if own.tiling is None else own.tiling.overlap
-            tiling = Tiling(int(change.value), overlap)
-            return self._by_another_pass(
-                Predictor(own.detector, batch=own.batch, proposals=own.proposals, tiling=tiling, choice=own.choice)
-            )
-        changed = with_settings_of(own, change.settings)
-        if change.setting.startswith("image."):
-            return self._by_another_pass(changed)
-        return self._from_record(changed, conf)
+        predictor = changed(own, change)
+        if change.setting == TILE or change.setting.startswith("image."):
+            return self._by_another_pass(predictor)
+        return self._from_record(predictor, self.recording.conf)
 
     def _by_another_pass(self, predictor: Predictor) -> Detections:
         # External proposals are found by the image as it was given; otherwise its pixels are decoded already.
@@ -93,18 +86,24 @@ class Retries:
         return found.above(conf)
 
 
+def changed(predictor: Predictor, change: Change) -> Predictor:
+    """A predictor of the same detector after a change of a setting or of tiles; ``conf`` is no part of a predictor."""
+    if change.setting != TILE:
+        return with_settings_of(predictor, change.settings)
+    overlap = DEFAULT_OVERLAP if predictor.tiling is None else predictor.tiling.overlap
+    return predictor.replaced(tiling=Tiling(int(change.value), overlap))
+
+
 def with_settings_of(predictor: Predictor, settings: tuple[str, ...]) -> Predictor:
     """A predictor of the same detector, with shared weights, for other settings of inference; it is not compiled."""
     detector = predictor.detector
     config = with_inference_settings(detector.config, settings)
     model, network = (for_inference_with(config, each) for each in (detector.model, detector.network))
-    changed = replace(detector, model=model, network=network, config=config, compiler=None)
+    other = replace(detector, model=model, network=network, config=config, compiler=None)
     # The option ``iou`` of the recorded prediction wins over the setting, which now has another value.
     names = {text.partition("=")[0] for text in settings}
     choice = replace(predictor.choice, iou=None) if "roi.nms_iou" in names else predictor.choice
-    return Predictor(
-        changed, batch=predictor.batch, proposals=predictor.proposals, tiling=predictor.tiling, choice=choice
-    )
+    return predictor.replaced(detector=other, choice=choice)
 
 
 def _detections_again(part: PartRecording, predictor: Predictor) -> Detections:

@@ -21,13 +21,12 @@ from faster_rcnn.explanation.causes.advice import Advice, advice_on
 from faster_rcnn.explanation.causes.explained import Explained
 from faster_rcnn.explanation.causes.kinds import Thresholds, VerdictKind
 from faster_rcnn.explanation.causes.matching import UNMATCHED, match_detections
-from faster_rcnn.explanation.causes.retries import CONF, TILE, Change, Retries, with_settings_of
+from faster_rcnn.explanation.causes.retries import CONF, TILE, Change, Retries, changed
 from faster_rcnn.explanation.dataset.classes import JudgedSplit
 from faster_rcnn.explanation.dataset.judged import JudgedImage
 from faster_rcnn.explanation.dataset.labels import Schedule, one_by_one
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.tiles import DEFAULT_OVERLAP, Tiling
 from faster_rcnn.structures import Detections
 from faster_rcnn.system.progress import counted
 
@@ -204,15 +203,6 @@ def _followed(
     metrics = measure_split(split, found)
     right, wrong = _tally(split, found, thresholds)
     return Followed(change, remedies, metrics.ap, metrics.ap50, right, wrong)
-
-
-def changed(predictor: Predictor, change: Change) -> Predictor:
-    """A predictor of the same detector after a change of a setting or of tiles."""
-    if change.setting != TILE:
-        return with_settings_of(predictor, change.settings)
-    overlap = DEFAULT_OVERLAP if predictor.tiling is None else predictor.tiling.overlap
-    tiling = Tiling(int(change.value), overlap)
-    return Predictor(predictor.detector, proposals=predictor.proposals, tiling=tiling, choice=predictor.choice)
 
 
 def _tally(split: Split, found: Mapping[int, Detections], thresholds: Thresholds) -> tuple[int, int]:

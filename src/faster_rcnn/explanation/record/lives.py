@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -102,16 +102,13 @@ class PartFates:
         part, fates = self.part, self.regions
         anchors = part.proposals.anchors
         start = Life(self.index, label) if anchors is None else self.life_of_anchor(int(anchors[proposal]), label)
-        values = {name: getattr(start, name) for name in ("anchor", "anchor_box", "objectness", "rank")}
         box = corners(part.in_image(part.proposals.boxes[proposal]))
         if fates is None:
             score = float(part.proposals.scores[proposal])
-            return Life(self.index, label, **values, proposal=proposal, proposal_box=box, score=score, box=box)
+            return replace(start, proposal=proposal, proposal_box=box, score=score, box=box)
         row = fates.probabilities[proposal]
-        return Life(
-            self.index,
-            label,
-            **values,
+        return replace(
+            start,
             proposal=proposal,
             proposal_box=box,
             score=float(row[label]),

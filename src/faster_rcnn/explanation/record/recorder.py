@@ -75,7 +75,9 @@ def record(predictor: Predictor, image: AnyImage, conf: float = 0.5, truth: Grou
     """
     refuse_share("conf", conf, "scores are")
     recorder = RecordingDetector.of(predictor.detector)
-    prediction = predictor.with_detector(recorder).predict_with_pixels(image, 0.0 if predictor.tiling is None else conf)
+    prediction = predictor.replaced(detector=recorder).predict_with_pixels(
+        image, 0.0 if predictor.tiling is None else conf
+    )
     size = size_of(prediction.pixels)
     places = [Tile(0, 0, size.width, size.height)]
     if len(recorder.passes) > 1 and predictor.tiling is not None:
