@@ -9,8 +9,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-import torch
-
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
@@ -27,7 +25,8 @@ from faster_rcnn.explanation.dataset.impact import Impact, Tide, impact_of, tide
 from faster_rcnn.explanation.dataset.judged import JudgedImage, JudgedTruth
 from faster_rcnn.explanation.dataset.judging import judge
 from faster_rcnn.explanation.dataset.label_errors import csv_of, label_errors
-from faster_rcnn.explanation.dataset.labels import LabelBank, Schedule, bank_of, one_by_one
+from faster_rcnn.explanation.dataset.labels import LabelBank, bank_of
+from faster_rcnn.explanation.dataset.schedule import schedule_for
 from faster_rcnn.explanation.dataset.table import (
     COLUMNS,
     advice_lines,
@@ -39,7 +38,6 @@ from faster_rcnn.explanation.dataset.table import (
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.external_proposals import split_source
 from faster_rcnn.inference.predictor import Predictor
-from faster_rcnn.inference.prefetch import map_two_workers
 from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.inference.tiles import MAX_PIXELS, Tiling
 from faster_rcnn.structures import ClassMap
@@ -187,7 +185,7 @@ def survey(
     damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
     judge_one = partial(_judge_one, predictor, judged, thresholds, bank)
     images = []
-    outcomes = _schedule_for(predictor)(judged.split.records, judge_one)
+    outcomes = schedule_for(predictor)(judged.split.records, judge_one)
     for place, one in enumerate(counted(outcomes, f"images of {split.name}", len(split.records))):
         if isinstance(one, ImageMemoryError):
             raise one  # the memory that other programs leave must not change a metric
@@ -226,8 +224,7 @@ def survey_data(
     found = survey(predictor, part, thresholds, model, train=train)
     if not advice:
         return found
-    in_order = _schedule_for(predictor)
-    tried = advise(predictor, found.judged, found.images, thresholds, advice, train, in_order)
+    tried = advise(predictor, found.judged, found.images, thresholds, advice, train, schedule_for(predictor))
     return replace(found, advice=tried)
 
 
@@ -253,7 +250,7 @@ def _label_bank(
     if predictor.config.detector.kind == "rpn":
         return None, "a region proposal network has no class layer, whose inputs would show which labels are missing"
     known = in_labels_of(train, predictor.classes, model).split.records
-    bank = bank_of(predictor, evenly_spread(known, max(1, len(split.records) // 2)), _schedule_for(predictor))
+    bank = bank_of(predictor, evenly_spread(known, max(1, len(split.records) // 2)), schedule_for(predictor))
     return bank, None if bank is not None else "the training images have no objects to compare false positives with"
 
 
@@ -266,12 +263,3 @@ def _judge_one(
         return judge(record(predictor, one.path, 0.0, one.truth), one, judged, thresholds, bank)
     except ImageError as error:
         return error
-
-
-def _schedule_for(predictor: Predictor) -> Schedule:
-    """In which threads images are judged: as ``evaluate`` predicts them, so that both give the same detections."""
-    detector = predictor.detector
-    is_concurrent = detector.device.type == "cpu" and not detector.exact and predictor.tiling is None
-    if is_concurrent and torch.get_num_threads() > 1:
-        return map_two_workers
-    return one_by_one

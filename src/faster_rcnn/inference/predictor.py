@@ -276,8 +276,7 @@ def _schedule_for(detector: PreparedDetector, batch: int, tiling: Tiling | None)
     """The fastest schedule that changes no result and holds few images in memory."""
     if tiling is not None:  # an image may be a gigabyte, so the next image is read after it is done
         return one_at_a_time
-    # Bit-exact results depend on the number of threads, which two workers share.
-    if detector.device.type == "cpu" and batch == 1 and not detector.exact:
+    if detector.runs_two_images and batch == 1:
         return two_workers
     return partial(prefetched, batch=batch)
 

@@ -24,7 +24,7 @@ from faster_rcnn.explanation.causes.matching import UNMATCHED, match_detections
 from faster_rcnn.explanation.causes.retries import CONF, TILE, Change, Retries, changed
 from faster_rcnn.explanation.dataset.classes import JudgedSplit
 from faster_rcnn.explanation.dataset.judged import JudgedImage
-from faster_rcnn.explanation.dataset.labels import Schedule, one_by_one
+from faster_rcnn.explanation.dataset.schedule import Schedule, one_by_one
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.structures import Detections

@@ -1,18 +1,17 @@
 """Probable missing labels: false positives on background whose features resemble labelled objects.
 
 The second stage turns each region into one vector, the input of its class layer. A bank holds the vectors of labelled
-regions of training images. A detection on background is probably an object without a label where the nearest regions
-of the bank have its class, and are as similar as labelled regions of that class are to each other.
+regions of training images. A detection on background is probably an object without a label where the bank's nearest
+regions have its class, and are as similar as labelled regions of that class are to each other.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,6 +22,7 @@ from faster_rcnn import stages as stage
 from faster_rcnn.data.records import ImageRecord
 from faster_rcnn.errors import ImageError
 from faster_rcnn.explanation.causes.false_positives import FalseKind, FalsePositive
+from faster_rcnn.explanation.dataset.schedule import Schedule, one_by_one
 from faster_rcnn.explanation.record.lives import Corners, corners
 from faster_rcnn.explanation.record.recording import PartRecording, Recording
 from faster_rcnn.images import rescale_boxes, size_of
@@ -38,15 +38,7 @@ SHOWN = 3
 QUANTILE = 0.25
 """Share of the labelled regions of a class that are less similar to others of it than a missing label must be."""
 
-Schedule = Callable[[Sequence[Any], Callable[[Any], Any]], Iterator[Any]]
-"""Applies work to every item of a list, and gives the results in the order of the items."""
-
 _LOG = logging.getLogger(__name__)
-
-
-def one_by_one(items: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Any]:
-    """The schedule in which each item waits for the one before it."""
-    return map(work, items)
 
 
 @dataclass(frozen=True, slots=True)
