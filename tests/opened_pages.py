@@ -39,6 +39,15 @@ def opened(browser: Browser, path: Path, width: int = 1200, scheme: Any = "light
     assert noise == []
 
 
+def assert_serves_everyone(browser: Browser, path: Path, width: int, scheme: str) -> None:
+    """Assert that a page is quiet, fits its window, has one main heading and no serious fault, and is small enough."""
+    with opened(browser, path, width, scheme) as page:
+        assert page.evaluate(WIDE) == []
+        assert serious_faults(page) == []
+        assert page.locator("h1").count() == 1
+    assert path.stat().st_size < MAX_BYTES
+
+
 def outside(url: str, path: Path) -> bool:
     """Whether a request leaves the file."""
     return not url.startswith("data:") and url.partition("#")[0] != path.as_uri()

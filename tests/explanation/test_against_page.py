@@ -20,7 +20,7 @@ from faster_rcnn.explanation.dataset.pairs import TruthPair
 from faster_rcnn.structures import ClassMap
 from files import coco_folder
 from made_surveys import TINY_BOXES, made_survey, tiny_detector
-from opened_pages import MAX_BYTES, WIDE, WIDTHS, opened, serious_faults
+from opened_pages import WIDTHS, assert_serves_everyone, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -70,10 +70,7 @@ def path(found: Against, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_is_quiet_fits_its_window_and_has_no_serious_fault(
     browser: Browser, path: Path, width: int, scheme: str
 ) -> None:
-    with opened(browser, path, width, scheme) as page:
-        assert page.evaluate(WIDE) == []
-        assert serious_faults(page) == []
-    assert path.stat().st_size < MAX_BYTES
+    assert_serves_everyone(browser, path, width, scheme)
 
 
 def test_the_page_has_the_numbers_of_the_comparison(browser: Browser, path: Path, found: Against) -> None:

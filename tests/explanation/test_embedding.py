@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from io import BytesIO
 
 import pytest
 from PIL import Image, ImageDraw
 
 from explained_images import noise_picture
-from faster_rcnn.explanation.embedding import QUALITIES, data_urls
+from faster_rcnn.explanation.embedding import QUALITIES, data_urls, json_for_script
 
 
 def picture_in(url: str) -> Image.Image:
@@ -40,3 +41,9 @@ def test_pictures_that_are_too_large_lose_quality_and_then_pixels() -> None:
 @pytest.mark.parametrize("limit", [1, 10_000_000])
 def test_no_pictures_need_no_space(limit: int) -> None:
     assert data_urls([], limit) == []
+
+
+def test_data_cannot_end_its_script() -> None:
+    written = json_for_script({"name": "</script><!-- & \u2028"})
+    assert not set(written) & set("<>&\u2028")
+    assert json.loads(written) == {"name": "</script><!-- & \u2028"}

@@ -12,14 +12,14 @@ from faster_rcnn.explanation.causes.kinds import Thresholds
 from faster_rcnn.explanation.causes.matching import UNMATCHED, match_detections
 from faster_rcnn.explanation.causes.retries import Change
 from faster_rcnn.explanation.dataset.advice import DataAdvice, Followed
+from faster_rcnn.explanation.embedding import script_text
 from faster_rcnn.explanation.gallery import dataset_page, save_dataset_page
-from faster_rcnn.explanation.page import script_text
 from faster_rcnn.explanation.survey import Survey, survey_data
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.terminal import printable
 from files import coco_folder
 from made_surveys import TINY_BOXES, tiny_detector, tiny_survey
-from opened_pages import MAX_BYTES, WIDE, WIDTHS, opened, serious_faults
+from opened_pages import WIDE, WIDTHS, assert_serves_everyone, opened, serious_faults
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -70,10 +70,7 @@ def move(page: Page, name: str, value: float) -> None:
 def test_the_page_is_quiet_fits_its_window_and_has_no_serious_fault(
     browser: Browser, path: Path, width: int, scheme: str
 ) -> None:
-    with opened(browser, path, width, scheme) as page:
-        assert page.evaluate(WIDE) == []
-        assert serious_faults(page) == []
-    assert path.stat().st_size < MAX_BYTES
+    assert_serves_everyone(browser, path, width, scheme)
 
 
 @pytest.mark.parametrize(("conf", "iou"), [(0.3, 0.5), (0.35, 0.3), (0.31, 0.15), (0.2, 0.7), (0.99, 0.5)])

@@ -1,11 +1,16 @@
-"""Pictures inside a page: data URLs that share a limit of bytes."""
+"""What a page carries inside itself: pictures as data URLs that share a limit of bytes, data, and its script."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Sequence
+from importlib.resources import files
 from io import BytesIO
+from typing import Any
 
+from markupsafe import Markup
 from PIL import Image
 
 QUALITIES = ((88, 1.0), (75, 1.0), (60, 0.8), (45, 0.65), (35, 0.5))
@@ -25,6 +30,23 @@ def data_urls(pictures: Sequence[Image.Image], max_bytes: int = MAX_BYTES) -> li
         if sum(map(len, urls)) <= max_bytes:
             break
     return urls
+
+
+def json_for_script(value: Any) -> Markup:
+    """JSON that cannot end the ``<script>`` element around it: ASCII, and without any sign of markup."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def script_text(name: str) -> Markup:
+    """The text of a script of the templates, which is part of this program and hence not escaped."""
+    return Markup(files("faster_rcnn.reporting").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+def policy_of(script: str) -> str:
+    """A content security policy: the page loads nothing, and runs this script and no other."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 def _data_url(picture: Image.Image, quality: int, scale: float) -> str:

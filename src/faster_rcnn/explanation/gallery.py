@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from faster_rcnn.explanation.causes.false_positives import FalseKind
-from faster_rcnn.explanation.embedding import MAX_BYTES, data_urls
+from faster_rcnn.explanation.embedding import MAX_BYTES, data_urls, json_for_script, policy_of, script_text
 from faster_rcnn.explanation.gallery_counts import counts_data, lowest_score
 from faster_rcnn.explanation.gallery_crops import MAX_CROPS, Crop, Gallery, false_gallery, missed_gallery
 from faster_rcnn.explanation.gallery_tables import advice_rows, false_rows, funnel_rows, group_tables, oracle_rows
-from faster_rcnn.explanation.page import json_for_script, policy_of, script_text
 from faster_rcnn.explanation.survey import Survey
 from faster_rcnn.reporting.pages import render_page, write_page
 from faster_rcnn.system.terminal import printable

@@ -5,24 +5,18 @@ The page is one HTML file that needs no other file, no network and no library.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from markupsafe import Markup
 from PIL import Image
 
 from faster_rcnn.explanation.causes.explained import Explained
 from faster_rcnn.explanation.causes.false_positives import FalsePositive
 from faster_rcnn.explanation.causes.kinds import Verdict
 from faster_rcnn.explanation.causes.sentences import false_positive_sentence, verdict_sentence
-from faster_rcnn.explanation.embedding import data_urls
+from faster_rcnn.explanation.embedding import data_urls, json_for_script, policy_of, script_text
 from faster_rcnn.explanation.page_boxes import MAX_DETECTIONS, MAX_OCCLUSION_MAPS, PageBox, page_boxes
 from faster_rcnn.explanation.page_stages import stages_of
 from faster_rcnn.explanation.plots.view import picture_of
@@ -127,23 +121,6 @@ def false_rows(false: Sequence[FalsePositive], classes: ClassMap) -> list[FalseR
         )
         for each in false
     ]
-
-
-def json_for_script(value: Any) -> Markup:
-    """JSON that cannot end the ``<script>`` element around it: ASCII, and without any sign of markup."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-
-
-def script_text(name: str) -> Markup:
-    """The text of a script of the templates, which is part of this program and hence not escaped."""
-    return Markup(files("faster_rcnn.reporting").joinpath("templates", name).read_text(encoding="utf-8"))
-
-
-def policy_of(script: str) -> str:
-    """A content security policy: the page loads nothing, and runs this script and no other."""
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 def _kinds(boxes: Sequence[PageBox]) -> list[tuple[str, int, bool]]:
