@@ -151,8 +151,8 @@ def against_on_data(
 ) -> Against:
     """Survey labelled images with two detectors, the one before and the one after, and compare them.
 
-    The data are read once, as the second detector's training data were. The other arguments, and the errors, are those
-    of ``survey_data`` and ``against``.
+    The data are read once, as the second detector's training data were. ``survey_data`` and ``against`` describe the
+    other arguments and the errors.
     """
     dataset = load_split(data, settings_for(data, detectors[1].config.data, tiling), split)
     part = choose_split(dataset, split)

@@ -56,8 +56,8 @@ class RegionProposalNetwork(nn.Module):
     ) -> RpnLosses:
         """Compute Eq. 1 over the sampled anchors of all images; ``seeds``, one per image, decide which are sampled.
 
-        The head runs at the sampled anchors only: the loss has no gradient at any other anchor. ``known`` is the output
-        of ``forward`` where the caller has it, for heads that can only compute all anchors.
+        The head runs at the sampled anchors only: the loss has no gradient at any other anchor. A caller who has the
+        output of ``forward`` passes it as ``known``, for heads that can only compute all anchors.
         """
         targets = [
             rpn_targets(anchors, truth, self.sampling, seed, size)

@@ -27,9 +27,7 @@ THICK = 3
 """The width of a line in pixels."""
 
 
-def draw_boxes(
-    view: View, boxes: Float[Tensor, "boxes 4"], colours: Sequence[Colour] | Colour, thick: int = THICK
-) -> None:
+def draw_boxes(view: View, boxes: Float[Tensor, "boxes 4"], colours: list[Colour] | Colour, thick: int = THICK) -> None:
     """Draw the outlines of boxes, the first on top; one colour, or one for each box."""
     frames = view.frames(boxes)
     of_boxes = _each(colours, len(frames))
@@ -38,7 +36,7 @@ def draw_boxes(
 
 
 def draw_dashed(
-    view: View, boxes: Float[Tensor, "boxes 4"], colours: Sequence[Colour] | Colour = WHITE, thick: int = THICK
+    view: View, boxes: Float[Tensor, "boxes 4"], colours: list[Colour] | Colour = WHITE, thick: int = THICK
 ) -> None:
     """Draw dashed outlines, black with dashes of a colour; those of truths are white in every picture."""
     frames = view.frames(boxes)
@@ -52,7 +50,7 @@ def draw_tags(
     view: View,
     boxes: Float[Tensor, "boxes 4"],
     texts: Sequence[Text],
-    colours: Sequence[Colour] | Colour,
+    colours: list[Colour] | Colour,
     scores: Sequence[str] | None = None,
 ) -> None:
     """Write a text beside each box, and a score beside the text, where there is room; the first boxes come first."""
@@ -88,7 +86,7 @@ def draw_arrow(view: View, start: tuple[float, float], end: tuple[float, float],
 
 
 def draw_moves(
-    view: View, before: Float[Tensor, "boxes 4"], after: Float[Tensor, "boxes 4"], colours: Sequence[Colour]
+    view: View, before: Float[Tensor, "boxes 4"], after: Float[Tensor, "boxes 4"], colours: list[Colour]
 ) -> None:
     """Draw each box before a transform dashed, after it solid, and arrows from its corners to its new corners."""
     draw_dashed(view, before, colours, 2)
@@ -99,11 +97,9 @@ def draw_moves(
         draw_arrow(view, (x2, y2), (x4, y4), colour)
 
 
-def _each(colours: Sequence[Colour] | Colour, count: int) -> list[Colour]:
+def _each(colours: list[Colour] | Colour, count: int) -> list[Colour]:
     """The colour of each of ``count`` boxes."""
-    if len(colours) == 3 and isinstance(colours[0], int):
-        return [colours] * count  # type: ignore[list-item]  # three numbers are one colour
-    return list(colours)  # type: ignore[arg-type]
+    return colours if isinstance(colours, list) else [colours] * count
 
 
 def _clipped(frame: Frame, size: tuple[int, int]) -> Frame:
