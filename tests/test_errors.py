@@ -20,6 +20,8 @@ EXIT_CODES = {
     "VerificationError": 4,
     "MachineError": 5,
     "MissingExtraError": 5,
+    "LostProcessError": 5,
+    "ElsewhereError": 1,
 }
 
 

@@ -9,8 +9,10 @@ FasterRCNNError                 the message is one line for the user; ``exit_cod
 │   └── ModelFileError          a model file, a checkpoint or foreign weights that do not fit
 ├── DivergedError          3    a loss or a gradient stopped being finite
 ├── VerificationError      4    an output failed its own check
-└── MachineError      5    the machine: no download, disk full, a missing extra
-    └── MissingExtraError       an optional package is needed; names the pip command
+├── MachineError      5    the machine: no download, disk full, a missing extra
+│   ├── MissingExtraError       an optional package is needed; names the pip command
+│   └── LostProcessError        one of several processes ended, or the connection to it
+└── ElsewhereError             one of several processes failed, and the first one reports it; has that one's exit code
 
 An interrupted run is Python's own ``KeyboardInterrupt`` and returns 130 (SIGTERM: 143, SIGHUP: 129).
 Some messages begin with a code such as ``E107``; ``error_codes.py`` explains each of them, and why others have none.
@@ -84,6 +86,14 @@ class MissingExtraError(MachineError):
     def __init__(self, package: str, extra: str) -> None:
         """Name the package and the extra that installs it."""
         super().__init__(f"this needs the package '{package}': pip install 'faster-rcnn[{extra}]'")
+
+
+class LostProcessError(MachineError):
+    """Another one of several processes ended, or the connection to it."""
+
+
+class ElsewhereError(FasterRCNNError):
+    """Another one of several processes failed, and the first process reports it; has the exit code of that error."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

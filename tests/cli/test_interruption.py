@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from faster_rcnn import Detector
+from faster_rcnn.system.signals import Signalled
 from faster_rcnn.training import session
 from faster_rcnn.training.callback import Callback, RunStart
-from faster_rcnn.training.interruption import Signalled
 from made_data import make_squares, settings_file, train_with
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")

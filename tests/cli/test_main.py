@@ -21,7 +21,7 @@ from faster_rcnn.cli.main import main
 from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import say, warn
-from faster_rcnn.training.interruption import Signalled
+from faster_rcnn.system.signals import Signalled
 
 COMMANDS = tuple(name for name in app if not name.startswith("-"))
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "hotcoco", "PIL", "matplotlib")

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from faster_rcnn.system.signals import Signalled
 from faster_rcnn.training import interruption
-from faster_rcnn.training.interruption import Signalled, interrupting, stop_signals
+from faster_rcnn.training.interruption import interrupting, stop_signals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
 

@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from faster_rcnn.system.signals import STOPPING
+from faster_rcnn.system.signals import STOPPING, Signalled
 
 SECONDS_OF_ONE_SIGNAL = 1.0
 """Signals within this time count as one: ``timeout`` sends its signal to the command and then to its group."""
-
-
-class Signalled(KeyboardInterrupt):
-    """SIGINT, SIGTERM or SIGHUP arrived; code that saves its work on Ctrl-C saves it for all three."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
 
 
 @contextmanager

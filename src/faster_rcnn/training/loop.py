@@ -23,10 +23,10 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.memory import keep_freed_memory
+from faster_rcnn.system.signals import Signalled
 from faster_rcnn.training import callback, run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
-from faster_rcnn.training.interruption import Signalled
 from faster_rcnn.training.schedule import learning_rate, number_of_epochs
 from faster_rcnn.training.state import (
     Progress,
