@@ -24,6 +24,8 @@ def exchanged(processes: Processes) -> dict[str, Any]:
         "gathered by first": processes.gathered_by_first(str(rank)),
         "from first": processes.from_first([rank]),
         "together": processes.together(lambda: rank * 10),
+        "of first": processes.of_first(lambda: rank + 7),
+        "outcomes": processes.outcomes(lambda: rank * 10),
     }
 
 

@@ -68,8 +68,8 @@ def test_images_without_objects_train_the_same_parameters(sections: dict[str, di
     without = named_gradients(model, losses)
     assert without.keys() == with_objects.keys()
     assert all(bool(torch.isfinite(each).all()) for each in without.values())
-    assert (float(losses.rpn_box.detach()), float(losses.roi_box.detach())) == (0.0, 0.0)
-    assert float(losses.roi_class.detach()) > 0
+    assert (float(losses.rpn_box.mean.detach()), float(losses.roi_box.mean.detach())) == (0.0, 0.0)
+    assert float(losses.roi_class.mean.detach()) > 0
 
 
 def test_a_batch_may_mix_images_with_and_without_objects() -> None:
@@ -81,7 +81,7 @@ def test_a_batch_may_mix_images_with_and_without_objects() -> None:
 def test_the_losses_of_the_second_stage_do_not_reach_the_first() -> None:
     model = tiny_model()
     losses = model(training_batch(IMAGES, TRUTHS, [1, 2]))
-    (losses.roi_class + losses.roi_box).backward()
+    (losses.roi_class.mean + losses.roi_box.mean).backward()
     assert all(each.grad is None for each in model.rpn.parameters())
     assert any(each.grad is not None for each in model.backbone.parameters())
 
@@ -221,7 +221,7 @@ def test_k_or_2k_outputs_of_objectness(objectness: str, outputs: int) -> None:
 def test_training_counts_its_own_proposals_and_not_those_of_inference() -> None:
     def region_loss(**rpn: int) -> torch.Tensor:
         model = tiny_model(3, rpn=rpn, roi={"samples_per_image": 500})
-        loss: torch.Tensor = model(training_batch(IMAGES, TRUTHS, [1, 2])).roi_class
+        loss: torch.Tensor = model(training_batch(IMAGES, TRUTHS, [1, 2])).roi_class.mean
         return loss.detach()
 
     usual = region_loss(proposals_after_nms_training=40)
@@ -246,5 +246,5 @@ def test_ignored_truths_do_not_change_what_other_images_learn() -> None:
     model = tiny_model()
     hidden = GroundTruth(TRUTHS[0].boxes, TRUTHS[0].labels, torch.ones(2, dtype=torch.bool))
     losses = model(training_batch(IMAGES[:1], [hidden], [1]))
-    assert (float(losses.rpn_box.detach()), float(losses.roi_box.detach())) == (0.0, 0.0)
+    assert (float(losses.rpn_box.mean.detach()), float(losses.roi_box.mean.detach())) == (0.0, 0.0)
     assert bool(torch.isfinite(losses.total.detach()))

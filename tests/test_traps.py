@@ -81,8 +81,8 @@ def test_trap_03_box_arithmetic_is_float32_under_half_precision() -> None:
         assert torch.equal(decode(half, box), decode(half.float(), box))
         assert decode(half, box).dtype == encode(box, box).dtype == torch.float32
         yes = torch.tensor([True])
-        assert objectness_loss(half[:, :1], yes, yes).dtype == torch.float32
-        assert box_loss(half, half.float(), half.float(), yes, yes, BoxLoss(beta=1.0)).dtype == torch.float32
+        assert objectness_loss(half[:, :1], yes, yes).mean.dtype == torch.float32
+        assert box_loss(half, half.float(), half.float(), yes, yes, BoxLoss(beta=1.0)).mean.dtype == torch.float32
         model = decided_model(3)
         for found in model.detect(IMAGES):
             assert (found.boxes.dtype, found.scores.dtype) == (torch.float32, torch.float32)
@@ -132,7 +132,7 @@ def test_trap_07_the_first_stage_stays_on_the_device_of_its_input() -> None:
     output, anchors = model.rpn(features), model.rpn.anchors(features, batch)
     truths = [truth.to("meta") for truth in (*TRUTHS[:1], truth_of([]))]
     losses = model.rpn.losses(features, anchors, batch.sizes, truths, [1, 2])
-    devices = {each.device.type for each in (batch.pixels, *features, anchors.boxes, output.logits, losses.box)}
+    devices = {each.device.type for each in (batch.pixels, *features, anchors.boxes, output.logits, losses.box.mean)}
     assert devices == {"meta"}
 
 
@@ -194,9 +194,9 @@ def test_trap_12_losses_are_divided_by_the_number_of_sampled_references() -> Non
     wrong = torch.tensor([[2.0, 0, 0, 0]] * 4)
     # By the used: 3 / 3. By the positives it were 1.5, by the places 0.75, by the deltas 0.25.
     assert_close(
-        box_loss(wrong, torch.zeros(4, 4), torch.zeros(4, 4), positive, used, BoxLoss(beta=1.0)), torch.tensor(1.0)
+        box_loss(wrong, torch.zeros(4, 4), torch.zeros(4, 4), positive, used, BoxLoss(beta=1.0)).mean, torch.tensor(1.0)
     )
-    assert_close(objectness_loss(torch.zeros(4, 1), positive, used), torch.tensor(math.log(2)))
+    assert_close(objectness_loss(torch.zeros(4, 1), positive, used).mean, torch.tensor(math.log(2)))
 
 
 def test_trap_13_more_is_asked_for_than_there_is() -> None:

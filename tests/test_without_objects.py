@@ -87,7 +87,12 @@ def test_everything_ignored_teaches_nothing() -> None:
     model = tiny_model(3)
     losses = model(training_batch(IMAGES, [IGNORED, IGNORED], [1, 2]))
     # Anchors that reach out of the image by half are not inside the ignored region: they remain negatives.
-    assert float(losses.roi_class.detach()) == float(losses.roi_box.detach()) == float(losses.rpn_box.detach()) == 0
+    assert (
+        float(losses.roi_class.mean.detach())
+        == float(losses.roi_box.mean.detach())
+        == float(losses.rpn_box.mean.detach())
+        == 0
+    )
     wide = truth_of([[-1000, -1000, 1000, 1000]], ignored=[True])
     assert float(model(training_batch(IMAGES, [wide, wide], [1, 2])).total.detach()) == 0
 

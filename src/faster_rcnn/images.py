@@ -19,7 +19,7 @@ from faster_rcnn.choices import ResizeMethod, SizeRounding
 from faster_rcnn.errors import ImageError
 from faster_rcnn.ops.boxes import clip
 from faster_rcnn.resizing import averaged_in_bands, interpolated, sampled
-from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, ImageSize, Proposals
+from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, ImageSize, Proposals, largest_of
 
 LARGE = 2**24
 """Pixels (4096 x 4096) above which an image is resized without a second copy of its pixels, be it of floats or bytes.
@@ -118,10 +118,14 @@ def pad_to_batch(
     images: Sequence[Float[Tensor, "3 _ _"]],
     multiple: int,
     memory_format: torch.memory_format = torch.contiguous_format,
+    canvas: ImageSize | None = None,
 ) -> ImageBatch:
-    """Copy normalized images of any sizes into one tensor of zeros, whose sides are multiples of ``multiple``."""
+    """Copy normalized images of any sizes into one tensor of zeros, whose sides are multiples of ``multiple``.
+
+    It holds the largest image and, where given, a ``canvas``.
+    """
     sizes = tuple(size_of(image) for image in images)
-    largest = ImageSize(max(size.height for size in sizes), max(size.width for size in sizes))
+    largest = largest_of(sizes if canvas is None else (*sizes, canvas))
     shape = len(images), 3, *padded(largest, multiple)
     pixels = torch.empty(shape, dtype=images[0].dtype, device=images[0].device, memory_format=memory_format).zero_()
     for index, (image, size) in enumerate(zip(images, sizes, strict=True)):

@@ -50,7 +50,7 @@ class FasterRCNN(nn.Module):
 
         Raises ``ValueError`` where the detector has no first stage and the batch has no proposals.
         """
-        images = self.preparation.batch(batch.images)
+        images = self.preparation.batch(batch.images, batch.canvas)
         features = self.backbone(images.pixels)
         rpn_losses = roi_losses = None
         proposals: Sequence[Proposals] | None = batch.proposals

@@ -89,13 +89,16 @@ class Preparation:
             return resize(normalise(pixels, self.image.mean, self.image.std), *rule)
         return normalise(resize(pixels, *rule), self.image.mean, self.image.std)
 
-    def batch(self, images: Sequence[Tensor]) -> ImageBatch:
-        """Normalize images that are resized already, uint8 or float in 0..1, and pad them to one batch."""
-        return self.pad([normalise(each, self.image.mean, self.image.std) for each in images])
+    def batch(self, images: Sequence[Tensor], canvas: ImageSize | None = None) -> ImageBatch:
+        """Normalize images that are resized already, uint8 or float in 0..1, and pad them to one batch.
 
-    def pad(self, images: Sequence[Float[Tensor, "3 _ _"]]) -> ImageBatch:
-        """Pad resized and normalized images to one batch."""
-        return pad_to_batch(images, self.multiple, self.memory_format)
+        The batch holds the largest image and, where given, a ``canvas``.
+        """
+        return self.pad([normalise(each, self.image.mean, self.image.std) for each in images], canvas)
+
+    def pad(self, images: Sequence[Float[Tensor, "3 _ _"]], canvas: ImageSize | None = None) -> ImageBatch:
+        """Pad resized and normalized images to one batch, as ``batch`` does."""
+        return pad_to_batch(images, self.multiple, self.memory_format, canvas)
 
     def groups(self, images: Sequence[Tensor]) -> Iterator[Group]:
         """Resize, normalize and group images (3, H, W) of any sizes: images of one padded size share a batch."""

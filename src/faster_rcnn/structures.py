@@ -11,6 +11,7 @@ Values are made once and never changed. K is the number of classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +27,11 @@ class ImageSize(NamedTuple):
 
     height: int
     width: int
+
+
+def largest_of(sizes: Sequence[ImageSize]) -> ImageSize:
+    """The smallest size that holds images of all these sizes."""
+    return ImageSize(max(size.height for size in sizes), max(size.width for size in sizes))
 
 
 class _Value:
@@ -218,6 +224,8 @@ class TrainingBatch:
     """Decides which anchors and regions of an image are sampled."""
     proposals: tuple[Proposals, ...] | None = None
     """External proposals in the pixels of ``images``, which replace those of the first stage."""
+    canvas: ImageSize | None = None
+    """Size of the largest image of the step that these images are a part of: all parts are padded to it."""
 
     def __post_init__(self) -> None:
         """Refuse lists of different lengths."""
@@ -229,7 +237,22 @@ class TrainingBatch:
         """The same batch with its tensors on ``device``."""
         images = tuple(image.to(device, non_blocking=True) for image in self.images)
         proposals = None if self.proposals is None else tuple(each.to(device) for each in self.proposals)
-        return TrainingBatch(images, tuple(each.to(device) for each in self.truths), self.seeds, proposals)
+        truths = tuple(each.to(device) for each in self.truths)
+        return TrainingBatch(images, truths, self.seeds, proposals, self.canvas)
+
+    def parts(self, size: int) -> list[TrainingBatch]:
+        """The batch in parts of at most ``size`` images, which are padded to the size of the whole batch."""
+        canvas = self.canvas or largest_of([ImageSize(*image.shape[-2:]) for image in self.images])
+        return [
+            TrainingBatch(
+                self.images[start : start + size],
+                self.truths[start : start + size],
+                self.seeds[start : start + size],
+                None if self.proposals is None else self.proposals[start : start + size],
+                canvas,
+            )
+            for start in range(0, len(self.images), size)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,11 +98,11 @@ def test_losses_by_hand() -> None:
     truth = truth_of([[0, 0, 10, 10]], labels=[1])
     losses = roi.losses(features_of(1), [proposals_of([[0, 0, 10, 8], [40, 40, 50, 50]])], [truth], [0])
     # Regions: the proposal on the truth and the truth itself (class 1), one of background.
-    assert_close(losses.classes, torch.tensor((2 * math.log(6) + math.log(2)) / 3))
+    assert_close(losses.classes.mean, torch.tensor((2 * math.log(6) + math.log(2)) / 3))
     # The proposal wants dy = 10 * 1/8 = 1.25 and dh = 5 log(10/8) = 1.116: errors 0.75 and 1.116; the truth wants
     # nothing and has the error 2 in dy. Smooth L1 at beta 1, weight 10, over 3 regions.
     box = 0.75**2 / 2 + (5 * math.log(1.25) - 0.5) + (2.0 - 0.5)
-    assert_close(losses.box, torch.tensor(10 * box / 3))
+    assert_close(losses.box.mean, torch.tensor(10 * box / 3))
 
 
 def test_one_transform_may_be_that_of_every_class() -> None:
@@ -115,7 +115,7 @@ def test_one_transform_may_be_that_of_every_class() -> None:
     for label in range(3):
         roi.zero_grad()
         truth = truth_of([[0, 0, 10, 10]], labels=[label])
-        roi.losses(features, [proposals_of([])], [truth], [0]).box.backward()
+        roi.losses(features, [proposals_of([])], [truth], [0]).box.mean.backward()
         # The truth itself is the region: the errors are 0, 1, 2 and 3, of which smooth L1 has the slopes 0, 1, 1, 1.
         assert_close(roi.deltas.bias.grad, torch.tensor([0.0, 1.0, 1.0, 1.0]))
 
@@ -134,8 +134,8 @@ def test_the_losses_of_a_batch_weigh_every_region_equally() -> None:
     proposals = [proposals_of([[0, 0, 9, 9], [20, 20, 40, 40], [3, 3, 30, 30]]), proposals_of([[0, 0, 30, 30]])]
     losses = roi.losses(features_of(2), proposals, [truth_of([]), truth_of([])], [0, 1])
     # Four regions of background, whose logit is 3 of 0, 1, 2, 3.
-    assert_close(losses.classes.detach(), torch.logsumexp(torch.arange(4.0), 0) - 3)
-    assert_close(losses.box.detach(), torch.tensor(0.0))
+    assert_close(losses.classes.mean.detach(), torch.logsumexp(torch.arange(4.0), 0) - 3)
+    assert_close(losses.box.mean.detach(), torch.tensor(0.0))
 
 
 def test_detections_belong_to_their_image() -> None:
@@ -159,8 +159,8 @@ def test_losses_of_no_regions_are_zero_and_reach_every_parameter() -> None:
     for convs in ((), (4,)):
         roi = classifier(convs=convs)
         losses = roi.losses(features_of(1), [proposals_of([])], [truth_of([])], [0])
-        (losses.classes + losses.box).backward()
-        assert float(losses.classes.detach()) == float(losses.box.detach()) == 0
+        (losses.classes.mean + losses.box.mean).backward()
+        assert float(losses.classes.mean.detach()) == float(losses.box.mean.detach()) == 0
         for name, parameter in roi.named_parameters():
             assert parameter.grad is not None, name
             assert bool(torch.isfinite(parameter.grad).all()), name

@@ -121,10 +121,10 @@ def test_equation_1_by_hand() -> None:
         [], ANCHORS, [SIZE], [TRUTH], [0]
     )
     # Three sampled: the object costs log(4/3), the two others log 2 each.
-    assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + 2 * math.log(2)) / 3))
+    assert_close(losses.objectness.mean, torch.tensor((math.log(4 / 3) + 2 * math.log(2)) / 3))
     # Wanted dy = 0.5 / 9 and dh = log(10 / 9), both below beta 1: squares / 2; lambda 10; over 3 sampled anchors.
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
-    assert_close(losses.box, torch.tensor(10 * box / 3))
+    assert_close(losses.box.mean, torch.tensor(10 * box / 3))
 
 
 @pytest.mark.parametrize("images", [1, 2])
@@ -150,9 +150,9 @@ def test_equation_1_with_the_numbers_of_the_paper(images: int) -> None:
     rpn.head = GivenHead(output)
     losses = rpn.losses([], anchors, sizes, [truth] * images, seeds)
     # Everything is an object by 3/4: five positives cost log(4/3) each, 251 negatives log 4.
-    assert_close(losses.objectness, torch.tensor((5 * math.log(4 / 3) + 251 * math.log(4)) / 256))
+    assert_close(losses.objectness.mean, torch.tensor((5 * math.log(4 / 3) + 251 * math.log(4)) / 256))
     # Four neighbours want a shift of 16 / 128 = 1/8, beyond beta 1/9: 1/8 - 1/18 each. Images are averaged.
-    assert_close(losses.box, torch.tensor(10 / 2400 * 4 * (1 / 8 - 1 / 18)))
+    assert_close(losses.box.mean, torch.tensor(10 / 2400 * 4 * (1 / 8 - 1 / 18)))
 
 
 def test_anchors_that_cross_the_border_cost_nothing_where_they_are_left_out() -> None:
@@ -162,7 +162,7 @@ def test_anchors_that_cross_the_border_cost_nothing_where_they_are_left_out() ->
     losses = network(sampling=rule, head=GivenHead(RpnOutput(logits, torch.zeros(1, 4, 4)))).losses(
         [], ANCHORS, [ImageSize(100, 110)], [TRUTH], [0]
     )
-    assert_close(losses.objectness, torch.tensor((math.log(4 / 3) + math.log(2)) / 2))
+    assert_close(losses.objectness.mean, torch.tensor((math.log(4 / 3) + math.log(2)) / 2))
 
 
 def test_positions_are_counted_once_whatever_the_anchors_of_a_position() -> None:
@@ -173,16 +173,16 @@ def test_positions_are_counted_once_whatever_the_anchors_of_a_position() -> None
         [], anchors, [SIZE], [TRUTH], [0]
     )
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
-    assert_close(losses.box, torch.tensor(box / 3))
+    assert_close(losses.box.mean, torch.tensor(box / 3))
 
 
 def test_the_losses_of_a_batch_weigh_every_sampled_anchor_equally() -> None:
     # The first image has 3 sampled anchors, the second, without truths, 4: seven terms of log 2, over 7.
     output = RpnOutput(torch.zeros(2, 4, 1), torch.zeros(2, 4, 4))
     losses = network(head=GivenHead(output)).losses([], ANCHORS, [SIZE] * 2, [TRUTH, truth_of([])], [0, 1])
-    assert_close(losses.objectness, torch.tensor(math.log(2)))
+    assert_close(losses.objectness.mean, torch.tensor(math.log(2)))
     box = ((0.5 / 9) ** 2 + math.log(10 / 9) ** 2) / 2
-    assert_close(losses.box, torch.tensor(box / 7))
+    assert_close(losses.box.mean, torch.tensor(box / 7))
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
@@ -193,7 +193,7 @@ def test_gradient_reaches_sampled_anchors_only(outputs: int) -> None:
     deltas = torch.zeros(1, 4, 4, requires_grad=True)
     output = RpnOutput(logits, deltas)
     losses = network(head=GivenHead(output)).losses([], ANCHORS, [SIZE], [truth], [0])
-    (losses.objectness + losses.box).backward()
+    (losses.objectness.mean + losses.box.mean).backward()
     assert logits.grad is not None
     assert deltas.grad is not None
     assert logits.grad[0].abs().sum(dim=1).ne(0).tolist() == [True, False, True, False]
@@ -222,9 +222,9 @@ def test_losses_at_samples_are_those_of_the_whole_map(convs: int, half: bool) ->
                 with torch.no_grad():  # as in training, where the proposals are made without gradient
                     rpn(features)
             losses = rpn.losses(features, *given)
-        (losses.objectness + losses.box).backward()
+        (losses.objectness.mean + losses.box.mean).backward()
         gradients = [each.grad for each in (*rpn.parameters(), *features)]
-        results.append([losses.objectness.detach(), losses.box.detach(), *gradients])
+        results.append([losses.objectness.mean.detach(), losses.box.mean.detach(), *gradients])
     for mine, plain in zip(results[1], results[0], strict=True):
         assert mine is not None
         assert plain is not None

@@ -23,6 +23,7 @@ def test_a_process_alone_exchanges_nothing() -> None:
     assert ALONE.added(numbers) is numbers
     assert (ALONE.largest(3, -1), ALONE.gathered("a"), ALONE.gathered_by_first("a")) == ([3, -1], ["a"], ["a"])
     assert (ALONE.from_first("a"), ALONE.together(lambda: 5), ALONE.share([1, 2])) == ("a", 5, [1, 2])
+    assert (ALONE.of_first(lambda: 5), ALONE.outcomes(lambda: 5)) == (5, [5])
     assert (ALONE.is_first, ALONE.are_several) == (True, False)
     with pytest.raises(ValueError, match="as it is"):
         ALONE.together(lambda: (_ for _ in ()).throw(ValueError("as it is")))
@@ -38,6 +39,8 @@ def test_three_processes_exchange_values() -> None:
         "largest": [2, 0],
         "gathered": [{"rank": 0}, {"rank": 1}, {"rank": 2}],
         "from first": [0],
+        "of first": 7,
+        "outcomes": [0, 10, 20],
     }
     assert found == [everywhere] * 3
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
@@ -25,7 +26,8 @@ from faster_rcnn.data.workers import begin_reading, received, sheltered, worker_
 from faster_rcnn.errors import ImageError
 from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
-from faster_rcnn.structures import GroundTruth, Proposals
+from faster_rcnn.structures import GroundTruth, ImageSize, Proposals, largest_of
+from faster_rcnn.system.distributed import ALONE, Processes
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class TrainingImage:
     """Seed of all sampling for this image in this epoch; below 2**63."""
     index: int
     """Index of the image's record in the split."""
+    canvas: ImageSize
+    """Size of the largest image of its step, which all processes pad their images to."""
     proposals: Proposals | None = None
     """External proposals of a Fast R-CNN, in pixels of the resized image."""
     damage: str | None = None
@@ -65,10 +69,12 @@ def training_image(
     epoch: int,
     index: int,
     proposals: Proposals | None = None,
+    canvas: ImageSize | None = None,
 ) -> TrainingImage:
     """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded.
 
-    ``proposals`` are external ones, in pixels of the original image.
+    ``proposals`` are external ones, in pixels of the original image. ``canvas`` is the size of the largest image of the
+    step, by default that of this image.
     """
     generator = Generator().manual_seed(image_seed(training.seed, epoch, index, AUGMENTATION))
     factor = jitter_scale(generator, *training.scale_jitter)
@@ -80,7 +86,8 @@ def training_image(
         one = flip(one)
     pixels = photometric(one.pixels, training.photometric, generator)
     seed = image_seed(training.seed, epoch, index)
-    return TrainingImage(pixels, one.truth, record.image_id, seed, index, one.proposals, damage)
+    canvas = canvas or size_of(pixels)
+    return TrainingImage(pixels, one.truth, record.image_id, seed, index, canvas, one.proposals, damage)
 
 
 def _resized(
@@ -97,8 +104,12 @@ def _resized(
     return Labelled(small, truth, moved), damage
 
 
+_Key = tuple[int, int, ImageSize]
+"""Epoch, index of the image, and canvas of its step."""
+
+
 class _Images(Dataset[TrainingImage | _Unreadable]):
-    """Maps a key (epoch, index) to a training image; holds no state of its own."""
+    """Maps a key to a training image; holds no state of its own."""
 
     def __init__(
         self,
@@ -111,23 +122,23 @@ class _Images(Dataset[TrainingImage | _Unreadable]):
         self._records, self._image, self._training, self._data = split.records, image, training, data
         self._proposals = proposals
 
-    def __getitem__(self, key: tuple[int, int]) -> TrainingImage | _Unreadable:
-        epoch, index = key
+    def __getitem__(self, key: _Key) -> TrainingImage | _Unreadable:
+        epoch, index, canvas = key
         record = self._records[index]
         proposals = None if self._proposals is None else self._proposals[index]
         try:
-            return training_image(record, self._image, self._training, self._data, epoch, index, proposals)
+            return training_image(record, self._image, self._training, self._data, epoch, index, proposals, canvas)
         except ImageError as error:
             return _Unreadable(index, str(error))
 
 
-class _EpochSampler(Sampler[list[tuple[int, int]]]):
+class _EpochSampler(Sampler[list[_Key]]):
     """The batches still to come. It lives in the main process, so workers stay alive from epoch to epoch."""
 
     def __init__(self) -> None:
-        self.batches: list[list[tuple[int, int]]] = []
+        self.batches: list[list[_Key]] = []
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[_Key]]:
         return iter(self.batches)
 
     def __len__(self) -> int:
@@ -142,7 +153,8 @@ def _packed(images: list[TrainingImage | _Unreadable]) -> bytes:
 class TrainingLoader:
     """Batches of a split, for training epoch after epoch, read by worker processes that stay alive.
 
-    An image that cannot be decoded is left out of its batch and logged once; a batch without any image is skipped.
+    An image that cannot be decoded is left out of its batch and logged once; a step without any image is skipped.
+    Several processes share the images of each step, and log the damage that any of them found.
     """
 
     def __init__(
@@ -152,12 +164,13 @@ class TrainingLoader:
         training: TrainingConfig,
         data: DataConfig,
         proposals: Sequence[Proposals] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Start no worker yet: they start with the first epoch.
 
         ``proposals`` are the external proposals of each record, in the pixels of the original image.
         """
-        self._split, self._training = split, training
+        self._split, self._image, self._training, self._processes = split, image, training, processes
         self._sampler = _EpochSampler()
         self._undecodable = DamagedImages(split.name, len(split.records), "it is left out of training")
         self._logged: set[int] = set()
@@ -176,12 +189,21 @@ class TrainingLoader:
     def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[list[TrainingImage]]:
         """Augmented batches of one training epoch; the images of the first ``skip_batches`` are not read.
 
+        A batch is this process's share of the images of a step, which may be none.
+
         Raises:
             DatasetError: more than 5 % of the images cannot be decoded (E105).
+            MachineError: a worker process ended.
+            ElsewhereError: one of these happened in another process.
         """
-        sizes = [record.size for record in self._split.records]
-        batches = epoch_batches(sizes, self._training.batch, self._training.seed, epoch)
-        return self._run([[(epoch, index) for index in batch] for batch in batches[skip_batches:]])
+        sizes, image = [record.size for record in self._split.records], self._image
+        shares = []
+        for batch in epoch_batches(sizes, self._training.batch, self._training.seed, epoch)[skip_batches:]:
+            canvas = largest_of(
+                [target_size(sizes[each], image.short_side, image.long_side, image.size_rounding) for each in batch]
+            )
+            shares.append([(epoch, index, canvas) for index in self._processes.share(batch)])
+        return self._run(shares)
 
     def steps(self) -> int:
         """Number of batches in a training epoch."""
@@ -194,23 +216,51 @@ class TrainingLoader:
             iterator._shutdown_workers()
             self._loader._iterator = None
 
-    def _run(self, batches: list[list[tuple[int, int]]]) -> Iterator[list[TrainingImage]]:
+    def _run(self, batches: list[list[_Key]]) -> Iterator[list[TrainingImage]]:
         self._sampler.batches = batches
         with warnings.catch_warnings(), sheltered(), worker_death_as_machine_error():
             # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             iterator = iter(self._loader)
-        for packed in received(iterator):
-            images = pickle.loads(packed) if isinstance(packed, bytes) else packed
-            readable = [one for one in images if isinstance(one, TrainingImage)]
-            self._log_damage(readable)
-            self._undecodable.add({one.index: one.message for one in images if isinstance(one, _Unreadable)})
-            if readable:
-                yield readable
+        arriving = received(iterator)
+        for _ in batches:
+            images: list[TrainingImage | _Unreadable] = []
+            shares = self._processes.outcomes(partial(_receive, arriving, images))
+            for share in shares:
+                self._log_damage(share.damage)
+            self._undecodable.add({index: message for share in shares for index, message in share.unreadable.items()})
+            if any(share.readable for share in shares):
+                yield [one for one in images if isinstance(one, TrainingImage)]
 
-    def _log_damage(self, images: list[TrainingImage]) -> None:
+    def _log_damage(self, damage: Mapping[int, str]) -> None:
         """Log, once, each image whose decoder went over damage."""
-        for one in images:
-            if one.damage is not None and one.index not in self._logged:
-                self._logged.add(one.index)
-                _LOG.warning("%s", one.damage)
+        for index, line in damage.items():
+            if index not in self._logged:
+                self._logged.add(index)
+                _LOG.warning("%s", line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What a process has read for a step, as the other processes learn it."""
+
+    readable: int
+    """Number of its images that can be used."""
+    damage: Mapping[int, str]
+    """Lines about damage that the decoder went over, by index of the image."""
+    unreadable: Mapping[int, str]
+    """Messages about images that cannot be decoded, by their index."""
+
+
+def _receive(
+    arriving: Iterator[bytes | list[TrainingImage | _Unreadable]], images: list[TrainingImage | _Unreadable]
+) -> _Share:
+    """Add the images of the next batch to ``images``."""
+    packed = next(arriving)
+    images += pickle.loads(packed) if isinstance(packed, bytes) else packed
+    readable = [one for one in images if isinstance(one, TrainingImage)]
+    return _Share(
+        len(readable),
+        {one.index: one.damage for one in readable if one.damage is not None},
+        {one.index: one.message for one in images if isinstance(one, _Unreadable)},
+    )

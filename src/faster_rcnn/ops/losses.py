@@ -1,6 +1,6 @@
-"""The terms of Eq. 1, each divided by the number of sampled references of the whole batch.
+"""The terms of Eq. 1, each a sum and the number of sampled references that it is divided by.
 
-Losses are float32. ``used`` marks the places of a sample that were filled; the others have weight 0. The normaliser
+Sums are float32. ``used`` marks the places of a sample that were filled; the others have weight 0. The normaliser
 is torchvision's: the number of sampled references (anchors or regions), positive and negative, of all images
 together, for the class and the box term alike. The paper divides the box term of the first stage by the number of
 positions and multiplies it by lambda = 10, which ``positions`` and ``BoxLoss.weight`` do; Detectron2 divides by the
@@ -20,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
 
 from faster_rcnn.choices import BoxLossKind
+from faster_rcnn.losses import Term
 from faster_rcnn.ops.deltas import MAX_LOG_CHANGE, UNWEIGHTED, decode
 
 
@@ -38,21 +39,21 @@ class BoxLoss:
 
 def objectness_loss(
     logits: Float[Tensor, "sampled outputs"], positive: Bool[Tensor, " sampled"], used: Bool[Tensor, " sampled"]
-) -> Float[Tensor, ""]:
+) -> Term:
     """Log loss of object or no object, from one logit per reference or from two (no object, object)."""
     if logits.shape[1] == 2:
         terms = cross_entropy(logits.float(), positive.long(), reduction="none")
     else:
         terms = binary_cross_entropy_with_logits(logits[:, 0].float(), positive.float(), reduction="none")
-    return (terms * used).sum() / used.sum().clamp(min=1)
+    return Term((terms * used).sum(), used.sum())
 
 
 def class_loss(
     logits: Float[Tensor, "sampled classes"], labels: Int[Tensor, " sampled"], used: Bool[Tensor, " sampled"]
-) -> Float[Tensor, ""]:
+) -> Term:
     """Log loss of the true class among all classes and background."""
     terms = cross_entropy(logits.float(), labels, reduction="none")
-    return (terms * used).sum() / used.sum().clamp(min=1)
+    return Term((terms * used).sum(), used.sum())
 
 
 def box_loss(
@@ -63,7 +64,7 @@ def box_loss(
     used: Bool[Tensor, " sampled"],
     rule: BoxLoss,
     positions: int | None = None,
-) -> Float[Tensor, ""]:
+) -> Term:
     """Weighted loss between predicted and true deltas of the positive references.
 
     Smooth L1 (Fast R-CNN, Eq. 3) and L1 are summed over the four deltas; GIoU and CIoU compare the boxes that the
@@ -84,6 +85,5 @@ def box_loss(
     else:
         beta = rule.beta if rule.kind == "smooth_l1" else 0.0
         total = smooth_l1_loss(deltas, targets, beta=beta, reduction="sum")
-    normaliser = used.sum().clamp(min=1) if positions is None else positions
-    loss: Tensor = rule.weight * total / normaliser
-    return loss
+    count = used.sum() if positions is None else torch.full((), positions, dtype=torch.int64, device=used.device)
+    return Term(rule.weight * total, count)

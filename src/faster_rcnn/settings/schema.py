@@ -243,7 +243,12 @@ class TrainingConfig(Section):
     """Number of passes over the training images; in alternating training, for each step. ``auto``: at least 12 and at
     least 480 optimizer steps, but at most 60; the run logs and stores the number."""
     batch: PositiveInt = 4
-    """Number of images per optimizer step."""
+    """Number of images per optimizer step, over all processes."""
+    micro_batch: int = Field(0, ge=0)
+    """Maximum number of images of a step that a process holds at once; their gradients are added, and each image runs
+    forwards twice. 0: all its images."""
+    processes: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """Number of processes that share the images of each step, on which last bits depend. A run stores it here."""
     lr: PositiveFloat = 0.08
     """Learning rate for 16 images per step; it is scaled to ``batch`` in proportion and logged."""
     momentum: float = Field(0.9, ge=0, lt=1)

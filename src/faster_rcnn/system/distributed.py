@@ -93,8 +93,19 @@ class Processes:
         first: Value = values[0]
         return first
 
+    def of_first(self, work: Callable[[], Value]) -> Value:
+        """The result of ``work``, which the first process alone does; raises as ``outcomes`` does."""
+        first: Value = self.outcomes(lambda: work() if self.is_first else None)[0]  # type: ignore[assignment]
+        return first
+
     def together(self, work: Callable[[], Value]) -> Value:
-        """The result of ``work``, which every process does; where it fails in one, it ends in all of them.
+        """The result of ``work`` in this process; every process does it, and the errors are those of ``outcomes``."""
+        result: list[Value] = []
+        self.outcomes(lambda: result.append(work()))
+        return result[0]
+
+    def outcomes(self, work: Callable[[], Value]) -> list[Value]:
+        """The results of ``work`` in every process, by rank; where it fails in one, it ends in all of them.
 
         Raises:
             FasterRCNNError: in the first process, its own error or that of another process.
@@ -102,19 +113,21 @@ class Processes:
             KeyboardInterrupt: the work was interrupted here, or elsewhere by the same signal.
         """
         if not self.are_several:
-            return work()
+            return [work()]
         own: FasterRCNNError | KeyboardInterrupt | None = None
         try:
             result = work()
         except (FasterRCNNError, KeyboardInterrupt) as error:
             own = error
-        failures = self.gathered(None if own is None else _Failure.of(own))
-        first = next((failure for failure in failures if failure is not None), None)
+        outcomes = self.gathered(result if own is None else _Failure.of(own))
+        first = next((rank for rank, each in enumerate(outcomes) if isinstance(each, _Failure)), None)
         if first is None:
-            return result
+            return outcomes  # type: ignore[return-value]  # none of them is a failure
         if own is not None and (self.is_first or isinstance(own, KeyboardInterrupt)):
             raise own
-        raise first.error(failures.index(first), self) from own
+        failure = outcomes[first]
+        assert isinstance(failure, _Failure)
+        raise failure.error(first, self) from own
 
     @contextmanager
     def first_logs(self) -> Iterator[None]:

@@ -11,10 +11,9 @@ from torch.optim import Optimizer
 
 from faster_rcnn.data.loading import TrainingImage
 from faster_rcnn.errors import DivergedError
-from faster_rcnn.losses import Losses
-from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import TrainingBatch
-from faster_rcnn.system.devices import computing_in
+from faster_rcnn.system.distributed import ALONE, Processes
+from faster_rcnn.training.gradients import Trained, add_gradients
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class StepLosses:
 
 
 def training_step(
-    model: FasterRCNN,
+    model: Trained,
     optimizer: Optimizer,
     batch: TrainingBatch,
     *,
@@ -36,24 +35,36 @@ def training_step(
     clip_norm: float,
     precision: torch.dtype,
     max_loss: float = math.inf,
+    micro_batch: int | None = None,
+    processes: Processes = ALONE,
 ) -> StepLosses:
     """Train on one batch of resized images and return its losses.
+
+    Args:
+        model: the detector, as ``in_parallel`` gives it where there are several processes.
+        optimizer: moves its weights.
+        batch: this process's images of the step.
+        lr: learning rate of the step.
+        clip_norm: largest norm of the gradient.
+        precision: type of convolutions and matrix products.
+        max_loss: a larger sum of the losses counts as divergence.
+        micro_batch: largest number of images that are held at once; ``None`` for the whole batch.
+        processes: the processes that share the images of the step.
 
     Raises:
         DivergedError: a loss or the gradient is not finite, or the sum of the losses exceeds ``max_loss``; the weights
             are as before the step.
+        LostProcessError: another process ended.
     """
-    device = next(model.parameters()).device
-    with computing_in(precision, device):
-        losses: Losses = model(batch.to(device))
     optimizer.zero_grad(set_to_none=True)
-    losses.total.backward()
+    batch = batch.to(next(model.parameters()).device)
+    names, losses = add_gradients(model, batch, precision, micro_batch=micro_batch, processes=processes)
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
     norm = torch.nn.utils.clip_grad_norm_(trained, clip_norm)
     # The backward pass and the update wait for a GPU here alone: one transfer holds every number that the divergence
     # check, the sums of the epoch and the callbacks need.
-    length, total, *values = torch.stack([norm, losses.total, *losses.named().values()]).tolist()
-    found = StepLosses(dict(zip(losses.named(), values, strict=True)), total)
+    length, total, *values = torch.cat([torch.stack([norm, losses.sum()]), losses]).tolist()
+    found = StepLosses(dict(zip(names, values, strict=True)), total)
     _refuse_divergence(found, length, max_loss)
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -81,4 +92,5 @@ def batch_of(images: Sequence[TrainingImage]) -> TrainingBatch:
         tuple(one.truth for one in images),
         tuple(one.seed for one in images),
         proposals or None,
+        images[0].canvas if images else None,
     )
