@@ -67,7 +67,7 @@ def step(
             with torch.no_grad():
                 rpn(features)
         losses = rpn.losses(features, *given)
-    (losses.objectness + losses.box).backward()
+    (losses.objectness.mean + losses.box.mean).backward()
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from peer import peer_detector, peer_optimizer, peer_records, peer_step
 from timing import compare, machine
 
 from faster_rcnn.building import build_model
-from faster_rcnn.data.loading import TrainingImage, TrainingLoader
+from faster_rcnn.data.loading import StepImages, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.settings.resolve import resolve_config
@@ -60,7 +60,7 @@ def our_steps(split: Split, config: Config) -> Iterator[None]:
         training_step(
             model,
             optimizer,
-            batch_of(batch),
+            batch_of(batch.own),
             lr=LR,
             clip_norm=CLIP_NORM,
             precision=precision,
@@ -68,7 +68,7 @@ def our_steps(split: Split, config: Config) -> Iterator[None]:
         yield
 
 
-def _endless(loader: TrainingLoader) -> Iterator[list[TrainingImage]]:
+def _endless(loader: TrainingLoader) -> Iterator[StepImages]:
     epoch = 0
     while True:
         yield from loader.epoch(epoch)

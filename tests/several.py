@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import socket
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,10 @@ SECONDS = 180.0
 """Time within which the processes must have ended; a test that hangs fails."""
 
 
+LOADED = ["faster_rcnn.training.run", "faster_rcnn.inference.predictor", "timm"]
+"""Modules that all processes share, since importing them takes seconds."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -31,7 +36,7 @@ def free_port() -> int:
 def in_processes(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What ``work(processes, *arguments)`` returns or raises in each of ``count`` processes, by rank."""
     context = multiprocessing.get_context("forkserver")  # a forked copy of the tests could not train
-    context.set_forkserver_preload(["torch", "several", work.__module__])
+    context.set_forkserver_preload(LOADED)
     port, started = free_port(), []
     for rank in range(count):
         here, there = context.Pipe(duplex=False)
@@ -53,7 +58,7 @@ def _answer(connection: Connection) -> Any:
     if not connection.poll(SECONDS):
         raise TimeoutError("a process has not answered")
     try:
-        return connection.recv()
+        return pickle.loads(connection.recv_bytes())
     except EOFError:
         return None  # it was killed
 
@@ -75,4 +80,4 @@ def _run(answer: Connection, rank: int, count: int, port: int, work: Callable[..
     except BaseException as error:  # noqa: BLE001  # the test looks at it
         traceback.print_exc()
         found = error
-    answer.send(found)
+    answer.send_bytes(pickle.dumps(found))  # torch would share the memory of tensors, which ends with the process

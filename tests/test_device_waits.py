@@ -20,13 +20,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
-from faster_rcnn.data.loading import TrainingImage, TrainingLoader
+from faster_rcnn.data.loading import StepImages, TrainingImage, TrainingLoader
 from faster_rcnn.kernels import candidates, matching, roi_align_cpu
-from faster_rcnn.structures import ClassMap
+from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.system.console import shown
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.display import TrainingDisplay
-from faster_rcnn.training.loop import Run, run_training
+from faster_rcnn.training.loop import run_training
+from faster_rcnn.training.running import Run
 from faster_rcnn.training.state import Progress
 from faster_rcnn.training.step import training_step
 from made_data import training_config
@@ -129,23 +130,24 @@ def test_a_training_step_waits_only_where_it_is_listed() -> None:
 class Batches(TrainingLoader):
     """A loader whose images were read before."""
 
-    def __init__(self, batches: list[list[TrainingImage]]) -> None:
+    def __init__(self, batches: list[StepImages]) -> None:
         self.batches = batches
 
     def steps(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[list[TrainingImage]]:
+    def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[StepImages]:
         return iter(self.batches[skip_batches:])
 
 
 def waits_of_a_run(steps: int, folder: Path) -> Counter[Wait]:
     """Waits of a run of one epoch, with its sums and its display."""
     truths = [truth_of([[5, 5, 40, 40], [30, 10, 60, 50]], [0, 1]), truth_of([[5, 5, 40, 40]])]
-    batch = [
-        TrainingImage(random_image(64, 96 - 16 * index), truth, index, seed=index, index=index)
+    images = [
+        TrainingImage(random_image(64, 96 - 16 * index), truth, index, index, index, ImageSize(64, 96))
         for index, truth in enumerate(truths)
     ]
+    batch = StepImages(tuple(images), (0, 1))
     model, config = tiny_model(), training_config(epochs=1, ema_decay=0.9)
     folder.mkdir()
     run = Run(
@@ -153,6 +155,7 @@ def waits_of_a_run(steps: int, folder: Path) -> Counter[Wait]:
         config=config,
         classes=ClassMap(("a", "b"), (1, 2)),
         model=model,
+        trained=model,
         optimizer=SGD(model.parameters(), lr=0.01),
         average=AveragedModel(model, 0.9),
         train=Batches([batch] * steps),

@@ -87,7 +87,7 @@ class Losses:
         return replace(self, **{name: Term(terms[name].total, each) for name, each in zip(terms, counts, strict=True)})
 
     def silenced(self) -> Losses:
-        """The same losses with sums and counts of 0, which take part in the exchange of gradients and change nothing."""
+        """The same losses with sums and counts of 0, which have a gradient and change nothing."""
         terms = self._terms()
         return replace(self, **{name: Term(term.total * 0, term.count * 0) for name, term in terms.items()})
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.data.loading import TrainingImage, TrainingLoader
+from faster_rcnn.data.loading import StepImages, TrainingImage, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError
@@ -37,13 +37,20 @@ def a_split(folder: Path, count: int = 10) -> Split:
     return Split("train", tuple(records), ClassMap(("a", "b"), (1, 2)), ())
 
 
+def images_of(steps: Iterable[StepImages]) -> list[tuple[TrainingImage, ...]]:
+    """The images of each step; one process has all of them."""
+    found = list(steps)
+    assert all(tuple(one.image_id for one in step.own) == step.ids for step in found)
+    return [step.own for step in found]
+
+
 def one_epoch(
     split: Split, image: ImageConfig, training: TrainingConfig, epoch: int, skip_batches: int = 0
-) -> list[list[TrainingImage]]:
+) -> list[tuple[TrainingImage, ...]]:
     """All batches of one epoch of a loader of its own."""
     loader = TrainingLoader(split, image, training, DATA)
     try:
-        return list(loader.epoch(epoch, skip_batches))
+        return images_of(loader.epoch(epoch, skip_batches))
     finally:
         loader.close()
 
@@ -72,7 +79,7 @@ def test_any_number_of_workers_gives_the_same_images(tmp_path: Path, method: str
     reference = None
     for workers in (0, 1, 2):
         loader = TrainingLoader(split, image, TrainingConfig(workers=workers, batch=3), DATA)
-        epochs = [list(loader.epoch(0)), list(loader.epoch(1))]
+        epochs = [images_of(loader.epoch(0)), images_of(loader.epoch(1))]
         assert [len(batches) for batches in epochs] == [loader.steps()] * 2 == [4, 4]
         reference = reference or epochs
         assert all(same(*pair) for pair in zip(reference, epochs, strict=True))
@@ -82,7 +89,7 @@ def test_any_number_of_workers_gives_the_same_images(tmp_path: Path, method: str
     assert not same(sorted_by_index(reference[0]), sorted_by_index(reference[1]))
 
 
-def sorted_by_index(batches: list[list[TrainingImage]]) -> list[list[TrainingImage]]:
+def sorted_by_index(batches: list[tuple[TrainingImage, ...]]) -> list[list[TrainingImage]]:
     return [sorted((image for batch in batches for image in batch), key=lambda image: image.index)]
 
 
@@ -105,7 +112,7 @@ def test_the_loader_draws_nothing_from_the_global_generator(tmp_path: Path) -> N
 def test_an_epoch_may_be_left_early(tmp_path: Path) -> None:
     loader = TrainingLoader(a_split(tmp_path), SMALL, TrainingConfig(workers=1, batch=2), DATA)
     next(loader.epoch(0))
-    second = list(loader.epoch(1))
+    second = images_of(loader.epoch(1))
     loader.close()
     assert sum(map(len, second)) == 10
 
@@ -140,7 +147,7 @@ def test_an_image_that_breaks_later_is_left_out_and_logged_once(
     split.records[3].path.write_bytes(b"no longer an image")
     loader = TrainingLoader(split, SMALL, TrainingConfig(workers=workers, batch=2), DATA)
     for epoch in range(2):
-        found = [image.index for batch in loader.epoch(epoch) for image in batch]
+        found = [image.index for batch in images_of(loader.epoch(epoch)) for image in batch]
         assert sorted(found) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     [message] = messages(caplog)
     assert message.startswith("E105 cannot decode")
@@ -155,7 +162,7 @@ def test_a_batch_without_any_readable_image_is_skipped(tmp_path: Path) -> None:
     split = a_split(tmp_path, 2)
     split.records[0].path.write_bytes(b"")
     loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=1), DATA)
-    assert [[image.index for image in batch] for batch in loader.epoch(0)] == [[1]]
+    assert [[image.index for image in batch] for batch in images_of(loader.epoch(0))] == [[1]]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -184,7 +191,7 @@ def test_an_image_that_resizing_reduces_to_nothing_is_left_out_and_logged(
     split = a_split(tmp_path)
     Image.new("RGB", (130, 1)).save(tmp_path / "3.png")
     loader = TrainingLoader(split, SMALL, TrainingConfig(workers=0, batch=3), DATA)
-    assert sorted(image.index for batch in loader.epoch(0) for image in batch) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert sorted(image.index for batch in images_of(loader.epoch(0)) for image in batch) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert messages(caplog) == [
         f"E120 {tmp_path / '3.png'}: of 130x1 pixels less than half a pixel of the short side is left, where the long "
         "side may have 64; cut it into parts; it is left out of training"

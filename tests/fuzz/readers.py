@@ -38,8 +38,9 @@ from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.training import run_folder
-from faster_rcnn.training.loop import Run, restore_state, run_training
+from faster_rcnn.training.loop import run_training
 from faster_rcnn.training.report import figures
+from faster_rcnn.training.running import Run, restore_state
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.weights.foreign.layouts import refuse_values
@@ -267,6 +268,7 @@ def _state(folder: Path) -> Door:
         config=config,
         classes=dataset.classes,
         model=model,
+        trained=model,
         optimizer=build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4),
         average=None,
         train=TrainingLoader(dataset.splits["train"], config.image, config.training, config.data),

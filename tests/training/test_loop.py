@@ -17,7 +17,8 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.training import loop, run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.callback import Callback, EpochEnd, StepEnd, ValidationStep
-from faster_rcnn.training.loop import Interrupted, Run, Validate, restore_state, run_training
+from faster_rcnn.training.loop import Interrupted, Validate, run_training
+from faster_rcnn.training.running import Run, restore_state
 from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress
 from made_data import make_squares, training_config
@@ -58,6 +59,7 @@ def prepared(data: Path, folder: Path, **training: object) -> Run:
         config=config,
         classes=dataset.classes,
         model=model,
+        trained=model,
         optimizer=build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4),
         average=AveragedModel(model, config.training.ema_decay) if config.training.ema_decay else None,
         train=TrainingLoader(dataset.splits["train"], config.image, config.training, config.data),

@@ -20,6 +20,11 @@ def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
     return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
 
 
+def learns_norms(module: nn.Module) -> bool:
+    """Whether some batch norm below ``module`` is trained, on the statistics of each batch."""
+    return any(layer.weight.requires_grad for layer in norms(module))
+
+
 def freeze_norms(module: nn.Module) -> None:
     """Freeze statistics and affine part of every batch norm below ``module``, until ``train()`` is called."""
     for layer in norms(module):

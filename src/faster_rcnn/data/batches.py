@@ -9,8 +9,8 @@ import torch
 from faster_rcnn.structures import ImageSize
 
 _MASK = (1 << 64) - 1
-AUGMENTATION, _ORDER = 1, 2
-"""Streams of random numbers: augmentation, sampling (0) and the order of images must not share any."""
+AUGMENTATION, _ORDER, DROPOUT = 1, 2, 3
+"""Streams of random numbers: augmentation, sampling (0), the order of images and dropout must not share any."""
 
 
 def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:

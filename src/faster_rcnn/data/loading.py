@@ -53,6 +53,16 @@ class TrainingImage:
     """A line about damage that the decoder found in the file."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StepImages:
+    """The images of one step."""
+
+    own: tuple[TrainingImage, ...]
+    """Those of this process, perhaps none."""
+    ids: tuple[int | str, ...]
+    """Ids of the images of all processes, at least one."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
     """Takes the place of an image that cannot be decoded."""
@@ -186,10 +196,8 @@ class TrainingLoader:
             generator=Generator(),
         )
 
-    def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[list[TrainingImage]]:
+    def epoch(self, epoch: int, skip_batches: int = 0) -> Iterator[StepImages]:
         """Augmented batches of one training epoch; the images of the first ``skip_batches`` are not read.
-
-        A batch is this process's share of the images of a step, which may be none.
 
         Raises:
             DatasetError: more than 5 % of the images cannot be decoded (E105).
@@ -216,7 +224,7 @@ class TrainingLoader:
             iterator._shutdown_workers()
             self._loader._iterator = None
 
-    def _run(self, batches: list[list[_Key]]) -> Iterator[list[TrainingImage]]:
+    def _run(self, batches: list[list[_Key]]) -> Iterator[StepImages]:
         self._sampler.batches = batches
         with warnings.catch_warnings(), sheltered(), worker_death_as_machine_error():
             # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
@@ -229,8 +237,8 @@ class TrainingLoader:
             for share in shares:
                 self._log_damage(share.damage)
             self._undecodable.add({index: message for share in shares for index, message in share.unreadable.items()})
-            if any(share.readable for share in shares):
-                yield [one for one in images if isinstance(one, TrainingImage)]
+            if ids := tuple(each for share in shares for each in share.ids):
+                yield StepImages(tuple(one for one in images if isinstance(one, TrainingImage)), ids)
 
     def _log_damage(self, damage: Mapping[int, str]) -> None:
         """Log, once, each image whose decoder went over damage."""
@@ -244,8 +252,8 @@ class TrainingLoader:
 class _Share:
     """What a process has read for a step, as the other processes learn it."""
 
-    readable: int
-    """Number of its images that can be used."""
+    ids: tuple[int | str, ...]
+    """Ids of the images that can be used."""
     damage: Mapping[int, str]
     """Lines about damage that the decoder went over, by index of the image."""
     unreadable: Mapping[int, str]
@@ -260,7 +268,7 @@ def _receive(
     images += pickle.loads(packed) if isinstance(packed, bytes) else packed
     readable = [one for one in images if isinstance(one, TrainingImage)]
     return _Share(
-        len(readable),
+        tuple(one.image_id for one in readable),
         {one.index: one.damage for one in readable if one.damage is not None},
         {one.index: one.message for one in images if isinstance(one, _Unreadable)},
     )

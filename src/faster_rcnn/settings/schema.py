@@ -245,8 +245,7 @@ class TrainingConfig(Section):
     batch: PositiveInt = 4
     """Number of images per optimizer step, over all processes."""
     micro_batch: int = Field(0, ge=0)
-    """Maximum number of images of a step that a process holds at once; their gradients are added, and each image runs
-    forwards twice. 0: all its images."""
+    """Maximum number of images that a process holds at once, whose gradients are added; 0: all its images of a step."""
     processes: Annotated[int, Field(ge=1, le=65_536)] = 1
     """Number of processes that share the images of each step, on which last bits depend. A run stores it here."""
     lr: PositiveFloat = 0.08
@@ -282,8 +281,7 @@ class TrainingConfig(Section):
     device: str = "auto"
     """Device that trains: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, the first GPU where there is one."""
     precision: TrainingPrecision = "auto"
-    """Number format of convolutions and matrix products; boxes and losses stay float32. ``auto``: bfloat16 where it is
-    fast. A run stores here which format it used, and resumes in it."""
+    """Number format of convolutions and matrix products. ``auto``: bfloat16 where it is fast; a run stores it here."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """Number of CPU threads of torch, on which last bits depend. ``auto``: torch's default; a run stores it here."""
 

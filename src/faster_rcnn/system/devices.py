@@ -15,6 +15,7 @@ import torch
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.kernels.int8_layers import weight_limit
+from faster_rcnn.system.distributed import ALONE, Processes
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
@@ -46,12 +47,16 @@ float32 and no int8: int8 on AMX, and the last row, which includes processors ot
 """
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, processes: Processes = ALONE) -> torch.device:
     """The device of an option: ``auto`` is the first GPU if there is one, else the CPU.
+
+    Each of several processes on a machine has a GPU of its own, by its number.
 
     Raises ``OptionError`` (E126) for a device that this machine does not have.
     """
     count = torch.cuda.device_count()
+    if processes.local_count > 1 and name != "cpu":
+        name = _own_device(name, count, processes)
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
     kind, _, index = name.partition(":")
@@ -61,6 +66,24 @@ def choose_device(name: str) -> torch.device:
         has = f"{count} CUDA devices" if count != 1 else "1 CUDA device (cuda:0)"
         raise OptionError(f"--device {name}: this machine has {has}. The CPU works: --device cpu", code="E126")
     return torch.device(name)
+
+
+def _own_device(name: str, count: int, processes: Processes) -> str:
+    """The device of one of several processes on a machine with ``count`` GPUs."""
+    if name == "auto" and not count:
+        return "cpu"
+    if name.startswith("cuda:"):
+        raise OptionError(
+            f"--device {name}: the {processes.local_count} processes on this machine have a GPU each; give cuda or cpu",
+            code="E126",
+        )
+    if name in ("auto", "cuda") and count < processes.local_count:
+        raise OptionError(
+            f"{processes.local_count} processes on this machine, which has {count} GPUs: start at most {count}, or "
+            "compute on the CPU with --device cpu",
+            code="E126",
+        )
+    return f"cuda:{processes.local_rank}" if name in ("auto", "cuda") else name
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

@@ -6,6 +6,7 @@ first needs these numbers, and then adds its gradient; the sum is that of the wh
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -18,6 +19,7 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import GroundTruth, ImageSize, Proposals, TrainingBatch
 from faster_rcnn.system.devices import computing_in
 from faster_rcnn.system.distributed import ALONE, Processes, lost_process_as_error
+from faster_rcnn.training.shared_norms import share_norms
 
 Trained = FasterRCNN | DistributedDataParallel
 """A detector, or its wrapper that adds the gradients of several processes (``in_parallel``)."""
@@ -35,7 +37,11 @@ def in_parallel(model: FasterRCNN, processes: Processes) -> Trained:
     """
     if not processes.are_several:
         return model
-    return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True)
+    share_norms(model, processes)
+    with warnings.catch_warnings():
+        # torch 2.14 renames the argument. Buffers need no exchange: no process changes one by itself.
+        warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+        return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True)
 
 
 def add_gradients(

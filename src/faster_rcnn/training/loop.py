@@ -6,37 +6,26 @@ Approximate joint training (section 3.2): one step trains both stages, and the p
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim import SGD
 
-from faster_rcnn.data.loading import TrainingImage, TrainingLoader
+from faster_rcnn.data.batches import DROPOUT, image_seed
+from faster_rcnn.data.loading import StepImages
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import DivergedError, FasterRCNNError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.system.signals import Signalled
 from faster_rcnn.training import callback, run_folder
-from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
-from faster_rcnn.training.schedule import learning_rate, number_of_epochs
-from faster_rcnn.training.state import (
-    Progress,
-    load_momentum,
-    load_random,
-    load_tensors,
-    refuse_other_progress,
-    refuse_state_of_another_run,
-)
-from faster_rcnn.training.step import batch_of, training_step
+from faster_rcnn.training.out_of_memory import smaller_parts
+from faster_rcnn.training.running import Run, save_last, save_state
+from faster_rcnn.training.schedule import learning_rate
+from faster_rcnn.training.step import StepLosses, batch_of, training_step
 from faster_rcnn.weights.model_file import save_model
 
 Validate = Callable[[FasterRCNN, Callable[[], None]], Mapping[str, float | None]]
@@ -44,43 +33,6 @@ Validate = Callable[[FasterRCNN, Callable[[], None]], Mapping[str, float | None]
 
 The loop takes it as an argument, so that it needs no inference and no evaluation.
 """
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One training run: its parts and its progress."""
-
-    folder: Path
-    config: Config
-    classes: ClassMap
-    model: FasterRCNN
-    optimizer: SGD
-    average: AveragedModel | None
-    train: TrainingLoader
-    val: Split | None
-    precision: torch.dtype
-    progress: Progress
-    saved_step: int | None = None
-    """Number of steps in the state on the disk; ``None`` where there is none."""
-    saved_at: float = -math.inf
-    """Time at which the last model and the state were written, by ``time.monotonic``."""
-    identity: Mapping[str, Any] = field(default_factory=dict)
-    """Settings and data of the run, as ``run_identity`` returns them."""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the whole run."""
-        return number_of_epochs(self.config.training, self.train.steps())
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run."""
-        return self.epochs * self.train.steps()
-
-    @property
-    def product(self) -> FasterRCNN:
-        """The model that is validated and saved: the averaged one where averaging is on."""
-        return self.average.model if self.average else self.model
 
 
 _LOG = logging.getLogger(__name__)
@@ -126,7 +78,7 @@ def run_training(run: Run, validate: Validate, callbacks: Sequence[callback.Call
         best_model = run.folder / run_folder.BEST
         _notify(run, callbacks, callback.EpochEnd(epoch, run.epochs, progress.step, row, best, best_model))
         if run.val is not None and settings.patience and progress.epoch - 1 - progress.best_epoch >= settings.patience:
-            _save_last(run)
+            save_last(run)
             return f"no better {criterion(run.config)} for {settings.patience} epochs"
     return "all epochs are done"
 
@@ -136,7 +88,7 @@ def _notify(run: Run, callbacks: Sequence[callback.Callback], event: callback.Ev
     try:
         callback.notify(callbacks, event)
     except Exception:
-        _save_last(run)
+        save_last(run)
         raise
 
 
@@ -149,26 +101,17 @@ def criterion(config: Config) -> str:
 
 
 def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callable[[], int]) -> None:
-    settings, progress = run.config.training, run.progress
+    progress = run.progress
     steps = run.steps
     run.model.train()
     start = time.perf_counter()
-    for batch in _saving(run, run.train.epoch(progress.epoch, progress.steps_of_epoch)):
-        lr = learning_rate(progress.step, settings, steps)
+    for images in _saving(run, run.train.epoch(progress.epoch, progress.steps_of_epoch)):
+        lr = learning_rate(progress.step, run.config.training, steps)
         try:
-            losses = training_step(
-                run.model,
-                run.optimizer,
-                batch_of(batch),
-                lr=lr,
-                clip_norm=settings.clip_norm,
-                precision=run.precision,
-                max_loss=max_loss(progress.first_losses),
-            )
+            losses = _step(run, images, lr)
         except DivergedError as error:
             save_state(run)
-            ids = [one.image_id for one in batch]
-            raise explained(error, run.config, progress.step, ids, lr, run.folder / run_folder.STATE) from error
+            raise explained(error, run.config, progress.step, images.ids, lr, run.folder / run_folder.STATE) from error
         if len(progress.first_losses) < FIRST_STEPS:
             progress.first_losses.append(losses.total)
         if run.average:
@@ -177,21 +120,44 @@ def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callabl
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.step += 1
         progress.steps_of_epoch += 1
-        progress.images += len(batch)
+        progress.images += len(images.ids)
         epoch, step = progress.epoch + 1, progress.step
-        _notify(run, callbacks, callback.StepEnd(epoch, step, losses.named, losses.total, lr, len(batch)))
+        _notify(run, callbacks, callback.StepEnd(epoch, step, losses.named, losses.total, lr, len(images.ids)))
         progress.training_seconds += time.perf_counter() - start
         start = time.perf_counter()
         _end_if_stopped(run, stop)
     progress.training_seconds += time.perf_counter() - start
 
 
-def _saving(run: Run, batches: Iterator[list[TrainingImage]]) -> Iterator[list[TrainingImage]]:
+def _step(run: Run, images: StepImages, lr: float) -> StepLosses:
+    """Make one step; where a GPU runs out of memory, it holds fewer images at once from then on."""
+    settings, step = run.config.training, run.progress.step
+    if run.processes.are_several:  # the state of the random numbers is saved for the first process alone
+        torch.manual_seed(image_seed(settings.seed, step, run.processes.rank, DROPOUT))
+    batch = batch_of(images.own)
+    while True:
+        try:
+            return training_step(
+                run.trained,
+                run.optimizer,
+                batch,
+                lr=lr,
+                clip_norm=settings.clip_norm,
+                precision=run.precision,
+                max_loss=max_loss(run.progress.first_losses),
+                micro_batch=run.micro_batch,
+                processes=run.processes,
+            )
+        except torch.OutOfMemoryError as error:
+            run.micro_batch = smaller_parts(run, len(batch.images), error)
+
+
+def _saving(run: Run, batches: Iterator[StepImages]) -> Iterator[StepImages]:
     """Yield the same batches; where reading them fails, as when memory is short, the run is saved before."""
     try:
         yield from batches
     except FasterRCNNError:
-        _save_last(run)
+        save_last(run)
         raise
 
 
@@ -215,14 +181,18 @@ def _validate_epoch(
 
     def image_done() -> None:
         nonlocal done
-        done += 1
+        done = min(done + run.processes.count, len(split.records))  # the other processes are about as far
         _notify(run, callbacks, callback.ValidationStep(epoch, done))
-        _end_if_stopped(run, stop)
+        if stop():
+            raise Interrupted(stop())
 
     start = time.perf_counter()
     _notify(run, callbacks, callback.ValidationStart(epoch, len(split.records)))
     try:
         found = validate(run.product, image_done)
+    except Signalled as signalled:
+        save_last(run)
+        raise Interrupted(signalled.signal) from signalled
     finally:
         run.progress.validation_seconds += time.perf_counter() - start
     _notify(run, callbacks, callback.ValidationEnd(epoch, found))
@@ -230,64 +200,25 @@ def _validate_epoch(
 
 
 def _end_if_stopped(run: Run, stop: Callable[[], int]) -> None:
-    if stop():
-        _save_last(run)
-        raise Interrupted(stop())
+    [number] = run.processes.largest(stop())
+    if number:
+        save_last(run)
+        raise Interrupted(number)
 
 
 def _save_epoch(run: Run, best: bool) -> None:
     """Write the metrics and a better model at once, and at intervals the last model and the state."""
+    if not run.processes.is_first:
+        return
     run_folder.write_metrics(run.folder, run.progress.rows)
     if best:
         save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
         _LOG.debug(f"saved {run_folder.BEST}: epoch {run.progress.epoch} is the best so far by {criterion(run.config)}")
     age = time.monotonic() - run.saved_at
     if run.progress.epoch == run.epochs or age >= SECONDS_BETWEEN_STATES:
-        _save_last(run)
+        save_last(run)
     else:
         _LOG.debug(
             f"{run_folder.LAST} and {run_folder.STATE} stay those of step {run.saved_step}: they are {age:.0f} s old, "
             f"and are written every {SECONDS_BETWEEN_STATES:.0f} s"
         )
-
-
-def _save_last(run: Run) -> None:
-    save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
-    save_state(run)
-    run.saved_at = time.monotonic()
-    _LOG.debug(f"saved {run_folder.LAST} and {run_folder.STATE} after step {run.progress.step}")
-
-
-def save_state(run: Run) -> None:
-    """Save weights, their average, momentum, random state and progress: all that a bit-equal resumed run needs."""
-    progress = run.progress
-    run_folder.write_state(
-        run.folder,
-        {
-            "model": run.model.state_dict(),
-            "average": run.average.model.state_dict() if run.average else None,
-            "optimizer": run.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "progress": progress.to_plain(),
-            "run": dict(run.identity),
-        },
-    )
-    run.saved_step = progress.step
-
-
-def restore_state(run: Run, state: Mapping[str, Any]) -> None:
-    """Continue from ``state``, which ``run_folder.read_state`` returned.
-
-    Raises:
-        ModelFileError: it is not of this run.
-    """
-    run.progress = state["progress"]
-    with run_folder.naming_state_file(run.folder):
-        refuse_state_of_another_run(state.get("run"), run.identity)
-        refuse_other_progress(run.progress, run.train.steps(), run.epochs)
-        load_tensors("model", run.model, state["model"])
-        if run.average:
-            load_tensors("average", run.average.model, state["average"])
-        load_momentum(run.optimizer, state["optimizer"])
-        load_random(state["random"])
-    run.saved_step = run.progress.step

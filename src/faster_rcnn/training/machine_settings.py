@@ -1,4 +1,7 @@
-"""Precision and threads of a run: chosen when it begins and kept when it is resumed, so that its result is equal."""
+"""What decides the last bits of a run: precision, threads and processes.
+
+They are chosen when it begins and kept when it is resumed, so that its result is equal.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,19 @@ import torch
 from faster_rcnn.errors import MachineError
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name, supports_precision
+from faster_rcnn.system.distributed import ALONE, Processes
 
 
-def with_machine_settings(config: Config) -> Config:
-    """Resolve ``auto`` for the precision and the number of threads to what it means on this machine.
+def with_machine_settings(config: Config, processes: Processes = ALONE) -> Config:
+    """Resolve ``auto`` for precision and threads to what it means on this machine, and note the number of processes.
 
     Raises ``OptionError`` (E126) for a device that is not there.
     """
     settings = config.training
-    precision = precision_name(choose_precision(settings.precision, choose_device(settings.device)))
-    threads = torch.get_num_threads() if settings.threads == "auto" else settings.threads
-    return with_training(config, precision=precision, threads=threads)
+    precision = precision_name(choose_precision(settings.precision, choose_device(settings.device, processes)))
+    own = max(1, torch.get_num_threads() // processes.local_count)
+    threads = own if settings.threads == "auto" else settings.threads
+    return with_training(config, precision=precision, threads=threads, processes=processes.count)
 
 
 def with_training(config: Config, **values: object) -> Config:
@@ -41,9 +46,9 @@ def refuse_missing_precision(folder: Path, before: TrainingConfig, asked: Traini
 
 
 def machine_changes(before: TrainingConfig, now: TrainingConfig) -> tuple[str, ...]:
-    """Changes of precision and threads against those that a run recorded, such as ``precision bfloat16 -> float32``."""
+    """Changes of what decides last bits against what a run recorded, such as ``precision bfloat16 -> float32``."""
     return tuple(
         f"{name} {old} -> {new}"
-        for name in ("precision", "threads")
+        for name in ("precision", "threads", "processes", "micro_batch")
         if (old := getattr(before, name)) not in ("auto", new := getattr(now, name))
     )

@@ -26,8 +26,9 @@ from faster_rcnn.weights.model_file import load_model
 
 _LOG = logging.getLogger(__name__)
 
-MAY_DIFFER = ("epochs", "precision", "threads")
-"""Settings of training that may change when a run is resumed; each of them may be ``auto``."""
+MAY_BE_AUTO = ("epochs", "precision", "threads")
+MAY_DIFFER = (*MAY_BE_AUTO, "processes", "micro_batch")
+"""Settings of training that may change when a run is resumed."""
 
 
 def folder_to_resume(out: Path | None, data: Path) -> Path:
@@ -150,10 +151,10 @@ def config_to_resume(folder: Path, options: TrainOptions) -> Config:
 
 
 def config_to_go_on(folder: Path, options: TrainOptions) -> Config:
-    """The settings of the run in ``folder``, three of which may change.
+    """The settings of the run in ``folder``, some of which may change.
 
-    The number of epochs may change unless the training alternates. Precision and threads may change where this machine
-    lacks those of the run.
+    The number of epochs may change unless the training alternates. What decides last bits alone may change: precision
+    and threads, where this machine lacks those of the run, and how the images of a step are divided.
 
     Raises:
         OptionError: another option differs from the run's own.
@@ -162,7 +163,7 @@ def config_to_go_on(folder: Path, options: TrainOptions) -> Config:
     stored, asked = _stored_and_asked(folder, options)
     refuse_missing_precision(folder, stored.training, asked.training)
     asked = _auto_as_stored(asked, stored)
-    free = ("precision", "threads") if stored.training.scheme == "alternating" else MAY_DIFFER
+    free = [name for name in MAY_DIFFER if name != "epochs" or stored.training.scheme != "alternating"]
     extended = with_training(stored, **{name: getattr(asked.training, name) for name in free})
     _refuse_differences(folder, options.model, extended, asked)
     return extended
@@ -179,13 +180,13 @@ def _stored_and_asked(folder: Path, options: TrainOptions) -> tuple[Config, Conf
         raise OptionError(
             f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
         )
-    start = with_training(stored, **dict.fromkeys(MAY_DIFFER, "auto"))
+    start = with_training(stored, **dict.fromkeys(MAY_BE_AUTO, "auto"))
     return stored, resolved(replace(options, model=None), start)
 
 
 def _auto_as_stored(asked: Config, stored: Config) -> Config:
     """Replace ``auto`` by the value that it had when the run began, which is stored."""
-    chosen = {name: getattr(asked.training, name) for name in MAY_DIFFER}
+    chosen = {name: getattr(asked.training, name) for name in MAY_BE_AUTO}
     kept = {name: getattr(stored.training, name) if value == "auto" else value for name, value in chosen.items()}
     return with_training(asked, **kept)
 

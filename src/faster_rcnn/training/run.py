@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.devices import using_threads
+from faster_rcnn.system.distributed import Processes, joined
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.alternating import train_alternating
@@ -33,6 +36,7 @@ from faster_rcnn.training.resume import (
     refuse_other_data,
     stored_config,
 )
+from faster_rcnn.training.same_inputs import refuse_other_inputs
 from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, learning_rate, number_of_epochs
 from faster_rcnn.training.session import Task, train_task
 from faster_rcnn.weights.model_file import LoadedModel
@@ -44,47 +48,88 @@ _LOG = logging.getLogger(__name__)
 def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ()) -> Path:
     """Train a detector on the images of ``data`` and return the run folder.
 
+    Where a launcher such as ``torchrun`` has started several processes, they train it together: the first one writes
+    the run folder, shows what there is to show, and calls the callbacks.
+
     Raises:
         DatasetError: the data cannot be used.
         OptionError: an option makes no sense, or differs from those of the run that goes on.
         DivergedError: the loss or its gradient stopped being finite.
     """
     refuse_in_starting_process()
-    out = None if options.out is None else Path(options.out)
-    if options.resume:
-        folder = folder_to_resume(out, data)
-        with only_writer(folder):
-            return _go_on(data, folder, config_to_go_on(folder, options), callbacks)
+    with joined() as processes, processes.first_logs():
+        if processes.is_first and _goes_on(data, options):
+            options = replace(options, resume=True)
+        options = processes.from_first(options)
+        work = _go_on if options.resume else _begin
+        return work(data, options, tuple(callbacks), processes)
+
+
+def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], processes: Processes) -> Path:
+    """Train from the first step on."""
     start = resolve_model(str(options.weights)) if options.weights else None
     config = with_val_seed(_with_external_proposals(resolved(options, _settings_of(start))))
     _refuse_alternating_with_one_stage(config)
-    folder = run_folder.new_run_folder(out, data)
-    with run_folder.kept_if_used(folder):
-        dataset = load_for_training(data, config)
-        config = with_machine_settings(_with_epochs(config, dataset))
-        run_folder.write_data(folder, data, fingerprint_of(dataset))
-        return _train(Task(data, dataset, config, folder, folder, start, callbacks=tuple(callbacks)))
+    folder = processes.of_first(lambda: run_folder.new_run_folder(_out(options), data))
+    with run_folder.kept_if_used(folder) if processes.is_first else nullcontext():
+        dataset = processes.together(lambda: load_for_training(data, config))
+        refuse_other_inputs(processes, config, dataset)
+        config = processes.of_first(lambda: with_machine_settings(_with_epochs(config, dataset), processes))
+        if processes.is_first:
+            run_folder.write_data(folder, data, fingerprint_of(dataset))
+        return _train(Task(data, dataset, config, folder, folder, start, callbacks=callbacks, processes=processes))
 
 
-def _go_on(data: Path, folder: Path, config: Config, callbacks: Sequence[Callback]) -> Path:
-    """Continue the training from the state in ``folder``."""
-    state = run_folder.read_state(folder)
+def _go_on(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], processes: Processes) -> Path:
+    """Continue the training from the state in the folder of the run."""
+    folder = processes.of_first(lambda: folder_to_resume(_out(options), data))
+    with only_writer(folder) if processes.is_first else nullcontext():
+        config = processes.of_first(lambda: config_to_go_on(folder, options))
+        state = processes.of_first(lambda: run_folder.read_state(folder))
+        dataset = processes.together(lambda: load_for_training(data, config))
+        refuse_other_inputs(processes, config, dataset)
+        config, changes = processes.of_first(lambda: _checked(data, folder, config, state, dataset, processes))
+        task = Task(data, dataset, config, folder, folder, changes=changes, callbacks=callbacks, processes=processes)
+        return _train(task, state)
+
+
+def _checked(
+    data: Path,
+    folder: Path,
+    config: Config,
+    state: Mapping[str, Any] | None,
+    dataset: Dataset,
+    processes: Processes,
+) -> tuple[Config, tuple[str, ...]]:
+    """Check that the run in ``folder`` can go on; returns its settings, and their changes in words."""
     if state:
         refuse_lost_best(folder, state)
     done = state["progress"].epoch if state else 0
     epochs = config.training.epochs
     assert epochs != "auto"  # the run has stored a number
-    dataset = load_for_training(data, config)
     refuse_other_data(folder, data, dataset)  # before the check of the epochs, whose remedy names these data
     refuse_no_more_epochs(folder, data, epochs, done)
     before = stored_config(folder).training
-    config = _with_known_machine(folder, config)
+    config = _with_known_machine(folder, config, processes)
     changes = machine_changes(before, config.training)
     if changes:
         _LOG.info(f"going on with {', '.join(changes)}: the run notes it, and does not end as it would have")
     if state and config.training.epochs != before.epochs:
         _log_extension(before, config.training, _steps(config, dataset), state["progress"].step)
-    return _train(Task(data, dataset, config, folder, folder, changes=changes, callbacks=tuple(callbacks)), state)
+    return config, changes
+
+
+def _goes_on(data: Path, options: TrainOptions) -> bool:
+    """Whether a launcher has started this process again, after one of several had ended, to go on with their run."""
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restarts == "0" or options.resume:
+        return False
+    folder = _out(options)
+    return folder is not None and run_folder.holds_begun_run(folder) and not run_folder.is_finished(folder)
+
+
+def _out(options: TrainOptions) -> Path | None:
+    return None if options.out is None else Path(options.out)
 
 
 def _train(task: Task, state: Mapping[str, Any] | None = None) -> Path:
@@ -93,13 +138,14 @@ def _train(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     with using_threads(threads):
         if task.config.training.scheme == "alternating":
             return train_alternating(task)
-        return train_task(replace(task, proposals=training_proposals(task.dataset, task.config, task.folder)), state)
+        proposals = task.processes.of_first(lambda: training_proposals(task.dataset, task.config, task.folder))
+        return train_task(replace(task, proposals=proposals), state)
 
 
-def _with_known_machine(folder: Path, config: Config) -> Config:
+def _with_known_machine(folder: Path, config: Config, processes: Processes) -> Config:
     """The configuration of a resumed run; a run without recorded precision and threads gets this machine's."""
-    known = with_machine_settings(config)
-    if known != config:
+    known, training = with_machine_settings(config, processes), config.training
+    if "auto" in (training.precision, training.threads):
         training = known.training
         _LOG.warning(
             f"{folder} does not say in which precision it began and on how many threads; it goes on in "

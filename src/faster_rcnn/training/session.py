@@ -24,15 +24,19 @@ from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
 from faster_rcnn.system.devices import PRECISIONS, choose_device, precision_name
+from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.callback import Callback, RunEnd, RunStart, notify, notify_of_end
 from faster_rcnn.training.display import TrainingDisplay
 from faster_rcnn.training.examples import Example, find_examples
+from faster_rcnn.training.gradients import in_parallel
 from faster_rcnn.training.initial_weights import Parts, initialise
 from faster_rcnn.training.interruption import stop_signals
-from faster_rcnn.training.loop import Run, criterion, restore_state, run_training, save_state
+from faster_rcnn.training.loop import criterion, run_training
+from faster_rcnn.training.out_of_memory import refuse_parts_of_norms
 from faster_rcnn.training.report import write_report
+from faster_rcnn.training.running import Run, restore_state, save_state
 from faster_rcnn.training.schedule import (
     build_optimizer,
     highest_learning_rate,
@@ -66,6 +70,8 @@ class Task:
     """Changes of precision and threads against those that the run had before it was resumed."""
     callbacks: tuple[Callback, ...] = ()
     """Called beside the command's own display."""
+    processes: Processes = ALONE
+    """The processes that do this task together."""
 
 
 def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
@@ -75,7 +81,8 @@ def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     with _resumable(run, task):
         if state is not None:
             _take_up(run, task, state)
-        run_folder.write_config(run.folder, task.config)
+        if task.processes.is_first:
+            run_folder.write_config(run.folder, task.config)
         if state is not None and task.changes:
             save_state(run)  # now, since the settings in the folder are the changed ones already
         return _train(run, task, began)
@@ -97,10 +104,11 @@ def _resumable(run: Run, task: Task) -> Iterator[None]:
 
 def _take_up(run: Run, task: Task, state: Mapping[str, Any]) -> None:
     """Continue the run from ``state``; files that were written later are written anew."""
-    restore_state(run, state)
-    run_folder.reopen(run.folder)
-    if run.progress.rows:
-        run_folder.write_metrics(run.folder, run.progress.rows)
+    run.processes.together(lambda: restore_state(run, state))
+    if run.processes.is_first:
+        run_folder.reopen(run.folder)
+        if run.progress.rows:
+            run_folder.write_metrics(run.folder, run.progress.rows)
     run.progress.changes += [f"from step {run.progress.step + 1} on: {each}" for each in task.changes]
     where = f"epoch {run.progress.epoch + 1}" if run.progress.epoch < run.epochs else "of the last epoch"
     _LOG.info(f"going on in {run.folder} after step {run.progress.step}, {where}")
@@ -110,19 +118,22 @@ def _prepare(task: Task, fresh: bool) -> Run:
     """Build model, optimizer and loader of a run at its first step; everything random follows from the seed."""
     config, dataset, folder = task.config, task.dataset, task.folder
     settings = config.training
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, task.processes)
     precision = PRECISIONS[settings.precision]
     torch.manual_seed(settings.seed)
     model = build_model(config, len(dataset.classes))
     begins = initialise(model, config, dataset.classes, task.start) if fresh else None
     if settings.shared_layers == "fixed":
         model.backbone.fix()
+    refuse_parts_of_norms(model, settings)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
+    trained = in_parallel(model, task.processes)
     train = _loader(task, dataset.splits["train"])
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    shared = f" in each of {settings.processes} processes" if settings.processes > 1 else ""
     _LOG.info(
-        f"{config.preset}: {trained:,} weights to train on {device} in {settings.precision} on {settings.threads} "
-        f"threads; seed {settings.seed}"
+        f"{config.preset}: {weights:,} weights to train on {device} in {settings.precision} on {settings.threads} "
+        f"threads{shared}; seed {settings.seed}"
     )
     lr = learning_rate_of_batch(settings.lr, settings.batch)
     if begins is not None:
@@ -133,13 +144,16 @@ def _prepare(task: Task, fresh: bool) -> Run:
         config=config,
         classes=dataset.classes,
         model=model,
+        trained=trained,
         optimizer=build_optimizer(model, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay),
         average=AveragedModel(model, settings.ema_decay) if settings.ema_decay else None,
         train=train,
         val=dataset.splits.get("val"),
         precision=precision,
         progress=Progress(),
-        identity=run_identity(config, run_folder.read_data(task.named)),
+        identity=task.processes.of_first(lambda: run_identity(config, run_folder.read_data(task.named))),
+        processes=task.processes,
+        micro_batch=settings.micro_batch or None,
     )
     _log_schedule(run, len(dataset.splits["train"].records))
     _log_plan(run)
@@ -182,12 +196,15 @@ def _log_plan(run: Run) -> None:
 
 def _loader(task: Task, split: Split) -> TrainingLoader:
     config = task.config
-    return TrainingLoader(split, config.image, config.training, config.data, proposals=task.proposals.get(split.name))
+    proposals = task.proposals.get(split.name)
+    return TrainingLoader(split, config.image, config.training, config.data, proposals, task.processes)
 
 
 def _train(run: Run, task: Task, began: float) -> Path:
     chosen_by = criterion(run.config)
-    callbacks = (TrainingDisplay(("AP", "AP50") if chosen_by == "AP" else (chosen_by,)), *task.callbacks)
+    callbacks: tuple[Callback, ...] = ()
+    if task.processes.is_first:
+        callbacks = (TrainingDisplay(("AP", "AP50") if chosen_by == "AP" else (chosen_by,)), *task.callbacks)
     measured: dict[int, Metrics] = {}
     validator = None
     if run.val is not None:
@@ -203,7 +220,8 @@ def _train(run: Run, task: Task, began: float) -> Path:
         with stop_signals() as stop:
             notify(callbacks, RunStart(run.folder, run.config, run.epochs, run.steps, run.progress.step))
             reason = run_training(run, validate, callbacks, stop)
-        _finish(run, task, reason, measured, time.perf_counter() - began)
+        if task.processes.is_first:
+            _finish(run, task, reason, measured, time.perf_counter() - began)
     notify_of_end(callbacks, _end(run, reason, None))
     return run.folder
 

@@ -60,7 +60,7 @@ def run_identity(config: Config, data: Fingerprint | None) -> dict[str, Any]:
     return {"config": config.model_dump(mode="json"), "data": None if data is None else data.digest()}
 
 
-MAY_CHANGE = ("epochs", "precision", "threads")
+MAY_CHANGE = ("epochs", "precision", "threads", "processes", "micro_batch")
 """Settings of training that may change when a run is resumed."""
 
 
