@@ -32,6 +32,7 @@ SCRIPTS = (
         "advice",
         "anchor_advice",
         "before_after",
+        "busy",
         "defaults",
         "elsewhere",
         "explain",

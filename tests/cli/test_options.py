@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
+import torch
 from cyclopts import App, CycloptsError
 
+from control_groups import container
 from faster_rcnn import __version__
-from faster_rcnn.cli.options import Epochs, Integer, JsonOut, announce
+from faster_rcnn.cli.options import Epochs, Integer, JsonOut, announce, announce_work
+from faster_rcnn.system import quota
+from faster_rcnn.system.devices import using_threads
+
+COMMANDS = Path(__file__).parents[2] / "src" / "faster_rcnn" / "cli"
+NO_NETWORK = {"doctor": "a torch that does not load is one of its findings", "recall": "compares boxes of files"}
+"""Commands that print their first line and leave torch's threads alone, and why."""
 
 
 def parsed(*tokens: str) -> object:
@@ -48,3 +59,27 @@ def test_an_option_is_no_file_of_json() -> None:
 def test_the_first_line_names_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     announce("timing m")
     assert capsys.readouterr().err == f"faster-rcnn {__version__}: timing m\n"
+
+
+def test_a_command_that_computes_has_the_threads_of_its_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quota, "ROOT", container(tmp_path, "100000 100000"))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    with using_threads(2):
+        announce_work("timing m")
+        assert torch.get_num_threads() == 1
+    assert capsys.readouterr().err == f"faster-rcnn {__version__}: timing m\n"
+
+
+def test_every_command_that_loads_a_network_limits_its_threads() -> None:
+    called = {path.stem: announcements(ast.parse(path.read_text())) for path in COMMANDS.glob("*.py")}
+    announcing = {name: calls for name, calls in called.items() if calls and name != "options"}
+    assert "train" in announcing
+    assert announcing == {name: {"announce" if name in NO_NETWORK else "announce_work"} for name in announcing}
+    assert set(NO_NETWORK) <= set(announcing)
+
+
+def announcements(tree: ast.AST) -> set[str]:
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return calls & {"announce", "announce_work"}

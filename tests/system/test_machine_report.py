@@ -7,7 +7,28 @@ from torch import Tensor
 from faster_rcnn.errors import MachineError
 from faster_rcnn.kernels import fused_layers
 from faster_rcnn.kernels.fused_layers import Operation
-from faster_rcnn.system import machine_report
+from faster_rcnn.system import machine_report, threads
+from faster_rcnn.system.devices import using_threads
+from faster_rcnn.system.threads import Processors
+
+
+@pytest.mark.parametrize(
+    ("processors", "line"),
+    [
+        (Processors(8, 8, None), "cpu (2 threads on 8 processors)"),
+        (Processors(8, 8, 0.5), "cpu (1 thread on 1 of 8 processors: CPU quota 0.5)"),
+        (Processors(64, 4, 3.0), "cpu (2 threads on 3 of 64 processors: affinity 4, CPU quota 3)"),
+    ],
+)
+def test_the_processors_that_may_be_used_are_shown_with_the_reason(
+    processors: Processors, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for module in (machine_report, threads):
+        monkeypatch.setattr(module, "found_processors", lambda root=None: processors)
+    with using_threads(2):
+        assert machine_report.devices() == line
 
 
 @pytest.mark.parametrize(

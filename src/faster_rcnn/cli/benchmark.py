@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, announce
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, announce_work
 from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
 from faster_rcnn.system.atomic import make_folder
 from faster_rcnn.system.console import say
@@ -56,7 +56,7 @@ def benchmark(
         out: Folder for the page benchmark.html, and for the detector that --target-ms finds.
         json: File for the numbers; - for standard output.
     """
-    announce(f"timing {model}")
+    announce_work(f"timing {model}")
     from faster_rcnn.benchmark.loading import at_image_size, images_to_time, load_or_build, refuse_single_stages
     from faster_rcnn.benchmark.report import write_benchmark
     from faster_rcnn.benchmark.run import Request, run_benchmark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.cli.options import Epochs, Integer, JsonOut, Settings, announce
+from faster_rcnn.cli.options import Epochs, Integer, JsonOut, Settings, announce_work
 from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import say
@@ -56,7 +56,7 @@ def compare(
         out: Folder for runs, proposals and the page; by default runs/NAME-comparison.
         json: File for the numbers; - for standard output.
     """
-    announce(f"comparing two systems on {data}")
+    announce_work(f"comparing two systems on {data}")
     from faster_rcnn.benchmark.values import Amount
     from faster_rcnn.comparison.measure import PROPOSED, compare_systems
     from faster_rcnn.comparison.report import write_comparison

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from faster_rcnn.cli.options import announce
+from faster_rcnn.cli.options import announce_work
 from faster_rcnn.cli.outputs import deliver, require_folder
 from faster_rcnn.system.console import say
 from faster_rcnn.system.locking import only_writer
@@ -18,7 +18,7 @@ def demo(*, out: Path | None = None, device: str = "auto") -> int:
         out: Folder for the run and its pictures; by default a new one, runs/demo.
         device: Device that computes: auto, cpu, cuda or cuda:N.
     """
-    announce("the demo: handwritten digits, found in pictures")
+    announce_work("the demo: handwritten digits, found in pictures")
     from faster_rcnn.demo.digits import CREDITS
     from faster_rcnn.demo.run import demo_folder, draw_test_pictures, explain_test_picture, train_on_digits
     from faster_rcnn.evaluation.run import evaluate_detector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import deliver, model_file, require_json
 from faster_rcnn.errors import OptionError
@@ -40,7 +40,7 @@ def evaluate(
             several may follow.
         json: File for the numbers; - for standard output.
     """
-    announce(f"evaluating {model} on {data}")
+    announce_work(f"evaluating {model} on {data}")
     from faster_rcnn.evaluation.results import is_results_file
     from faster_rcnn.evaluation.run import evaluate_detector, evaluate_results
     from faster_rcnn.inference.loading import load_detector, log_tiles

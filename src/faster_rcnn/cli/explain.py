@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
 from faster_rcnn.cli.survey_files import SurveyFiles, refuse_inside
@@ -80,7 +80,7 @@ def explain(
             as long as `evaluate`. With 0 no setting is tried.
         folders: New folder for a picture of each missed object (missed/) and of each false positive (false/).
     """
-    announce(f"explaining {model} on {source}")
+    announce_work(f"explaining {model} on {source}")
     from faster_rcnn.explanation.causes.kinds import Thresholds
     from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.tiles import tiling_of

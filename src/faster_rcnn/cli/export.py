@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.cli.options import announce
+from faster_rcnn.cli.options import announce_work
 from faster_rcnn.cli.outputs import model_file, require_file
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import say
@@ -18,7 +18,7 @@ def export(model: str, /, *, out: Path, layout: str | None = None) -> int:
         out: File to write: .pth for torch.load, or .safetensors.
         layout: Detector that is to load it, such as torchvision:fasterrcnn_resnet50_fpn; by default the one that fits.
     """
-    announce(f"exporting {model}")
+    announce_work(f"exporting {model}")
     from faster_rcnn.weights.foreign.torchvision_checkpoint import plan_export
     from faster_rcnn.weights.foreign.torchvision_export import SAFETENSORS, TORCH, meaning_of_labels, write_checkpoint
     from faster_rcnn.weights.resolve import resolve_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.cli.options import Settings, announce
+from faster_rcnn.cli.options import Settings, announce_work
 from faster_rcnn.cli.outputs import require_file
 from faster_rcnn.system.console import say
 
@@ -30,7 +30,7 @@ def import_weights(
         settings: Settings that the weights do not hold, such as rpn.anchor_sizes, as section.key=value.
         key: Name of the weights to read where the file has several sets, such as model_ema.
     """
-    announce(f"importing {file}")
+    announce_work(f"importing {file}")
     from faster_rcnn.weights.foreign.checkpoint_import import import_checkpoint
     from faster_rcnn.weights.verification import save_verified
 

@@ -12,7 +12,7 @@ from faster_rcnn.choices import Precision
 from faster_rcnn.settings.option_types import Epochs, Integer, Settings, Switch
 from faster_rcnn.system.console import say
 
-__all__ = ["Epochs", "Integer", "JsonOut", "Precision", "Settings", "Switch", "announce"]
+__all__ = ["Epochs", "Integer", "JsonOut", "Precision", "Settings", "Switch", "announce", "announce_work"]
 
 
 def _refuse_option(kind: object, value: str | None) -> None:
@@ -33,3 +33,11 @@ JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, converter=_
 def announce(task: str) -> None:
     """Print the first line of a command, before torch is imported."""
     say(f"faster-rcnn {__version__}: {task}")
+
+
+def announce_work(task: str) -> None:
+    """Print the first line of a command that computes, then load torch with as many CPU threads as it may use."""
+    announce(task)
+    from faster_rcnn.system.threads import use_default_threads
+
+    use_default_threads()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, require_folder, require_json
 from faster_rcnn.errors import ImageError, OptionError
@@ -70,7 +70,7 @@ def predict(
         out: Folder for pictures with their boxes; by default, unless --json is given, a new folder predictions.
         json: File for one JSON object per image; - for standard output.
     """
-    announce(f"predicting with {model}")
+    announce_work(f"predicting with {model}")
     from faster_rcnn.inference.choice import choice_of
     from faster_rcnn.inference.external_proposals import file_source
     from faster_rcnn.inference.loading import load_detector, log_tiles

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from faster_rcnn.choices import SearchMode
-from faster_rcnn.cli.options import Integer, JsonOut, announce
+from faster_rcnn.cli.options import Integer, JsonOut, announce_work
 from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.atomic import atomic_write
@@ -44,7 +44,7 @@ def proposals(
         device: Device that computes the method rpn: auto, cpu, cuda or cuda:N.
         json: File for the recall of each split; - for standard output.
     """
-    announce(f"proposals for {data}")
+    announce_work(f"proposals for {data}")
     from faster_rcnn.data.reading import load_present
     from faster_rcnn.evaluation.recall_of_files import RecallOfSplits, recall_of
     from faster_rcnn.inference.external_proposals import (

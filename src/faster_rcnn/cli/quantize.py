@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faster_rcnn.cli.options import Integer, JsonOut, announce
+from faster_rcnn.cli.options import Integer, JsonOut, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import deliver_numbers, model_file, require_file, require_json
 from faster_rcnn.errors import MachineError, OptionError
@@ -39,7 +39,7 @@ def quantize(
         device: Device that computes: auto or cpu, since int8 is for CPUs.
         json: File for the numbers; - for standard output.
     """
-    announce(f"calibrating {model} on {data}")
+    announce_work(f"calibrating {model} on {data}")
     from faster_rcnn.benchmark.quantization import measure_gain
     from faster_rcnn.data.reading import load_split
     from faster_rcnn.data.records import evenly_spread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.cli.options import announce
+from faster_rcnn.cli.options import announce_work
 from faster_rcnn.settings.train_options import TrainOptions
 
 
@@ -15,7 +15,7 @@ def train(data: Path, /, *, options: TrainOptions | None = None) -> int:
         data: Folder or file of labelled images: COCO JSON, VOC, YOLO or CSV, recognised by looking.
         options: How it is trained.
     """
-    announce(f"training on {data}")
+    announce_work(f"training on {data}")
     from faster_rcnn.training.run import train as train_detector
 
     train_detector(data, options or TrainOptions())

@@ -39,11 +39,14 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import Proposals
 from faster_rcnn.system.progress import counted
+from faster_rcnn.system.threads import processors
 
 _LOG = logging.getLogger(__name__)
 
 FILE = "proposals.safetensors"
 """Name of the file in a run folder that stores the proposals which were computed for the run."""
+MAX_PROCESSES = 61
+"""Largest number of processes that Python's pool can wait for on Windows."""
 
 Propose = Callable[[Tensor], Proposals]
 """Computes proposals of one image (3, height, width), in its pixels."""
@@ -143,11 +146,11 @@ def write_searched_proposals(path: Path, root: Path, splits: Sequence[Split], co
 
 @contextmanager
 def _processes() -> Iterator[Callable[..., Iterator[Proposals | str]]]:
-    """Yield a ``map`` over one process per processor; Python's ``map`` where the process may have no children."""
+    """Yield a ``map`` over one process per usable processor, or Python's where the process may have no children."""
     if current_process().daemon:
         yield map
         return
-    with ProcessPoolExecutor(initializer=_begin) as pool:
+    with ProcessPoolExecutor(min(processors(), MAX_PROCESSES), initializer=_begin) as pool:
         yield pool.map
 
 

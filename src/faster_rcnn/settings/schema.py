@@ -283,7 +283,7 @@ class TrainingConfig(Section):
     precision: TrainingPrecision = "auto"
     """Number format of convolutions and matrix products. ``auto``: bfloat16 where it is fast; a run stores it here."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    """Number of CPU threads of torch, on which last bits depend. ``auto``: torch's default; a run stores it here."""
+    """CPU threads, on which last bits depend. ``auto``: that of torch, limited to usable CPUs; a run stores it here."""
 
 
 class Config(Section):

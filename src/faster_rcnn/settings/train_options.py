@@ -55,7 +55,8 @@ class TrainOptions:
     """Number format of convolutions and matrix products; auto is bfloat16 where that is fast. A run that goes on keeps
     its own, unless another one is given."""
     threads: Integer | None = field(default=None, metadata={SETTING: "training.threads"})
-    """CPU threads that compute; torch's own number where not given. A run that goes on keeps its own."""
+    """CPU threads that compute; where not given, torch's own number, at most the CPUs that this process may use. A run
+    that goes on keeps its own."""
     config: PathOption | None = None
     """YAML file of settings, as `faster-rcnn config` prints it."""
     settings: SettingsOption = None

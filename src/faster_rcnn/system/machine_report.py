@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
@@ -18,12 +17,14 @@ from faster_rcnn.system.devices import (
     int8_is_fast,
     precision_name,
 )
+from faster_rcnn.system.threads import default_threads, found_processors
+from faster_rcnn.system.wording import count_of
 
 
 def devices() -> str:
-    """The CPU with its threads, and every GPU."""
+    """The CPU with the threads of a command, the processors that this process may use and why, and every GPU."""
     gpus = [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
-    return ", ".join([f"cpu ({torch.get_num_threads()} threads on {os.cpu_count()} processors)", *gpus])
+    return ", ".join([f"cpu ({count_of(default_threads(), 'thread')} on {found_processors()})", *gpus])
 
 
 def instructions() -> str:

@@ -1,0 +1,31 @@
+"""How threads of OpenMP wait for each other: without computing in the meantime.
+
+torch divides each operation among its threads, which then wait until the last one is done. By default, a waiting thread
+checks for that end without a pause, for some milliseconds, which keeps its processor busy. If another program needs a
+processor, the system may stop the one thread that all others wait for: a training step then takes several times as
+long, and the waiting threads take time from the other program as well (``benchmarks/busy.py``).
+
+OpenMP reads its environment once, when torch loads it. So this module is imported before torch, by the package itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+WAITING = ("OMP_WAIT_POLICY", "passive")
+"""The environment variable that is set, and its value."""
+OF_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Environment variables that decide how threads wait; an existing setting of any of them is respected."""
+
+
+def set_waiting() -> bool:
+    """Set ``WAITING`` in the environment of this process and of those that it starts; returns whether it was set.
+
+    Nothing changes if torch is loaded already, which has read the environment by then, or if the user has decided.
+    """
+    if "torch" in sys.modules or any(os.environ.get(name) for name in OF_USER):
+        return False
+    name, value = WAITING
+    os.environ[name] = value
+    return True
