@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import pytest
 import torch
 import yaml
 
+from control_groups import container
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.system.devices import choose_precision, precision_name
+from faster_rcnn.system import quota
+from faster_rcnn.system.devices import choose_precision, precision_name, using_threads
 from faster_rcnn.training import loop, machine_settings, run_folder
 from faster_rcnn.training.machine_settings import machine_changes, with_machine_settings, with_training
 from faster_rcnn.training.step import training_step
@@ -46,6 +50,16 @@ def run(in_bfloat16: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def watched(used: list[tuple[torch.dtype, int]]) -> Callable[..., Any]:
+    """A training step that notes its precision and its number of threads."""
+
+    def step(*arguments: Any, **options: Any) -> Any:
+        used.append((options["precision"], torch.get_num_threads()))
+        return training_step(*arguments, **options)
+
+    return step
+
+
 def recorded(run: Path) -> tuple[Any, Any]:
     """In the settings of a run, of its models, and in its summary."""
     stored = yaml.safe_load((run / "config.yaml").read_text())["training"]
@@ -63,6 +77,22 @@ def test_auto_is_what_it_is_on_this_machine() -> None:
     assert with_machine_settings(given) == given
 
 
+def test_a_run_in_a_container_with_one_cpu_has_one_thread(
+    squares: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[torch.dtype, int]] = []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(loop, "training_step", watched(used))
+    with using_threads(2):
+        monkeypatch.setattr(quota, "ROOT", container(tmp_path / "wide", "max 100000"))
+        assert with_machine_settings(Config()).training.threads == min(2, os.cpu_count() or 1)
+        monkeypatch.setattr(quota, "ROOT", container(tmp_path / "narrow", "100000 100000"))
+        run = train_with(squares, config=config, out=tmp_path / "run")
+        assert torch.get_num_threads() == 2
+    assert {threads for _, threads in used} == {1}
+    assert recorded(run) == ("float32", 1)
+
+
 def test_a_run_records_precision_and_threads_and_gives_the_threads_back(
     squares: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -75,12 +105,7 @@ def test_a_run_records_precision_and_threads_and_gives_the_threads_back(
 
 def test_a_resumed_run_keeps_precision_and_threads(squares: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[tuple[torch.dtype, int]] = []
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        used.append((options["precision"], torch.get_num_threads()))
-        return training_step(*arguments, **options)
-
-    monkeypatch.setattr(loop, "training_step", watched)
+    monkeypatch.setattr(loop, "training_step", watched(used))
     monkeypatch.setattr(machine_settings, "supports_precision", lambda precision, device: True)
     monkeypatch.setattr(machine_settings, "choose_precision", lambda name, device: getattr(torch, name))
     train_with(squares, out=run, resume=True, epochs=2)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from faster_rcnn.errors import MachineError
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name, supports_precision
 from faster_rcnn.system.distributed import ALONE, Processes
+from faster_rcnn.system.threads import default_threads
 
 
 def with_machine_settings(config: Config, processes: Processes = ALONE) -> Config:
@@ -22,8 +21,7 @@ def with_machine_settings(config: Config, processes: Processes = ALONE) -> Confi
     """
     settings = config.training
     precision = precision_name(choose_precision(settings.precision, choose_device(settings.device, processes)))
-    own = max(1, torch.get_num_threads() // processes.local_count)
-    threads = own if settings.threads == "auto" else settings.threads
+    threads = default_threads(processes.local_count) if settings.threads == "auto" else settings.threads
     return with_training(config, precision=precision, threads=threads, processes=processes.count)
 
 
