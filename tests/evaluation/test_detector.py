@@ -15,7 +15,10 @@ from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.system.distributed import ALONE
 from files import coco_folder, loaded_model
+from several import in_processes
+from several_shares import kept_in_shares, measured_by_detector
 
 BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20)], [], []]
 
@@ -65,3 +68,41 @@ def test_notes_of_data_and_classes_are_logged(tmp_path: Path, caplog: pytest.Log
     assert "the detector has 2 classes that the data lacks; their detections are left out: cat" not in caplog.text
     assert "the detector has 2 classes that the data lacks" in caplog.text
     assert "classes are matched by name: cat 1 -> 4" in caplog.text
+
+
+@pytest.fixture
+def several_images(tmp_path: Path) -> Path:
+    rows: list[list[tuple[float, ...]]] = [[(place % 3, 5, 5, 30, 20)] if place % 2 else [] for place in range(7)]
+    return coco_folder(tmp_path / "several", rows)
+
+
+def damage(data: Path, *numbers: int) -> None:
+    """Replace bytes in the middle of images, which only decoding them finds."""
+    for number in numbers:
+        path = data / "images" / f"{number}.png"
+        content = path.read_bytes()
+        path.write_bytes(content[:1000] + bytes(1000) + content[2000:])
+
+
+@pytest.mark.xdist_group("several processes")
+def test_several_processes_predict_and_measure_as_one(several_images: Path) -> None:
+    damage(several_images, 4)  # process 1 of 2 reads it, and process 0 of 3
+    of_one = kept_in_shares(ALONE, several_images)
+    metrics, lines = measured_by_detector(ALONE, several_images)
+    assert (of_one[3], len(of_one), sum("it is left out, with its truth" in line for line in lines)) == (None, 7, 1)
+    for count in (2, 3):
+        first, *others = in_processes(count, kept_in_shares, several_images)
+        assert others == [[]] * (count - 1)
+        # Process i % count predicts image i; the first process gets the numbers of all.
+        assert first == [one and (one[0], one[0] % count, one[2]) for one in of_one]
+        measured = in_processes(count, measured_by_detector, several_images)
+        assert measured == [(metrics, lines), *[(metrics, [])] * (count - 1)]
+
+
+@pytest.mark.xdist_group("several processes")
+def test_the_rule_of_5_percent_counts_the_images_of_all_processes(several_images: Path) -> None:
+    damage(several_images, 1, 2)  # one in each process: alone, each of them would leave it out
+    [(first, lines), (second, of_second)] = in_processes(2, measured_by_detector, several_images)
+    assert "DatasetError E105 2 of 7 images of test cannot be decoded" in str(first)
+    assert "ElsewhereError process 0 of 2: E105 2 of 7 images" in str(second)
+    assert (len([line for line in lines if line.endswith("with its truth")]), of_second) == (2, [])

@@ -70,7 +70,11 @@ def measure(
     """
     found = [ExactDetections.of(one) if isinstance(one, Detections) else one for one in detections]
     columns = columns_of(truths, found, classes)
-    curve = curves(columns)
+    return metrics_of(curves(columns), columns, classes)
+
+
+def metrics_of(curve: Curves, columns: Columns, classes: ClassMap) -> Metrics:
+    """COCO's numbers from precision and recall, and from the truths of ``columns``; its detections are not used."""
     precision, recall = curve.precision[..., -1], curve.recall[..., -1]  # at most 100 detections
     required = columns.truths.categories[~columns.truths.ignored]
     return Metrics(
@@ -87,7 +91,7 @@ def measure(
         ar_medium=mean_of_defined(recall[..., 2]),
         ar_large=mean_of_defined(recall[..., 3]),
         per_class=_per_class(curve, classes, required),
-        images=len(truths),
+        images=len(columns.sizes),
         truths=len(required),
         ignored=int(columns.truths.ignored.sum()),
         engine=curve.engine,
@@ -97,7 +101,9 @@ def measure(
 
 def columns_of(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections], classes: ClassMap) -> Columns:
     """Truths and detections of the same images, in the same order, as the rows that COCO's rules take."""
-    order = _order_of_ids(truths, found)
+    if len(truths) != len(found):
+        raise ValueError(f"{len(found)} images with detections for {len(truths)} images with truths")
+    order = order_of_ids([one.image_id for one in truths])
     numbers = _category_numbers(classes)
     truths, found = [truths[place] for place in order], [found[place] for place in order]
     return Columns(
@@ -108,11 +114,9 @@ def columns_of(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections],
     )
 
 
-def _order_of_ids(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections]) -> list[int]:
-    """Places of the images in the order of their ids: numbers first, then text."""
-    if len(truths) != len(found):
-        raise ValueError(f"{len(found)} images with detections for {len(truths)} images with truths")
-    ids = [(isinstance(one.image_id, str), one.image_id) for one in truths]
+def order_of_ids(image_ids: Sequence[int | str]) -> list[int]:
+    """Places of images in the order of their ids: numbers first, then text; raises ``ValueError`` for equal ids."""
+    ids = [(isinstance(each, str), each) for each in image_ids]
     if len(set(ids)) != len(ids):
         raise ValueError("image ids must be unique")
     return sorted(range(len(ids)), key=ids.__getitem__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.objects import split_without_classes
@@ -14,19 +15,25 @@ from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import ImageError, ImageMemoryError
 from faster_rcnn.evaluation.class_mapping import ClassMapping
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.evaluation.shards import measure_shares
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.tiles import MAX_PIXELS, Tiling
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import Detections
-from faster_rcnn.system.progress import counted
+from faster_rcnn.system.distributed import ALONE, Processes
+from faster_rcnn.system.progress import progress
+from faster_rcnn.system.rounds import take_in_order
+
+Value = TypeVar("Value")
 
 _LOG = logging.getLogger(__name__)
 
 
-def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
+def measure_detector(predictor: Predictor, split: Split, model: str, processes: Processes = ALONE) -> Metrics:
     """Metrics of a detector on a split; ``model`` is its name in messages.
+
+    Several processes that call it together predict a part of the images each, and all get the metrics of all images.
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
@@ -35,14 +42,64 @@ def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     if predictor.config.detector.kind == "rpn":
         split = split_without_classes(split)
     mapping = ClassMapping.between(predictor.classes, split.classes, model, split.name)
-    for note in mapping.notes:
-        _LOG.info(note)
+    with processes.first_logs():
+        for note in mapping.notes:
+            _LOG.info(note)
     found: dict[int, Detections] = {}
-    outcomes = found_in(predictor, split)
-    for place, one in counted(outcomes, f"images of {split.name}", len(split.records)):
-        if one is not None:
-            found[place] = mapping.apply(one.result.detections)
-    return measure_split(split, found)
+
+    def keep(place: int, one: Prediction) -> None:
+        found[place] = mapping.apply(one.result.detections)
+
+    with progress(f"images of {split.name}", len(split.records)) as meter:
+        predict_shares(predictor, split, processes, keep, lambda _: meter.advance())
+    return measure_shares(split, found, processes)
+
+
+def predict_shares(
+    predictor: Predictor,
+    split: Split,
+    processes: Processes,
+    keep: Callable[[int, Prediction], Value],
+    take: Callable[[Value | None], None],
+) -> None:
+    """Predict the images of a split, each in one of the processes, which call it together.
+
+    Args:
+        predictor: the detector of this process.
+        split: all images, the same in each process.
+        processes: the processes that share the split; a process alone predicts all images.
+        keep: is called for each image of this process, with the index of its record and its prediction, and gives what
+            the first process gets, which ``pickle`` must take.
+        take: is called in the first process alone, for the images of all processes in the order of their records, with
+            what ``keep`` gave, or ``None`` for an image that cannot be decoded.
+
+    Raises:
+        DatasetError: more than 5 % of the images of all processes cannot be decoded. Every error of one process ends
+            all of them; see ``Processes.together``.
+    """
+    damaged = _damaged_images_of(split)
+
+    def take_outcome(outcome: tuple[int, Value | None, str]) -> None:
+        place, value, fault = outcome
+        if fault:
+            damaged.add({place: fault})
+        take(value)
+
+    places = processes.share(range(len(split.records)))
+    take_in_order(_outcomes(predictor, split, places, keep), len(split.records), processes, take_outcome)
+
+
+def _outcomes(
+    predictor: Predictor, split: Split, places: Sequence[int], keep: Callable[[int, Prediction], Value]
+) -> Iterator[tuple[int, Value | None, str]]:
+    """The index of each record, what ``keep`` gave, and the reason why the image cannot be decoded, if it cannot."""
+    predictions = predictor.predict_each((split.records[place].path for place in places), conf=0.0)
+    for place in places:
+        one = next(predictions)
+        _refuse_lack_of_memory(one)
+        outcome = (place, None, str(one)) if isinstance(one, ImageError) else (place, keep(place, one), "")
+        del one  # its pixels are not held while the next image is read
+        yield outcome
 
 
 def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Prediction | None]]:
@@ -51,14 +108,23 @@ def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Predicti
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
     """
-    damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
+    damaged = _damaged_images_of(split)
     outcomes = predictor.predict_each((record.path for record in split.records), conf=0.0)
     for place, one in enumerate(outcomes):
-        if isinstance(one, ImageMemoryError):
-            raise one  # the memory that other programs leave must not change a metric
+        _refuse_lack_of_memory(one)
         if isinstance(one, ImageError):
             damaged.add({place: str(one)})
         yield place, None if isinstance(one, ImageError) else one
+
+
+def _damaged_images_of(split: Split) -> DamagedImages:
+    return DamagedImages(split.name, len(split.records), "it is left out, with its truth")
+
+
+def _refuse_lack_of_memory(outcome: Prediction | ImageError) -> None:
+    """Raise an error of memory: the memory that other programs leave must not change a metric."""
+    if isinstance(outcome, ImageMemoryError):
+        raise outcome
 
 
 def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = None) -> DataConfig:

@@ -1,7 +1,8 @@
-"""Matching of detections to ground truth by COCO's rules: the only module that depends on the package that does it.
+"""Matching of detections to ground truth by COCO's rules, by the package that does it.
 
 That is hotcoco, or pycocotools where hotcoco cannot be imported. Both get the same columns and give the same arrays,
-bit for bit (tests/evaluation compares them), so no other module depends on which of them ran.
+bit for bit (tests/evaluation compares them), so no other module depends on which of them ran; ``shards`` alone uses
+hotcoco, too, to merge what several processes matched.
 """
 
 from __future__ import annotations
@@ -176,7 +177,12 @@ def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curve
     """Precision and recall by hotcoco, which takes the columns as they are."""
     evaluation = _hotcoco_evaluation(columns, limits)
     evaluation.accumulate()
-    return _curves_of(evaluation, f"hotcoco {hotcoco.__version__}")
+    return curves_from(evaluation, hotcoco_name())
+
+
+def hotcoco_name() -> str:
+    """Name and version of hotcoco, which must be there."""
+    return f"hotcoco {hotcoco.__version__}"
 
 
 def _hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
@@ -184,7 +190,7 @@ def _hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
     truths, found = columns.truths, columns.detections
     coco = hotcoco.COCO.from_arrays(
         _image_entries(columns),
-        _category_entries(columns),
+        category_entries(columns.num_categories),
         truths.images,
         truths.categories,
         truths.boxes_xywh,
@@ -196,6 +202,12 @@ def _hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
     evaluation.params.maxDets = list(limits)
     evaluation.evaluate()
     return evaluation
+
+
+def streaming_evaluator() -> Any:
+    """hotcoco's ``StreamingEval``, whose parts can be merged; ``None`` where hotcoco is absent or older than 1.3."""
+    kind = getattr(hotcoco, "StreamingEval", None)
+    return kind if hasattr(kind, "merge") else None
 
 
 def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
@@ -213,10 +225,10 @@ def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> C
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
         truths, detections = COCO(), COCO()
-        for coco, entries in ((truths, _truth_entries(columns)), (detections, _detection_entries(columns))):
+        for coco, entries in ((truths, truth_entries(columns.truths)), (detections, _detection_entries(columns))):
             coco.dataset = {
                 "images": _image_entries(columns),
-                "categories": _category_entries(columns),
+                "categories": category_entries(columns.num_categories),
                 "annotations": entries,
             }
             coco.createIndex()
@@ -224,10 +236,11 @@ def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> C
         evaluation.params.maxDets = list(limits)
         evaluation.evaluate()
         evaluation.accumulate()
-    return _curves_of(evaluation, "pycocotools")
+    return curves_from(evaluation, "pycocotools")
 
 
-def _curves_of(evaluation: Any, engine: str) -> Curves:
+def curves_from(evaluation: Any, engine: str) -> Curves:
+    """The arrays of an evaluation of either package that has accumulated; ``engine`` is the package's name."""
     arrays = evaluation.eval
     return Curves(np.asarray(arrays["precision"]), np.asarray(arrays["recall"]), engine)
 
@@ -236,12 +249,13 @@ def _image_entries(columns: Columns) -> list[dict[str, Any]]:
     return [{"id": number, "height": size.height, "width": size.width} for number, size in enumerate(columns.sizes, 1)]
 
 
-def _category_entries(columns: Columns) -> list[dict[str, Any]]:
-    return [{"id": number, "name": str(number)} for number in range(1, columns.num_categories + 1)]
+def category_entries(num_categories: int) -> list[dict[str, Any]]:
+    """Categories as both packages take them, numbered from 1."""
+    return [{"id": number, "name": str(number)} for number in range(1, num_categories + 1)]
 
 
-def _truth_entries(columns: Columns) -> list[dict[str, Any]]:
-    truths = columns.truths
+def truth_entries(truths: TruthColumns) -> list[dict[str, Any]]:
+    """Truths as both packages take them, a dict for every box."""
     table = zip(
         truths.images.tolist(),
         truths.categories.tolist(),
