@@ -56,7 +56,7 @@ def print_steps(steps: int, batch: int, image_size: int) -> None:
     training = config.training.model_copy(update={"workers": 0})
     with tempfile.TemporaryDirectory() as folder:
         split = load_dataset(make_data(Path(folder) / "data", batch), config.data).splits["train"]
-        images = batch_of(next(TrainingLoader(split, config.image, training, config.data).epoch(0)))
+        images = batch_of(next(TrainingLoader(split, config.image, training, config.data).epoch(0)).own)
     model = build_model(config, len(split.classes)).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, lr=1e-4, momentum=0.9, weight_decay=1e-4)
     precision = choose_precision("auto", torch.device("cpu"))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,18 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from faster_rcnn.building import build_model
-from faster_rcnn.data.loading import TrainingLoader
-from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.training import loop, run_folder
-from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.callback import Callback, EpochEnd, StepEnd, ValidationStep
 from faster_rcnn.training.loop import Interrupted, Validate, run_training
 from faster_rcnn.training.running import Run, restore_state
-from faster_rcnn.training.schedule import build_optimizer
-from faster_rcnn.training.state import Progress
-from made_data import make_squares, training_config
+from made_data import make_squares
+from made_runs import prepared
 
 
 class Counting(Callback):
@@ -46,27 +40,6 @@ def scripted(*values: float) -> Validate:
         return {"AP": queue.pop(0)}
 
     return validate
-
-
-def prepared(data: Path, folder: Path, **training: object) -> Run:
-    config = training_config(**training)
-    dataset = load_dataset(data, config.data)
-    torch.manual_seed(config.training.seed)
-    model = build_model(config, len(dataset.classes))
-    folder.mkdir(exist_ok=True)
-    return Run(
-        folder=folder,
-        config=config,
-        classes=dataset.classes,
-        model=model,
-        trained=model,
-        optimizer=build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4),
-        average=AveragedModel(model, config.training.ema_decay) if config.training.ema_decay else None,
-        train=TrainingLoader(dataset.splits["train"], config.image, config.training, config.data),
-        val=dataset.splits.get("val"),
-        precision=torch.float32,
-        progress=Progress(),
-    )
 
 
 def go(run: Run, *aps: float, stop_after: int | None = None) -> str:
@@ -199,14 +172,6 @@ def test_losses_fall_on_images_that_are_repeated(squares: Path, tmp_path: Path) 
     # The second stage's losses may rise at first: the better the proposals, the more of them are worth correcting.
     for loss in ("train_rpn_objectness", "train_rpn_box"):
         assert last[loss] < first[loss], loss
-
-
-def test_the_state_holds_plain_values_only(squares: Path, tmp_path: Path) -> None:
-    run = prepared(squares, tmp_path / "run", epochs=1)
-    go(run, 0.1)
-    state = torch.load(tmp_path / "run/state.pt", weights_only=True)
-    json.dumps(state["progress"])
-    assert sorted(state) == ["average", "model", "optimizer", "progress", "random", "run"]
 
 
 def test_last_model_and_state_are_written_every_so_often_and_at_the_end(squares: Path, tmp_path: Path) -> None:

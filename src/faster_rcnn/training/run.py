@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.settings.train_options import TrainOptions
+from faster_rcnn.system.agreement import refuse_differing
 from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.distributed import Processes, joined
 from faster_rcnn.system.locking import only_writer
@@ -36,7 +39,6 @@ from faster_rcnn.training.resume import (
     refuse_other_data,
     stored_config,
 )
-from faster_rcnn.training.same_inputs import refuse_other_inputs
 from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, learning_rate, number_of_epochs
 from faster_rcnn.training.session import Task, train_task
 from faster_rcnn.weights.model_file import LoadedModel
@@ -58,10 +60,10 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
     """
     refuse_in_starting_process()
     with joined() as processes, processes.first_logs():
-        if processes.is_first and _goes_on(data, options):
-            options = replace(options, resume=True)
-        options = processes.from_first(options)
-        work = _go_on if options.resume else _begin
+        if processes.are_several:
+            refuse_differing(processes, {"the options": str(replace(options, out=None))})
+        goes_on = processes.from_first(options.resume or _is_restarted(options))
+        work = _go_on if goes_on else _begin
         return work(data, options, tuple(callbacks), processes)
 
 
@@ -73,7 +75,7 @@ def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], p
     folder = processes.of_first(lambda: run_folder.new_run_folder(_out(options), data))
     with run_folder.kept_if_used(folder) if processes.is_first else nullcontext():
         dataset = processes.together(lambda: load_for_training(data, config))
-        refuse_other_inputs(processes, config, dataset)
+        _refuse_other_inputs(processes, config, dataset)
         config = processes.of_first(lambda: with_machine_settings(_with_epochs(config, dataset), processes))
         if processes.is_first:
             run_folder.write_data(folder, data, fingerprint_of(dataset))
@@ -87,7 +89,7 @@ def _go_on(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], p
         config = processes.of_first(lambda: config_to_go_on(folder, options))
         state = processes.of_first(lambda: run_folder.read_state(folder))
         dataset = processes.together(lambda: load_for_training(data, config))
-        refuse_other_inputs(processes, config, dataset)
+        _refuse_other_inputs(processes, config, dataset)
         config, changes = processes.of_first(lambda: _checked(data, folder, config, state, dataset, processes))
         task = Task(data, dataset, config, folder, folder, changes=changes, callbacks=callbacks, processes=processes)
         return _train(task, state)
@@ -119,13 +121,31 @@ def _checked(
     return config, changes
 
 
-def _goes_on(data: Path, options: TrainOptions) -> bool:
-    """Whether a launcher has started this process again, after one of several had ended, to go on with their run."""
-    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    if restarts == "0" or options.resume:
+def _refuse_other_inputs(processes: Processes, config: Config, dataset: Dataset) -> None:
+    """Raise ``OptionError`` where a process has other settings or other data than the first one."""
+    if processes.are_several:
+        settings = hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        refuse_differing(processes, {"the settings": settings, "the data": str(fingerprint_of(dataset).digest())})
+
+
+def _is_restarted(options: TrainOptions) -> bool:
+    """Whether torchrun has started this process again, after one of several had ended, to go on with a run of theirs.
+
+    Raises ``OptionError`` where it may do so and would not find the run.
+    """
+    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
         return False
     folder = _out(options)
-    return folder is not None and run_folder.holds_begun_run(folder) and not run_folder.is_finished(folder)
+    if folder is None:
+        raise OptionError(
+            "with torchrun's --max-restarts give the run folder with --out, by which the run is found again"
+        )
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        return False
+    if not run_folder.holds_begun_run(folder):
+        run_folder.remove_beginning(folder)
+        return False
+    return not run_folder.is_finished(folder)
 
 
 def _out(options: TrainOptions) -> Path | None:

@@ -122,6 +122,12 @@ def is_finished(folder: Path) -> bool:
     return (folder / SUMMARY).exists()
 
 
+def remove_beginning(folder: Path) -> None:
+    """Remove the files of a run that ended before its first state, so that it can begin again in its folder."""
+    for name in FILES - {STATE}:
+        (folder / name).unlink(missing_ok=True)
+
+
 def reopen(folder: Path) -> None:
     """Mark a finished run as unfinished, so that it can be resumed."""
     (folder / SUMMARY).unlink(missing_ok=True)

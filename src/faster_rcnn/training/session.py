@@ -129,16 +129,8 @@ def _prepare(task: Task, fresh: bool) -> Run:
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lag
     trained = in_parallel(model, task.processes)
     train = _loader(task, dataset.splits["train"])
-    weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    shared = f" in each of {settings.processes} processes" if settings.processes > 1 else ""
-    _LOG.info(
-        f"{config.preset}: {weights:,} weights to train on {device} in {settings.precision} on {settings.threads} "
-        f"threads{shared}; seed {settings.seed}"
-    )
+    _log_start(task, model, begins)
     lr = learning_rate_of_batch(settings.lr, settings.batch)
-    if begins is not None:
-        _LOG.info(begins)
-    _LOG.info(f"run folder: {folder}")
     run = Run(
         folder=folder,
         config=config,
@@ -158,6 +150,19 @@ def _prepare(task: Task, fresh: bool) -> Run:
     _log_schedule(run, len(dataset.splits["train"].records))
     _log_plan(run)
     return run
+
+
+def _log_start(task: Task, model: FasterRCNN, begins: str | None) -> None:
+    settings, device = task.config.training, next(model.parameters()).device
+    weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    shared = f" in each of {settings.processes} processes" if settings.processes > 1 else ""
+    _LOG.info(
+        f"{task.config.preset}: {weights:,} weights to train on {device} in {settings.precision} on "
+        f"{settings.threads} threads{shared}; seed {settings.seed}"
+    )
+    if begins is not None:
+        _LOG.info(begins)
+    _LOG.info(f"run folder: {task.folder}")
 
 
 def _log_schedule(run: Run, images: int) -> None:
@@ -208,7 +213,8 @@ def _train(run: Run, task: Task, began: float) -> Path:
     measured: dict[int, Metrics] = {}
     validator = None
     if run.val is not None:
-        validator = Validator(run.val, run.config, run.classes, task.proposals.get(run.val.name), run.precision)
+        proposals = task.proposals.get(run.val.name)
+        validator = Validator(run.val, run.config, run.classes, proposals, run.precision, run.processes)
 
     def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
         assert validator is not None

@@ -11,17 +11,19 @@ import torch
 
 from faster_rcnn.data.batches import image_seed
 from faster_rcnn.data.records import Split
-from faster_rcnn.evaluation.detector import found_in
+from faster_rcnn.evaluation.detector import predict_shares
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.evaluation.shards import measure_shares
 from faster_rcnn.inference.external_proposals import source_of
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.predictor import Predictor, TruthSource
 from faster_rcnn.inference.prepared import prepare
+from faster_rcnn.inference.result import Prediction
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
 from faster_rcnn.system.devices import choose_precision
+from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.weights.model_file import LoadedModel
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
@@ -54,14 +56,17 @@ class Validator:
         classes: ClassMap,
         proposals: Sequence[Proposals] | None,
         precision: torch.dtype,
+        processes: Processes = ALONE,
     ) -> None:
         """``proposals`` are external ones in the order of the records, for Fast R-CNN."""
-        self._split, self._config, self._classes = split, config, classes
+        self._split, self._config, self._classes, self._processes = split, config, classes, processes
         self._proposals, self._precision = proposals, precision
         self._places = {record.path: index for index, record in enumerate(split.records)}
 
     def validate(self, model: FasterRCNN, image_done: Callable[[], None]) -> Validation:
-        """Measure ``model``, which stays as it is; ``image_done`` is called after each image.
+        """Measure ``model``, which stays as it is; ``image_done`` is called after each image of this process.
+
+        Several processes measure a part of the images each, and all get the numbers of all images.
 
         Raises:
             DatasetError: more than 5 % of the images cannot be decoded.
@@ -73,16 +78,25 @@ class Validator:
         )
         found: dict[int, Detections] = {}
         sums: dict[str, float] = {}
-        for place, one in found_in(predictor, self._split):
-            if one is not None and one.losses is not None:
-                found[place] = one.result.detections
-                named = one.losses.named()
-                # One transfer for an image, where a GPU would be waited for once a loss.
-                for name, value in zip(named, torch.stack(list(named.values())).tolist(), strict=True):
-                    sums[name] = sums.get(name, 0.0) + value
+
+        def keep(place: int, one: Prediction) -> dict[str, float]:
+            found[place] = one.result.detections
             image_done()
-        means = {name: value / len(found) for name, value in sums.items()}
-        return Validation(means, measure_split(self._split, found), self._split.name)
+            assert one.losses is not None  # the predictor has truths
+            named = one.losses.named()
+            # One transfer for an image, where a GPU would be waited for once a loss.
+            return dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+
+        def take(losses: dict[str, float] | None) -> None:
+            for name, value in (losses or {}).items():
+                sums[name] = sums.get(name, 0.0) + value
+            if losses is None:  # an image that could not be read
+                image_done()
+
+        predict_shares(predictor, self._split, self._processes, keep, take)
+        metrics = measure_shares(self._split, found, self._processes)
+        means = {name: value / metrics.images for name, value in self._processes.from_first(sums).items()}
+        return Validation(means, metrics, self._split.name)
 
     def _truth_of(self, image: AnyImage) -> tuple[GroundTruth, int]:
         """Truth and seed of an image of the split; the seed is the same in every epoch."""
