@@ -195,6 +195,16 @@ def test_an_error_of_a_callback_saves_the_run_and_ends_all(squares: Path, config
     assert state["progress"].step == 1
 
 
+def test_alternating_training_takes_several_processes(squares: Path, tmp_path: Path) -> None:
+    config = settings_file(tmp_path, epochs=1, threads=1, scheme="alternating")
+    folders: list[Path] = []
+    for processes in (1, 2):
+        options = {"config": config, "out": tmp_path / str(processes)}
+        folders += {each["folder"] for each in in_processes(processes, trained, squares, options)}
+    one, other = (load_file(folder / "best.safetensors") for folder in folders)
+    assert_close(one, other, rtol=0, atol=1e-3)
+
+
 def test_the_metrics_have_a_row_for_each_epoch(two: list[dict[str, Any]]) -> None:
     rows = list(csv.DictReader((two[0]["folder"] / "metrics.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["5", "10", "15", "20"]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,15 +40,17 @@ _LOG = logging.getLogger(__name__)
 def train_alternating(task: Task) -> Path:
     """Train in four steps; returns the run folder.
 
-    Steps that were finished before an interruption are kept.
+    Steps that were finished before an interruption are kept. Several processes train each step together; the first one
+    does what lies between the steps.
     """
-    run_folder.write_config(task.folder, task.config)
+    of_first = task.processes.of_first
+    of_first(partial(run_folder.write_config, task.folder, task.config))
     first = _train_rpn(task, 1, task.start, fixed=False)
     second = _train_detector(task, 2, task.start, _propose(task, 1, first), fixed=False)
     third = _train_rpn(task, 3, Parts(second, ("backbone.",), "step 2"), fixed=True)
     shared = Parts(second, ("backbone.", "roi."), "step 2")
     fourth = _train_detector(task, 4, shared, _propose(task, 3, third), fixed=True)
-    return _unite(task, third, fourth)
+    return of_first(partial(_unite, task, third, fourth))
 
 
 def _train_rpn(whole: Task, number: int, start: LoadedModel | Parts | None, *, fixed: bool) -> LoadedModel:
@@ -71,7 +75,7 @@ def _step_of(whole: Task, number: int, kind: Literal["rpn", "fast-rcnn"], *, fix
     config = whole.config
     changed = config.model_copy(update={"detector": config.detector.model_copy(update={"kind": kind})})
     folder = whole.folder / f"step-{number}"
-    folder.mkdir(exist_ok=True)
+    whole.processes.of_first(partial(folder.mkdir, exist_ok=True))
     layers = "fixed" if fixed else "trained"
     return replace(whole, config=with_training(changed, scheme="joint", shared_layers=layers), folder=folder)
 
@@ -79,13 +83,15 @@ def _step_of(whole: Task, number: int, kind: Literal["rpn", "fast-rcnn"], *, fix
 def _train_step(task: Task, number: int, what: str) -> LoadedModel:
     """The best model of one step, trained unless that was done before."""
     shared = " with the shared layers fixed" if task.config.training.shared_layers == "fixed" else ""
-    if (task.folder / run_folder.SUMMARY).exists():
+    of_first = task.processes.of_first
+    if of_first(partial(run_folder.is_finished, task.folder)):
         _LOG.info(f"step {number} of 4 was done before: {task.folder}")
     else:
         _LOG.info(f"step {number} of 4: {what}{shared}")
-        with only_writer(task.folder):  # the step is a run that could be resumed by itself
-            train_task(task, run_folder.read_state(task.folder))
-    return load_model(task.folder / run_folder.BEST)
+        # The step is a run that could be resumed by itself.
+        with only_writer(task.folder) if task.processes.is_first else nullcontext():
+            train_task(task, of_first(partial(run_folder.read_state, task.folder)))
+    return of_first(partial(load_model, task.folder / run_folder.BEST))
 
 
 def _propose(task: Task, number: int, rpn: LoadedModel) -> dict[str, list[Proposals]]:
@@ -93,6 +99,11 @@ def _propose(task: Task, number: int, rpn: LoadedModel) -> dict[str, list[Propos
 
     An image in which the RPN finds nothing has none, as in joint training: its regions are its ground truth.
     """
+    return task.processes.of_first(partial(_proposals_of_rpn, task, number, rpn))
+
+
+def _proposals_of_rpn(task: Task, number: int, rpn: LoadedModel) -> dict[str, list[Proposals]]:
+    """Proposals by the name of the split, computed unless their file is there."""
     folder, settings = task.folder / f"step-{number}", task.config.rpn
     found = {}
     limits = {"train": settings.proposals_after_nms_training, "val": settings.proposals_after_nms}
