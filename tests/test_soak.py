@@ -90,3 +90,37 @@ for seed in range(2):
     )
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
+
+
+@pytest.mark.soak
+def test_training_on_images_of_many_sizes_keeps_its_memory() -> None:
+    """2,000 steps of `small`, in a process of its own: its memory in the last quarter against that in the second."""
+    resident = subprocess.run([sys.executable, "-c", STEPS_OF_SIZES], check=True, capture_output=True, text=True).stdout
+    second, last = (float(each) for each in resident.split())
+    assert last - second < 50
+
+
+STEPS_OF_SIZES = """
+import random, statistics, torch
+from pathlib import Path
+from faster_rcnn.building import build_model
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.structures import GroundTruth, TrainingBatch
+from faster_rcnn.system.memory import keep_freed_memory
+from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.step import training_step
+STEPS, PAGE = 2000, 4096
+keep_freed_memory()
+model = build_model(preset("small"), 3).to(memory_format=torch.channels_last).train()
+optimizer = build_optimizer(model, lr=1e-5, momentum=0.9, weight_decay=1e-4)
+sizes, resident = random.Random(0), []
+for step in range(STEPS):
+    height, width = (32 * sizes.randint(2, 7) for _ in range(2))
+    truth = GroundTruth(torch.tensor([[8.0, 8, 56, 48]]), torch.tensor([0]), torch.tensor([False]))
+    pixels = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    batch = TrainingBatch((pixels,) * 2, (truth,) * 2, (step, step + 1))
+    training_step(model, optimizer, batch, lr=1e-5, clip_norm=10.0, precision=torch.float32)
+    resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6)
+quarter = STEPS // 4
+print(statistics.mean(resident[quarter : 2 * quarter]), statistics.mean(resident[3 * quarter :]))
+"""
