@@ -50,6 +50,7 @@ ORDER = (
     ("explanation",),
     ("benchmark",),
     ("comparison",),
+    ("serving",),
     ("demo",),
     ("detector",),
     ("__init__",),
@@ -65,6 +66,10 @@ LAZY_IMPORTS = {
     "demo.digits imports sklearn.datasets.load_sample_images": "optional: the extra for the demo",
     "proposals.selective_search imports cv2": "optional: the extra for selective search",
     "explanation.film imports cv2": "optional: the extra for selective search, which writes MP4 as well",
+    "serving.ray_cluster imports ray.data": "optional: the extra for clusters",
+    "serving.ray_job imports ray": "optional: the extra for clusters",
+    "serving.ray_job imports ray.data": "optional: the extra for clusters",
+    "serving.ray_job imports ray.exceptions.RayError": "optional: the extra for clusters",
     "evaluation.engine imports pycocotools.coco.COCO": "optional: stands in where hotcoco does not load",
     "evaluation.engine imports pycocotools.cocoeval.COCOeval": "optional: stands in where hotcoco does not load",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,7 @@ SCRIPTS = (
         "explain",
         "loading",
         "precisions",
+        "ray_data",
         "reading",
         "real_time",
     ),
@@ -347,3 +349,21 @@ def test_fused_runs_and_counts_the_fused_convolutions(
         count = re.match(rf"{re.escape(str(model))} at {size} pixels, (\d+) fused convolutions", line)
         assert count is not None
         assert (int(count[1]) > 0) == works
+
+
+@pytest.mark.parametrize(("ray", "verdict"), [(0.49, "met"), (0.51, "missed")])
+def test_ray_data_compares_the_images_beyond_the_first_few(
+    ray: float, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plain 2 s and 0.4 s an image, Ray 20 s and ``ray`` s an image: 0.4 / 0.5 would be the bar of 0.8."""
+
+    def seconds_of(command: Sequence[str]) -> float:
+        images = sum(word.endswith(".png") for word in command)
+        return 20 + ray * images if "--engine" in command else 2 + 0.4 * images
+
+    monkeypatch.setattr(script("ray_data"), "seconds_of", seconds_of)
+    for number in range(12):
+        image_file(tmp_path / f"{number}.png")
+    code = run("ray_data", "--model", "m", "--images", tmp_path, "--few", 2)
+    assert f"plain 2.50 images/s, Ray {1 / ray:.2f} images/s" in capsys.readouterr().out
+    assert code == int(verdict == "missed")

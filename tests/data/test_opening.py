@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import socket
 import struct
 import zlib
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from faster_rcnn.data.decode import decode_image, image_header
-from faster_rcnn.data.opening import LONGEST_SIDE, opened
+from faster_rcnn.data.opening import LONGEST_SIDE, NamedBytes, opened, source_name
 from faster_rcnn.errors import ImageError
 
 LIMIT = 178_956_970
@@ -130,3 +131,15 @@ def test_warnings_of_libtiff_get_the_name_of_the_file_and_are_not_printed(
     reported = decode_image(path, LIMIT).damage
     assert str(reported).startswith(f"{path} may be damaged: Fax4Decode: Bad code word at line ")
     assert capfd.readouterr().err == ""
+
+
+def test_bytes_with_a_name_are_named_in_messages() -> None:
+    with (
+        pytest.raises(ImageError, match=r"^E105 cannot decode s3://photos/a.jpg: it is not an image"),
+        opened(NamedBytes(b"text", "s3://photos/a.jpg"), LIMIT),
+    ):
+        pass
+    copied = pickle.loads(pickle.dumps(NamedBytes(b"text", "a.jpg")))
+    assert (copied, copied.name, source_name(copied)) == (b"text", "a.jpg", "a.jpg")
+    assert source_name(b"text") == "image"
+    assert source_name(Path("a.jpg")) == "a.jpg"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.inference.prefetch import Gate, map_prefetched, map_two_workers
+from faster_rcnn.inference.prefetch import Gate, map_concurrently, map_prefetched, map_two_workers
 
 Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
 WAYS = [partial(map_prefetched, ahead=1), partial(map_prefetched, ahead=4), map_two_workers]
@@ -59,6 +59,17 @@ def test_work_runs_concurrently_with_the_caller(do: Do) -> None:
     assert second_is_being_done.wait(10)
     first_was_used.set()
     assert list(results) == [1]
+
+
+def test_several_items_are_processed_concurrently_in_their_order() -> None:
+    every = threading.Barrier(3, timeout=10)
+
+    def work(number: int) -> int:
+        every.wait()  # passes only if three threads wait
+        return number
+
+    assert list(map_concurrently(range(6), work, 3)) == list(range(6))
+    assert list(map_concurrently([], work, 3)) == []
 
 
 def test_two_items_are_processed_concurrently_each_on_half_of_the_threads() -> None:

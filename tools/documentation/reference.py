@@ -58,6 +58,7 @@ INNER_NAMES = (
     "training.callback.ValidationEnd",
     "training.callback.EpochEnd",
     "training.callback.RunEnd",
+    "serving.ray_batch.RayBatch",
 )
 """Classes that the public functions take and return, in the order of their page."""
 

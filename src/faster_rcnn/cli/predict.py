@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, require_folder, require_json
+from faster_rcnn.cli.predict_ray import Cluster, RayOptions, predict_with_ray
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.sources import STDIN, Sources, is_pipe, require_images
@@ -47,6 +48,8 @@ def predict(
     settings: Settings = None,
     out: Path | None = None,
     json: JsonOut = None,
+    engine: Literal["ray"] | None = None,
+    address: str | None = None,
 ) -> int:
     """Find objects in images, and draw them or write them as JSON lines.
 
@@ -69,8 +72,17 @@ def predict(
             limits besides the model's.
         out: Folder for pictures with their boxes; by default, unless --json is given, a new folder predictions.
         json: File for one JSON object per image; - for standard output.
+        engine: ray predicts many images on all processors or machines of a Ray cluster into Parquet files in --out, and
+            goes on where an earlier run was stopped. Sources may be addresses such as s3://photos/2024, too.
+        address: Address of a running Ray cluster, or auto; by default one is started on this machine.
     """
     announce_work(f"predicting with {model}")
+    if engine == "ray":
+        options = RayOptions(conf, max_det, tile, overlap, classes, iou, agnostic_nms, precision, settings)
+        refused = {"--json": json, "--proposals": proposals}
+        return predict_with_ray(model, source, options, out=out, cluster=Cluster(address, device), refused=refused)
+    if address is not None:
+        raise OptionError(f"--address {address} is that of a Ray cluster; give --engine ray, too, or leave it out")
     from faster_rcnn.inference.choice import choice_of
     from faster_rcnn.inference.external_proposals import file_source
     from faster_rcnn.inference.loading import load_detector, log_tiles

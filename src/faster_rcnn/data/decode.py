@@ -19,7 +19,7 @@ from torch import Tensor
 
 from faster_rcnn.data import jpeg
 from faster_rcnn.data.decoder_warnings import decoder_warnings
-from faster_rcnn.data.opening import DAMAGE, opened
+from faster_rcnn.data.opening import DAMAGE, opened, source_name
 from faster_rcnn.errors import ImageError
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ImageSize
@@ -111,17 +111,15 @@ def decode_image(source: Path | bytes, max_pixels: int) -> Decoded:
 
 def _refuse_scans(source: Path | bytes, scans: int) -> None:
     if scans > jpeg.MAX_SCANS:
-        name = "image" if isinstance(source, bytes) else str(source)
         raise ImageError(
-            f"cannot decode {name}: it is a JPEG of {scans:,} scans, more than the {jpeg.MAX_SCANS} that are read; "
-            "save it again",
+            f"cannot decode {source_name(source)}: it is a JPEG of {scans:,} scans, more than the {jpeg.MAX_SCANS} "
+            "that are read; save it again",
             code="E105",
         )
 
 
 def _damage_line(source: Path | bytes, damage: str | None) -> str | None:
-    name = "image" if isinstance(source, bytes) else str(source)
-    return None if damage is None else f"{name} may be damaged: {damage}; it is used as it was decoded"
+    return None if damage is None else f"{source_name(source)} may be damaged: {damage}; it is used as it was decoded"
 
 
 def _upright(pixels: UInt8[Tensor, "3 height width"], orientation: int) -> UInt8[Tensor, "3 height2 width2"]:

@@ -37,6 +37,26 @@ DAMAGE = (
 )
 
 
+class NamedBytes(bytes):
+    """The content of an image that is no file of this machine, with its name for messages."""
+
+    def __new__(cls, content: bytes, name: str) -> NamedBytes:
+        """Copy the content."""
+        return super().__new__(cls, content)
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[NamedBytes], tuple[bytes, str]]:
+        """Pickle with the name."""
+        return NamedBytes, (bytes(self), self.name)
+
+
+def source_name(source: Path | bytes) -> str:
+    """The name of an image in messages: its path, the name of its bytes, or ``image``."""
+    return str(source) if isinstance(source, Path) else getattr(source, "name", "image")
+
+
 @contextmanager
 def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image, io.BufferedIOBase]]:
     """Open an image: give it and the stream that it is read from, with our size check instead of Pillow's.
@@ -45,7 +65,7 @@ def opened(source: Path | bytes, max_pixels: int) -> Iterator[tuple[Image.Image,
         ImageError: ``source`` is no file (E104), no image (E105), has too many pixels (E120) or values without a fixed
             range (E119). The same errors are raised within the block, where the decoder fails.
     """
-    name = "image" if isinstance(source, bytes) else str(source)
+    name = source_name(source)
     pillows_limit = Image.MAX_IMAGE_PIXELS
     try:
         with (

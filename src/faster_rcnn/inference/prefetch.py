@@ -92,6 +92,11 @@ def map_prefetched(items: Iterable[Item], work: Callable[[Item], Done], ahead: i
     return _in_order(items, work, ThreadPoolExecutor(1, THREADS), ahead)
 
 
+def map_concurrently(items: Iterable[Item], work: Callable[[Item], Done], workers: int) -> Iterator[Done]:
+    """Apply ``work`` in some background threads, one item in advance for each; otherwise as ``map_prefetched``."""
+    return _in_order(items, work, ThreadPoolExecutor(workers, THREADS), workers)
+
+
 def map_two_workers(items: Iterable[Item], work: Callable[[Item], Done]) -> Iterator[Done]:
     """Apply ``work`` to every item, two items concurrently; keeps the order, and errors, as ``map_prefetched`` does.
 

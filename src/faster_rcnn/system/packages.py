@@ -11,6 +11,7 @@ OPTIONAL = {
     "matplotlib": "plots",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "ray": "ray",
     "pycocotools": "test",
 }
 """Optional packages, each with the extra that installs it."""
