@@ -15,7 +15,7 @@ import pytest
 from faster_rcnn.errors import MachineError, MissingExtraError, OptionError
 from faster_rcnn.serving import ray_cluster
 from faster_rcnn.serving.ray_cluster import Actors, actors_for, connected, require_ray
-from faster_rcnn.training.interruption import Signalled
+from faster_rcnn.system.signals import Signalled
 
 GIB = 2**30
 

@@ -23,6 +23,7 @@ import pytest
 from pyarrow import parquet
 
 from faster_rcnn import Detector
+from faster_rcnn.serving import ray_job
 from faster_rcnn.serving.ray_job import Parts, Tally, _Actor, _block_length
 from faster_rcnn.serving.remote_files import ImageReader
 from faster_rcnn.serving.rows import SCHEMA, failed_rows
@@ -328,6 +329,42 @@ def test_what_does_not_answer_ends_the_command(place: Path, arguments: list[str]
     )
     assert done.returncode == code
     assert done.stderr.splitlines()[-1].startswith(f"faster-rcnn: error: {line}")
+
+
+POISON = """
+import os, sys
+
+
+def end(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("poison.png") and "RAY_RAYLET_PID" in os.environ:
+        os._exit(9)
+
+
+sys.addaudithook(end)
+"""
+"""A module that Python imports as it starts: a process of Ray that opens this image ends, as for lack of memory."""
+
+
+@pytest.mark.soak
+@with_ray
+def test_an_image_that_ends_its_process_again_and_again_is_a_row_with_the_reason(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.safetensors").hardlink_to(place / "tiny.safetensors")
+    names = [f"{number:03}.png" for number in range(80)]
+    for name in names:
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).hardlink_to(place / "photos" / name)
+    (tmp_path / "photos" / "005.png").rename(tmp_path / "photos" / "poison.png")
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "sitecustomize.py").write_text(POISON)
+    paths = [str(tmp_path / "start"), *filter(None, sys.path)]
+    code, messages = run(tmp_path, "results", PYTHONPATH=os.pathsep.join(paths))
+    assert code == 2, messages
+    assert "\n79 images, " in messages
+    table = parquet.read_table(tmp_path / "results")
+    failed = table.filter(table["error"].is_valid())
+    assert failed["image"].to_pylist() == ["photos/poison.png"]
+    assert failed["error"].to_pylist() == [ray_job.REASON]
+    assert len(table["image"].unique()) == 80
 
 
 def resident(pids: list[int]) -> int:

@@ -22,9 +22,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from faster_rcnn.errors import MachineError, MissingExtraError, OptionError
-from faster_rcnn.system.signals import STOPPING
+from faster_rcnn.system.signals import STOPPING, Signalled
 from faster_rcnn.system.threads import processors
-from faster_rcnn.training.interruption import Signalled
 
 SECONDS_TO_CONNECT = 5.0
 """Time for an address to accept a connection."""
