@@ -79,6 +79,12 @@ def test_pipes_are_refused(photos: Path, source: str) -> None:
         run(source, "photos")
 
 
+def test_a_launcher_of_processes_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match=r"^E125 --engine ray starts processes itself; run the command once, without"):
+        run()
+
+
 def test_a_name_that_is_no_text_is_refused(photos: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     Path("photos/a.png").rename(f"photos/{name}")

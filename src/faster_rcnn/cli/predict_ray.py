@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -118,6 +119,8 @@ def _require_options(source: Sequence[str], device: str, out: Path | None, refus
             "folders or patterns",
             code="E125",
         )
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise OptionError("--engine ray starts processes itself; run the command once, without torchrun", code="E125")
     if device not in ("auto", "cpu", "cuda"):
         raise OptionError(
             f"--device {device}: with --engine ray the cluster chooses GPUs; use auto, cpu or cuda", code="E126"
