@@ -155,7 +155,8 @@ def actors_of(session: int) -> list[int]:
             fields = (each / "environ").read_bytes()
         except OSError:
             continue  # it has just ended
-        if name.startswith(b"ray::MapWorker") and f"TEST_OF={session}".encode() in fields.split(b"\0"):
+        works = name.startswith(b"ray::MapWorker") and not name.endswith(b"__init__")
+        if works and f"TEST_OF={session}".encode() in fields.split(b"\0"):
             found.append(int(each.name))
     return found
 
@@ -397,10 +398,11 @@ def test_memory_stays_flat_over_very_many_images_and_a_kill(place: Path, tmp_pat
     while process.poll() is None:
         parts = len(list((tmp_path / "many").glob("part-*.parquet")))
         actors = actors_of(mark)
-        if not killed and parts * PART >= SOAK_IMAGES // 3 and actors:
+        if not killed and parts * PART >= SOAK_IMAGES // 8 and actors:
             os.kill(actors[0], signal.SIGKILL)
             killed = True
-        seen.append((parts * PART, resident([process.pid, *actors])))
+        if len(actors) == 2:  # else the one that takes the place of the killed one has not started yet
+            seen.append((parts * PART, resident([process.pid, *actors])))
         time.sleep(0.2)
     assert process.returncode == 0, process.communicate()
     assert killed
