@@ -34,7 +34,8 @@ FLAGS = {"--debug", "--help", "--version", "--quiet", "--verbose", "--install-co
     for name in argument.names
     if name.startswith("--")
 }
-PIP_FLAGS = {"--upgrade", "--index-url"}
+OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts"}
+"""Flags of pip, docker and torchrun."""
 PROSE = {"model", "models"}
 """What follows the project's name where it is no command."""
 FILE_NAMES = {"data.json", "data.yaml"}
@@ -55,7 +56,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def promises_not_kept(text: str) -> list[str]:
     """What a text tells to type and does not exist."""
     bad = [f"command {name}" for name in COMMAND.findall(text) if name not in COMMANDS | PROSE]
-    bad += [f"flag {name}" for name in FLAG.findall(text) if name not in FLAGS | PIP_FLAGS]
+    bad += [f"flag {name}" for name in FLAG.findall(text) if name not in FLAGS | OTHERS_FLAGS]
     settings = SETTING.findall(text) + DOTTED.findall(text)
     bad += [f"setting {key}" for key in settings if key not in {*all_keys(), *FILE_NAMES, "section.key"}]
     return bad + [f"extra {name}" for name in EXTRA.findall(text) if name not in extras()]
