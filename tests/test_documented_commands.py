@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.main import main
@@ -55,6 +56,14 @@ NOT_RUN = {
     ),
     "faster-rcnn import model_final.pkl --layout detectron2:faster_rcnn_R_50_FPN_3x --out coco.safetensors": (
         "needs a file of Detectron2; tests/weights/foreign/test_detectron2_layout.py writes one; the layout exists"
+    ),
+    **dict.fromkeys(
+        (
+            "torchrun --nnodes 2 --node-rank 0 --nproc-per-node 2 --master-addr first --master-port 29500 "
+            f"-m faster_rcnn {command}"
+            for command in ("predict runs/cells photos --device cpu --json found.jsonl",)
+        ),
+        "waits for a second machine; the command itself runs above it on one",
     ),
 }
 """Commands that are parsed and not run, and why."""
@@ -188,11 +197,12 @@ class Workplace:
 
 
 def run(command: str) -> int:
-    """Run a line, in this process but for engines; ``> FILE`` is all that is understood of a shell."""
+    """Run a line, in this process but for engines and torchrun; ``> FILE`` is all that is understood of a shell."""
     words, _, target = command.partition(" > ")
-    arguments = shlex.split(words)[1:]
-    if "--engine" in arguments:  # Ray leaves files open, which count as errors in this process
-        return subprocess.run([sys.executable, "-m", "faster_rcnn", *arguments], timeout=300, check=False).returncode
+    name, *arguments = shlex.split(words)
+    other = ["faster_rcnn"] if "--engine" in arguments else ["torch.distributed.run"] if name == "torchrun" else None
+    if other is not None:  # Ray leaves files open, which count as errors in this process
+        return subprocess.run([sys.executable, "-m", *other, *arguments], timeout=300, check=False).returncode
     if not target:
         return main(arguments)
     with Path(target).open("w", encoding="utf-8") as file, redirect_stdout(file):
@@ -282,7 +292,11 @@ def inline_commands(page: Path) -> list[str]:
     """Commands in the text and the tables of a page."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     code = re.findall(r"`([^`\n]+)`", text)
-    return [each for each in code if each.startswith(("faster-rcnn ", "make ", "python ")) and "NAME" not in each]
+    return [
+        each
+        for each in code
+        if each.startswith(("faster-rcnn ", "make ", "python ", "torchrun ")) and "NAME" not in each
+    ]
 
 
 COMMANDS = [step.text for step in STEPS if step.language == "sh"]
@@ -298,6 +312,11 @@ def test_every_command_is_understood(command: str, tmp_path: Path, monkeypatch: 
         case ["faster-rcnn", *arguments]:
             _, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
             _check_settings(bound.arguments)
+        case ["torchrun", *words]:
+            of_torchrun, arguments = words[: words.index("-m")], words[words.index("-m") + 1 :]
+            get_args_parser().parse_args([*of_torchrun, "script"])
+            assert arguments[0] == "faster_rcnn"
+            app.parse_args(arguments[1:], exit_on_error=False, print_error=False)
         case ["make", *words]:
             target = words[-1]
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

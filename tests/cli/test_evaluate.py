@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.structures import ClassMap, ImageSize
+from faster_rcnn.system.distributed import ALONE
 from faster_rcnn.weights.model_file import save_model
 from files import coco_folder, loaded_model, model_file, with_limit
+from several import in_processes
+from several_commands import commanded
 
 BOXES: list[list[tuple[float, ...]]] = [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)], [(2, 20.25, 10.5, 30.125, 25.0)], []]
 """Boxes of three images: a cat and a dog, a cow, nothing."""
@@ -292,3 +296,34 @@ def test_tiles_and_proposals_of_whole_images_exclude_each_other(model: str, data
 def test_a_folder_as_json_file_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="is a folder; name a file"):
         evaluate("no model", tmp_path, split=None, precision="auto", json=str(tmp_path))
+
+
+@pytest.mark.xdist_group("several processes")
+def test_several_processes_write_and_show_what_one_does(model: str, data: Path, tmp_path: Path) -> None:
+    line = ("evaluate", model, str(data), "--precision", "float32", "--device", "cpu")
+    alone = commanded(ALONE, [tmp_path], *line, "--json", "numbers.json")
+    of_one = (tmp_path / "numbers.json").read_bytes()
+    first, second = in_processes(2, commanded, [tmp_path], *line, "--json", "numbers.json")
+    assert (tmp_path / "numbers.json").read_bytes() == of_one
+    assert (first[:2], second) == (alone[:2], (0, "", ""))
+    assert [each for each in first[2].splitlines() if " in 0:" not in each] == [
+        each for each in alone[2].splitlines() if " in 0:" not in each
+    ]
+    # Finished detections are measured, too.
+    (tmp_path / "results.json").write_text("[]")
+    first, second = in_processes(2, commanded, [tmp_path], "evaluate", "results.json", str(data))
+    assert (first[0], first[1].startswith("AP "), second) == (0, True, (0, "", ""))
+
+
+@pytest.mark.xdist_group("several processes")
+def test_other_labelled_images_of_another_machine_are_refused(model: str, data: Path, tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    for place in (own, other):
+        shutil.copytree(data, place / "data")
+    [file] = (other / "data" / "annotations").glob("*.json")
+    content = json.loads(file.read_text())
+    content["annotations"][0]["bbox"][2] += 1
+    file.write_text(json.dumps(content))
+    first, second = in_processes(2, commanded, [own, other], "evaluate", model, "data")
+    assert "process 1 of 2: not the same as in the first process: the labelled images; start all" in first[2]
+    assert (first[0], second) == (2, (2, "", ""))

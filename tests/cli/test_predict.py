@@ -15,7 +15,7 @@ from torch import Tensor
 
 from faster_rcnn import Detector
 from faster_rcnn.building import build_model
-from faster_rcnn.cli import predict as command
+from faster_rcnn.cli import predicted
 from faster_rcnn.cli.main import main
 from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import OptionError
@@ -126,7 +126,7 @@ def test_a_file_of_lines_appears_when_it_is_whole(model: str, photos: Path, monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_record", interrupted)
+    monkeypatch.setattr(predicted, "_done", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(model, "photos", json="found.jsonl")
     assert Path("found.jsonl").read_text() == "the old one"

@@ -10,11 +10,18 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.data.fingerprint import Fingerprint, content_digest, content_digests, differences, fingerprint_of
+from faster_rcnn.data.fingerprint import (
+    Fingerprint,
+    content_digest,
+    content_digests,
+    differences,
+    fingerprint_of,
+    split_digest,
+)
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import DataConfig
-from files import image_file
+from files import coco_folder, image_file
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -167,3 +174,33 @@ def test_files_are_distinguished_by_their_bytes(tmp_path: Path) -> None:
     assert found[tmp_path / "a"] == found[tmp_path / "b"] != found[tmp_path / "c"]
     with pytest.raises(DatasetError, match=r"E104 .*gone cannot be read: No such file or directory"):
         content_digest(tmp_path / "gone")
+
+
+def test_the_digest_of_a_split_changes_with_whatever_metrics_depend_on(tmp_path: Path) -> None:
+    def digest(name: str, change: Callable[[dict[str, Any]], None] = lambda content: None) -> str:
+        data = coco_folder(tmp_path / name, [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)], []])
+        [file] = (data / "annotations").iterdir()
+        content = json.loads(file.read_text())
+        change(content)
+        file.write_text(json.dumps(content))
+        return split_digest(load_dataset(data, DataConfig()).splits["test"])
+
+    def moved(content: dict[str, Any]) -> None:
+        content["annotations"][0]["bbox"][0] += 1
+
+    def of_smaller_outline(content: dict[str, Any]) -> None:
+        content["annotations"][0]["area"] -= 1
+
+    def crowded(content: dict[str, Any]) -> None:
+        content["annotations"][0]["iscrowd"] = 1
+
+    def of_another_id(content: dict[str, Any]) -> None:
+        content["images"][1]["id"] = 99
+
+    def of_another_class(content: dict[str, Any]) -> None:
+        content["annotations"][0]["category_id"] = content["annotations"][1]["category_id"]
+
+    same = digest("same")
+    assert digest("copy") == same
+    changes = (moved, of_smaller_outline, crowded, of_another_id, of_another_class)
+    assert len({same, *(digest(change.__name__, change) for change in changes)}) == 6

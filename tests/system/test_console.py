@@ -118,3 +118,17 @@ def test_passing_work_leaves_no_last_line(capsys: pytest.CaptureFixture[str]) ->
     with shown(), progress("validating", 2, passing=True) as meter:
         meter.advance(steps=2)
     assert capsys.readouterr().err == ""
+
+
+def test_silent_work_shows_results_and_errors_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(silent=True):
+        say("working")
+        warn("odd")
+        logging.getLogger("faster_rcnn.data").error("odd, too")
+        assert list(counted([1, 2], "images", 2)) == [1, 2]
+        show("result")
+        fail("error: no labels")
+    assert capsys.readouterr() == ("result\n", "faster-rcnn: error: no labels\n")
+    with shown():
+        warn("odd")
+    assert capsys.readouterr().err == "warning: odd\n"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import deliver, model_file, require_json
+from faster_rcnn.cli.several import refuse_other_inputs
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import warn
+
+if TYPE_CHECKING:
+    from faster_rcnn.system.distributed import Processes
 
 
 def evaluate(
@@ -42,24 +48,40 @@ def evaluate(
     """
     announce_work(f"evaluating {model} on {data}")
     from faster_rcnn.evaluation.results import is_results_file
-    from faster_rcnn.evaluation.run import evaluate_detector, evaluate_results
+    from faster_rcnn.evaluation.run import Evaluation, evaluate_detector, evaluate_results
     from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.tiles import tiling_of
+    from faster_rcnn.system.distributed import joined
+
+    def measured(processes: Processes) -> Evaluation:
+        tiling = processes.together(partial(tiling_of, tile, overlap))
+        if is_results_file(Path(model)):
+            given = None if settings is None else " ".join(settings)
+            _warn_of_idle_options(model, device, precision, proposals, tile, given)
+            return processes.together(partial(evaluate_results, Path(model), data, split))
+        detector = processes.together(partial(load_detector, model, precision, device, settings))
+        log_tiles(detector, tiling)
+        refuse_other_inputs(processes, model, detector, [proposals], split, tile, overlap, settings)
+        return evaluate_detector(detector, data, split, model, proposals=proposals, tiling=tiling, processes=processes)
+
+    with joined() as processes:
+        processes.together(partial(_refuse_mistakes, processes, model, data, json, proposals, tile))
+        found = measured(processes)
+        processes.together(lambda: deliver(found, json) if processes.is_first else None)
+    return 0
+
+
+def _refuse_mistakes(
+    processes: Processes, model: str, data: Path, json: str | None, proposals: Path | None, tile: int | None
+) -> None:
+    """Raise errors of arguments before anything slow; the first process writes the JSON file, so it checks it."""
+    from faster_rcnn.evaluation.results import is_results_file
 
     refuse_swapped("evaluate", model, [data])
-    require_json(json, [model_file(model), data, proposals])
-    tiling = tiling_of(tile, overlap)
-    if is_results_file(Path(model)):
-        given = None if settings is None else " ".join(settings)
-        _warn_of_idle_options(model, device, precision, proposals, tile, given)
-        deliver(evaluate_results(Path(model), data, split), json)
-        return 0
-    if proposals is not None and tiling is not None:
+    if proposals is not None and tile is not None and not is_results_file(Path(model)):
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
-    detector = load_detector(model, precision, device, settings)
-    log_tiles(detector, tiling)
-    deliver(evaluate_detector(detector, data, split, model, proposals=proposals, tiling=tiling), json)
-    return 0
+    if processes.is_first:
+        require_json(json, [model_file(model), data, proposals])
 
 
 def _warn_of_idle_options(

@@ -14,6 +14,7 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.mistakes import explained
+from faster_rcnn.cli.several import Place
 from faster_rcnn.errors import FasterRCNNError, is_out_of_memory
 from faster_rcnn.system.console import fail, show_traceback, shown
 from faster_rcnn.system.streams import discard_stdout, open_standard_streams, outlive_terminal, writing_results
@@ -51,6 +52,12 @@ class CommandLine(NamedTuple):
             verbose=any(each in own for each in VERBOSE),
         )
 
+    @property
+    def name(self) -> str:
+        """The name of the command; an option such as ``--version`` where there is none."""
+        asks = not self.command or "--help" in self.command or "-h" in self.command
+        return "--help" if asks else self.command[0]
+
 
 def _with_standard_input(tokens: Sequence[str]) -> list[str]:
     """Replace a dash that is no option's value by /dev/stdin, since cyclopts takes a lone dash for an option."""
@@ -75,8 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(line: CommandLine) -> int:
+    place = Place.of_environment()
     try:
-        with _pillow_silent(), shown(quiet=line.quiet, verbose=line.verbose):
+        shows = shown(quiet=line.quiet, verbose=line.verbose, silent=not place.is_first)
+        with _pillow_silent(), shows, place.results():
+            place.refuse(line.name)
             code: int | None = app(line.command, exit_on_error=False, print_error=False)
         with writing_results():
             sys.stdout.flush()
@@ -84,8 +94,11 @@ def _run(line: CommandLine) -> int:
         if line.debug:
             show_traceback(error)
         line_of_error, code = _explain(error)
-        if line_of_error:
-            fail(line_of_error)
+        if line_of_error and (
+            own := place.line_of(error, line_of_error, of_command_line=isinstance(error, CycloptsError))
+        ):
+            fail(own)
+    place.let_first_end(code or 0)
     return code or 0
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,20 +12,19 @@ from cyclopts import Parameter
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, require_folder, require_json
+from faster_rcnn.cli.outputs import model_file, require_folder, require_json
 from faster_rcnn.cli.predict_ray import Cluster, RayOptions, predict_with_ray
-from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.cli.several import digest_of, refuse_other_inputs
+from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.sources import STDIN, Sources, is_pipe, require_images
-from faster_rcnn.system.console import say, warn
+from faster_rcnn.system.console import say
 from faster_rcnn.system.numbering import first_free
-from faster_rcnn.system.progress import counted
 from faster_rcnn.system.wording import count_of
 
 if TYPE_CHECKING:
-    from faster_rcnn.inference.pictures import PictureFolder
     from faster_rcnn.inference.predictor import Predictor
-    from faster_rcnn.inference.result import Prediction
+    from faster_rcnn.system.distributed import Processes
 
 
 def predict(
@@ -83,45 +80,55 @@ def predict(
         return predict_with_ray(model, source, options, out=out, cluster=Cluster(address, device), refused=refused)
     if address is not None:
         raise OptionError(f"--address {address} is that of a Ray cluster; give --engine ray, too, or leave it out")
+    from faster_rcnn.cli.predicted import Outputs, predict_all
     from faster_rcnn.inference.choice import choice_of
     from faster_rcnn.inference.external_proposals import file_source
     from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.pictures import DEFAULT_FOLDER, PictureFolder
     from faster_rcnn.inference.predictor import Predictor
     from faster_rcnn.inference.tiles import tiling_of
+    from faster_rcnn.system.agreement import refuse_differing
+    from faster_rcnn.system.distributed import joined
 
-    choice = choice_of(classes, iou, agnostic_nms)
-    refuse_swapped("predict", model, source)
-    refuse_limits(conf, max_det)
-    tiling = tiling_of(tile, overlap)
-    require_folder("--out", out)
-    found = _found(source)
-    require_json(json, [model_file(model), proposals, *found.names])
-    folder = first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out
-    pictures = None if folder is None else PictureFolder(folder, found.names, json)
-    _refuse_pipes(proposals, found)
-    detector = load_detector(model, precision, device, settings)
-    source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
-    predictor = Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
-    _say_limits(predictor, conf, max_det)
-    log_tiles(detector, tiling)
-    tally = _write_all(predictor, found, conf, max_det, pictures, json)
-    return 2 if tally.unreadable or tally.undrawn or found.unused else 0
+    def found_images(processes: Processes) -> Sources:
+        refuse_swapped("predict", model, source)
+        refuse_limits(conf, max_det)
+        require_folder("--out", out)
+        found = _found(source, processes)
+        if processes.is_first:
+            require_json(json, [model_file(model), proposals, *found.names])
+        _refuse_pipes(proposals, found)
+        return found
+
+    def loaded() -> Predictor:
+        choice, tiling = choice_of(classes, iou, agnostic_nms), tiling_of(tile, overlap)
+        detector = load_detector(model, precision, device, settings)
+        source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
+        log_tiles(detector, tiling)
+        return Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
+
+    with joined() as processes:
+        found = processes.together(partial(found_images, processes))
+        refuse_differing(processes, {"the names of the images": digest_of(found.names)})
+        folder = processes.from_first(first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out)
+        pictures = None if folder is None else processes.together(partial(PictureFolder, folder, found.names, json))
+        predictor = processes.together(loaded)
+        options = conf, max_det, tile, overlap, classes, iou, agnostic_nms, settings
+        refuse_other_inputs(processes, model, predictor.detector, [proposals], *options)
+        _say_limits(predictor, conf, max_det)
+        tally = predict_all(predictor, found, conf, max_det, Outputs(pictures, json), processes)
+        return processes.from_first(2 if tally.has_failures or found.unused else 0)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Counts of what has been done so far."""
-
-    images: int = 0
-    detections: int = 0
-    unreadable: int = 0
-    undrawn: int = 0
-
-
-def _found(source: Sequence[str]) -> Sources:
+def _found(source: Sequence[str], processes: Processes) -> Sources:
     """The images of all sources, and messages about what lies beside them."""
     found = require_images(source, "predicted")
+    if STDIN in found.names and processes.are_several:
+        raise OptionError(
+            f"the source - is read once, and {processes.count} processes were started: name a file, or run it without "
+            "torchrun",
+            code="E122",
+        )
     if STDIN in found.names and sys.stdin.isatty():
         raise OptionError("the source - is an image on standard input, where nothing is piped in", code="E122")
     for note in found.notes:
@@ -148,70 +155,3 @@ def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
     if max_det is not None and max_det > max_detections:
         part = "an image" if predictor.tiling is None else "a tile"
         say(f"--max-det {max_det}: the model reports at most {max_detections} detections of {part}")
-
-
-def _write_all(
-    predictor: Predictor,
-    found: Sources,
-    conf: float,
-    max_det: int | None,
-    pictures: PictureFolder | None,
-    json: str | None,
-) -> _Tally:
-    """Predict, draw and write image by image, and print a summary."""
-    tally, start = _Tally(), time.monotonic()
-    with ExitStack() as open_files:
-        write = None if json is None else open_files.enter_context(json_lines(json))
-        outcomes = predictor.predict_each(found.images(), conf, max_det)
-        for one in outcomes if _on_one_terminal(json) else counted(outcomes, "images", len(found.names)):
-            _record(found.names, one, write, pictures, tally)
-            del one  # its pixels are not held while the next image is read
-    _say_summary(tally, time.monotonic() - start, pictures, json)
-    return tally
-
-
-def _on_one_terminal(json: str | None) -> bool:
-    """Whether the JSON lines appear on the terminal on which a bar would be drawn."""
-    return json == STDOUT and sys.stdout.isatty() and sys.stderr.isatty()
-
-
-def _record(
-    names: Sequence[str],
-    one: Prediction | ImageError,
-    write: Callable[[object], None] | None,
-    pictures: PictureFolder | None,
-    tally: _Tally,
-) -> None:
-    """Write the detections of the next image, and count them."""
-    number = tally.images + tally.unreadable
-    if isinstance(one, ImageError):
-        tally.unreadable += 1
-        warn(f"{one}; {'what was piped in' if is_pipe(names[number]) else 'it'} is left out")
-        return
-    tally.images += 1
-    tally.detections += len(one.result)
-    if write is not None:
-        found = one.result.to_json()
-        write(found if found["image"] is not None else {**found, "image": names[number]})
-    if pictures is not None:
-        try:
-            pictures.save(number, one)
-        except ImageError as error:
-            tally.undrawn += 1
-            warn(str(error))
-
-
-def _say_summary(tally: _Tally, seconds: float, pictures: PictureFolder | None, json: str | None) -> None:
-    parts = [f"{count_of(tally.images, 'image')}, {count_of(tally.detections, 'detection')}"]
-    if tally.images:
-        parts[0] += f", {seconds / tally.images:.3f} s per image"
-    if tally.unreadable:
-        parts.append(f"{count_of(tally.unreadable, 'file')} could not be read, see above")
-    if tally.undrawn:
-        parts.append(f"{count_of(tally.undrawn, 'picture')} could not be drawn, see above")
-    if pictures is not None and tally.images > tally.undrawn:
-        replaced = f", {pictures.replaced} of an earlier run replaced" if pictures.replaced else ""
-        parts.append(f"pictures with boxes in {pictures.folder}{replaced}")
-    if json is not None and json != STDOUT:
-        parts.append(f"JSON lines in {json}")
-    say("; ".join(parts))

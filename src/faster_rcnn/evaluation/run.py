@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from faster_rcnn.data.fingerprint import split_digest
 from faster_rcnn.data.reading import load_split
+from faster_rcnn.data.records import Split
 from faster_rcnn.evaluation.detector import choose_split, measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
@@ -20,7 +22,9 @@ from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.system.agreement import refuse_differing
 from faster_rcnn.system.devices import precision_name
+from faster_rcnn.system.distributed import ALONE, Processes
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,8 +58,9 @@ def evaluate_detector(
     *,
     proposals: Path | None = None,
     tiling: Tiling | None = None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
-    """Metrics of a detector on labelled images.
+    """Metrics of a detector on labelled images, in every process where several call it together.
 
     Args:
         detector: the detector.
@@ -64,16 +69,25 @@ def evaluate_detector(
         model: the detector's name in messages.
         proposals: file of proposals for the second stage.
         tiling: how larger images are cut into tiles.
+        processes: the processes that predict a part of the images each.
 
     Raises:
         DatasetError: the data or the proposals cannot be used.
-        OptionError: there is no such split, or the detector takes no external proposals, or no tiles.
+        OptionError: there is no such split, or the detector takes no external proposals, or no tiles; or a process has
+            other labelled images than the first one.
         ModelFileError: the data has classes that the detector lacks.
     """
-    dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
-    part = choose_split(dataset, split)
-    source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
-    metrics = measure_detector(Predictor(detector, proposals=source, tiling=tiling), part, model)
+
+    def read() -> tuple[Split, Predictor]:
+        dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
+        part = choose_split(dataset, split)
+        source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
+        return part, Predictor(detector, proposals=source, tiling=tiling)
+
+    with processes.first_logs():
+        part, predictor = processes.together(read)
+    refuse_differing(processes, {"the labelled images": split_digest(part)} if processes.are_several else {})
+    metrics = measure_detector(predictor, part, model, processes)
     name = precision_name(detector.precision)
     return Evaluation(metrics, part.name, str(detector.device), name, torch.get_num_threads())
 

@@ -32,16 +32,20 @@ SECONDS_BETWEEN_LINES = 30.0
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 """Whether warnings and results alone are shown; set by ``shown``."""
 
+_SILENT: ContextVar[bool] = ContextVar("silent", default=False)
+"""Whether neither messages nor warnings are shown, as another process shows them; set by ``shown``."""
+
 
 def say(*lines: str) -> None:
     """Print a message; a line end within one of the lines is part of a name and is escaped."""
-    if not _QUIET.get():
+    if not _QUIET.get() and not _SILENT.get():
         print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """Print one line about something odd that does not stop the work."""
-    print(printable(f"warning: {text}"), file=sys.stderr, flush=True)
+    if not _SILENT.get():
+        print(printable(f"warning: {text}"), file=sys.stderr, flush=True)
 
 
 def fail(text: str) -> None:
@@ -61,26 +65,29 @@ def show_traceback(error: BaseException) -> None:
 
 
 @contextmanager
-def shown(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+def shown(*, quiet: bool = False, verbose: bool = False, silent: bool = False) -> Iterator[None]:
     """Within it the library's log goes to stderr, and its progress is shown there.
 
     Args:
         quiet: whether warnings alone are shown, and no progress.
         verbose: whether lines of the level DEBUG are shown, too.
+        silent: whether nothing but results is shown, as by a process whose work another one reports.
     """
-    logger, before = logging.getLogger("faster_rcnn"), _QUIET.set(quiet)
+    logger, before, before_silent = logging.getLogger("faster_rcnn"), _QUIET.set(quiet), _SILENT.set(silent)
     level, handler = logger.level, _LogLines()
     nested = any(isinstance(each, _LogLines) for each in logger.handlers)  # then its lines are shown already
     if not nested:
         logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    lowest = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    logger.setLevel(logging.CRITICAL if silent else lowest)
     try:
-        with displaying(None if quiet else ConsoleDisplay()):
+        with displaying(None if quiet or silent else ConsoleDisplay()):
             yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
         _QUIET.reset(before)
+        _SILENT.reset(before_silent)
 
 
 def shown_if(progress: bool) -> AbstractContextManager[None]:
