@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 from torchvision.models import detection
 
 from documentation.presets import gflops
@@ -27,7 +28,8 @@ from test_errors_and_messages import promises_not_kept
 
 MEASURED = DOCS / "measured.md"
 NO_PROMISES = {f"setting {'.'.join(key)}" for key in REMOVED}
-"""Settings that pages name as removed."""
+NO_PROMISES |= {f"flag {each}" for action in get_args_parser()._actions for each in action.option_strings}
+"""Settings that pages name as removed, and the options of torchrun."""
 PUBLISHED = {
     "base": "FasterRCNN_ResNet50_FPN_Weights",
     "base-v2": "FasterRCNN_ResNet50_FPN_V2_Weights",

@@ -59,7 +59,7 @@ def evaluate(
             given = None if settings is None else " ".join(settings)
             _warn_of_idle_options(model, device, precision, proposals, tile, given)
             return processes.together(partial(evaluate_results, Path(model), data, split))
-        detector = processes.together(partial(load_detector, model, precision, device, settings))
+        detector = processes.together(partial(load_detector, model, precision, device, settings, processes))
         log_tiles(detector, tiling)
         refuse_other_inputs(processes, model, detector, [proposals], split, tile, overlap, settings)
         return evaluate_detector(detector, data, split, model, proposals=proposals, tiling=tiling, processes=processes)

@@ -100,9 +100,9 @@ def predict(
         _refuse_pipes(proposals, found)
         return found
 
-    def loaded() -> Predictor:
+    def loaded(processes: Processes) -> Predictor:
         choice, tiling = choice_of(classes, iou, agnostic_nms), tiling_of(tile, overlap)
-        detector = load_detector(model, precision, device, settings)
+        detector = load_detector(model, precision, device, settings, processes)
         source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
         log_tiles(detector, tiling)
         return Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
@@ -112,7 +112,7 @@ def predict(
         refuse_differing(processes, {"the names of the images": digest_of(found.names)})
         folder = processes.from_first(first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out)
         pictures = None if folder is None else processes.together(partial(PictureFolder, folder, found.names, json))
-        predictor = processes.together(loaded)
+        predictor = processes.together(partial(loaded, processes))
         options = conf, max_det, tile, overlap, classes, iou, agnostic_nms, settings
         refuse_other_inputs(processes, model, predictor.detector, [proposals], *options)
         _say_limits(predictor, conf, max_det)

@@ -20,6 +20,7 @@ from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.inference import with_inference_settings
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.devices import choose_device, precision_name
+from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.system.wording import count_of
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.resolve import resolve_model
@@ -28,14 +29,19 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_detector(
-    model: str, precision: str = "auto", device: str = "auto", settings: str | Sequence[str] | None = None
+    model: str,
+    precision: str = "auto",
+    device: str = "auto",
+    settings: str | Sequence[str] | None = None,
+    processes: Processes = ALONE,
 ) -> PreparedDetector:
     """Load a model file, a run folder or published weights, prepare it, and log its kind; see ``ready_detector``.
 
-    ``settings`` are settings of inference in place of the model's own; see ``loaded_with``.
+    ``settings`` are settings of inference in place of the model's own; see ``loaded_with``. Each of several processes
+    on a machine has a GPU of its own.
     """
-    choose_device(device)  # refuses an unknown device before a large file is read
-    detector = ready_detector(loaded_with(resolve_model(model), settings), precision, device)
+    place = choose_device(device, processes)  # refuses an unknown device before a large file is read
+    detector = ready_detector(loaded_with(resolve_model(model), settings), precision, str(place))
     classes = len(detector.classes) - len(detector.classes.holes)
     kind = precision_name(detector.precision)
     where = f"{kind} on {detector.device}, {count_of(torch.get_num_threads(), 'CPU thread')}"
