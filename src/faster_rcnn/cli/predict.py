@@ -93,7 +93,8 @@ def predict(
     def found_images(processes: Processes) -> Sources:
         refuse_swapped("predict", model, source)
         refuse_limits(conf, max_det)
-        require_folder("--out", out)
+        if processes.is_first:  # the check makes folders and removes them: it is not made by several at a time
+            require_folder("--out", out)
         found = _found(source, processes)
         if processes.is_first:
             require_json(json, [model_file(model), proposals, *found.names])
