@@ -90,17 +90,6 @@ def predict(
     from faster_rcnn.system.agreement import refuse_differing
     from faster_rcnn.system.distributed import joined
 
-    def found_images(processes: Processes) -> Sources:
-        refuse_swapped("predict", model, source)
-        refuse_limits(conf, max_det)
-        if processes.is_first:  # the check makes folders and removes them: it is not made by several at a time
-            require_folder("--out", out)
-        found = _found(source, processes)
-        if processes.is_first:
-            require_json(json, [model_file(model), proposals, *found.names])
-        _refuse_pipes(proposals, found)
-        return found
-
     def loaded(processes: Processes) -> Predictor:
         choice, tiling = choice_of(classes, iou, agnostic_nms), tiling_of(tile, overlap)
         detector = load_detector(model, precision, device, settings, processes)
@@ -109,16 +98,31 @@ def predict(
         return Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
 
     with joined() as processes:
-        found = processes.together(partial(found_images, processes))
+        processes.together(partial(refuse_limits, conf, max_det))
+        found = processes.together(partial(_inputs, processes, model, source, proposals, out, json))
         refuse_differing(processes, {"the names of the images": digest_of(found.names)})
         folder = processes.from_first(first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out)
         pictures = None if folder is None else processes.together(partial(PictureFolder, folder, found.names, json))
         predictor = processes.together(partial(loaded, processes))
-        options = conf, max_det, tile, overlap, classes, iou, agnostic_nms, settings
-        refuse_other_inputs(processes, model, predictor.detector, [proposals], *options)
+        chosen = conf, max_det, tile, overlap, classes, iou, agnostic_nms, settings
+        refuse_other_inputs(processes, model, predictor.detector, [proposals], *chosen)
         _say_limits(predictor, conf, max_det)
         tally = predict_all(predictor, found, conf, max_det, Outputs(pictures, json), processes)
         return processes.from_first(2 if tally.has_failures or found.unused else 0)
+
+
+def _inputs(
+    processes: Processes, model: str, source: Sequence[str], proposals: Path | None, out: Path | None, json: str | None
+) -> Sources:
+    """The images of all sources; what cannot be read or written is refused before the work begins."""
+    refuse_swapped("predict", model, source)
+    if processes.is_first:  # the check makes folders and removes them: it is not made by several at a time
+        require_folder("--out", out)
+    found = _found(source, processes)
+    if processes.is_first:
+        require_json(json, [model_file(model), proposals, *found.names])
+    _refuse_pipes(proposals, found)
+    return found
 
 
 def _found(source: Sequence[str], processes: Processes) -> Sources:
