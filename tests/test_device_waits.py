@@ -21,7 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
 from faster_rcnn.data.loading import StepImages, TrainingImage, TrainingLoader
-from faster_rcnn.kernels import candidates, matching, roi_align_cpu
+from faster_rcnn.kernels import matching, roi_align_cpu, together
+from faster_rcnn.ops.constants import constant
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.system.console import shown
 from faster_rcnn.training.averaging import AveragedModel
@@ -38,29 +39,27 @@ ASKING = {"_local_scalar_dense", "is_nonzero", "nonzero", "nonzero_numpy", "mask
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 """They ask where an index is a mask."""
 
-PACKAGE = str(Path(faster_rcnn.__file__).parent)
+PACKAGE, TORCH = (str(Path(str(each.__file__)).parent) for each in (faster_rcnn, torch))
 
 Wait = tuple[str, str]
 """Function, and operation."""
 
-IMAGES, LEVELS, POOLED_LEVELS = 2, 5, 4
-
 OF_PROPOSALS = {
-    ("_places", "nonzero"): IMAGES,  # boxes that are too small are dropped before suppression
-    ("_places", "tolist"): IMAGES,  # how many of them are of each level
-    ("nms", "nms"): IMAGES * LEVELS,  # suppression of proposals, level by level
-    ("_pool_levels", "nonzero"): POOLED_LEVELS,  # which regions read this level
+    ("nms", "nms"): 1,  # suppression of the proposals of all levels of all images
+    ("survivors_together", "tolist"): 1,  # how many survivors each image has
+    ("_pool_levels", "tolist"): 1,  # how many regions read each level
 }
 OF_TRAINING = {
     **OF_PROPOSALS,
     ("training_step", "tolist"): 1,  # whether the gradient is finite and the loss is small: else no step is made
 }
 OF_DETECTION = {
-    **OF_PROPOSALS,
-    ("select_detections", "nonzero"): IMAGES,  # boxes that are too small
-    ("select_detections", "nonzero_numpy"): IMAGES,  # candidates: the scores above the floor
-    ("nms_per_group", "nms"): IMAGES,  # suppression of detections, all classes at once
+    ("_select", "nonzero_numpy"): 1,  # candidates: the scores above the floor
+    ("nms", "nms"): 2,  # suppression of all proposals, then of the detections of all classes of all images
+    ("survivors_together", "tolist"): 2,  # how many survivors each image has
+    ("_pool_levels", "tolist"): 1,  # how many regions read each level
 }
+OF_ONE_IMAGE = {wait: count for wait, count in OF_DETECTION.items() if wait != ("survivors_together", "tolist")}
 
 
 class Waits(TorchDispatchMode):
@@ -77,16 +76,16 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Lists(TorchFunctionMode):
-    """Counts the one question that is no operation on a CPU, though a copy on a GPU."""
+class Copies(TorchFunctionMode):
+    """Counts what is no operation on a CPU, though a copy that is waited for on a GPU, in either direction."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counted: Counter[Wait] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.Tensor.tolist:
-            self.counted[_asking_function(), "tolist"] += 1
+        if func is torch.Tensor.tolist or _uploads(func, args, kwargs or {}):
+            self.counted[_asking_function(), func.__name__] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -96,21 +95,40 @@ def _asking_function() -> str:
     return own[-1] if own else "elsewhere"
 
 
+def _uploads(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether numbers of the program are copied to the device of a tensor in a way that waits for it.
+
+    ``structures`` moves its values without waiting towards every device but a CPU, which a test of its own shows.
+    """
+    if kwargs.get("non_blocking") or _asking_function() == "_each" or _called_by_torch():
+        return False
+    device = kwargs.get("device", args[1] if func is torch.Tensor.to else None)
+    return (func is torch.Tensor.new_tensor and device != "cpu") or (
+        func in (torch.tensor, torch.as_tensor, torch.Tensor.to) and isinstance(device, torch.device)
+    )
+
+
+def _called_by_torch() -> bool:
+    """Whether torch itself moves tensors, which it does among tensors of one device in a step."""
+    callers = [frame for frame in traceback.extract_stack() if frame.filename != __file__]
+    return callers[-1].filename.startswith(TORCH)
+
+
 def _is_mask(index: Any) -> bool:
     return isinstance(index, torch.Tensor) and index.dtype == torch.bool
 
 
 def waits_of(work: Callable[[], object]) -> dict[Wait, int]:
-    with Waits() as waits, Lists() as lists:
+    with Waits() as waits, Copies() as copies:
         work()
-    return dict(waits.counted + lists.counted)
+    return dict(waits.counted + copies.counted)
 
 
 @pytest.fixture(autouse=True)
 def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ways that are a CPU's."""
     monkeypatch.setattr(roi_align_cpu, "gather_pays", lambda *_: False)
-    monkeypatch.setattr(candidates, "CANDIDATES_PER_RESULT", ())
+    monkeypatch.setattr(together, "computed_together", lambda _: True)
     monkeypatch.setattr(matching, "MIN_PAIRS_FOR_BLOCKS", sys.maxsize)
 
 
@@ -179,6 +197,21 @@ def test_detection_waits_only_where_it_is_listed() -> None:
     with torch.inference_mode():
         found = waits_of(lambda: model.detect(images))
     assert found == OF_DETECTION
+
+
+def test_no_wait_is_for_an_image_or_a_level_of_its_own() -> None:
+    model = tiny_model().eval()
+    one, many = ([random_image(64, 96, seed) for seed in range(count)] for count in (1, 6))
+    with torch.inference_mode():
+        assert waits_of(lambda: model.detect(many)) == OF_DETECTION
+        assert waits_of(lambda: model.detect(one)) == OF_ONE_IMAGE
+
+
+def test_an_upload_is_counted_unless_nothing_waits_for_it() -> None:
+    ones, cpu = torch.ones(2), torch.device("cpu")
+    work = lambda: (torch.tensor([1.0], device=cpu), ones.new_tensor([1.0]), ones.to(cpu), ones.to(torch.float64))  # noqa: E731
+    assert waits_of(work) == {("elsewhere", each): 1 for each in ("tensor", "new_tensor", "to")}
+    assert waits_of(lambda: constant([1.0], cpu)) == {}
 
 
 def test_a_mask_a_number_and_a_list_are_counted() -> None:

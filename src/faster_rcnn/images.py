@@ -18,6 +18,7 @@ from torch import Tensor
 from faster_rcnn.choices import ResizeMethod, SizeRounding
 from faster_rcnn.errors import ImageError
 from faster_rcnn.ops.boxes import clip
+from faster_rcnn.ops.constants import constant
 from faster_rcnn.resizing import averaged_in_bands, interpolated, sampled
 from faster_rcnn.structures import Detections, GroundTruth, ImageBatch, ImageSize, Proposals, largest_of
 
@@ -105,7 +106,7 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Fl
     The result keeps the memory format of the image.
     """
     shares = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
-    shift, spread = (torch.tensor(each, device=pixels.device) for each in (mean, std))
+    shift, spread = (constant(each, pixels.device) for each in (mean, std))
     if not pixels.permute(1, 2, 0).is_contiguous():
         return (shares - shift[:, None, None]) / spread[:, None, None]
     # Channels-last: whole rows with the three numbers repeated, so that many numbers are computed at a time.
@@ -136,7 +137,7 @@ def pad_to_batch(
 def rescale_boxes(boxes: Float[Tensor, "boxes 4"], size: ImageSize, to: ImageSize) -> Float[Tensor, "boxes 4"]:
     """Boxes from the frame of an image of one size to that of the same image at another size."""
     x, y = to.width / size.width, to.height / size.height
-    return boxes * boxes.new_tensor([x, y, x, y])
+    return boxes * constant([x, y, x, y], boxes.device, boxes.dtype)
 
 
 def rescale_truth(truth: GroundTruth, before: ImageSize, after: ImageSize) -> GroundTruth:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from faster_rcnn.ops.constants import constant
 from faster_rcnn.structures import ImageSize
 
 BAND = 2**22
@@ -56,7 +57,7 @@ def _around(side: int, target: int, device: torch.device) -> tuple[Int[Tensor, "
     Centres are at halves; beyond the outermost centres the border's own pixel stands for both.
     """
     # As in torch, the factor is rounded to float32 and the rest is exact: else weights would differ by 1e-4.
-    factor = torch.tensor(side / target, dtype=torch.float32, device=device).double()
+    factor = constant(side / target, device, torch.float32).double()
     places = torch.arange(target, dtype=torch.float64, device=device)  # (target,)
     centre = ((places + 0.5) * factor - 0.5).float().clamp(0, side - 1)  # (target,)
     first = centre.floor().long()

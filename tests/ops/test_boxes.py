@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from faster_rcnn.ops.boxes import area, clip, intersection, ioa, iou, sides_at_least
+from faster_rcnn.ops.boxes import area, clip, clip_to, intersection, ioa, iou, limits_of, sides_at_least
 from faster_rcnn.structures import ImageSize
 from tiny import boxes_of, integer_boxes
 
@@ -73,6 +76,18 @@ def test_clip_does_not_confuse_height_and_width() -> None:
     # An image 20 wide and 5 high: x ends at 20, y at 5.
     clipped = clip(boxes_of([[-3, -2, 50, 9], [30, 1, 40, 2]]), ImageSize(height=5, width=20))
     assert_close(clipped, boxes_of([[0, 0, 20, 5], [20, 1, 20, 2]]))
+
+
+def test_clip_to_clips_each_box_to_its_own_image_with_the_bits_of_clip() -> None:
+    values = (-0.0, 0.0, -3.0, 1e-40, 4.9, 5.0, 7.0, 300.0, math.inf, -math.inf, math.nan)
+    boxes = torch.tensor(list(itertools.product(values, repeat=2))).repeat(1, 2)  # (121, 4)
+    sizes = [ImageSize(5, 20), ImageSize(300, 7)]
+    limits = limits_of(sizes, boxes)
+    assert limits.tolist() == [[20.0, 5.0, 20.0, 5.0], [7.0, 300.0, 7.0, 300.0]]
+    found = clip_to(boxes.expand(2, -1, -1), limits[:, None])
+    for own, size in zip(found, sizes, strict=True):
+        assert torch.equal(own.view(torch.int32), clip(boxes, size).view(torch.int32))
+    assert clip_to(NONE, limits_of([], NONE)).shape == (0, 4)
 
 
 def test_sides_at_least_keeps_the_border_case_and_checks_both_sides() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.ops import nms as torchvision_nms
 
 from faster_rcnn.ops.boxes import iou
-from faster_rcnn.ops.nms import nms, nms_per_group
+from faster_rcnn.ops.nms import nms, nms_per_group, survivors_of_groups, survivors_of_levels
 from tiny import boxes_of, integer_boxes
 
 
@@ -99,3 +99,22 @@ def test_a_threshold_of_one_keeps_all_boxes_in_the_order_of_their_scores() -> No
     assert nms(boxes, scores, 1.0).tolist() == [2, 0, 1]
     assert nms_per_group(boxes, scores, torch.zeros(3, dtype=torch.int64), 1.0).tolist() == [2, 0, 1]
     assert torchvision_nms(boxes, scores, 1.0).tolist() == [2, 0, 1]  # torchvision's own, with all its comparisons
+
+
+def test_survivors_of_levels_are_those_of_all_levels_best_first() -> None:
+    # Level 0: the second is a duplicate of the first. Level 1: a duplicate of the first again, which does not compete
+    # with it. The last is not fit.
+    boxes = boxes_of([[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])
+    scores, fit = torch.tensor([0.7, 0.6, 0.9, 0.5, 1.0]), torch.tensor([True] * 4 + [False])
+    for limit, expected in ((9, [2, 0, 3]), (2, [2, 0])):
+        [kept] = survivors_of_levels(boxes[None], scores[None], fit[None], [2, 3], 0.5, limit)
+        assert kept.tolist() == expected
+
+
+def test_survivors_of_groups_are_divided_by_image() -> None:
+    # Two images of two groups: 0 and 1, 2 and 3.
+    boxes = boxes_of([[0, 0, 10, 10]] * 5)
+    scores, groups = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.9]), torch.tensor([0, 1, 1, 3, 2])
+    for fit, expected in (([True] * 5, [[2, 0], [4, 3]]), ([True, True, False, True, False], [[1, 0], [3]])):
+        kept = survivors_of_groups(boxes, scores, torch.tensor(fit), groups, 2, 2, 0.5, 9)
+        assert [own.tolist() for own in kept] == expected

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from faster_rcnn.kernels import candidates
+from faster_rcnn.ops import nms as ops_nms
 from faster_rcnn.ops.nms import nms
-from faster_rcnn.rpn import proposals
 from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
 from faster_rcnn.structures import Anchors, ImageSize, Proposals
 from tiny import anchors_of, boxes_of
@@ -127,7 +127,7 @@ def test_the_top_candidates_give_the_proposals_of_all_candidates(
         compared.append(len(boxes))
         return nms(boxes, scores, iou_threshold)
 
-    monkeypatch.setattr(proposals, "nms", counting)
+    monkeypatch.setattr(ops_nms, "nms", counting)
     found = select_proposals(logits, deltas, anchors, ImageSize(side + 15, side + 15), rule)
     with_sets = sum(compared)
     monkeypatch.setattr(candidates, "CANDIDATES_PER_RESULT", ())

@@ -22,6 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, linear
 
+from faster_rcnn.ops.constants import constant
+
 
 def conv3x3_at(
     features: Sequence[Float[Tensor, "images channels _ _"]],
@@ -48,7 +50,7 @@ def neighbourhoods(
     maps = [level.permute(0, 2, 3, 1) for level in features]  # each (B, rows, columns, C)
     table = torch.cat([*(each.reshape(-1, channels) for each in maps), maps[0].new_zeros(1, channels)])
     beyond = len(table) - 1  # the row of zeros
-    grids = torch.tensor([each.shape[1:3] for each in maps], device=table.device)  # (L, 2): rows, columns
+    grids = constant([each.shape[1:3] for each in maps], table.device)  # (L, 2): rows, columns
     areas = grids.prod(dim=1)  # (L,)
     ends = areas.cumsum(dim=0)  # (L,): positions of this level and of those before
     levels = torch.searchsorted(ends, positions, right=True)  # (B, S)

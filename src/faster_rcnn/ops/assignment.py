@@ -116,7 +116,7 @@ def sample(matches: Matches, *, size: int, positive_fraction: float, seed: int) 
     ``min(size, references)`` places, positives first. Places that could not be filled are not ``used``.
     """
     count = len(matches.positive)
-    keys = torch.rand(count, generator=torch.Generator().manual_seed(seed)).to(matches.positive.device)
+    keys = _random_keys(count, seed, matches.positive.device)  # (references,)
     max_positives = min(int(size * positive_fraction), count)
     ranked = torch.where(matches.positive, keys, -1.0).topk(max_positives)  # (max_positives,)
     chosen = torch.zeros_like(keys).scatter_(0, ranked.indices, (ranked.values >= 0).float())  # (references,)
@@ -125,3 +125,11 @@ def sample(matches: Matches, *, size: int, positive_fraction: float, seed: int) 
     order = torch.where(chosen > 0, keys + 2, order)
     top = order.topk(min(size, count))  # (sampled,)
     return Sample(top.indices, top.values >= 2, top.values >= 0)
+
+
+def _random_keys(count: int, seed: int, device: torch.device) -> Float[Tensor, " references"]:
+    """Numbers in 0..1 that are the same on every device: they are made on the CPU."""
+    # A GPU copies page-locked memory while the program goes on; of other memory it would have to be waited for.
+    generator = torch.Generator().manual_seed(seed)
+    keys = torch.rand(count, generator=generator, pin_memory=device.type == "cuda")
+    return keys.to(device, non_blocking=True)

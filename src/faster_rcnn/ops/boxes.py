@@ -5,10 +5,13 @@ A pixel at column c covers [c, c + 1); there is no "+ 1" anywhere. Boxes are flo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from faster_rcnn.ops.constants import constant
 from faster_rcnn.structures import ImageSize
 
 
@@ -78,6 +81,25 @@ def clip(boxes: Float[Tensor, "*any 4"], size: ImageSize) -> Float[Tensor, "*any
     return torch.stack((x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)), dim=-1)
 
 
+def limits_of(sizes: Sequence[ImageSize], boxes: Float[Tensor, "*any 4"]) -> Float[Tensor, "images 4"]:
+    """The largest coordinates of boxes inside each image, (width, height, width, height), on the device of ``boxes``.
+
+    >>> limits_of([ImageSize(height=5, width=20)], torch.zeros(0, 4))
+    tensor([[20.,  5., 20.,  5.]])
+    """
+    rows = [[size.width, size.height] * 2 for size in sizes]
+    return constant(rows, boxes.device, torch.float32).reshape(-1, 4)
+
+
+def clip_to(boxes: Float[Tensor, "*any 4"], limits: Float[Tensor, "*limits 4"]) -> Float[Tensor, "*any 4"]:
+    """Do what ``clip`` does, to an image of its own for each box; ``limits`` are rows of ``limits_of``, broadcast.
+
+    >>> clip_to(torch.tensor([[-3.0, 1.0, 50.0, 9.0]]), torch.tensor([[20.0, 5.0, 20.0, 5.0]]))
+    tensor([[ 0.,  1., 20.,  5.]])
+    """
+    return boxes.clamp(min=0).minimum(limits)
+
+
 def inside(boxes: Float[Tensor, "boxes 4"], size: ImageSize) -> Bool[Tensor, " boxes"]:
     """Mask of the boxes that do not cross the border of the image.
 
@@ -88,7 +110,7 @@ def inside(boxes: Float[Tensor, "boxes 4"], size: ImageSize) -> Bool[Tensor, " b
     return (x1 >= 0) & (y1 >= 0) & (x2 <= size.width) & (y2 <= size.height)
 
 
-def sides_at_least(boxes: Float[Tensor, "boxes 4"], side: float) -> Bool[Tensor, " boxes"]:
+def sides_at_least(boxes: Float[Tensor, "*boxes 4"], side: float) -> Bool[Tensor, "*boxes"]:
     """Mask of the boxes that are at least ``side`` pixels wide and high.
 
     >>> sides_at_least(torch.tensor([[0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 5.0, 5.0]]), 2.0)

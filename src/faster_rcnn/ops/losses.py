@@ -21,6 +21,7 @@ from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
 
 from faster_rcnn.choices import BoxLossKind
 from faster_rcnn.losses import Term
+from faster_rcnn.ops.constants import constant
 from faster_rcnn.ops.deltas import MAX_LOG_CHANGE, UNWEIGHTED, decode
 
 
@@ -76,11 +77,11 @@ def box_loss(
     targets = targets.masked_fill(~weight[:, None], 0)
     if rule.kind in ("giou", "ciou"):
         # A reference that does not count is replaced by any valid box.
-        valid = torch.where(weight[:, None], references, references.new_tensor([0.0, 0.0, 1.0, 1.0]))
+        valid = torch.where(weight[:, None], references, constant([0.0, 0.0, 1.0, 1.0], references.device))
         compare = generalized_box_iou_loss if rule.kind == "giou" else complete_box_iou_loss
         # A box of height 0 has no aspect ratio, and CIoU no gradient: sides shrink at most by the factor they may grow.
         lowest = [-math.inf, -math.inf, *(-MAX_LOG_CHANGE * each for each in rule.delta_weights[2:])]
-        predicted = decode(deltas.maximum(deltas.new_tensor(lowest)), valid, rule.delta_weights)
+        predicted = decode(deltas.maximum(constant(lowest, deltas.device)), valid, rule.delta_weights)
         total = (compare(predicted, decode(targets, valid, rule.delta_weights)) * weight).sum()
     else:
         beta = rule.beta if rule.kind == "smooth_l1" else 0.0

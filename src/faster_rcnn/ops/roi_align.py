@@ -11,6 +11,7 @@ each region its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -98,11 +99,13 @@ def _pool_levels(
     strides: Sequence[int],
 ) -> Tensor:
     """Pool level by level, and put each result back into the row of its region."""
-    pooled, rows = [], []
-    for index, (feature, stride) in enumerate(zip(features, strides, strict=True)):
-        chosen = torch.nonzero(levels == index)[:, 0]  # (regions of this level,)
-        pooled.append(pool(feature, regions[chosen], stride))  # (regions of this level, channels, side, side)
-        rows.append(chosen)
+    # One question for all levels, since a GPU waits at each: where the regions of a level begin in their order.
+    order = levels.argsort(stable=True)  # (regions,)
+    borders = torch.searchsorted(levels[order], torch.arange(len(features) + 1, device=levels.device)).tolist()
+    rows = [order[first:end] for first, end in pairwise(borders)]  # (regions of this level,) each
+    pooled = [
+        pool(feature, regions[own], stride) for feature, own, stride in zip(features, rows, strides, strict=True)
+    ]  # (regions of this level, channels, side, side) each
     # The result keeps the memory format of its parts.
     plain = all(each.is_contiguous() for each in pooled)
     result = torch.empty(

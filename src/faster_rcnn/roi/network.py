@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from faster_rcnn.losses import RoiLosses
 from faster_rcnn.ops.losses import BoxLoss, box_loss, class_loss
-from faster_rcnn.roi.detections import DetectionFilter, select_detections
+from faster_rcnn.roi.detections import DetectionFilter, select_of_images
 from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.roi.pooling import Pooling, pool_regions
 from faster_rcnn.roi.targets import RegionSampling, roi_targets
@@ -106,6 +106,4 @@ class RegionClassifier(nn.Module):
         rule: DetectionFilter | None = None,
     ) -> list[Detections]:
         """Detections of each image in the frame of its proposals, by ``rule`` or by the detector's own filter."""
-        counts = [len(each.boxes) for each in proposals]
-        parts = zip(output.logits.split(counts), output.deltas.split(counts), proposals, sizes, strict=True)
-        return [select_detections(*part, rule or self.detection_filter) for part in parts]
+        return select_of_images(output.logits, output.deltas, proposals, sizes, rule or self.detection_filter)

@@ -58,7 +58,7 @@ def anchors_of_levels(
 ) -> Anchors:
     """All anchors of an image, finest level first."""
     boxes = [
-        grid_of_anchors(base.to(on), grid, stride, offset)
+        grid_of_anchors(base.to(on, non_blocking=True), grid, stride, offset)
         for base, grid, stride in zip(base_of_levels, grids, strides, strict=True)
     ]
     return Anchors(torch.cat(boxes), tuple(len(each) for each in boxes))

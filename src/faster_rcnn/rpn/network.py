@@ -15,7 +15,7 @@ from faster_rcnn.losses import RpnLosses
 from faster_rcnn.ops.losses import BoxLoss, box_loss, objectness_loss
 from faster_rcnn.rpn.anchors import AnchorGenerator
 from faster_rcnn.rpn.head import RpnHead
-from faster_rcnn.rpn.proposals import ProposalFilter, select_proposals
+from faster_rcnn.rpn.proposals import ProposalFilter, select_of_images
 from faster_rcnn.rpn.targets import AnchorSampling, rpn_targets
 from faster_rcnn.structures import Anchors, GroundTruth, ImageSize, Proposals, RpnOutput
 
@@ -87,10 +87,7 @@ class RegionProposalNetwork(nn.Module):
         self, output: RpnOutput, anchors: Anchors, sizes: Sequence[ImageSize], rule: ProposalFilter
     ) -> list[Proposals]:
         """Proposals of each image from the output of ``forward``, as ``propose`` gives them."""
-        return [
-            select_proposals(logits, deltas, anchors, size, rule)
-            for logits, deltas, size in zip(output.logits, output.deltas, sizes, strict=True)
-        ]
+        return select_of_images(output.logits, output.deltas, anchors, sizes, rule)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The tensors of the head under names without ``head.``, as model files have them."""
