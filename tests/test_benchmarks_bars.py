@@ -37,6 +37,7 @@ SCRIPTS = (
         "defaults",
         "elsewhere",
         "explain",
+        "gpu",
         "loading",
         "precisions",
         "ray_data",
