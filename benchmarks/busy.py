@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--image-size", type=int, help="pixels of the shorter side; the preset's own where not given")
     options = parser.parse_args(arguments)
     config = resolve_config("small", None, (), {"batch": options.batch, "image_size": options.image_size})
-    options.batch, options.image_size = config.training.batch, config.image.short_side
+    options.batch, options.image_size = config.training.images_per_step, config.image.short_side
     print(machine(), flush=True)
     return judge(bars_of(measured_rounds(options)))
 

@@ -43,7 +43,7 @@ def peer_steps(split: Split, config: Config, bfloat16: bool) -> Iterator[None]:
     optimizer = peer_optimizer(detector, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     records, random = peer_records(split), Random(0)
     while True:
-        batch = random.sample(records, config.training.batch)
+        batch = random.sample(records, config.training.images_per_step)
         peer_step(detector, optimizer, batch, random, lr=LR, clip_norm=CLIP_NORM, bfloat16=bfloat16)
         yield
 
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     kind, least = ("float32", TIMES_FLOAT32) if options.peer_float32 else ("bfloat16", TIMES_BFLOAT16)
     print(machine(), flush=True)
-    images = options.steps * config.training.batch
+    images = options.steps * config.training.images_per_step
     ratio = compare(f"{images} images, the peer in {kind}", lambda: take(ours), lambda: take(peer), options.rounds)
     return judge([Bar(f"speed of training, times that of the peer in {kind}", 1 / ratio, at_least=least)])
 

@@ -60,9 +60,9 @@ def train_peer(train: Split, test: Split, config: Config, epochs: int) -> Metric
     bfloat16 = choose_precision(settings.precision, torch.device("cpu")) == torch.bfloat16
     records = peer_records(train)
     batches = [
-        shuffled[start : start + settings.batch]
+        shuffled[start : start + settings.images_per_step]
         for shuffled in (random.sample(records, len(records)) for _ in range(epochs))
-        for start in range(0, len(records), settings.batch)
+        for start in range(0, len(records), settings.images_per_step)
     ]
     with progress("steps of the peer", len(batches)) as meter:
         for step, batch in enumerate(batches):

@@ -189,6 +189,11 @@ def test_epochs_may_be_auto(training: dict[str, Any]) -> None:
     assert training == {"args": (Path("cells"), TrainOptions(epochs="auto"))}
 
 
+def test_the_batch_may_be_auto(training: dict[str, Any]) -> None:
+    assert main(["train", "cells", "--batch", "auto"]) == 0
+    assert training == {"args": (Path("cells"), TrainOptions(batch="auto"))}
+
+
 def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]) -> None:
     assert main(["train", "cells"]) == 0
     assert training == {"args": (Path("cells"), TrainOptions())}

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError
 
 from control_groups import container
 from faster_rcnn import __version__
-from faster_rcnn.cli.options import Epochs, Integer, JsonOut, announce, announce_work
+from faster_rcnn.cli.options import Integer, IntegerOrAuto, JsonOut, announce, announce_work
 from faster_rcnn.system import quota
 from faster_rcnn.system.devices import using_threads
 
@@ -25,7 +25,7 @@ def parsed(*tokens: str) -> object:
     app = App(result_action="return_value")
 
     @app.default
-    def command(*, number: Integer = 0, epochs: Epochs = 0, json: JsonOut = None) -> tuple[object, ...]:
+    def command(*, number: Integer = 0, epochs: IntegerOrAuto = 0, json: JsonOut = None) -> tuple[object, ...]:
         return number, epochs, json
 
     return app(tokens, exit_on_error=False, print_error=False)

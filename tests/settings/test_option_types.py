@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cyclopts import App, CycloptsError
 
-from faster_rcnn.settings.option_types import Epochs, Integer, Settings, Switch
+from faster_rcnn.settings.option_types import Integer, IntegerOrAuto, Settings, Switch
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def parsed() -> Callable[[str], dict[str, Any]]:
 
     @app.default
     def command(
-        *, batch: Integer = 2, epochs: Epochs = "auto", settings: Settings = None, compile: Switch = False
+        *, batch: Integer = 2, epochs: IntegerOrAuto = "auto", settings: Settings = None, compile: Switch = False
     ) -> dict[str, Any]:
         return {"batch": batch, "epochs": epochs, "settings": settings, "compile": compile}
 

@@ -163,7 +163,7 @@ def test_paper_has_the_numbers_of_the_paper() -> None:
     assert (roi.positive_iou, roi.negative_iou, roi.negative_iou_from) == (0.5, 0.5, 0)  # Fast, 2.3; authors' code: 0
     assert (roi.box_loss, roi.box_loss_beta, roi.box_loss_weight) == ("smooth_l1", 1, 1)  # Fast, Eq. 1 to 3
     assert (training.momentum, training.weight_decay) == (0.9, 5e-4)  # 3.1.3
-    assert training.lr / 16 * training.batch == pytest.approx(0.001)  # 3.1.3
+    assert training.lr / 16 * training.images_per_step == pytest.approx(0.001)  # 3.1.3
     # 3.1.3: 60,000 steps, then 20,000 at a tenth of the rate: 60,000 / 80,000 = 0.75.
     assert (training.schedule, training.milestones, training.decay) == ("multistep", (0.75,), 0.1)
     assert (rpn.anchor_offset, roi.nms_iou) == (0.5, 0.3)  # the authors' code

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from faster_rcnn.settings.schema import Config, ImageConfig, RpnConfig, Section
+from faster_rcnn.settings.schema import Config, ImageConfig, RpnConfig, Section, TrainingConfig
 from tiny import tiny_config
 
 
@@ -60,3 +60,9 @@ def test_every_setting_has_a_description_of_its_own(section: type[Section]) -> N
 def test_sections_are_separate_values() -> None:
     assert tiny_config(image={"short_side": 70}).image == ImageConfig(short_side=70, long_side=128)
     assert tiny_config() == tiny_config()
+
+
+def test_the_images_of_a_step_are_a_number_once_a_run_has_one() -> None:
+    assert TrainingConfig(batch=6).images_per_step == 6
+    with pytest.raises(ValueError, match=r"training\.batch is auto, which a run replaces by a number"):
+        _ = TrainingConfig(batch="auto").images_per_step

@@ -46,7 +46,7 @@ def test_the_values_of_a_preset_are_valid_as_they_are() -> None:
         (("training", "lr"), "2.5E4", " is text: write 2.5e+4 in YAML"),
         (("image", "std"), [1.0, 1.0], "too few values, number 3 is missing"),
         (("training", "epochs"), 2.5, "it must be a valid integer or 'auto'"),
-        (("training", "batch"), True, "it must be a valid integer"),
+        (("training", "batch"), True, "it must be a valid integer or 'auto'"),
     ],
 )
 def test_a_fault_names_the_origin_of_the_value(key: tuple[str, str], value: object, fault: str) -> None:

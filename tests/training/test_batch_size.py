@@ -10,15 +10,17 @@ import pytest
 import torch
 import yaml
 
+from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.structures import ImageSize
+from faster_rcnn.structures import ClassMap, ImageSize
+from faster_rcnn.system.distributed import Processes
 from faster_rcnn.training import batch_size
 from faster_rcnn.training.batch_size import MARGIN, Found, Trial, largest_batch, made_batch, with_batch
 from faster_rcnn.training.machine_settings import with_training
 from made_data import settings_file, train_with
-from tiny import tiny_config
+from tiny import tiny_config, truth_of
 
 CPU = torch.device("cpu")
 
@@ -76,6 +78,13 @@ def test_another_error_of_a_step_is_raised() -> None:
         largest_batch(step, 16)
 
 
+def images_of(count: int) -> Dataset:
+    """A data set of two classes with so many training images."""
+    classes, none = ClassMap(("a", "b"), (1, 2)), torch.zeros(0, dtype=torch.float64)
+    record = ImageRecord(Path("x"), "x", 1, ImageSize(4, 4), truth_of([]), none, none.reshape(0, 4))
+    return Dataset(Path("data"), "coco", classes, {"train": Split("train", (record,) * count, classes, ())}, ("train",))
+
+
 def auto(name: str = "small", **training: object) -> Config:
     return with_training(preset(name), batch="auto", device="cpu", **training)
 
@@ -83,17 +92,17 @@ def auto(name: str = "small", **training: object) -> Config:
 @pytest.mark.parametrize(("images", "batch"), [(10, 4), (32, 4), (64, 8), (127, 8), (128, 16), (100_000, 16)])
 def test_an_epoch_keeps_steps_unless_the_batch_is_the_presets(images: int, batch: int) -> None:
     # A batch above the preset's 4 leaves 8 steps of an epoch: 64 images are 8 steps of 8.
-    assert with_batch(auto(), 2, images, step_within(1000.0, [])).training.batch == batch
+    assert with_batch(auto(), images_of(images), step=step_within(1000.0, [])).training.batch == batch
 
 
 def test_a_small_memory_may_ask_for_less_than_the_preset() -> None:
-    assert with_batch(auto(), 2, 100, step_within(2.5, [])).training.batch == 2
+    assert with_batch(auto(), images_of(100), step=step_within(2.5, [])).training.batch == 2
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_share_the_images_of_a_step(processes: int) -> None:
     tried: list[int] = []
-    found = with_batch(auto(processes=processes), 2, 10_000, step_within(1000.0, tried))
+    found = with_batch(auto(), images_of(10_000), Processes(count=processes), step_within(1000.0, tried))
     assert found.training.batch == 16
     assert max(tried) * processes == 16
 
@@ -102,12 +111,12 @@ def test_processes_share_the_images_of_a_step(processes: int) -> None:
 def test_a_cpu_takes_the_number_of_the_preset_and_says_so(
     name: str, batch: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert with_batch(auto(name), 2, 1000).training.batch == batch
+    assert with_batch(auto(name), images_of(1000)).training.batch == batch
     assert f"batch auto: {batch} images per step, the number of preset {name}, on a CPU" in capsys.readouterr().err
 
 
 def test_the_number_and_its_memory_are_stated(capsys: pytest.CaptureFixture[str]) -> None:
-    with_batch(auto(), 2, 1000, step_within(10.0, []))
+    with_batch(auto(), images_of(1000), step=step_within(10.0, []))
     assert (
         "batch auto: 8 images per step, which take 80 % of the memory of cpu (tried up to 16, with 10 % left free); "
         "--batch N sets another number"
@@ -116,7 +125,7 @@ def test_the_number_and_its_memory_are_stated(capsys: pytest.CaptureFixture[str]
 
 def test_a_number_stays() -> None:
     config = with_training(preset("small"), batch=7)
-    assert with_batch(config, 2, 1000, step_within(1.0, [])) is config
+    assert with_batch(config, images_of(1000), step=step_within(1.0, [])) is config
 
 
 @pytest.mark.parametrize("kind", ["faster-rcnn", "rpn", "fast-rcnn"])

@@ -9,10 +9,10 @@ from cyclopts import Parameter, Token
 
 from faster_rcnn._version import __version__
 from faster_rcnn.choices import Precision
-from faster_rcnn.settings.option_types import Epochs, Integer, Settings, Switch
+from faster_rcnn.settings.option_types import Integer, IntegerOrAuto, Settings, Switch
 from faster_rcnn.system.console import say
 
-__all__ = ["Epochs", "Integer", "JsonOut", "Precision", "Settings", "Switch", "announce", "announce_work"]
+__all__ = ["Integer", "IntegerOrAuto", "JsonOut", "Precision", "Settings", "Switch", "announce", "announce_work"]
 
 
 def _refuse_option(kind: object, value: str | None) -> None:

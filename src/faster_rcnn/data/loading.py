@@ -206,7 +206,7 @@ class TrainingLoader:
         """
         sizes, image = [record.size for record in self._split.records], self._image
         shares = []
-        for batch in epoch_batches(sizes, self._training.batch, self._training.seed, epoch)[skip_batches:]:
+        for batch in epoch_batches(sizes, self._training.images_per_step, self._training.seed, epoch)[skip_batches:]:
             canvas = largest_of(
                 [target_size(sizes[each], image.short_side, image.long_side, image.size_rounding) for each in batch]
             )
@@ -215,7 +215,7 @@ class TrainingLoader:
 
     def steps(self) -> int:
         """Number of batches in a training epoch."""
-        return steps_of_epoch([record.size for record in self._split.records], self._training.batch)
+        return steps_of_epoch([record.size for record in self._split.records], self._training.images_per_step)
 
     def close(self) -> None:
         """End the workers; a later epoch would start new ones."""

@@ -18,12 +18,12 @@ def _integer(kind: object, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
-def _epochs(kind: object, tokens: Sequence[Token]) -> int | Literal["auto"]:
+def _integer_or_auto(kind: object, tokens: Sequence[Token]) -> int | Literal["auto"]:
     return "auto" if tokens[0].value == "auto" else _integer(kind, tokens)
 
 
 Integer = Annotated[int, Parameter(converter=_integer)]
-Epochs = Annotated[int | Literal["auto"], Parameter(converter=_epochs)]
+IntegerOrAuto = Annotated[int | Literal["auto"], Parameter(converter=_integer_or_auto)]
 Switch = Annotated[bool, Parameter(negative="")]
 Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
 

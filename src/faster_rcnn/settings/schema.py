@@ -15,14 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from faster_rcnn.choices import (
-    BoxLossKind,
-    PoolingMethod,
-    ResizeMethod,
-    SearchMode,
-    SizeRounding,
-    TrainingPrecision,
-)
+from faster_rcnn.choices import BoxLossKind, PoolingMethod, ResizeMethod, SearchMode, SizeRounding, TrainingPrecision
 from faster_rcnn.settings.limits import (
     MAX_LAYERS,
     MAX_LEVELS,
@@ -242,8 +235,8 @@ class TrainingConfig(Section):
     epochs: PositiveInt | Literal["auto"] = "auto"
     """Number of passes over the training images; in alternating training, for each step. ``auto``: at least 12 and at
     least 480 optimizer steps, but at most 60; the run logs and stores the number."""
-    batch: PositiveInt = 4
-    """Number of images per optimizer step, over all processes."""
+    batch: PositiveInt | Literal["auto"] = 4
+    """Number of images per optimizer step, over all processes; ``auto``: what a GPU's memory holds, at most 16."""
     micro_batch: int = Field(0, ge=0)
     """Maximum number of images that a process holds at once, whose gradients are added; 0: all its images of a step."""
     processes: Annotated[int, Field(ge=1, le=65_536)] = 1
@@ -284,6 +277,13 @@ class TrainingConfig(Section):
     """Number format of convolutions and matrix products. ``auto``: bfloat16 where it is fast; a run stores it here."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """CPU threads, on which last bits depend. ``auto``: that of torch, limited to usable CPUs; a run stores it here."""
+
+    @property
+    def images_per_step(self) -> int:
+        """``batch`` as a number, which every run has; raises ``ValueError`` while it is ``auto``."""
+        if self.batch == "auto":
+            raise ValueError("training.batch is auto, which a run replaces by a number when it begins")
+        return self.batch
 
 
 class Config(Section):

@@ -14,8 +14,8 @@ from cyclopts import Parameter
 from faster_rcnn.choices import TrainingPrecision
 from faster_rcnn.settings.option_types import (
     DeviceOption,
-    Epochs,
     Integer,
+    IntegerOrAuto,
     ModelOption,
     PathOption,
     SettingsOption,
@@ -37,10 +37,11 @@ class TrainOptions:
     """Model file, run folder or published name to start from instead of ImageNet weights."""
     out: PathOption | None = None
     """Run folder; a new one below runs/ where not given."""
-    epochs: Epochs | None = field(default=None, metadata={SETTING: "training.epochs"})
+    epochs: IntegerOrAuto | None = field(default=None, metadata={SETTING: "training.epochs"})
     """Passes over the training images; auto, where not given, is at least 12 and at least 480 steps, but at most 60."""
-    batch: Integer | None = field(default=None, metadata={SETTING: "training.batch"})
-    """Images per step."""
+    batch: IntegerOrAuto | None = field(default=None, metadata={SETTING: "training.batch"})
+    """Images per step; auto is the largest number that the memory of the GPU holds, at most 16, and the preset's on a
+    CPU."""
     lr: float | None = field(default=None, metadata={SETTING: "training.lr"})
     """Learning rate for 16 images per step; scaled to the batch."""
     image_size: Integer | None = field(default=None, metadata={SETTING: "image.short_side"})

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from faster_rcnn.building import build_model
+from faster_rcnn.data.records import Dataset
 from faster_rcnn.errors import MachineError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import GroundTruth, ImageSize, Proposals, TrainingBatch
 from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name
+from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.training.machine_settings import with_training
 from faster_rcnn.training.schedule import IMAGES_PER_LEARNING_RATE, build_optimizer
 from faster_rcnn.training.step import training_step
@@ -47,17 +50,17 @@ class Found:
     share: float
 
 
-def with_batch(config: Config, classes: int, images: int, step: Step | None = None) -> Config:
-    """The configuration with the number that ``batch: auto`` means, which is logged.
+def with_batch(config: Config, dataset: Dataset, processes: Processes = ALONE, step: Step | None = None) -> Config:
+    """The configuration with the number that ``batch: auto`` means for these images, which is logged.
 
     On a GPU it is the largest power of two whose step leaves ``MARGIN`` of the memory free: at most 16, the number that
     learning rates are stated for, and above the preset's number only if an epoch keeps ``MIN_STEPS_OF_EPOCH`` steps.
-    On a CPU, whose speed does not depend on the batch, it is the preset's number.
+    Several processes share the images. On a CPU, whose speed hardly depends on the batch, it is the preset's number.
 
     Args:
         config: the settings; precision and device may still be ``auto``.
-        classes: number of classes.
-        images: number of training images.
+        dataset: the classes and images to train on.
+        processes: the processes that share the images of a step; this is the only one of them that tries.
         step: tries a step of some images; a detector of these settings does where it is not given.
 
     Raises:
@@ -66,21 +69,21 @@ def with_batch(config: Config, classes: int, images: int, step: Step | None = No
     """
     if config.training.batch != "auto":
         return config
-    device, usual = choose_device(config.training.device), _of_preset(config)
+    device, usual = choose_device(config.training.device, processes), preset(config.preset).training.images_per_step
     if device.type == "cpu" and step is None:
         _LOG.info(f"batch auto: {usual} images per step, the number of preset {config.preset}, on a CPU")
         return with_training(config, batch=usual)
+    images = len(dataset.splits["train"].records)
     limit = min(IMAGES_PER_LEARNING_RATE, max(usual, images // MIN_STEPS_OF_EPOCH))
-    if step is None:
-        with Trial(config, classes, device) as trial:
-            found = largest_batch(trial, limit)
-    else:
-        found = largest_batch(step, limit)
+    with nullcontext(step) if step else Trial(config, len(dataset.classes), device) as trial:
+        found = largest_batch(trial, limit // processes.count)
+    batch = found.images * processes.count
+    shared = f" in {processes.count} processes" if processes.are_several else ""
     _LOG.info(
-        f"batch auto: {found.images} images per step, which take {100 * found.share:.0f} % of the memory of {device} "
+        f"batch auto: {batch} images per step{shared}, which take {100 * found.share:.0f} % of the memory of {device} "
         f"(tried up to {limit}, with {100 * MARGIN:.0f} % left free); --batch N sets another number"
     )
-    return with_training(config, batch=found.images)
+    return with_training(config, batch=batch)
 
 
 def largest_batch(step: Step, limit: int) -> Found:
@@ -106,13 +109,6 @@ def _share_of(step: Step, images: int) -> float | None:
     except torch.OutOfMemoryError:
         return None
     return share if share <= 1 - MARGIN else None
-
-
-def _of_preset(config: Config) -> int:
-    """Images per step of the preset that the settings began with."""
-    number = preset(config.preset).training.batch
-    assert number != "auto"  # presets hold numbers
-    return number
 
 
 class Trial:

@@ -132,8 +132,9 @@ def stored_config(folder: Path) -> Config:
     """
     path = folder / run_folder.CONFIG
     config = resolve_config(None, path, (), {})
-    if config.training.epochs == "auto":
-        raise OptionError(f"{path} holds no number of training.epochs, as a run does; {_fresh_start(folder)}")
+    for name in ("epochs", "batch"):
+        if getattr(config.training, name) == "auto":
+            raise OptionError(f"{path} holds no number of training.{name}, as a run does; {_fresh_start(folder)}")
     return config
 
 
@@ -186,7 +187,7 @@ def _stored_and_asked(folder: Path, options: TrainOptions) -> tuple[Config, Conf
 
 def _auto_as_stored(asked: Config, stored: Config) -> Config:
     """Replace ``auto`` by the value that it had when the run began, which is stored."""
-    chosen = {name: getattr(asked.training, name) for name in MAY_BE_AUTO}
+    chosen = {name: getattr(asked.training, name) for name in (*MAY_BE_AUTO, "batch")}
     kept = {name: getattr(stored.training, name) if value == "auto" else value for name, value in chosen.items()}
     return with_training(asked, **kept)
 

@@ -28,6 +28,7 @@ from faster_rcnn.system.distributed import Processes, joined
 from faster_rcnn.system.locking import only_writer
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.alternating import train_alternating
+from faster_rcnn.training.batch_size import with_batch
 from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.labelled import load_for_training, with_val_seed
 from faster_rcnn.training.machine_settings import machine_changes, with_machine_settings, with_training
@@ -76,10 +77,16 @@ def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], p
     with run_folder.kept_if_used(folder) if processes.is_first else nullcontext():
         dataset = processes.together(lambda: load_for_training(data, config))
         _refuse_other_inputs(processes, config, dataset)
-        config = processes.of_first(lambda: with_machine_settings(_with_epochs(config, dataset), processes))
+        config = processes.of_first(lambda: _for_this_machine(config, dataset, processes))
         if processes.is_first:
             run_folder.write_data(folder, data, fingerprint_of(dataset))
         return _train(Task(data, dataset, config, folder, folder, start, callbacks=callbacks, processes=processes))
+
+
+def _for_this_machine(config: Config, dataset: Dataset, processes: Processes) -> Config:
+    """The configuration with a number in the place of each ``auto``, by these images and this machine."""
+    config = with_batch(config, dataset, processes)  # decides the steps, and with them the epochs
+    return with_machine_settings(_with_epochs(config, dataset), processes)
 
 
 def _go_on(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], processes: Processes) -> Path:
@@ -210,7 +217,7 @@ def _with_epochs(config: Config, dataset: Dataset) -> Config:
 
 def _steps(config: Config, dataset: Dataset) -> int:
     """Steps of an epoch."""
-    return steps_of_epoch([record.size for record in dataset.splits["train"].records], config.training.batch)
+    return steps_of_epoch([record.size for record in dataset.splits["train"].records], config.training.images_per_step)
 
 
 def _refuse_alternating_with_one_stage(config: Config) -> None:

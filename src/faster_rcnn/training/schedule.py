@@ -53,7 +53,7 @@ def learning_rate(step: int, settings: TrainingConfig, steps: int) -> float:
         if settings.schedule == "cosine"
         else multistep(step, steps, settings.milestones, settings.decay)
     )
-    rate = learning_rate_of_batch(settings.lr, settings.batch)
+    rate = learning_rate_of_batch(settings.lr, settings.images_per_step)
     return rate * share * warm_up(step, warm_up_steps(settings, steps))
 
 

@@ -130,7 +130,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
     trained = in_parallel(model, task.processes)
     train = _loader(task, dataset.splits["train"])
     _log_start(task, model, begins)
-    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    lr = learning_rate_of_batch(settings.lr, settings.images_per_step)
     run = Run(
         folder=folder,
         config=config,
@@ -168,13 +168,13 @@ def _log_start(task: Task, model: FasterRCNN, begins: str | None) -> None:
 def _log_schedule(run: Run, images: int) -> None:
     """Log the highest learning rate, and why an epoch has more steps than its images divided by the batch."""
     settings, steps = run.config.training, run.train.steps()
-    lr = learning_rate_of_batch(settings.lr, settings.batch)
+    lr = learning_rate_of_batch(settings.lr, settings.images_per_step)
     reached, step = highest_learning_rate(settings, run.steps)
     _LOG.info(
         f"learning rate {lr:g} for batches of {settings.batch} ({settings.lr:g} for 16); its highest is {reached:.3g}, "
         f"in step {step + 1} of {run.steps:,}"
     )
-    if steps > -(-images // settings.batch):
+    if steps > -(-images // settings.images_per_step):
         _LOG.info(
             f"{images} images in {steps} steps of up to {settings.batch}: portraits and landscapes do not share a step"
         )
