@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from faster_rcnn.system.signals import STOPPING, Signalled
-
-SECONDS_OF_ONE_SIGNAL = 1.0
-"""Signals within this time count as one: ``timeout`` sends its signal to the command and then to its group."""
+from faster_rcnn.system.signals import SECONDS_OF_ONE_SIGNAL, STOPPING, Signalled
 
 
 @contextmanager

@@ -1,0 +1,46 @@
+"""Where a process is one of several that a launcher started: what it shows, and its end with the launcher.
+
+Launchers are PyTorch's ``torchrun`` and ``system.launching``. No import of torch here: both are known at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+ROLE = "faster-rcnn"
+"""Value of the environment variable ROLE_NAME in processes that ``system.launching`` started."""
+
+_SECONDS_BETWEEN_CHECKS = 1.0
+"""Time between two checks that the launcher is alive."""
+
+
+def is_launched() -> bool:
+    """Whether torch's launcher, as ``torchrun`` or in ``system.launching``, started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
+
+
+def is_reported_on() -> bool:
+    """Whether the process that launched this one has shown the first line, and reports on processes that are lost."""
+    return is_launched() and os.environ.get("ROLE_NAME") == ROLE
+
+
+def is_another() -> bool:
+    """Whether this process was launched and is not the first of its work, which shows messages."""
+    return is_launched() and os.environ["RANK"] != "0"
+
+
+def end_with_launcher() -> None:
+    """Let a launched process end within seconds after its launcher, even where that was killed.
+
+    A launched process has a session of its own: no signal of the terminal and no batch system would end it.
+    """
+    if is_launched():
+        threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True, name="launcher").start()
+
+
+def _end_after(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(_SECONDS_BETWEEN_CHECKS)
+    os._exit(1)

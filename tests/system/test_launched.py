@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from faster_rcnn.system.launched import end_with_launcher, is_another, is_launched, is_reported_on
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, rank: int, role: str) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "a", "RANK": str(rank), "ROLE_NAME": role}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_process_that_no_launcher_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("RANK", "1")  # a batch system may set it
+    assert (is_launched(), is_another(), is_reported_on()) == (False, False, False)
+    before = threading.active_count()
+    end_with_launcher()
+    assert threading.active_count() == before
+
+
+def test_processes_of_torchrun_and_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched(monkeypatch, 0, "default")
+    assert (is_launched(), is_another(), is_reported_on()) == (True, False, False)
+    launched(monkeypatch, 1, "faster-rcnn")
+    assert (is_launched(), is_another(), is_reported_on()) == (True, True, True)
+
+
+def test_a_process_ends_after_its_parent() -> None:
+    child = (
+        "import sys, time; from faster_rcnn.system.launched import end_with_launcher; end_with_launcher(); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    parent = (
+        f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE); "
+        "child.stdout.readline(); print(child.pid, flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "TORCHELASTIC_RUN_ID": "a", "RANK": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    child_id = int(process.stdout.readline())
+    os.kill(child_id, 0)
+    process.kill()
+    process.communicate()
+    for _ in range(1000):
+        try:
+            os.kill(child_id, 0)
+        except ProcessLookupError:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it lives on")
