@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.weights.model_file import save_model
 from files import CLASSES, coco_folder, image_file, loaded_model, model_file, quantized, rgb
+from made_data import make_squares, settings_file
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +223,19 @@ def test_a_quantized_file_runs_in_int8_where_that_is_named_or_faster(
     assert torch.equal(of_auto.boxes, ours.boxes) == fast
     with pytest.raises(OptionError, match="E125 compile=True: a detector in int8 is not compiled"):
         Detector.load(file, "cpu", "int8", compile=True)
+
+
+@pytest.mark.xdist_group("several processes")
+def test_training_in_other_processes_logs_here_and_returns_the_best_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO, "faster_rcnn")
+    data = make_squares(tmp_path / "data", {"train": 4})
+    config = settings_file(tmp_path, epochs=1)
+    found = Detector.train(data, config=config, out=tmp_path / "run", processes=2)
+    assert found.classes.names == ("dark", "light")
+    assert found.config.training.processes == 2
+    assert capfd.readouterr() == ("", "")
+    logged = [(each.levelname, each.getMessage()) for each in caplog.records]
+    assert ("INFO", f"run folder: {tmp_path / 'run'}") in logged
+    assert any(level == "WARNING" and "no validation split" in text for level, text in logged)

@@ -31,7 +31,7 @@ from faster_rcnn.system.console import shown_if, while_shown
 from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
-from faster_rcnn.training.run import train
+from faster_rcnn.training.launch import train_or_launch
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
 from faster_rcnn.weights.resolve import resolve_model
 
@@ -114,7 +114,7 @@ class Detector:
             Exception: an error of a callback; the run is saved first.
         """
         with shown_if(call.progress):
-            folder = train(Path(call.data), call, call.callbacks)
+            folder = train_or_launch(Path(call.data), call, call.callbacks)
         return Detector.load(folder, call.device or "auto", call.precision or "auto")
 
     @property

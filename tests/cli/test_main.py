@@ -18,7 +18,14 @@ import pytest
 from faster_rcnn import __version__
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.main import main
-from faster_rcnn.errors import DatasetError, DivergedError, MachineError, VerificationError
+from faster_rcnn.errors import (
+    DatasetError,
+    DivergedError,
+    ElsewhereError,
+    LostProcessError,
+    MachineError,
+    VerificationError,
+)
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import say, warn
 from faster_rcnn.system.signals import Signalled
@@ -69,7 +76,9 @@ def fake_command(monkeypatch: pytest.MonkeyPatch) -> Fake:
 def training(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replaces the training, and records how the command calls it."""
     call: dict[str, Any] = {}
-    monkeypatch.setattr("faster_rcnn.training.run.train", lambda *args, **kwargs: call.update(args=args, **kwargs))
+    monkeypatch.setattr(
+        "faster_rcnn.training.launch.train_or_launch", lambda *args, **kwargs: call.update(args=args, **kwargs)
+    )
     return call
 
 
@@ -170,14 +179,14 @@ def test_names_are_printed_in_any_encoding(encoding: str) -> None:
 def test_train_passes_every_flag_on(training: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     line = (
         "train cells --model base --weights w --out o --epochs 3 --batch 2 --lr 1e-2 --image-size 320 --seed 1 "
-        "--workers 0 --device cpu --precision bfloat16 --threads 3 --config c.yaml --set a.b=1 c.d=[1,2] --set e.f=-3 "
-        "--proposals p --resume"
+        "--workers 0 --device cpu --precision bfloat16 --threads 3 --processes 2 --config c.yaml --set a.b=1 c.d=[1,2] "
+        "--set e.f=-3 --proposals p --resume"
     )
     assert main(line.split()) == 0
     options = TrainOptions(
         model="base", weights="w", out=Path("o"), config=Path("c.yaml"), settings=["a.b=1", "c.d=[1,2]", "e.f=-3"],
         proposals=Path("p"), resume=True, epochs=3, batch=2, lr=0.01, image_size=320, seed=1, workers=0, device="cpu",
-        precision="bfloat16", threads=3, val_share=None,
+        precision="bfloat16", threads=3, processes=2, val_share=None,
     )  # fmt: skip
     assert training == {"args": (Path("cells"), options)}
     out, err = capsys.readouterr()
@@ -327,6 +336,97 @@ def test_every_fault_is_one_line_and_an_exit_code(
     fake_command("demo", failing(error))
     assert main(["demo"]) == code
     assert capsys.readouterr().err.splitlines() == [f"faster-rcnn: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("error", "rank", "code", "line"),
+    [
+        (ElsewhereError("elsewhere"), 1, 1, None),
+        (LostProcessError("another one ended"), 1, 5, None),
+        (LostProcessError("another one ended"), 0, 5, "error: another one ended"),
+        (Signalled(signal.SIGTERM), 1, 143, None),
+        (Signalled(signal.SIGTERM), 0, 143, "interrupted"),
+        (DatasetError("no labels in x"), 1, 2, "error: no labels in x"),
+    ],
+)
+def test_of_several_processes_the_first_shows_what_all_have(
+    fake_command: Fake,
+    error: BaseException,
+    rank: int,
+    code: int,
+    line: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    launched(monkeypatch, rank)
+    fake_command("demo", failing(error))
+    assert main(["demo"]) == code
+    assert capsys.readouterr().err.splitlines() == ([f"faster-rcnn: {line}"] if line else [])
+
+
+@pytest.mark.parametrize("error", [LostProcessError("another one ended"), Signalled(signal.SIGINT)])
+def test_where_the_command_supervises_its_processes_it_reports_their_end(
+    fake_command: Fake, error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launched(monkeypatch, 0, role="faster-rcnn")
+    fake_command("demo", failing(error))
+    assert main(["demo"]) in (5, 130)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_whose_clean_up_a_launcher_ends_is_reported(
+    fake_command: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action() -> int:
+        try:
+            raise DatasetError("no labels in x")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    fake_command("demo", action)
+    assert run("demo") == 143  # of a process alone, somebody has ended it
+    launched(monkeypatch, 0)
+    assert run("demo") == 2
+    assert capsys.readouterr().err.splitlines() == ["faster-rcnn: interrupted", "faster-rcnn: error: no labels in x"]
+
+
+def test_a_launcher_cannot_interrupt_the_line_about_an_error(
+    fake_command: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class UnprintableError(DatasetError):
+        def __str__(self) -> str:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return "no labels in x"
+
+    launched(monkeypatch, 0)
+    before = signal.getsignal(signal.SIGTERM)
+    fake_command("demo", failing(UnprintableError("")))
+    assert run("demo") == 2
+    assert capsys.readouterr().err == "faster-rcnn: error: no labels in x\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("rank", "role", "lines"), [(0, "default", 1), (1, "default", 0), (0, "faster-rcnn", 0), (1, "faster-rcnn", 0)]
+)
+def test_the_first_line_of_several_processes_is_shown_once(
+    training: dict[str, Any],
+    rank: int,
+    role: str,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    launched(monkeypatch, rank, role)
+    assert run("train cells") == 0
+    assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, rank: int, role: str = "default") -> None:
+    """Let this process be one of several, which torch's launcher or the command started."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "a", "RANK": str(rank), "ROLE_NAME": role}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("faster_rcnn.cli.main.end_with_launcher", lambda: None)
 
 
 @pytest.mark.parametrize("line", ["--debug demo", "demo --debug"])

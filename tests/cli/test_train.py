@@ -7,8 +7,16 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from faster_rcnn.cli.main import main
 from faster_rcnn.cli.proposals import proposals
-from faster_rcnn.errors import FasterRCNNError, MachineError, ModelFileError, OptionError
+from faster_rcnn.errors import (
+    DivergedError,
+    ElsewhereError,
+    FasterRCNNError,
+    MachineError,
+    ModelFileError,
+    OptionError,
+)
 from made_data import make_squares, settings_file, train_with
 
 
@@ -135,3 +143,16 @@ def test_a_run_of_both_stages_takes_no_proposals_later(squares: Path, config: Pa
     (run / "summary.json").unlink()
     with pytest.raises(OptionError, match=r"E124 .*data\.proposals None -> "):
         train_with(squares, out=run, proposals=tmp_path / "file", resume=True)
+
+
+@pytest.mark.parametrize("shown_there", [True, False])
+def test_an_error_that_other_processes_have_shown_is_an_exit_code(
+    shown_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> Path:
+        raise DivergedError("the loss became inf") from (ElsewhereError("shown") if shown_there else None)
+
+    monkeypatch.setattr("faster_rcnn.training.launch.train_or_launch", fail)
+    capsys.readouterr()
+    assert main(["train", str(tmp_path)]) == 3
+    assert ("the loss became inf" in capsys.readouterr().err) != shown_there

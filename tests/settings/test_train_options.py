@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from faster_rcnn.cli.app import app
+from faster_rcnn.cli.main import CommandLine
 from faster_rcnn.cli.train import train
 from faster_rcnn.settings import option_types
 from faster_rcnn.settings.presets import preset
@@ -32,6 +34,49 @@ def test_options_reach_the_configuration() -> None:
     config = resolved(dataclasses.replace(options, settings=["training.flip=0"]))
     assert (config.preset, config.training.lr, config.training.threads, config.training.flip) == ("base", 0.5, 3, 0)
     assert (config.image.short_side, config.data.val_share, config.data.proposals) == (400, 0.25, "a")
+
+
+EXAMPLES: dict[str, list[object]] = {
+    "model": ["base", "-odd name"],
+    "weights": ["torchvision:fasterrcnn_resnet50_fpn", "-w", "a b"],
+    "out": [Path("runs/a b"), Path("-o=x"), Path("--quiet")],
+    "epochs": ["auto", 3],
+    "batch": [2],
+    "lr": [0.1, 1e-05, -1.0, float("inf")],
+    "image_size": [400],
+    "seed": [0, -1],
+    "workers": [0, 3],
+    "device": ["cuda:1"],
+    "precision": ["float32"],
+    "threads": [2],
+    "config": [Path("a.yaml")],
+    "settings": [["training.flip=0"], ["a=b=c d", "rpn.sizes=[1, 2]", "data.train=-x"]],
+    "proposals": [Path("a.safetensors")],
+    "val_share": [0.0, 0.25],
+    "processes": [4],
+    "resume": [True, False],
+}
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_options_are_a_command_line(name: str) -> None:
+    for value in EXAMPLES[name]:
+        options = TrainOptions(**{name: value})  # type: ignore[arg-type]
+        assert parsed(options.arguments()) == (options, Path("-data"))
+
+
+def test_all_options_together_are_a_command_line() -> None:
+    options = TrainOptions(**{name: values[-1] for name, values in EXAMPLES.items()})  # type: ignore[arg-type]
+    assert parsed(options.arguments()) == (options, Path("-data"))
+    assert TrainOptions().arguments() == []
+
+
+def parsed(arguments: list[str]) -> tuple[TrainOptions, Path]:
+    """Options and data as the command gets them, after all that is done with the options of all commands."""
+    line = CommandLine.of(["--verbose", "train", *arguments, "--", "-data"])
+    assert (line.verbose, line.quiet) == (True, False)
+    _, bound, *_ = app.parse_args(line.command, exit_on_error=False, print_error=False)
+    return bound.kwargs.get("options", TrainOptions()), bound.args[0]
 
 
 def test_options_are_frozen() -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from faster_rcnn.system.console import LogMeter, fail, say, show, shown, warn
+from faster_rcnn.system.console import LogMeter, fail, flags_of_shown, say, show, shown, warn
 from faster_rcnn.system.progress import counted, progress
 
 LOG = logging.getLogger("faster_rcnn.data")
@@ -36,6 +36,16 @@ def test_quiet_work_shows_warnings_alone(
     assert capsys.readouterr().err == "warning: odd\nwarning: strange\n"
     say("loud again")
     assert capsys.readouterr().err == "loud again\n"
+
+
+def test_flags_show_as_much_in_another_process() -> None:
+    assert flags_of_shown() is None
+    with shown(quiet=True, debug=True):
+        assert flags_of_shown() == ("--quiet", "--debug")
+        with shown(verbose=True):
+            assert flags_of_shown() == ("--verbose",)
+        assert flags_of_shown() == ("--quiet", "--debug")
+    assert flags_of_shown() is None
 
 
 def test_names_of_files_cannot_move_the_cursor_or_begin_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,12 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.system import quota
 from faster_rcnn.system.devices import choose_precision, precision_name, using_threads
 from faster_rcnn.training import loop, machine_settings, run_folder
-from faster_rcnn.training.machine_settings import machine_changes, with_machine_settings, with_training
+from faster_rcnn.training.machine_settings import (
+    machine_changes,
+    refuse_idle_processes,
+    with_machine_settings,
+    with_training,
+)
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import load_model
 from made_data import make_squares, settings_file, train_with
@@ -187,6 +192,14 @@ def test_alternating_training_computes_all_of_it_in_one_precision(squares: Path,
 def test_numbers_of_threads_that_make_no_sense_are_refused(squares: Path, tmp_path: Path, threads: int) -> None:
     with pytest.raises(OptionError, match=rf"E125 --threads {threads}: "):
         train_with(squares, out=tmp_path / "run", threads=threads)
+
+
+def test_each_process_needs_an_image_of_a_step() -> None:
+    settings = Config().training.model_copy(update={"batch": 4})
+    for count in (1, 3, 4):
+        refuse_idle_processes(settings, count)
+    with pytest.raises(OptionError, match=r"^--processes 5: a step has 4 images, .*; give --batch 5 or fewer proc"):
+        refuse_idle_processes(settings, 5)
 
 
 def test_changes_by_hand() -> None:

@@ -58,3 +58,8 @@ def test_alternating_training_needs_both_stages(squares: Path, config: Path, tmp
     with pytest.raises(OptionError, match=r"detector\.kind=fast-rcnn, which --proposals makes it, has one"):
         train_with(squares, config=config, out=out, settings=[ALTERNATING], proposals=tmp_path / "file")
     assert not out.exists()
+
+
+def test_a_number_of_processes_that_the_launcher_did_not_start_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"^--processes 2: the launcher of this run has started 1 process; leave"):
+        train_with(tmp_path, processes=2)

@@ -17,6 +17,8 @@ from faster_rcnn.cli.mistakes import explained
 from faster_rcnn.cli.several import Place
 from faster_rcnn.errors import FasterRCNNError, is_out_of_memory
 from faster_rcnn.system.console import fail, show_traceback, shown
+from faster_rcnn.system.launched import end_with_launcher, is_launched
+from faster_rcnn.system.signals import STOPPING
 from faster_rcnn.system.streams import discard_stdout, open_standard_streams, outlive_terminal, writing_results
 from faster_rcnn.training.interruption import interrupting
 
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     outlive_terminal()
     _print_in_any_encoding()
+    end_with_launcher()
     line = CommandLine.of(sys.argv[1:] if arguments is None else arguments)
     with interrupting():
         return _run(line)
@@ -84,13 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(line: CommandLine) -> int:
     place = Place.of_environment()
     try:
-        shows = shown(quiet=line.quiet, verbose=line.verbose, silent=not place.is_first)
+        shows = shown(quiet=line.quiet, verbose=line.verbose, debug=line.debug, silent=not place.is_first)
         with _pillow_silent(), shows, place.results():
             place.refuse(line.name)
             code: int | None = app(line.command, exit_on_error=False, print_error=False)
         with writing_results():
             sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # nothing above this call could report it
+    except (Exception, KeyboardInterrupt) as raised:  # noqa: BLE001  # nothing above this call could report it
+        error = _first_error(raised)
         if line.debug:
             show_traceback(error)
         line_of_error, code = _explain(error)
@@ -100,6 +104,19 @@ def _run(line: CommandLine) -> int:
             fail(own)
     place.let_first_end(code or 0)
     return code or 0
+
+
+def _first_error(raised: BaseException) -> BaseException:
+    """The error to report, whose report no signal ends.
+
+    A launcher ends a process when another one has failed, maybe while this one cleans up after an error of its own.
+    """
+    if not is_launched():
+        return raised
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    before = raised.__context__
+    return before if isinstance(raised, KeyboardInterrupt) and isinstance(before, FasterRCNNError) else raised
 
 
 def _explain(error: BaseException) -> tuple[str | None, int]:

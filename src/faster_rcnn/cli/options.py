@@ -11,6 +11,7 @@ from faster_rcnn._version import __version__
 from faster_rcnn.choices import Precision
 from faster_rcnn.settings.option_types import Integer, IntegerOrAuto, Settings, Switch
 from faster_rcnn.system.console import say
+from faster_rcnn.system.launched import is_reported_on
 
 __all__ = ["Integer", "IntegerOrAuto", "JsonOut", "Precision", "Settings", "Switch", "announce", "announce_work"]
 
@@ -31,8 +32,9 @@ JsonOut = Annotated[str | None, Parameter(allow_leading_hyphen=True, converter=_
 
 
 def announce(task: str) -> None:
-    """Print the first line of a command, before torch is imported."""
-    say(f"faster-rcnn {__version__}: {task}")
+    """Print the first line of a command, before torch is imported; below ``train --processes`` it was printed."""
+    if not is_reported_on():
+        say(f"faster-rcnn {__version__}: {task}")
 
 
 def announce_work(task: str) -> None:

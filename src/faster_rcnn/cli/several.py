@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.outputs import model_file
 from faster_rcnn.errors import ElsewhereError, FasterRCNNError, LostProcessError, OptionError
+from faster_rcnn.system.launched import is_reported_on
 
 if TYPE_CHECKING:
     from faster_rcnn.inference.prepared import PreparedDetector
@@ -82,6 +83,8 @@ class Place:
 
         ``of_command_line``: whether the error is one that all processes of this machine have.
         """
+        if is_reported_on() and isinstance(error, LostProcessError | KeyboardInterrupt):
+            return None
         if self.is_first:
             return line
         elsewhere = isinstance(error, ElsewhereError | LostProcessError | KeyboardInterrupt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faster_rcnn.cli.options import announce_work
+from faster_rcnn.errors import ElsewhereError, FasterRCNNError
 from faster_rcnn.settings.train_options import TrainOptions
 
 
@@ -16,7 +17,12 @@ def train(data: Path, /, *, options: TrainOptions | None = None) -> int:
         options: How it is trained.
     """
     announce_work(f"training on {data}")
-    from faster_rcnn.training.run import train as train_detector
+    from faster_rcnn.training.launch import train_or_launch
 
-    train_detector(data, options or TrainOptions())
+    try:
+        train_or_launch(data, options or TrainOptions())
+    except FasterRCNNError as error:
+        if isinstance(error.__cause__, ElsewhereError):  # other processes have shown it
+            return error.exit_code
+        raise
     return 0

@@ -6,6 +6,7 @@ reaches the configuration by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -66,13 +67,31 @@ class TrainOptions:
     """File of proposals; the second stage alone is trained on them (Fast R-CNN)."""
     val_share: float | None = field(default=None, metadata={SETTING: "data.val_share"})
     """Share of the training images to validate on, such as 0.2, where the data has no validation split."""
+    processes: Integer | None = field(default=None, metadata={SETTING: "training.processes"})
+    """Processes on this machine that share the images of each step, on a GPU each where there are GPUs. A run that goes
+    on keeps its number, unless another one is given."""
     resume: Switch = False
     """Go on with the run in --out."""
+
+    def arguments(self) -> list[str]:
+        """The options as a command line has them, so that another process has the same."""
+        given = ((_on_command_line(each.name), getattr(self, each.name)) for each in fields(TrainOptions))
+        values = [(name, value) for name, several in given for value in (several if _is_list(several) else [several])]
+        chosen = [(name, value) for name, value in values if value is not None and value is not False]
+        return [name if value is True else f"{name}={value}" for name, value in chosen]
 
     def flags(self) -> dict[str, object]:
         """Values of the options that stand for a setting, by the names of ``SETTINGS``; paths are text."""
         values = {name: getattr(self, name) for name in SETTINGS}
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _on_command_line(name: str) -> str:
+    return "--set" if name == "settings" else f"--{name.replace('_', '-')}"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 SETTINGS = {each.name: str(each.metadata[SETTING]) for each in fields(TrainOptions) if SETTING in each.metadata}

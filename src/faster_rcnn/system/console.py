@@ -32,6 +32,8 @@ SECONDS_BETWEEN_LINES = 30.0
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 """Whether warnings and results alone are shown; set by ``shown``."""
 
+_FLAGS: ContextVar[tuple[str, ...] | None] = ContextVar("flags", default=None)
+"""Options of the command that shows as much; set by ``shown``."""
 _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 """Whether neither messages nor warnings are shown, as another process shows them; set by ``shown``."""
 
@@ -64,15 +66,25 @@ def show_traceback(error: BaseException) -> None:
     print(printable_lines("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr, flush=True)
 
 
+def flags_of_shown() -> tuple[str, ...] | None:
+    """The options of all commands, such as ``--quiet``, with which a command shows as much; None where nothing is."""
+    return _FLAGS.get()
+
+
 @contextmanager
-def shown(*, quiet: bool = False, verbose: bool = False, silent: bool = False) -> Iterator[None]:
+def shown(
+    *, quiet: bool = False, verbose: bool = False, silent: bool = False, debug: bool = False
+) -> Iterator[None]:
     """Within it the library's log goes to stderr, and its progress is shown there.
 
     Args:
         quiet: whether warnings alone are shown, and no progress.
         verbose: whether lines of the level DEBUG are shown, too.
         silent: whether nothing but results is shown, as by a process whose work another one reports.
+        debug: whether other processes that do this work show the traceback of an error.
     """
+    given = {"--quiet": quiet, "--verbose": verbose, "--debug": debug}
+    flags = _FLAGS.set(tuple(flag for flag, is_given in given.items() if is_given))
     logger, before, before_silent = logging.getLogger("faster_rcnn"), _QUIET.set(quiet), _SILENT.set(silent)
     level, handler = logger.level, _LogLines()
     nested = any(isinstance(each, _LogLines) for each in logger.handlers)  # then its lines are shown already
@@ -88,6 +100,7 @@ def shown(*, quiet: bool = False, verbose: bool = False, silent: bool = False) -
         logger.setLevel(level)
         _QUIET.reset(before)
         _SILENT.reset(before_silent)
+        _FLAGS.reset(flags)
 
 
 def shown_if(progress: bool) -> AbstractContextManager[None]:

@@ -26,11 +26,6 @@ def is_reported_on() -> bool:
     return is_launched() and os.environ.get("ROLE_NAME") == ROLE
 
 
-def is_another() -> bool:
-    """Whether this process was launched and is not the first of its work, which shows messages."""
-    return is_launched() and os.environ["RANK"] != "0"
-
-
 def end_with_launcher() -> None:
     """Let a launched process end within seconds after its launcher, even where that was killed.
 

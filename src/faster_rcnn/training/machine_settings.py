@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.errors import MachineError
+from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.settings.schema import Config, TrainingConfig
 from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name, supports_precision
 from faster_rcnn.system.distributed import ALONE, Processes
@@ -20,6 +20,7 @@ def with_machine_settings(config: Config, processes: Processes = ALONE) -> Confi
     Raises ``OptionError`` (E126) for a device that is not there.
     """
     settings = config.training
+    refuse_idle_processes(settings, processes.count)
     precision = precision_name(choose_precision(settings.precision, choose_device(settings.device, processes)))
     threads = default_threads(processes.local_count) if settings.threads == "auto" else settings.threads
     return with_training(config, precision=precision, threads=threads, processes=processes.count)
@@ -50,3 +51,13 @@ def machine_changes(before: TrainingConfig, now: TrainingConfig) -> tuple[str, .
         for name in ("precision", "threads", "processes", "micro_batch")
         if (old := getattr(before, name)) not in ("auto", new := getattr(now, name))
     )
+
+
+def refuse_idle_processes(settings: TrainingConfig, count: int) -> None:
+    """Raise ``OptionError`` where ``count`` processes are more than the images of a step, which they share."""
+    if count > settings.batch:
+        images = "1 image" if settings.batch == 1 else f"{settings.batch} images"
+        raise OptionError(
+            f"--processes {count}: a step has {images}, and each process needs one; give --batch {count} or fewer "
+            "processes"
+        )

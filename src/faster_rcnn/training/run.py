@@ -26,6 +26,7 @@ from faster_rcnn.system.agreement import refuse_differing
 from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.distributed import Processes, joined
 from faster_rcnn.system.locking import only_writer
+from faster_rcnn.system.wording import count_of
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.alternating import train_alternating
 from faster_rcnn.training.batch_size import with_batch
@@ -62,7 +63,10 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
     refuse_in_starting_process()
     with joined() as processes, processes.first_logs():
         if processes.are_several:
-            refuse_differing(processes, {"the options": str(replace(options, out=None))})
+            # as on a command line, without the callbacks of a program, whose texts may differ
+            given = " ".join(replace(options, out=None).arguments())
+            refuse_differing(processes, {"the options": given})
+        processes.together(lambda: _refuse_other_count(options, processes))
         goes_on = processes.from_first(options.resume or _is_restarted(options))
         work = _go_on if goes_on else _begin
         return work(data, options, tuple(callbacks), processes)
@@ -71,7 +75,7 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
 def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], processes: Processes) -> Path:
     """Train from the first step on."""
     start = resolve_model(str(options.weights)) if options.weights else None
-    config = with_val_seed(_with_external_proposals(resolved(options, _settings_of(start))))
+    config = with_val_seed(_with_external_proposals(resolved(options, settings_of(start))))
     _refuse_alternating_with_one_stage(config)
     folder = processes.of_first(lambda: run_folder.new_run_folder(_out(options), data))
     with run_folder.kept_if_used(folder) if processes.is_first else nullcontext():
@@ -155,6 +159,14 @@ def _is_restarted(options: TrainOptions) -> bool:
     return not run_folder.is_finished(folder)
 
 
+def _refuse_other_count(options: TrainOptions, processes: Processes) -> None:
+    if options.processes not in (None, processes.count):
+        raise OptionError(
+            f"--processes {options.processes}: the launcher of this run has started "
+            f"{count_of(processes.count, 'process', 'processes')}; leave the option out"
+        )
+
+
 def _out(options: TrainOptions) -> Path | None:
     return None if options.out is None else Path(options.out)
 
@@ -230,7 +242,7 @@ def _refuse_alternating_with_one_stage(config: Config) -> None:
         )
 
 
-def _settings_of(start: LoadedModel | None) -> Config | None:
+def settings_of(start: LoadedModel | None) -> Config | None:
     """Settings of the detector that training starts from, without those of its training and of its data."""
     if start is None:
         return None
