@@ -24,6 +24,22 @@ def test_a_process_that_no_launcher_started(monkeypatch: pytest.MonkeyPatch) -> 
     assert threading.active_count() == before
 
 
+def test_one_thread_watches_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, object]] = []
+
+    class Started(threading.Thread):
+        def start(self) -> None:
+            started.append({"name": self.name, "daemon": self.daemon})
+
+    launched(monkeypatch, 1, "default")
+    monkeypatch.setattr(threading, "Thread", Started)
+    end_with_launcher()
+    assert started == [{"name": "watch of the launcher", "daemon": True}]
+    monkeypatch.setattr(threading, "enumerate", lambda: [Started(name="watch of the launcher")])
+    end_with_launcher()
+    assert len(started) == 1
+
+
 def test_processes_of_torchrun_and_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     launched(monkeypatch, 0, "default")
     assert (is_launched(), is_another(), is_reported_on()) == (True, False, False)

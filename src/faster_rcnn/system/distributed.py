@@ -22,6 +22,7 @@ from torch import Tensor, distributed
 from torch.distributed.rendezvous import rendezvous
 
 from faster_rcnn.errors import ElsewhereError, FasterRCNNError, LostProcessError, MachineError
+from faster_rcnn.system.launched import end_with_launcher
 from faster_rcnn.system.signals import Signalled
 
 Value = TypeVar("Value")
@@ -172,6 +173,7 @@ def joined(connecting: timedelta = CONNECTING) -> Iterator[Processes]:
         yield ALONE
         return
     processes = Processes(_number("RANK"), count, _number("LOCAL_RANK"), _number("LOCAL_WORLD_SIZE", 1))
+    end_with_launcher()  # a program of the user's, too, of which the launcher was killed
     if distributed.is_initialized():
         yield processes
         return

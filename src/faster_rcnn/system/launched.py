@@ -12,6 +12,8 @@ import time
 ROLE = "faster-rcnn"
 """Value of the environment variable ROLE_NAME in processes that ``system.launching`` started."""
 
+_WATCHING = "watch of the launcher"
+"""Name of the thread that checks it."""
 _SECONDS_BETWEEN_CHECKS = 1.0
 """Time between two checks that the launcher is alive."""
 
@@ -29,10 +31,10 @@ def is_reported_on() -> bool:
 def end_with_launcher() -> None:
     """Let a launched process end within seconds after its launcher, even where that was killed.
 
-    A launched process has a session of its own: no signal of the terminal and no batch system would end it.
+    A launched process has a session of its own: no signal of the terminal would end it.
     """
-    if is_launched():
-        threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True, name="launcher").start()
+    if is_launched() and _WATCHING not in (each.name for each in threading.enumerate()):
+        threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True, name=_WATCHING).start()
 
 
 def _end_after(launcher: int) -> None:
