@@ -22,6 +22,7 @@ from torch import Tensor, distributed
 from torch.distributed.rendezvous import rendezvous
 
 from faster_rcnn.errors import ElsewhereError, FasterRCNNError, LostProcessError, MachineError
+from faster_rcnn.system.interruptible import interruptible
 from faster_rcnn.system.launched import end_with_launcher
 from faster_rcnn.system.signals import Signalled
 
@@ -190,7 +191,7 @@ def _connect(processes: Processes, connecting: timedelta) -> None:
         torch.cuda.set_device(processes.local_rank % gpus)
     where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
-        store, rank, count = next(rendezvous("env://", timeout=connecting))
+        store, rank, count = interruptible(lambda: next(rendezvous("env://", timeout=connecting)))
         # Numbers of the host go by gloo, gradients of GPUs by NCCL.
         backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
