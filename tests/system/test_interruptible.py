@@ -5,7 +5,7 @@ import signal
 import threading
 
 import pytest
-from torch.distributed import TCPStore
+from torch._C._distributed_c10d import TCPStore
 
 from faster_rcnn.system.interruptible import interruptible
 from faster_rcnn.system.signals import Signalled
