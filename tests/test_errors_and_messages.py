@@ -34,7 +34,7 @@ FLAGS = {"--debug", "--help", "--version", "--quiet", "--verbose", "--install-co
     for name in argument.names
     if name.startswith("--")
 }
-OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts"}
+OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts", "--standalone", "--nproc-per-node"}
 """Flags of pip, docker and torchrun."""
 PROSE = {"model", "models"}
 """What follows the project's name where it is no command."""

@@ -225,16 +225,24 @@ def _handlers_restored() -> Iterator[Mapping[signal.Signals, Any]]:
 def _torch_logs_details() -> Iterator[None]:
     """Within it what torch's launcher logs is logged as details: the processes report errors by themselves."""
     logger = logging.getLogger("torch.distributed.elastic")
-    before, logger.propagate, details = logger.propagate, False, _Details()
+    others = [each for each in logger.handlers if isinstance(each, _Details)]  # of other threads, which launch as well
+    details = _Details(others[0].propagated if others else logger.propagate)
+    logger.propagate = False
     logger.addHandler(details)
     try:
         yield
     finally:
         logger.removeHandler(details)
-        logger.propagate = before
+        if not any(isinstance(each, _Details) for each in logger.handlers):
+            logger.propagate = details.propagated
 
 
 class _Details(logging.Handler):
+    def __init__(self, propagated: bool) -> None:
+        """``propagated``: whether the records went on to other handlers before."""
+        super().__init__()
+        self.propagated = propagated
+
     def emit(self, record: logging.LogRecord) -> None:
         _LOG.debug(" ".join(record.getMessage().split()))
 
