@@ -83,6 +83,7 @@ SMALLER = {
     DIGITS: f"{DIGITS.replace('--epochs 15 --image-size 240', '--epochs 1 --image-size 64')} --workers 0",
     "faster-rcnn explain runs/digits digits": "faster-rcnn explain runs/digits digits --advice 0",
     "faster-rcnn train cells": f"faster-rcnn train cells {TINY}",
+    "faster-rcnn train cells --processes 2": f"faster-rcnn train cells --processes 2 {TINY}",
     "faster-rcnn train cells --config settings.yaml": (
         "faster-rcnn train cells --config settings.yaml --epochs 1 --image-size 64 --workers 0"
     ),

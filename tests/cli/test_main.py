@@ -21,7 +21,6 @@ from faster_rcnn.cli.main import main
 from faster_rcnn.errors import (
     DatasetError,
     DivergedError,
-    ElsewhereError,
     LostProcessError,
     MachineError,
     VerificationError,
@@ -338,32 +337,6 @@ def test_every_fault_is_one_line_and_an_exit_code(
     assert capsys.readouterr().err.splitlines() == [f"faster-rcnn: {line}"]
 
 
-@pytest.mark.parametrize(
-    ("error", "rank", "code", "line"),
-    [
-        (ElsewhereError("elsewhere"), 1, 1, None),
-        (LostProcessError("another one ended"), 1, 5, None),
-        (LostProcessError("another one ended"), 0, 5, "error: another one ended"),
-        (Signalled(signal.SIGTERM), 1, 143, None),
-        (Signalled(signal.SIGTERM), 0, 143, "interrupted"),
-        (DatasetError("no labels in x"), 1, 2, "error: no labels in x"),
-    ],
-)
-def test_of_several_processes_the_first_shows_what_all_have(
-    fake_command: Fake,
-    error: BaseException,
-    rank: int,
-    code: int,
-    line: str | None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    launched(monkeypatch, rank)
-    fake_command("demo", failing(error))
-    assert main(["demo"]) == code
-    assert capsys.readouterr().err.splitlines() == ([f"faster-rcnn: {line}"] if line else [])
-
-
 @pytest.mark.parametrize("error", [LostProcessError("another one ended"), Signalled(signal.SIGINT)])
 def test_where_the_command_supervises_its_processes_it_reports_their_end(
     fake_command: Fake, error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -372,6 +345,9 @@ def test_where_the_command_supervises_its_processes_it_reports_their_end(
     fake_command("demo", failing(error))
     assert main(["demo"]) in (5, 130)
     assert capsys.readouterr().err == ""
+    launched(monkeypatch, 0)
+    assert main(["demo"]) in (5, 130)
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_an_error_whose_clean_up_a_launcher_ends_is_reported(
@@ -418,6 +394,7 @@ def test_the_first_line_of_several_processes_is_shown_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     launched(monkeypatch, rank, role)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert run("train cells") == 0
     assert len(capsys.readouterr().err.splitlines()) == lines
 

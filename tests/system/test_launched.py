@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from faster_rcnn.system.launched import end_with_launcher, is_another, is_launched, is_reported_on
+from faster_rcnn.system.launched import end_with_launcher, is_launched, is_reported_on
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, rank: int, role: str) -> None:
@@ -18,7 +18,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, rank: int, role: str) -> None:
 def test_a_process_that_no_launcher_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("RANK", "1")  # a batch system may set it
-    assert (is_launched(), is_another(), is_reported_on()) == (False, False, False)
+    assert (is_launched(), is_reported_on()) == (False, False)
     before = threading.active_count()
     end_with_launcher()
     assert threading.active_count() == before
@@ -42,9 +42,9 @@ def test_one_thread_watches_the_launcher(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_processes_of_torchrun_and_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     launched(monkeypatch, 0, "default")
-    assert (is_launched(), is_another(), is_reported_on()) == (True, False, False)
+    assert (is_launched(), is_reported_on()) == (True, False)
     launched(monkeypatch, 1, "faster-rcnn")
-    assert (is_launched(), is_another(), is_reported_on()) == (True, True, True)
+    assert (is_launched(), is_reported_on()) == (True, True)
 
 
 def test_a_process_ends_after_its_parent() -> None:

@@ -72,9 +72,7 @@ def flags_of_shown() -> tuple[str, ...] | None:
 
 
 @contextmanager
-def shown(
-    *, quiet: bool = False, verbose: bool = False, silent: bool = False, debug: bool = False
-) -> Iterator[None]:
+def shown(*, quiet: bool = False, verbose: bool = False, silent: bool = False, debug: bool = False) -> Iterator[None]:
     """Within it the library's log goes to stderr, and its progress is shown there.
 
     Args:
