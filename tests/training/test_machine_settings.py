@@ -198,6 +198,7 @@ def test_each_process_needs_an_image_of_a_step() -> None:
     settings = Config().training.model_copy(update={"batch": 4})
     for count in (1, 3, 4):
         refuse_idle_processes(settings, count)
+    refuse_idle_processes(settings.model_copy(update={"batch": "auto"}), 5)  # the number is not found yet
     with pytest.raises(OptionError, match=r"^--processes 5: a step has 4 images, .*; give --batch 5 or fewer proc"):
         refuse_idle_processes(settings, 5)
 

@@ -55,7 +55,7 @@ def machine_changes(before: TrainingConfig, now: TrainingConfig) -> tuple[str, .
 
 def refuse_idle_processes(settings: TrainingConfig, count: int) -> None:
     """Raise ``OptionError`` where ``count`` processes are more than the images of a step, which they share."""
-    if count > settings.batch:
+    if settings.batch != "auto" and count > settings.batch:
         images = "1 image" if settings.batch == 1 else f"{settings.batch} images"
         raise OptionError(
             f"--processes {count}: a step has {images}, and each process needs one; give --batch {count} or fewer "
