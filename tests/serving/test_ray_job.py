@@ -182,8 +182,6 @@ class Finished:
     code: int
     output: str
     messages: str
-    left: list[str]
-    """Processes that outlived it."""
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +190,12 @@ def killed(place: Path) -> Finished:
     mark, out = secrets.randbelow(10**9), place / "killed"
     process = started(place, "killed", TEST_OF=str(mark))
     until(lambda: process.poll() is not None or list(out.glob("part-*.parquet")))
-    victims = actors_of(mark)
-    assert len(victims) == 2
-    os.kill(victims[0], signal.SIGKILL)
+    victim, *_ = actors_of(mark)  # the other one may not have started yet
+    os.kill(victim, signal.SIGKILL)
     assert len(list(out.glob("part-*.parquet"))) < IMAGES // PART
     output, messages = process.communicate(timeout=300)
-    return Finished(out, process.returncode, output, messages, processes_of(mark))
+    until(lambda: not processes_of(mark), 20)  # the processes of Ray end when they miss their parent
+    return Finished(out, process.returncode, output, messages)
 
 
 @needs_proc
@@ -206,7 +204,7 @@ def test_a_killed_process_loses_and_doubles_nothing_and_results_are_those_of_pre
     place: Path, killed: Finished
 ) -> None:
     messages = killed.messages
-    assert (killed.code, killed.output, killed.left) == (2, "", []), messages
+    assert (killed.code, killed.output) == (2, ""), messages
     assert (
         "warning: E105 cannot decode photos/damaged.jpg: it is not an image of a known format; its row in" in messages
     )
@@ -404,7 +402,8 @@ def test_memory_stays_flat_over_very_many_images_and_a_kill(place: Path, tmp_pat
         if len(actors) == 2:  # else the one that takes the place of the killed one has not started yet
             seen.append((parts * PART, resident([process.pid, *actors])))
         time.sleep(0.2)
-    assert process.returncode == 0, process.communicate()
+    _, messages = process.communicate()
+    assert process.returncode == 0, messages
     assert killed
     images = parquet.read_table(tmp_path / "many", columns=["image"])["image"].unique()
     assert len(images) == SOAK_IMAGES

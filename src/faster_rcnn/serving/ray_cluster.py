@@ -89,7 +89,7 @@ def require_ray() -> None:
 def connected(address: str | None, device: str) -> Iterator[Actors]:
     """Start a cluster on this machine, or connect to one at ``address``; gives the processes that it has room for.
 
-    At the end the cluster that was started is stopped, and no process of it is left.
+    At the end the cluster that was started is stopped; the last of its processes end a moment later.
 
     Raises:
         MachineError: nothing answers at the address, or Ray does not start.
