@@ -75,10 +75,13 @@ def test_processes_know_each_other(tmp_path: Path) -> None:
     assert found == [f"{rank} 3 {rank} 3 127.0.0.1 faster-rcnn" for rank in range(3)]
 
 
-def test_two_launchers_at_once_connect_their_own_processes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("torchelastic*"))
+def test_two_launchers_at_once_connect_their_own_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
-    for folder in folders:
+    temporary = tmp_path / "temporary"
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for folder in (*folders, temporary):
         folder.mkdir()
     other = threading.Thread(target=run, args=(2, "connect", folders[0]))
     other.start()
@@ -87,7 +90,7 @@ def test_two_launchers_at_once_connect_their_own_processes(tmp_path: Path, capfd
     assert [(each / f"{rank}.sum").read_text() for each in folders for rank in (0, 1)] == ["3 of 2"] * 4
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("torch.distributed.elastic").propagate
-    assert set(Path(tempfile.gettempdir()).glob("torchelastic*")) == before
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
