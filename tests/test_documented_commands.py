@@ -84,6 +84,13 @@ SMALLER = {
     "faster-rcnn explain runs/digits digits": "faster-rcnn explain runs/digits digits --advice 0",
     "faster-rcnn train cells": f"faster-rcnn train cells {TINY}",
     "faster-rcnn train cells --processes 2": f"faster-rcnn train cells --processes 2 {TINY}",
+    **{
+        command: f"{command} {TINY}"
+        for command in (
+            "torchrun --standalone --nproc-per-node 2 -m faster_rcnn train cells --out runs/wide --batch 8",
+            "torchrun --standalone --nproc-per-node 2 --max-restarts 3 -m faster_rcnn train cells --out runs/long",
+        )
+    },
     "faster-rcnn train cells --config settings.yaml": (
         "faster-rcnn train cells --config settings.yaml --epochs 1 --image-size 64 --workers 0"
     ),

@@ -7,7 +7,12 @@ import threading
 
 import pytest
 
-from faster_rcnn.system.launched import end_with_launcher, is_launched, is_reported_on
+from faster_rcnn.system.launched import (
+    end_with_launcher,
+    is_launched,
+    is_reported_on,
+    leave_out_details_of_torch,
+)
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, rank: int, role: str) -> None:
@@ -72,3 +77,17 @@ def test_a_process_ends_after_its_parent() -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("it lives on")
+
+
+def test_torch_logs_no_details_in_launched_processes_unless_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.delenv("TORCH_CPP_LOG_LEVEL", raising=False)
+    leave_out_details_of_torch()
+    assert "TORCH_CPP_LOG_LEVEL" not in os.environ
+    launched(monkeypatch, 1, "default")
+    monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "INFO")
+    leave_out_details_of_torch()
+    assert os.environ["TORCH_CPP_LOG_LEVEL"] == "INFO"
+    monkeypatch.delenv("TORCH_CPP_LOG_LEVEL")
+    leave_out_details_of_torch()
+    assert os.environ.pop("TORCH_CPP_LOG_LEVEL") == "ERROR"

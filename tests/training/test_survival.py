@@ -19,7 +19,7 @@ pytestmark = pytest.mark.soak
 
 KILLED_SINGLY, KILLED_TOGETHER, SIGNALLED = 12, 8, 10
 """Numbers of times that one process is killed, that all are, and that all are asked to end."""
-LONGEST = 40.0
+LONGEST = 25.0
 """Seconds after a start within which a process is killed: in loading, in an epoch, in a validation, in a write."""
 TRAIN = ["train", "--epochs", "3", "--image-size", "160", "--workers", "2", "--threads", "1", "--precision", "float32"]
 
@@ -73,7 +73,7 @@ def test_torchrun_takes_up_a_run_whose_processes_are_killed_one_by_one(
     launcher = torchrun(command(data_folder("fruits18"), out), restarts=KILLED_SINGLY + 1)
     kills = 0
     while kills < KILLED_SINGLY and launcher.poll() is None:
-        time.sleep(moments.uniform(5, LONGEST))
+        time.sleep(moments.uniform(3, LONGEST))
         if trainers := trainers_of(launcher.pid):
             os.kill(moments.choice(trainers), signal.SIGKILL)
             kills += 1
@@ -88,7 +88,7 @@ def test_a_run_whose_processes_are_all_killed_goes_on(
     moments, out = random.Random(1), tmp_path / "run"
     for _ in range(KILLED_TOGETHER):
         launcher = torchrun(command(data_folder("fruits18"), out, *(["--resume"] if _holds_state(out) else [])))
-        time.sleep(moments.uniform(5, LONGEST))
+        time.sleep(moments.uniform(3, LONGEST))
         for process in processes_of(launcher.pid):
             os.kill(process, signal.SIGKILL)
         launcher.wait()
@@ -111,7 +111,7 @@ def test_signals_to_the_group_end_a_run_between_two_steps(
         run = subprocess.Popen(
             [sys.executable, "-m", "faster_rcnn", *command(data_folder("fruits18"), out, *more)], start_new_session=True
         )
-        time.sleep(moments.uniform(12, LONGEST))
+        time.sleep(moments.uniform(8, LONGEST))
         if run.poll() is not None:
             break
         os.killpg(run.pid, number)

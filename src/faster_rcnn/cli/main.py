@@ -17,7 +17,7 @@ from faster_rcnn.cli.mistakes import explained
 from faster_rcnn.cli.several import Place
 from faster_rcnn.errors import FasterRCNNError, is_out_of_memory
 from faster_rcnn.system.console import fail, show_traceback, shown
-from faster_rcnn.system.launched import end_with_launcher, is_launched
+from faster_rcnn.system.launched import end_with_launcher, is_launched, leave_out_details_of_torch
 from faster_rcnn.system.signals import STOPPING
 from faster_rcnn.system.streams import discard_stdout, open_standard_streams, outlive_terminal, writing_results
 from faster_rcnn.training.interruption import interrupting
@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outlive_terminal()
     _print_in_any_encoding()
     end_with_launcher()
+    leave_out_details_of_torch()
     line = CommandLine.of(sys.argv[1:] if arguments is None else arguments)
     with interrupting():
         return _run(line)

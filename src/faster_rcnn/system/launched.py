@@ -28,6 +28,16 @@ def is_reported_on() -> bool:
     return is_launched() and os.environ.get("ROLE_NAME") == ROLE
 
 
+def leave_out_details_of_torch() -> None:
+    """Let torch's C++ code log errors alone in a launched process, unless the environment says otherwise.
+
+    Every process would show its warning that a step of training used all weights. torch reads the level when it is
+    loaded, which no command does before.
+    """
+    if is_launched():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
 def end_with_launcher() -> None:
     """Let a launched process end within seconds after its launcher, even where that was killed.
 

@@ -174,9 +174,7 @@ class _Streams(LogsSpecs):
         self._errors = errors
 
     def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
-        """The streams of each process, an empty name for this process's own; torch's C++ parts warn of no details."""
-        for environment in envs.values():
-            environment["TORCH_CPP_LOG_LEVEL"] = os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")
+        """The streams of each process, an empty name for this process's own."""
         unused = dict.fromkeys(envs, os.devnull)
         return LogsDest(stdouts=dict.fromkeys(envs, ""), stderrs=dict.fromkeys(envs, self._errors), error_files=unused)
 

@@ -191,8 +191,7 @@ def _validate_epoch(
     try:
         found = validate(run.product, image_done)
     except Signalled as signalled:
-        save_last(run)
-        raise Interrupted(signalled.signal) from signalled
+        raise _saved(run, signalled.signal) from signalled
     finally:
         run.progress.validation_seconds += time.perf_counter() - start
     _notify(run, callbacks, callback.ValidationEnd(epoch, found))
@@ -202,8 +201,14 @@ def _validate_epoch(
 def _end_if_stopped(run: Run, stop: Callable[[], int]) -> None:
     [number] = run.processes.largest(stop())
     if number:
-        save_last(run)
-        raise Interrupted(number)
+        raise _saved(run, number)
+
+
+def _saved(run: Run, number: int) -> Interrupted:
+    """Save a run that a signal ends; no process leaves before, since a launcher would then end the others."""
+    save_last(run)
+    run.processes.from_first(None)
+    return Interrupted(number)
 
 
 def _save_epoch(run: Run, best: bool) -> None:

@@ -74,9 +74,7 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
 
 def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], processes: Processes) -> Path:
     """Train from the first step on."""
-    start = resolve_model(str(options.weights)) if options.weights else None
-    config = with_val_seed(_with_external_proposals(resolved(options, settings_of(start))))
-    _refuse_alternating_with_one_stage(config)
+    config, start = processes.together(lambda: _chosen(options))
     folder = processes.of_first(lambda: run_folder.new_run_folder(_out(options), data))
     with run_folder.kept_if_used(folder) if processes.is_first else nullcontext():
         dataset = processes.together(lambda: load_for_training(data, config))
@@ -85,6 +83,14 @@ def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], p
         if processes.is_first:
             run_folder.write_data(folder, data, fingerprint_of(dataset))
         return _train(Task(data, dataset, config, folder, folder, start, callbacks=callbacks, processes=processes))
+
+
+def _chosen(options: TrainOptions) -> tuple[Config, LoadedModel | None]:
+    """The settings that the options mean, and the detector whose weights are the initial ones, if one is named."""
+    start = resolve_model(str(options.weights)) if options.weights else None
+    config = with_val_seed(_with_external_proposals(resolved(options, settings_of(start))))
+    _refuse_alternating_with_one_stage(config)
+    return config, start
 
 
 def _for_this_machine(config: Config, dataset: Dataset, processes: Processes) -> Config:
