@@ -115,7 +115,9 @@ def test_signals_to_the_group_end_a_run_between_two_steps(
         if run.poll() is not None:
             break
         os.killpg(run.pid, number)
-        assert run.wait(120) in (128 + number, 0)
+        code = run.wait(120)
+        # After the end of the command the system ends the process, as it does before the beginning.
+        assert code in (128 + number, 0) or (code == -number and (out / "summary.json").exists())
         assert processes_of(run.pid) == []
         if _holds_state(out):
             state = read_state(out)
