@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from faster_rcnn.data.reading import load_split
-from faster_rcnn.evaluation.detector import found_in, measure_detector, settings_for, split_to_measure
+from faster_rcnn.evaluation.detector import measure_detector, predict_shares, settings_for, split_to_measure
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import prepare
+from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.structures import ClassMap
@@ -53,9 +54,10 @@ def test_images_in_tiles_may_be_larger(data: Path) -> None:
 def test_every_image_of_a_split_is_predicted_in_order(data: Path) -> None:
     part = load_split(data, DataConfig(), "test").split("test")
     predictor = Predictor(prepare(loaded_model(), torch.device("cpu"), torch.float32))
-    found = dict(found_in(predictor, part))
+    found: dict[int, Prediction] = {}
+    predict_shares(predictor, part, ALONE, found.__setitem__, lambda _: None)
     assert list(found) == [0, 1, 2]
-    assert all(each is not None and len(each.result) > 0 for each in found.values())
+    assert all(len(each.result) > 0 for each in found.values())
 
 
 def test_notes_of_data_and_classes_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -67,7 +67,7 @@ def evaluate(
     with joined() as processes:
         processes.together(partial(_refuse_mistakes, processes, model, data, json, proposals, tile))
         found = measured(processes)
-        processes.together(lambda: deliver(found, json) if processes.is_first else None)
+        processes.of_first(partial(deliver, found, json))
     return 0
 
 

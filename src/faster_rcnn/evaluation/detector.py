@@ -77,7 +77,7 @@ def predict_shares(
         DatasetError: more than 5 % of the images of all processes cannot be decoded. Every error of one process ends
             all of them; see ``Processes.together``.
     """
-    damaged = _damaged_images_of(split)
+    damaged = DamagedImages(split.name, len(split.records), "it is left out, with its truth")
 
     def take_outcome(outcome: tuple[int, Value | None, str]) -> None:
         place, value, fault = outcome
@@ -96,35 +96,11 @@ def _outcomes(
     predictions = predictor.predict_each((split.records[place].path for place in places), conf=0.0)
     for place in places:
         one = next(predictions)
-        _refuse_lack_of_memory(one)
+        if isinstance(one, ImageMemoryError):
+            raise one  # the memory that other programs leave must not change a metric
         outcome = (place, None, str(one)) if isinstance(one, ImageError) else (place, keep(place, one), "")
         del one  # its pixels are not held while the next image is read
         yield outcome
-
-
-def found_in(predictor: Predictor, split: Split) -> Iterator[tuple[int, Prediction | None]]:
-    """Predict each image of a split; gives the index of its record, and ``None`` for an image that cannot be decoded.
-
-    Raises:
-        DatasetError: more than 5 % of the images cannot be decoded.
-    """
-    damaged = _damaged_images_of(split)
-    outcomes = predictor.predict_each((record.path for record in split.records), conf=0.0)
-    for place, one in enumerate(outcomes):
-        _refuse_lack_of_memory(one)
-        if isinstance(one, ImageError):
-            damaged.add({place: str(one)})
-        yield place, None if isinstance(one, ImageError) else one
-
-
-def _damaged_images_of(split: Split) -> DamagedImages:
-    return DamagedImages(split.name, len(split.records), "it is left out, with its truth")
-
-
-def _refuse_lack_of_memory(outcome: Prediction | ImageError) -> None:
-    """Raise an error of memory: the memory that other programs leave must not change a metric."""
-    if isinstance(outcome, ImageMemoryError):
-        raise outcome
 
 
 def settings_for(data: Path, trained_on: DataConfig, tiling: Tiling | None = None) -> DataConfig:

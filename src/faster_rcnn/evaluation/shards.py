@@ -53,11 +53,8 @@ def measure_shares(split: Split, found: Mapping[int, Detections], processes: Pro
     """
     if not processes.are_several:
         return measure_split(split, found)
-    part = _part_of(split, found, processes)
-    parts = processes.gathered_by_first(part)
-    metrics = processes.from_first(processes.together(partial(_measured, split, parts)))
-    assert metrics is not None  # the first process has parts
-    return metrics
+    parts = processes.gathered_by_first(_part_of(split, found, processes))
+    return processes.of_first(partial(_measured, split, parts))
 
 
 def _part_of(split: Split, found: Mapping[int, Detections], processes: Processes) -> _Part:
@@ -73,10 +70,8 @@ def _category_names(split: Split) -> list[str]:
     return [name for name in split.classes.names if name is not None]
 
 
-def _measured(split: Split, parts: Sequence[_Part]) -> Metrics | None:
-    """Metrics of all parts; ``None`` in the processes that have no parts: the first one has them."""
-    if not parts:
-        return None
+def _measured(split: Split, parts: Sequence[_Part]) -> Metrics:
+    """Metrics of the parts of all processes."""
     places = tuple(sorted(place for part in parts for place in part.places))
     states = [part.matched for part in parts if part.matched is not None]
     if not states or not places:

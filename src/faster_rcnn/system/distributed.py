@@ -12,7 +12,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -131,25 +131,27 @@ class Processes:
         assert isinstance(failure, _Failure)
         raise failure.error(first, self) from own
 
-    @contextmanager
-    def first_logs(self) -> Iterator[None]:
+    def first_logs(self) -> AbstractContextManager[None]:
         """Within it the other processes log nothing: all of them do the same work and would log the same lines."""
-        if self.is_first:
-            yield
-            return
-        logger = logging.getLogger("faster_rcnn")
-        before = logger.level
-        logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logger.setLevel(before)
+        return nullcontext() if self.is_first else nothing_logged()
 
     def _reduced(self, numbers: Tensor, operation: Any) -> Tensor:
         found = numbers.clone()
         with lost_process_as_error():
             distributed.all_reduce(found, operation)
         return found
+
+
+@contextmanager
+def nothing_logged() -> Iterator[None]:
+    """Within it the package logs nothing: another process logs the same work."""
+    logger = logging.getLogger("faster_rcnn")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 ALONE = Processes()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import flags_of_shown
 from faster_rcnn.system.devices import choose_device
-from faster_rcnn.system.distributed import Processes
+from faster_rcnn.system.distributed import Processes, nothing_logged
 from faster_rcnn.system.launched import is_launched
 from faster_rcnn.system.launching import run_processes
 from faster_rcnn.system.signals import STOPPING, Signalled
@@ -52,7 +51,7 @@ def train_or_launch(data: Path, options: TrainOptions, callbacks: Sequence[Callb
     """
     if is_launched() or not _may_be_several(options):
         return train(data, options, callbacks)
-    with _nothing_logged():  # what is odd about the settings is logged by the processes
+    with nothing_logged():  # what is odd about the settings is logged by the processes
         folder, config = _folder_and_settings(data, options)
     count = config.training.processes
     if count == 1:
@@ -113,14 +112,3 @@ class _Messages:
             _LOG.warning(text)
         elif line:
             _LOG.info(line)
-
-
-@contextmanager
-def _nothing_logged() -> Iterator[None]:
-    logger = logging.getLogger("faster_rcnn")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

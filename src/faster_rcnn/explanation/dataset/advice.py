@@ -15,7 +15,7 @@ from typing import Any
 
 from faster_rcnn.data.anchor_fitting import AnchorFit, fitted_to_split
 from faster_rcnn.data.records import Split, evenly_spread
-from faster_rcnn.evaluation.detector import found_in
+from faster_rcnn.evaluation.detector import predict_shares
 from faster_rcnn.evaluation.split import measure_split
 from faster_rcnn.explanation.causes.advice import Advice, advice_on
 from faster_rcnn.explanation.causes.explained import Explained
@@ -27,8 +27,10 @@ from faster_rcnn.explanation.dataset.judged import JudgedImage
 from faster_rcnn.explanation.dataset.schedule import Schedule, one_by_one
 from faster_rcnn.explanation.record.recorder import record
 from faster_rcnn.inference.predictor import Predictor
+from faster_rcnn.inference.result import Prediction
 from faster_rcnn.structures import Detections
-from faster_rcnn.system.progress import counted
+from faster_rcnn.system.distributed import ALONE
+from faster_rcnn.system.progress import counted, progress
 
 MAX_TRIED = 60
 """Missed truths on which advice is tried."""
@@ -196,10 +198,12 @@ def _followed(
         split = replace(judged.split, records=tuple(image.record for image in images))
     else:
         split, found = judged.split, {}
-        outcomes = found_in(changed(predictor, change), split)
-        for place, one in counted(outcomes, f"images with {change.words}", len(split.records)):
-            if one is not None:
-                found[place] = judged.known(one.result.detections)
+
+        def keep(place: int, one: Prediction) -> None:
+            found[place] = judged.known(one.result.detections)
+
+        with progress(f"images with {change.words}", len(split.records)) as meter:
+            predict_shares(changed(predictor, change), split, ALONE, keep, lambda _: meter.advance())
     metrics = measure_split(split, found)
     right, wrong = _tally(split, found, thresholds)
     return Followed(change, remedies, metrics.ap, metrics.ap50, right, wrong)
