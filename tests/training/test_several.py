@@ -52,6 +52,11 @@ def two(squares: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -
     return in_processes(2, trained, squares, {"config": config, "out": tmp_path_factory.mktemp("two") / "run"})
 
 
+@pytest.fixture(scope="module")
+def three(squares: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return in_processes(3, trained, squares, {"config": config, "out": tmp_path_factory.mktemp("three") / "run"})
+
+
 def assert_as_alone(found: dict[str, Any], alone: dict[str, Any]) -> None:
     """The first step to 1e-5, and 20 steps to 1 %."""
     assert found["images"] == alone["images"]
@@ -68,9 +73,8 @@ def test_two_processes_train_as_one(alone: dict[str, Any], two: list[dict[str, A
         assert one["val_rpn_objectness"] == pytest.approx(other["val_rpn_objectness"], rel=1e-2)
 
 
-def test_three_processes_train_as_one(alone: dict[str, Any], squares: Path, config: Path, tmp_path: Path) -> None:
-    found = in_processes(3, trained, squares, {"config": config, "out": tmp_path / "run"})
-    assert_as_alone(found[0], alone)
+def test_three_processes_train_as_one(alone: dict[str, Any], three: list[dict[str, Any]]) -> None:
+    assert_as_alone(three[0], alone)
 
 
 def test_micro_batches_train_as_the_whole_batch(
@@ -97,10 +101,9 @@ def test_the_run_folder_is_that_of_one_process(alone: dict[str, Any], two: list[
 
 @pytest.mark.parametrize(("processes", "stop"), [(2, 3), (2, 7), (3, 12)])
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(
-    processes: int, stop: int, squares: Path, config: Path, tmp_path: Path
+    processes: int, stop: int, squares: Path, config: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    whole = {"config": config, "out": tmp_path / "whole"}
-    in_processes(processes, trained, squares, whole)
+    whole = request.getfixturevalue({2: "two", 3: "three"}[processes])[0]["folder"]
     broken = {"config": config, "out": tmp_path / "broken"}
     # The first process alone gets the signal, and all end after the same step.
     found = in_processes(processes, trained, squares, broken, stop)
@@ -111,7 +114,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     in_processes(processes, trained, squares, {"out": tmp_path / "broken", "resume": True})
     for name in ("last", "best"):
         model = f"{name}.safetensors"
-        assert (tmp_path / "whole" / model).read_bytes() == (tmp_path / "broken" / model).read_bytes()
+        assert (whole / model).read_bytes() == (tmp_path / "broken" / model).read_bytes()
 
 
 def test_a_run_that_was_killed_before_its_first_state_begins_again(
