@@ -23,6 +23,8 @@ import pytest
 from pyarrow import parquet
 
 from faster_rcnn import Detector
+from faster_rcnn.cli.main import main
+from faster_rcnn.inference.result import Result
 from faster_rcnn.serving import ray_job
 from faster_rcnn.serving.ray_job import Parts, Tally, _Actor, _block_length
 from faster_rcnn.serving.remote_files import ImageReader
@@ -32,6 +34,7 @@ from files import image_file, model_file
 
 IMAGES, PART = 200, 50
 CONF = 0.2
+PREDICT = ["predict", "tiny.safetensors", "photos", "--conf", str(CONF), "--precision", "float32", "--engine", "ray"]
 PROGRAM = f"""
 import sys
 from faster_rcnn.cli.main import main
@@ -118,9 +121,8 @@ def test_an_internal_fault_of_one_image_is_its_row_and_of_several_is_raised(
 
 def started(place: Path, out: str, *options: str, **environment: str) -> subprocess.Popen[str]:
     """The command, in a session of its own, with its messages in a pipe."""
-    line = ["predict", "tiny.safetensors", "photos", "--conf", str(CONF), "--precision", "float32", "--engine", "ray"]
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *line, "--out", out, *options],
+        [sys.executable, "-c", PROGRAM, *PREDICT, "--out", out, *options],
         cwd=place,
         env={**os.environ, **environment},
         stderr=subprocess.PIPE,
@@ -198,10 +200,18 @@ def killed(place: Path) -> Finished:
     return Finished(out, process.returncode, output, messages)
 
 
+@pytest.fixture(scope="module")
+def predicted(place: Path) -> dict[str, Result]:
+    """What ``Detector.predict`` gives for each image that is not damaged, by its name."""
+    detector = Detector.load(place / "tiny.safetensors", precision="float32")
+    paths = [path for path in (place / "photos").iterdir() if path.name != "damaged.jpg"]
+    return {f"photos/{path.name}": detector.predict(path, CONF) for path in paths}
+
+
 @needs_proc
 @with_ray
 def test_a_killed_process_loses_and_doubles_nothing_and_results_are_those_of_predict(
-    place: Path, killed: Finished
+    killed: Finished, predicted: dict[str, Result]
 ) -> None:
     messages = killed.messages
     assert (killed.code, killed.output) == (2, ""), messages
@@ -213,20 +223,19 @@ def test_a_killed_process_loses_and_doubles_nothing_and_results_are_those_of_pre
     assert "ray" not in messages.lower().replace("ray: 2 processes", "")  # Ray itself prints nothing
     table = parquet.read_table(killed.out)
     assert table.schema.equals(SCHEMA)
-    _assert_equal_to_predict(place, table)
+    _assert_equal_to_predict(predicted, table)
 
 
-def _assert_equal_to_predict(place: Path, table: pa.Table) -> None:
+def _assert_equal_to_predict(predicted: dict[str, Result], table: pa.Table) -> None:
     """Every image is there once, with the detections of ``Detector.predict``."""
     by_image: dict[str, list[dict[str, Any]]] = {}
     for row in table.to_pylist():
         by_image.setdefault(row["image"], []).append(row)
-    assert sorted(by_image) == sorted(f"photos/{path.name}" for path in (place / "photos").iterdir())
+    assert sorted(by_image) == sorted([*predicted, "photos/damaged.jpg"])
     [damaged] = by_image.pop("photos/damaged.jpg")
     assert damaged["error"].startswith("E105 ")
-    detector = Detector.load(place / "tiny.safetensors", precision="float32")
     for name, found in by_image.items():
-        expected = detector.predict(place / name, CONF)
+        expected = predicted[name]
         assert [row["label"] for row in found] == expected.names
         boxes = [[row[each] for each in ("x1", "y1", "x2", "y2")] for row in found]
         np.testing.assert_allclose(boxes, expected.boxes.numpy(), rtol=1e-5, atol=1e-4)
@@ -236,7 +245,9 @@ def _assert_equal_to_predict(place: Path, table: pa.Table) -> None:
 
 @needs_proc
 @with_ray
-def test_a_second_run_does_nothing_and_a_deleted_part_is_done_again(place: Path, killed: Finished) -> None:
+def test_a_second_run_does_nothing_and_a_deleted_part_is_done_again(
+    place: Path, killed: Finished, predicted: dict[str, Result]
+) -> None:
     parts = sorted(killed.out.glob("part-*.parquet"))
     assert len(parts) == IMAGES // PART
     before = parquet.read_table(killed.out).sort_by("image")
@@ -253,7 +264,7 @@ def test_a_second_run_does_nothing_and_a_deleted_part_is_done_again(place: Path,
     assert f"{IMAGES}/{IMAGES}  in" in messages
     assert f"\n{PART} images, " in messages
     assert sorted(parquet.read_table(killed.out)["image"].to_pylist()) == sorted(before["image"].to_pylist())
-    _assert_equal_to_predict(place, parquet.read_table(killed.out))
+    _assert_equal_to_predict(predicted, parquet.read_table(killed.out))
 
 
 @contextmanager
@@ -278,12 +289,16 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_results_of_another_model_or_other_options_are_refused(place: Path, tmp_path: Path) -> None:
+def test_results_of_another_model_or_other_options_are_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (place / "other").mkdir(exist_ok=True)
     manifest = {"version": 1, "model": "tiny.safetensors", "sha256": "0", "options": {"conf": 0.9}, "sources": []}
     (place / "other" / "_manifest.json").write_text(json.dumps(manifest))
-    code, messages = run(place, "other")
-    assert code == 2
+    monkeypatch.chdir(place)
+    assert main([*PREDICT, "--out", "other"]) == 2
+    output, messages = capfd.readouterr()
+    assert output == ""
     [line] = [line for line in messages.splitlines() if "error:" in line]
     assert line.startswith("faster-rcnn: error: E132 --out other holds results of another kind: model tiny.safetensors")
     assert "; conf 0.9 -> 0.2; " in line
@@ -316,18 +331,17 @@ def test_an_interrupted_run_leaves_no_process_and_names_the_command_to_go_on(pla
         ),
     ],
 )
-def test_what_does_not_answer_ends_the_command(place: Path, arguments: list[str], code: int, line: str) -> None:
-    command = ["predict", "tiny.safetensors", *arguments, "--engine", "ray", "--out", "unreachable"]
-    done = subprocess.run(
-        [sys.executable, "-m", "faster_rcnn", *command],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code
-    assert done.stderr.splitlines()[-1].startswith(f"faster-rcnn: error: {line}")
+def test_what_does_not_answer_ends_the_command(
+    place: Path,
+    arguments: list[str],
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(place)
+    assert main(["predict", "tiny.safetensors", *arguments, "--engine", "ray", "--out", "unreachable"]) == code
+    assert capfd.readouterr().err.splitlines()[-1].startswith(f"faster-rcnn: error: {line}")
 
 
 POISON = """
