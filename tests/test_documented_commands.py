@@ -80,7 +80,7 @@ DIGITS = (
 )
 """The training of the tutorial."""
 SMALLER = {
-    DIGITS: f"{DIGITS.replace('--epochs 15 --image-size 240', '--epochs 1 --image-size 64')} --workers 0",
+    DIGITS: f"{DIGITS.replace('--epochs 15 --image-size 240', '--epochs 1 --image-size 64')} {TINY}",
     "faster-rcnn explain runs/digits digits": "faster-rcnn explain runs/digits digits --advice 0",
     "faster-rcnn train cells": f"faster-rcnn train cells {TINY}",
     "faster-rcnn train cells --processes 2": f"faster-rcnn train cells --processes 2 {TINY}",
