@@ -34,7 +34,7 @@ from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.system.waiting import OF_USER
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import batch_of, training_step
 
 MAX_BUSY, MAX_IDLE = 2.5, 1.02

@@ -17,7 +17,7 @@ from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import Detections, GroundTruth, ImageSize, TrainingBatch
 from faster_rcnn.system.devices import computing_in
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.foreign.torchvision_detector import plan_torchvision, torchvision_detector
 from faster_rcnn.weights.model_file import LoadedModel

@@ -30,7 +30,7 @@ from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import ClassMap, GroundTruth, TrainingBatch
 from faster_rcnn.system.devices import AUTO, Auto, onednn_supports_bfloat16, precision_name, widest_instructions
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import LoadedModel
 

@@ -27,7 +27,7 @@ from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.system.memory import keep_freed_memory
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import batch_of, training_step
 from faster_rcnn.weights.pretrained import load_pretrained
 

@@ -11,8 +11,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.run import train
 from tiny import tiny_config

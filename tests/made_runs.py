@@ -10,8 +10,8 @@ from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.training.averaging import AveragedModel
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.running import Run
-from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress
 from made_data import training_config
 

@@ -17,7 +17,7 @@ from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.roi.targets import RegionSampling
 from faster_rcnn.rpn.proposals import ProposalFilter
 from faster_rcnn.rpn.targets import AnchorSampling
-from tiny import random_image, tiny_config, tiny_model
+from tiny import COARSE, random_image, tiny_config, tiny_model
 
 ONE_LEVEL: dict[str, Any] = {"neck": "none", "levels": (2,)}
 ONE_LEVEL_OF_ANCHORS: dict[str, Any] = {"anchor_sizes": ((24.0, 48.0, 96.0),)}
@@ -47,6 +47,18 @@ def test_settings_of_the_first_stage_reach_it() -> None:
     assert rpn.anchors.offset == 0.25
     assert [conv.weight.shape for conv in rpn.head.convs] == [(24, 16, 3, 3), (24, 24, 3, 3)]
     assert rpn.head.objectness.weight.shape == (6, 24, 1, 1)
+
+
+def test_the_first_stage_runs_from_the_first_level_with_anchors_on() -> None:
+    rpn = tiny_model(rpn={"anchor_sizes": COARSE}).rpn
+    assert (rpn.anchors.skipped, rpn.head.skipped) == (1, 1)
+    assert rpn.head.objectness.weight.shape == (6, 16, 1, 1)
+
+
+def test_the_finest_levels_of_the_pyramid_may_be_plain() -> None:
+    pyramid = tiny_model(backbone={"pyramid_plain": 2}).backbone.pyramid
+    assert pyramid is not None
+    assert [isinstance(each, nn.Identity) for each in pyramid.output] == [True, True, False, False]
 
 
 def test_settings_of_the_proposals_reach_training_and_inference() -> None:
@@ -155,6 +167,8 @@ def test_the_last_stage_has_as_many_outputs_as_the_stage() -> None:
             {"rpn": {"anchor_sizes": ((8,), (16, 24), (32,), (64,), (128,))}},
             r"make \[3, 6, 3, 3, 3\] anchors per position",
         ),
+        ({"rpn": {"anchor_sizes": ((), (16,), (), (64,), (128,))}}, r"\[0, 3, 0, 3, 3\] .* the finest levels may have"),
+        ({"rpn": {"anchor_sizes": ((),) * 5}}, r"make \[0, 0, 0, 0, 0\] anchors per position"),
         (
             {"rpn": {"anchor_heights_over_widths": ((1.0,), (1.0, 2.0))}},
             r"anchor_heights_over_widths has lists for 2 levels; the backbone has 5",

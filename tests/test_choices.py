@@ -13,7 +13,7 @@ from torch import Tensor
 from faster_rcnn.building import build_model
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, GroundTruth, Proposals
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 from faster_rcnn.weights.model_file import load_model, save_model
 from tiny import assert_equal_detections, tiny_config, training_batch, truth_of

@@ -77,7 +77,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import GroundTruth, TrainingBatch
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 model = build_model(preset("paper"), 20).to(memory_format=torch.channels_last)
 optimizer = build_optimizer(model, lr=0.001, momentum=0.9, weight_decay=5e-4)
@@ -107,7 +107,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.structures import GroundTruth, TrainingBatch
 from faster_rcnn.system.memory import keep_freed_memory
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 STEPS, PAGE = 2000, 4096
 keep_freed_memory()

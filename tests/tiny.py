@@ -20,6 +20,9 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
 from faster_rcnn.structures import Anchors, Detections, GroundTruth, Proposals, TrainingBatch
 
+COARSE = ((), (8.0, 16.0), (16.0, 32.0), (32.0, 64.0), (64.0, 128.0))
+"""Sizes of anchors from the second level on: the finest one has none."""
+
 
 def tiny_config(**sections: dict[str, Any]) -> Config:
     """Every part of the detector on timm's smallest ResNet, at 64 to 128 pixels; each section may be changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import dropwhile
 from typing import Any
 
 import torch
@@ -154,7 +155,7 @@ def _build_backbone(config: BackboneConfig, multiple: int) -> Backbone:
         raise OptionError(f"backbone.neck=none takes one of the body's levels; backbone.levels is {config.levels}")
     pyramid = None
     if config.neck == "pyramid":
-        pyramid = FeaturePyramid(body.channels, config.pyramid_channels, config.pyramid_norm)
+        pyramid = FeaturePyramid(body.channels, config.pyramid_channels, config.pyramid_norm, config.pyramid_plain)
     return Backbone(body, pyramid, frozen_norm=config.norm == "frozen")
 
 
@@ -190,6 +191,7 @@ def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> Regi
         convs=config.head_convs,
         anchors_per_position=anchors.per_position,
         outputs_per_anchor=2 if config.objectness == "softmax" else 1,
+        skipped=anchors.skipped,
     )
     sampling = AnchorSampling(
         config.positive_iou,
@@ -226,10 +228,11 @@ def _refuse_uneven_anchors(config: RpnConfig, ratios: Sequence[Sequence[float]],
             f"{tuple(strides)})"
         )
     counts = [size * len(each) for size, each in zip(sizes, ratios, strict=True)]
-    if len(set(counts)) != 1 or 0 in counts:
+    with_anchors = list(dropwhile(lambda count: count == 0, counts))
+    if len(set(with_anchors)) != 1:
         raise OptionError(
             f"rpn.anchor_sizes and rpn.anchor_heights_over_widths make {counts} anchors per position of the levels; "
-            "each needs the same number, at least 1"
+            "each needs the same number, at least 1, except that the finest levels may have none"
         )
 
 

@@ -11,6 +11,8 @@ Precision = Literal["auto", "float32", "bfloat16", "int8"]
 """Type of convolutions and matrix products in inference; ``auto`` follows from the processor."""
 TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 """Type of convolutions and matrix products in training."""
+OptimizerName = Literal["sgd", "adamw"]
+"""The rule by which gradients move the weights."""
 BoxLossKind = Literal["smooth_l1", "l1", "giou", "ciou"]
 """Loss of boxes: of deltas (Fast R-CNN, Eq. 3), or of the boxes themselves."""
 ResizeMethod = Literal["antialias", "plain"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
 from faster_rcnn.backbone.pyramid import FeaturePyramid
@@ -75,3 +76,15 @@ def test_batches_are_padded_to_the_stride_of_the_body() -> None:
     backbone = tiny_model().backbone
     assert backbone.strides == (4, 8, 16, 32, 64)[-len(backbone.strides) :]
     assert backbone.stride == backbone.strides[-2]  # the subsampled level rounds up
+
+
+def test_the_finest_levels_may_have_no_convolution_after_the_sum() -> None:
+    body = [torch.rand(1, 3, side, side) for side in (8, 4, 2)]
+    pyramid = FeaturePyramid([3, 3, 3], channels=2, norm=False, plain=2)
+    laterals = [layer(feature) for layer, feature in zip(pyramid.lateral, body, strict=True)]
+    merged = [laterals[1] + interpolate(laterals[2], scale_factor=2.0, mode="nearest")]
+    merged.insert(0, laterals[0] + interpolate(merged[0], scale_factor=2.0, mode="nearest"))
+    levels = pyramid(body)
+    assert_close(levels[:2], merged)
+    assert_close(levels[2], pyramid.output[2](laterals[2]))
+    assert [name for name, _ in pyramid.output.named_parameters()] == ["2.0.weight", "2.0.bias"]

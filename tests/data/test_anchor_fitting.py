@@ -174,3 +174,11 @@ def test_a_split_is_fitted_at_the_image_size_of_its_settings(tmp_path: Path) -> 
     assert (fit.objects, fit.sizes[0], fit.heights_over_widths) == (2, (16.0,), (1.0,))
     assert fitted_to_split(replace(split, records=()), tiny_config(), STRIDES) is None
     assert fitted_to_split(replace(split, records=split.records[1:]), tiny_config(), STRIDES) is None
+
+
+def test_levels_without_anchors_stay_without() -> None:
+    rpn = RpnConfig(anchor_sizes=((), (32,), (64,), (128,), (256,)), anchor_heights_over_widths=(1.0,))
+    fit = fitted_to(squares(*[10] * 5, *[50] * 5, *[100] * 5, *[200] * 5), rpn, STRIDES)
+    assert fit is not None
+    assert fit.sizes == ((), (10.0,), (50.0,), (100.0,), (200.0,))
+    assert fit.settings[0] == "rpn.anchor_sizes=[[], [10], [50], [100], [200]]"

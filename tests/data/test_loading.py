@@ -14,7 +14,8 @@ from faster_rcnn.data.loading import StepImages, TrainingImage, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.errors import DatasetError
-from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.settings.schema import DataConfig, ImageConfig
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
 
 SMALL = ImageConfig(short_side=32, long_side=64)

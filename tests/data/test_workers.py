@@ -17,7 +17,8 @@ from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.workers import workers_here
 from faster_rcnn.errors import MachineError
-from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.settings.schema import DataConfig, ImageConfig
+from faster_rcnn.settings.training import TrainingConfig
 from made_data import make_squares
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
@@ -123,7 +124,8 @@ def children_of_killed(script: str, *arguments: str) -> list[int]:
 READING = """
 import sys, time
 from pathlib import Path
-from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.settings.schema import DataConfig, ImageConfig
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 split = load_dataset(Path(sys.argv[1]), DataConfig()).splits["train"]

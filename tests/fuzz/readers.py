@@ -39,9 +39,9 @@ from faster_rcnn.settings.schema import Config, DataConfig
 from faster_rcnn.structures import ImageSize, Proposals
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.loop import run_training
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.report import figures
 from faster_rcnn.training.running import Run, restore_state
-from faster_rcnn.training.schedule import build_optimizer
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.weights.foreign.layouts import refuse_values
 from faster_rcnn.weights.foreign.state_dict import read_checkpoint

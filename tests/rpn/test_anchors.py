@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from faster_rcnn.rpn.anchors import anchors_of_levels, base_anchors, fitted_strides, grid_of_anchors
-from faster_rcnn.structures import ImageSize
+from faster_rcnn.rpn.anchors import AnchorGenerator, anchors_of_levels, base_anchors, fitted_strides, grid_of_anchors
+from faster_rcnn.structures import ImageBatch, ImageSize
 from tiny import boxes_of
 
 CPU = torch.device("cpu")
@@ -92,3 +92,12 @@ def test_fitted_strides_are_whole_pixels_of_the_padded_image_per_cell() -> None:
     # 416 / 7 = 59.4 -> 59 down, 608 / 10 = 60.8 -> 60 to the right; where the level fits, the stride itself.
     sizes = [ImageSize(104, 152), ImageSize(7, 10)]
     assert fitted_strides(ImageSize(416, 608), sizes) == [(4, 4), (59, 60)]
+
+
+def test_the_finest_levels_may_have_no_anchors() -> None:
+    anchors = AnchorGenerator([[], [], [16, 32], [32, 64]], [[1.0]] * 4, [4, 8, 16, 32])
+    features = [torch.zeros(1, 1, side, side) for side in (8, 4, 2, 1)]
+    made = anchors(features, ImageBatch(torch.zeros(1, 3, 32, 32), (ImageSize(32, 32),)))
+    assert made.per_level == (0, 0, 8, 2)
+    assert_close(made.boxes[:2], boxes_of([[-8, -8, 8, 8], [-16, -16, 16, 16]]))
+    assert (anchors.per_position, anchors.skipped, anchors.positions(made)) == (2, 2, 5)

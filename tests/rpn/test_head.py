@@ -87,3 +87,15 @@ def test_forward_at_gives_the_rows_of_forward() -> None:
     for rows in (found, rows_at(output, everyone)):
         assert_close(rows.logits.flip(1), output.logits)
         assert_close(rows.deltas.flip(1), output.deltas)
+
+
+def test_the_finest_maps_may_have_no_anchors() -> None:
+    maps = [torch.rand(2, 4, side, side) for side in (6, 3, 2)]
+    reading_all = head_of()
+    reading_two = RpnHead(4, hidden=4, convs=1, anchors_per_position=3, outputs_per_anchor=1, skipped=1)
+    reading_two.load_state_dict(reading_all.state_dict())
+    output, expected = reading_two(maps), reading_all(maps[1:])
+    assert_close((output.logits, output.deltas), (expected.logits, expected.deltas))
+    chosen = torch.tensor([[0, 38], [5, 20]])  # of (9 + 4) * 3 anchors
+    some, expected = reading_two.forward_at(maps, chosen), rows_at(output, chosen)
+    assert_close((some.logits, some.deltas), (expected.logits, expected.deltas))

@@ -1,4 +1,4 @@
-"""Settings cannot be changed or misspelt, and each of them is documented."""
+"""Settings cannot be changed or misspelt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from faster_rcnn.settings.schema import Config, ImageConfig, RpnConfig, Section, TrainingConfig
+from faster_rcnn.settings.schema import Config, ImageConfig, RpnConfig
 from tiny import tiny_config
 
 
@@ -46,23 +46,6 @@ def test_values_out_of_range_are_errors(values: dict[str, Any]) -> None:
         Config.model_validate(values)
 
 
-@pytest.mark.parametrize("section", Section.__subclasses__())
-def test_every_setting_has_a_description_of_its_own(section: type[Section]) -> None:
-    """The settings reference prints them one by one, so none may lean on the one before."""
-    nested = {name for name, field in section.model_fields.items() if isinstance(field.default, Section)}
-    texts = {name: section.model_fields[name].description or "" for name in section.model_fields.keys() - nested}
-    for name, text in texts.items():
-        assert text.endswith("."), f"{section.__name__}.{name}"
-        assert not text.startswith(("Of ", "The same", "At most this")), f"{section.__name__}.{name}: {text}"
-    assert len(set(texts.values())) == len(texts)
-
-
 def test_sections_are_separate_values() -> None:
     assert tiny_config(image={"short_side": 70}).image == ImageConfig(short_side=70, long_side=128)
     assert tiny_config() == tiny_config()
-
-
-def test_the_images_of_a_step_are_a_number_once_a_run_has_one() -> None:
-    assert TrainingConfig(batch=6).images_per_step == 6
-    with pytest.raises(ValueError, match=r"training\.batch is auto, which a run replaces by a number"):
-        _ = TrainingConfig(batch="auto").images_per_step

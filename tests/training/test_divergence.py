@@ -9,7 +9,7 @@ import torch
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.training.divergence import explained, max_loss
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 from made_data import make_squares, train_with
 from tiny import random_image, tiny_model, training_batch, truth_of

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.settings.schema import TrainingConfig
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.training.out_of_memory import refuse_parts_of_norms
 from made_data import make_squares, settings_file, train_with
 from several import in_processes

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from torch import nn
 
-from faster_rcnn.settings.schema import TrainingConfig
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.training.schedule import (
-    build_optimizer,
     highest_learning_rate,
     learning_rate,
     learning_rate_of_batch,
@@ -39,15 +37,6 @@ def test_multistep_decays_at_each_milestone() -> None:
 def test_no_warm_up_and_no_milestones() -> None:
     assert warm_up(0, 0) == 1.0
     assert multistep(99, 100, (), 0.1) == 1.0
-
-
-def test_weights_decay_and_biases_and_norms_do_not() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
-    model[0].requires_grad_(False)
-    decayed, spared = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=0.01).param_groups
-    assert [tuple(each.shape) for each in decayed["params"]] == [(2, 4)]
-    assert [tuple(each.shape) for each in spared["params"]] == [(4,), (4,), (2,)]
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from faster_rcnn.training.state import (
     Progress,
     UnusableStateError,
     checked_state,
-    load_momentum,
     load_random,
     load_tensors,
     refuse_other_progress,
@@ -104,34 +103,6 @@ def test_other_tensors_are_refused_and_change_nothing(change: Callable[[dict[str
     assert all(torch.equal(each, before[name]) for name, each in target.state_dict().items())
     with pytest.raises(UnusableStateError, match="does not fit the run: it lacks the average"):
         load_tensors("average", target, None)
-
-
-def test_momentum_is_loaded_and_the_rates_stay_those_of_the_run() -> None:
-    layer = nn.Linear(2, 1)
-    old, new = (torch.optim.SGD(layer.parameters(), lr=lr, momentum=0.9) for lr in (0.5, 0.1))
-    layer(torch.ones(1, 2)).sum().backward()
-    old.step()
-    load_momentum(new, old.state_dict())
-    assert torch.equal(new.state[layer.weight]["momentum_buffer"], torch.ones(1, 2))
-    assert new.param_groups[0]["lr"] == 0.1
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        None,
-        {"state": []},
-        {"state": {2: {"momentum_buffer": None}}},
-        {"state": {"0": {"momentum_buffer": None}}},
-        {"state": {0: {"momentum_buffer": torch.ones(2, 1)}}},
-        {"state": {0: {"momentum_buffer": torch.ones(1, 2).half()}}},
-        {"state": {0: {"momentum_buffer": None, "other": 1}}},
-    ],
-)
-def test_momentum_of_other_parameters_is_refused(found: object) -> None:
-    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
-    with pytest.raises(UnusableStateError, match="its momentum is not that of the run's weights"):
-        load_momentum(optimizer, found)
 
 
 def test_random_numbers_go_on_where_they_were() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from faster_rcnn.errors import DivergedError
-from faster_rcnn.training.schedule import build_optimizer
+from faster_rcnn.training.optimizer import build_optimizer
 from faster_rcnn.training.step import training_step
 from tiny import random_image, tiny_model, training_batch, truth_of
 

@@ -23,15 +23,20 @@ class FeaturePyramid(nn.Module):
                  + <-x2- + <-x2- + <-x2- +
                  |3x3    |3x3    |3x3    |3x3
                 P2      P3      P4      P5 -> P6 (every second)
+
+    The finest ``plain`` levels have no 3x3 convolution, which costs as much there as on all coarser levels three times.
     """
 
-    def __init__(self, body_channels: Sequence[int], channels: int, norm: bool) -> None:
+    def __init__(self, body_channels: Sequence[int], channels: int, norm: bool, plain: int = 0) -> None:
         super().__init__()
         self.channels = channels
         self.lateral = nn.ModuleList(
             _started(nn.Conv2d(each, channels, 1, bias=not norm), norm) for each in body_channels
         )
-        self.output = nn.ModuleList(_started(conv3x3(channels, channels, bias=not norm), norm) for _ in body_channels)
+        self.output = nn.ModuleList(
+            nn.Identity() if level < plain else _started(conv3x3(channels, channels, bias=not norm), norm)
+            for level in range(len(body_channels))
+        )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Feature maps (images, channels, rows, columns), finest first, to pyramid levels, one more than given."""

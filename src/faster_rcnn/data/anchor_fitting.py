@@ -107,7 +107,7 @@ def shapes_of(truth: GroundTruth, size: ImageSize, image: ImageConfig) -> Float[
 
 
 def fitted_to(shapes: Float[Tensor, "truths 2"], rpn: RpnConfig, strides: Sequence[int]) -> AnchorFit | None:
-    """Fit as many sizes for each level, and at most as many aspect ratios, as the settings have for the finest level.
+    """Fit as many sizes for each level, and at most as many aspect ratios, as the settings have.
 
     Args:
         shapes: height and width of each object, in pixels of the resized image.
@@ -121,10 +121,12 @@ def fitted_to(shapes: Float[Tensor, "truths 2"], rpn: RpnConfig, strides: Sequen
         return None
     present = _ratios_of_levels(rpn, len(strides))
     ratios = fitted_ratios(shapes[:, 0] / shapes[:, 1], len(present[0]))
-    sides, count = shapes.prod(dim=1).sqrt(), len(rpn.anchor_sizes[0])
+    sides, count = shapes.prod(dim=1).sqrt(), len(rpn.anchor_sizes[-1])
+    without = [sizes for sizes in rpn.anchor_sizes if not sizes]  # the finest levels may have no anchors
+    used = strides[len(without) :]
     candidates = [
-        (sizes, each)
-        for sizes in (fitted_sizes(sides, strides, count), spread_sizes(sides, strides, count))
+        ((*without, *sizes), each)
+        for sizes in (fitted_sizes(sides, used, count), spread_sizes(sides, used, count))
         for each in dict.fromkeys((ratios, present[0]))
     ]
     reaches = [reach_of(shapes, sizes, [each] * len(strides)) for sizes, each in candidates]

@@ -25,7 +25,8 @@ from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.data.workers import begin_reading, received, sheltered, worker_death_as_machine_error, workers_here
 from faster_rcnn.errors import ImageError
 from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
-from faster_rcnn.settings.schema import DataConfig, ImageConfig, TrainingConfig
+from faster_rcnn.settings.schema import DataConfig, ImageConfig
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.structures import GroundTruth, ImageSize, Proposals, largest_of
 from faster_rcnn.system.distributed import ALONE, Processes
 

@@ -61,7 +61,9 @@ def grid_rows(part: PartRecording) -> Rows:
     """The number of anchors of each level."""
     levels = level_numbers(part)
     rows = [
-        (level.name, f"{level.rows} x {level.columns} x {level.per_position} = {level.anchors:,}") for level in levels
+        (level.name, f"{level.rows} x {level.columns} x {level.per_position} = {level.anchors:,}")
+        for level in levels
+        if level.anchors
     ]
     return (*rows, ("all anchors", f"{sum(level.anchors for level in levels):,}"))
 

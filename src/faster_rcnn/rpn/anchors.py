@@ -90,7 +90,8 @@ class AnchorGenerator:
     ) -> None:
         """``sizes`` and ``heights_over_widths`` are those of each level; all levels have equally many shapes.
 
-        ``fitted`` distances of anchors are those of ``fitted_strides`` instead of ``strides``.
+        The finest levels may have no size, and then no anchor. ``fitted`` distances of anchors are those of
+        ``fitted_strides`` instead of ``strides``.
         """
         self.base = [
             base_anchors(of_level, ratios, rounding)
@@ -104,12 +105,17 @@ class AnchorGenerator:
 
     @property
     def per_position(self) -> int:
-        """k: the number of anchors at every position."""
-        return len(self.base[0])
+        """k: the number of anchors at every position of the levels that have anchors."""
+        return len(self.base[-1])
+
+    @property
+    def skipped(self) -> int:
+        """The number of the finest levels, which have no anchors."""
+        return sum(len(base) == 0 for base in self.base)
 
     def positions(self, anchors: Anchors) -> int:
         """The number of positions of some anchors of this generator, over all levels."""
-        return sum(count // len(base) for count, base in zip(anchors.per_level, self.base, strict=False))
+        return sum(anchors.per_level) // self.per_position
 
     def __call__(self, features: Sequence[Tensor], images: ImageBatch) -> Anchors:
         """The anchors of every image of a batch with these feature maps, in the frame of the padded pixels."""

@@ -19,11 +19,19 @@ class RpnHead(nn.Module):
     """3x3 convolutions, then two sibling 1x1 convolutions: one for the objectness, one for the deltas."""
 
     def __init__(
-        self, channels: int, *, hidden: int, convs: int, anchors_per_position: int, outputs_per_anchor: int
+        self,
+        channels: int,
+        *,
+        hidden: int,
+        convs: int,
+        anchors_per_position: int,
+        outputs_per_anchor: int,
+        skipped: int = 0,
     ) -> None:
         """``channels`` are those of the features, ``hidden`` those of the ``convs`` 3x3 convolutions.
 
-        ``outputs_per_anchor`` is 1 for a logit or 2 for a softmax of no object and object.
+        ``outputs_per_anchor`` is 1 for a logit or 2 for a softmax of no object and object. ``skipped`` is the number of
+        the finest feature maps, which have no anchors.
         """
         super().__init__()
         self.convs = nn.ModuleList(conv3x3(channels if index == 0 else hidden, hidden) for index in range(convs))
@@ -31,6 +39,7 @@ class RpnHead(nn.Module):
         self.deltas = nn.Conv2d(hidden, anchors_per_position * 4, 1)
         self.anchors_per_position = anchors_per_position
         self.outputs_per_anchor = outputs_per_anchor
+        self.skipped = skipped
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.normal_(layer.weight, std=0.01)  # section 3.1.3
@@ -39,7 +48,7 @@ class RpnHead(nn.Module):
     def forward(self, features: list[Tensor]) -> RpnOutput:
         """Compute one row per anchor from maps (B, C, H, W), in the order of the anchors: level, row, column, shape."""
         logits, deltas = [], []
-        for feature in features:
+        for feature in features[self.skipped :]:
             hidden = _convolved(self.convs, feature)  # (B, hidden, H, W)
             objectness, transforms = self.objectness(hidden), self.deltas(hidden)  # (B, k * outputs or k * 4, H, W)
             logits.append(_per_anchor(objectness, self.outputs_per_anchor))  # (B, H * W * k, outputs)
@@ -57,7 +66,7 @@ class RpnHead(nn.Module):
         bits with and without it; a head that can only compute all rows takes them from there.
         """
         position, shape = indices // self.anchors_per_position, indices % self.anchors_per_position  # (B, S) both
-        maps = [_convolved(self.convs[:-1], feature) for feature in features]  # each (B, C, H, W)
+        maps = [_convolved(self.convs[:-1], feature) for feature in features[self.skipped :]]  # each (B, C, H, W)
         weight, bias = self.convs[-1].parameters()
         hidden = relu(conv3x3_at(maps, position, weight, bias))  # (B * S, hidden, 1, 1)
         logits = _per_anchor(self.objectness(hidden), self.outputs_per_anchor)  # (B * S, k, outputs)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig, TrainingConfig
+from faster_rcnn.settings.schema import BackboneConfig, Config, ImageConfig, RoiConfig, RpnConfig
+from faster_rcnn.settings.training import TrainingConfig
 
 
 def small() -> Config:

@@ -20,7 +20,8 @@ from faster_rcnn.parsing.values import cut
 from faster_rcnn.parsing.yaml_values import composed, place_of, plain_value
 from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.removed import REMOVED, is_removed
-from faster_rcnn.settings.schema import Config, Section
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.section import Section
 from faster_rcnn.settings.train_options import SETTINGS, TrainOptions
 from faster_rcnn.settings.validation import NUMBER, Key, Setting, validated
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from faster_rcnn.settings.schema import Config, Section
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.section import Section
 from faster_rcnn.system.terminal import printable_lines
 
 WIDTH = 110

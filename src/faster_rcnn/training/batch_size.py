@@ -23,7 +23,8 @@ from faster_rcnn.structures import GroundTruth, ImageSize, Proposals, TrainingBa
 from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name
 from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.training.machine_settings import with_training
-from faster_rcnn.training.schedule import IMAGES_PER_LEARNING_RATE, build_optimizer
+from faster_rcnn.training.optimizer import optimizer_of
+from faster_rcnn.training.schedule import IMAGES_PER_LEARNING_RATE
 from faster_rcnn.training.step import training_step
 
 _LOG = logging.getLogger(__name__)
@@ -128,9 +129,7 @@ class Trial:
         if settings.shared_layers == "fixed":
             model.backbone.fix()
         self._model = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = build_optimizer(
-            self._model, lr=0.0, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
+        self._optimizer = optimizer_of(self._model, settings, lr=0.0)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from faster_rcnn.errors import MachineError, OptionError
-from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.system.devices import PRECISIONS, choose_device, choose_precision, precision_name, supports_precision
 from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.system.threads import default_threads

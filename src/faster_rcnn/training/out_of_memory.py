@@ -9,7 +9,7 @@ import torch
 from faster_rcnn.backbone.norm import learns_norms
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.settings.schema import TrainingConfig
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.training.running import Run
 
 _LOG = logging.getLogger(__name__)

@@ -20,8 +20,9 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.external_proposals import training_proposals
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.resolve import resolved
-from faster_rcnn.settings.schema import Config, TrainingConfig
+from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
+from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.system.agreement import refuse_differing
 from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.distributed import Processes, joined

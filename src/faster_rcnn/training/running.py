@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Split
@@ -22,10 +22,10 @@ from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.gradients import Trained
+from faster_rcnn.training.optimizer import load_moments
 from faster_rcnn.training.schedule import number_of_epochs
 from faster_rcnn.training.state import (
     Progress,
-    load_momentum,
     load_random,
     load_tensors,
     refuse_other_progress,
@@ -46,7 +46,7 @@ class Run:
     model: FasterRCNN
     trained: Trained
     """The model, as ``in_parallel`` gives it."""
-    optimizer: SGD
+    optimizer: Optimizer
     average: AveragedModel | None
     train: TrainingLoader
     val: Split | None
@@ -121,6 +121,6 @@ def restore_state(run: Run, state: Mapping[str, Any]) -> None:
         load_tensors("model", run.model, state["model"])
         if run.average:
             load_tensors("average", run.average.model, state["average"])
-        load_momentum(run.optimizer, state["optimizer"])
+        load_moments(run.optimizer, state["optimizer"])
         load_random(state["random"])
     run.saved_step = run.progress.step

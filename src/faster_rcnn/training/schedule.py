@@ -1,14 +1,11 @@
-"""Stochastic gradient descent and its learning rate (section 3.1.3: momentum 0.9, weight decay)."""
+"""The length of a run, and the learning rate of each of its steps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from torch import nn
-from torch.optim import SGD
-
-from faster_rcnn.settings.schema import TrainingConfig
+from faster_rcnn.settings.training import TrainingConfig
 
 IMAGES_PER_LEARNING_RATE = 16
 """Images per step that a learning rate is stated for; it is scaled linearly to the batch."""
@@ -62,16 +59,6 @@ def highest_learning_rate(settings: TrainingConfig, steps: int) -> tuple[float, 
     rise = range(min(steps, warm_up_steps(settings, steps) + 1))
     step = max(rise, key=lambda step: learning_rate(step, settings, steps))
     return learning_rate(step, settings, steps), step
-
-
-def build_optimizer(model: nn.Module, *, lr: float, momentum: float, weight_decay: float) -> SGD:
-    """SGD over the trained parameters; weight decay for weights, none for norms and biases (1-dimensional ones)."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return SGD(groups, lr=lr, momentum=momentum)
 
 
 def learning_rate_of_batch(lr: float, batch: int) -> float:

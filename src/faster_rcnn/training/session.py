@@ -34,11 +34,11 @@ from faster_rcnn.training.gradients import in_parallel
 from faster_rcnn.training.initial_weights import Parts, initialise
 from faster_rcnn.training.interruption import stop_signals
 from faster_rcnn.training.loop import criterion, run_training
+from faster_rcnn.training.optimizer import optimizer_of
 from faster_rcnn.training.out_of_memory import refuse_parts_of_norms
 from faster_rcnn.training.report import write_report
 from faster_rcnn.training.running import Run, restore_state, save_state
 from faster_rcnn.training.schedule import (
-    build_optimizer,
     highest_learning_rate,
     learning_rate,
     learning_rate_of_batch,
@@ -137,7 +137,7 @@ def _prepare(task: Task, fresh: bool) -> Run:
         classes=dataset.classes,
         model=model,
         trained=trained,
-        optimizer=build_optimizer(model, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay),
+        optimizer=optimizer_of(model, settings, lr),
         average=AveragedModel(model, settings.ema_decay) if settings.ema_decay else None,
         train=train,
         val=dataset.splits.get("val"),
@@ -190,10 +190,11 @@ def _log_plan(run: Run) -> None:
         f"learning rate: {settings.schedule} schedule, {warm_up_steps(settings, steps)} steps of warm-up; "
         f"{', '.join(rates)}"
     )
+    optimizer = {"sgd": "SGD", "adamw": "AdamW"}[settings.optimizer]
     average = f"weights are averaged with decay {settings.ema_decay:g}" if run.average else "weights are not averaged"
     _LOG.debug(
-        f"SGD with momentum {settings.momentum:g} and weight decay {settings.weight_decay:g}; gradients are clipped to "
-        f"norm {settings.clip_norm:g}; {average}"
+        f"{optimizer} with momentum {settings.momentum:g} and weight decay {settings.weight_decay:g}; gradients are "
+        f"clipped to norm {settings.clip_norm:g}; {average}"
     )
     measured = "no validation" if run.val is None else f"validation of {len(run.val.records)} images after each epoch"
     _LOG.debug(f"{measured}; the best epoch is the one with the highest {criterion(run.config)}")

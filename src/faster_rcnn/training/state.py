@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from faster_rcnn.data.fingerprint import Fingerprint
 from faster_rcnn.parsing.values import as_number
@@ -171,28 +170,6 @@ def refuse_other_progress(progress: Progress, steps_of_epoch: int, epochs: int) 
             f"does not fit the run, which has {epochs} epochs of {steps_of_epoch} steps: step {progress.step}, "
             f"{progress.steps_of_epoch} of epoch {progress.epoch + 1}"
         )
-
-
-def load_momentum(optimizer: SGD, found: object) -> None:
-    """Load the momentum of each parameter; rates and decays stay those of the run's settings.
-
-    Raises:
-        UnusableStateError: the momentum belongs to other parameters.
-    """
-    parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    buffers = found.get("state") if isinstance(found, dict) else None
-    if not isinstance(buffers, dict) or not all(_is_momentum(key, each, parameters) for key, each in buffers.items()):
-        raise UnusableStateError("does not fit the run: its momentum is not that of the run's weights")
-    optimizer.load_state_dict({"state": buffers, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _is_momentum(key: object, found: object, parameters: list[Tensor]) -> bool:
-    if not isinstance(key, int) or not 0 <= key < len(parameters) or not isinstance(found, dict):
-        return False
-    own, buffer = parameters[key], found.get("momentum_buffer")
-    return found.keys() == {"momentum_buffer"} and (
-        buffer is None or (isinstance(buffer, Tensor) and (buffer.shape, buffer.dtype) == (own.shape, own.dtype))
-    )
 
 
 def load_random(found: object) -> None:

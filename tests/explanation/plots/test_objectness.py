@@ -8,18 +8,18 @@ from explained_images import tiny_explained
 from faster_rcnn.errors import OptionError
 from faster_rcnn.explanation.plots.figure import WIDTH
 from faster_rcnn.explanation.plots.objectness import objectness_maps, plot_objectness
-from tiny import truth_of
+from tiny import COARSE, truth_of
 
 
 def test_each_position_has_the_objectness_of_its_best_anchor() -> None:
     part = tiny_explained().recording.whole
     assert part.first is not None
     maps = objectness_maps(part, part.first)
-    assert [tuple(each.shape) for each in maps] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
+    assert [tuple(each.shape) for each in maps.values()] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
     scores = part.first.output.logits[0, :, 0].sigmoid()
     # Row 2, column 5 of P3 has the anchors 1152 + 3 * 29 and the next two.
     assert float(maps[1][2, 5]) == float(scores[1239:1242].max())
-    assert float(torch.cat([each.flatten() for each in maps]).max()) == float(scores.max())
+    assert float(torch.cat([each.flatten() for each in maps.values()]).max()) == float(scores.max())
 
 
 def test_two_outputs_are_a_softmax() -> None:
@@ -41,3 +41,16 @@ def test_external_proposals_have_no_objectness() -> None:
     external = tiny_explained(kind="fast-rcnn")
     with pytest.raises(OptionError, match="no objectness"):
         plot_objectness(external.recording, external.fates[0])
+
+
+def test_levels_without_anchors_have_no_objectness() -> None:
+    coarse = tiny_explained(rpn={"anchor_sizes": COARSE})
+    part = coarse.recording.whole
+    assert part.first is not None
+    assert {index: tuple(each.shape) for index, each in objectness_maps(part, part.first).items()} == {
+        1: (8, 12),
+        2: (4, 6),
+        3: (2, 3),
+        4: (1, 2),
+    }
+    assert plot_objectness(coarse.recording, coarse.fates[0]).width == WIDTH

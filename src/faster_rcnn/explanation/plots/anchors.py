@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
+from faster_rcnn.errors import OptionError
 from faster_rcnn.explanation.plots.choice import first_of, followed_anchor
 from faster_rcnn.explanation.plots.features import COLUMNS, chosen_level
 from faster_rcnn.explanation.plots.figure import Key, Panel, figure
@@ -14,7 +15,7 @@ from faster_rcnn.explanation.plots.positions import Position, centres_of, positi
 from faster_rcnn.explanation.plots.receptive_field import SHARE, receptive_box, receptive_field
 from faster_rcnn.explanation.plots.view import view_of
 from faster_rcnn.explanation.record.lives import PartFates
-from faster_rcnn.explanation.record.numbers import level_numbers
+from faster_rcnn.explanation.record.numbers import anchor_levels, level_numbers
 from faster_rcnn.explanation.record.recording import PartRecording, Recording
 from faster_rcnn.reporting.drawing.colours import colour_of
 from faster_rcnn.rpn.proposals import objectness_logit
@@ -75,10 +76,11 @@ def plot_grid(recording: Recording, fates: PartFates) -> Image.Image:
 
     Raises ``OptionError`` (E125) for a pass over external proposals.
     """
-    part, first, levels = fates.part, first_of(fates), level_numbers(fates.part)
+    part, first, by_index = fates.part, first_of(fates), anchor_levels(fates.part)
+    levels = list(by_index.values())
     columns = min(COLUMNS, len(levels))
     panels, thinned = [], []
-    for index, level in enumerate(levels):
+    for index, level in by_index.items():
         shapes = list(position_at(part, first, index, _middle(part)).anchors)
         boxes = part.in_image(first.anchors.boxes[shapes])  # (k, 4)
         view = view_of(recording, part, columns, boxes, faded=0.35)
@@ -107,6 +109,10 @@ def _chosen_position(
     followed = followed_anchor(recording, fates)
     own = position_of(part, first, followed)
     chosen = chosen_level(level_numbers(part), own.level if level is None else level)
+    with_anchors = anchor_levels(part)
+    if chosen not in with_anchors:
+        names = ", ".join(f"{index} ({each.name})" for index, each in with_anchors.items())
+        raise OptionError(f"level {chosen} has no anchors; the levels with anchors are {names}", code="E125")
     if at is None and chosen == own.level:
         return own
     x, y = part.in_image(centres_of(part, first, own.level)[own.row, own.column].repeat(2))[:2].tolist()

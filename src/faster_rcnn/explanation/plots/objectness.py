@@ -13,7 +13,7 @@ from faster_rcnn.explanation.plots.heat import colour_bar, draw_heat
 from faster_rcnn.explanation.plots.marks import draw_dashed
 from faster_rcnn.explanation.plots.view import view_of
 from faster_rcnn.explanation.record.lives import PartFates
-from faster_rcnn.explanation.record.numbers import level_numbers, objectness_numbers
+from faster_rcnn.explanation.record.numbers import anchor_levels, objectness_numbers
 from faster_rcnn.explanation.record.recording import FirstStage, PartRecording, Recording
 from faster_rcnn.rpn.proposals import objectness_logit
 
@@ -24,11 +24,11 @@ def plot_objectness(recording: Recording, fates: PartFates) -> Image.Image:
     Raises ``OptionError`` (E125) for a pass over external proposals.
     """
     part, first = fates.part, first_of(fates)
-    levels, numbers = level_numbers(part), objectness_numbers(part, first)
+    levels, numbers = list(anchor_levels(part).values()), objectness_numbers(part, first)
     columns = min(COLUMNS, len(levels))
     plain = view_of(recording, part, columns, faded=0.2)
     panels = []
-    for values, level in zip(objectness_maps(part, first), numbers, strict=True):
+    for values, level in zip(objectness_maps(part, first).values(), numbers, strict=True):
         view = plain.copy()
         draw_heat(view, part, values)
         if recording.truth is not None:
@@ -43,10 +43,10 @@ def plot_objectness(recording: Recording, fates: PartFates) -> Image.Image:
     return figure(panels, columns, notes=notes)
 
 
-def objectness_maps(part: PartRecording, first: FirstStage) -> list[Float[Tensor, "_ _"]]:
-    """The best objectness, 0..1, of the anchors at each position (rows, columns) of each level, finest first."""
+def objectness_maps(part: PartRecording, first: FirstStage) -> dict[int, Float[Tensor, "_ _"]]:
+    """The best objectness, 0..1, of the anchors at each position (rows, columns) of each level that has anchors."""
     values = objectness_logit(first.output.logits[0]).sigmoid().split(first.anchors.per_level)  # (A of level,) each
-    return [
-        each.unflatten(0, (level.rows, level.columns, level.per_position)).amax(dim=2)
-        for each, level in zip(values, level_numbers(part), strict=True)
-    ]
+    return {
+        index: values[index].unflatten(0, (level.rows, level.columns, level.per_position)).amax(dim=2)
+        for index, level in anchor_levels(part).items()
+    }

@@ -157,6 +157,11 @@ def level_numbers(part: PartRecording) -> tuple[LevelNumbers, ...]:
     )
 
 
+def anchor_levels(part: PartRecording) -> dict[int, LevelNumbers]:
+    """The feature maps that have anchors, by their index; none where the first stage did not run."""
+    return {index: level for index, level in enumerate(level_numbers(part)) if level.anchors}
+
+
 def level_name(part: PartRecording, level: int) -> str:
     """The name of a feature map by its stride: P2 to P6 in a pyramid, C4 for a lone map of stride 16 (FPN, 3)."""
     letter = "P" if len(part.features) > 1 else "C"
@@ -205,11 +210,12 @@ def sample_numbers(part: PartRecording, first: FirstStage, truth: GroundTruth, s
 
 
 def objectness_numbers(part: PartRecording, first: FirstStage) -> tuple[ObjectnessNumbers, ...]:
-    """The objectness of each level, finest first."""
+    """The objectness of each level that has anchors, finest first."""
     levels = objectness_logit(first.output.logits[0]).sigmoid().split(first.anchors.per_level)
     return tuple(
         ObjectnessNumbers(level_name(part, level), float(each.max()), float(each.mean()), int((each > 0.5).sum()))
         for level, each in enumerate(levels)
+        if len(each)
     )
 
 

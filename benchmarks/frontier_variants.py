@@ -1,0 +1,121 @@
+"""Variants of detectors that `frontier.py` trains, and the folds of data that it trains and measures them on."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.data.records import ImageRecord
+from faster_rcnn.settings.presets import preset
+from faster_rcnn.structures import ClassMap
+
+FOLDS = 3
+"""A training split is cut into this many parts, one of which is measured."""
+COARSE = "rpn.anchor_sizes=[[], [24, 48], [48, 96], [96, 192], [192, 384]]"
+"""Anchors of two sizes from stride 8 on, in place of one size from stride 4 on."""
+HUNDRED = "rpn.proposals_after_nms=100"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A preset and the settings in which a variant differs from it."""
+
+    preset: str
+    settings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join((self.preset, *self.settings))
+
+
+def _small(*settings: str) -> Variant:
+    return Variant("small", settings)
+
+
+VARIANTS = {
+    "small": _small(),
+    "plain": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1"),
+    "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
+    "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
+}
+"""The variants by name; a name keeps its settings for ever, since lines of results hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One of the parts of a training split: a folder with the splits ``train`` and ``test``."""
+
+    data: str
+    """Name of the data."""
+    number: int
+    folder: Path
+
+    @classmethod
+    def parse(cls, text: str) -> Fold:
+        """A fold from its text."""
+        name, _, folder = text.partition("=")
+        data, _, number = name.rpartition("-")
+        return cls(data, int(number), Path(folder))
+
+    def epochs_for(self, images: int) -> int:
+        """The number of epochs in which training takes so many images, at least one."""
+        content = json.loads((self.folder / "annotations" / "train.json").read_text(encoding="utf-8"))
+        return max(1, round(images / len(content["images"])))
+
+    def __str__(self) -> str:
+        return f"{self.data}-{self.number}={self.folder}"
+
+
+def fold_of(name: str, data: Path, number: int, folder: Path) -> Fold:
+    """Write a fold of the training split of some data as COCO; the same call writes the same bytes.
+
+    Every third image, in an order that a seed shuffles, is in the split ``test``.
+    """
+    split = load_dataset(data, preset("small").data).splits["train"]
+    records = random.Random(0).sample(list(split.records), len(split.records))
+    parts = {
+        "train": [each for place, each in enumerate(records) if place % FOLDS != number],
+        "test": [each for place, each in enumerate(records) if place % FOLDS == number],
+    }
+    root = folder / f"{name}-{number}"
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "images").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    for part, chosen in parts.items():
+        for place, record in enumerate(chosen):
+            shutil.copyfile(record.path, root / "images" / _name(part, place, record))
+        content = json.dumps(_coco(part, chosen, split.classes))
+        (root / "annotations" / f"{part}.json").write_text(content, encoding="utf-8")
+    return Fold(name, number, root)
+
+
+def _name(part: str, place: int, record: ImageRecord) -> str:
+    return f"{part}-{place:05}{record.path.suffix}"
+
+
+def _coco(part: str, records: Sequence[ImageRecord], classes: ClassMap) -> dict[str, Any]:
+    """The records in COCO's format, with sizes of the upright images."""
+    names = [name for name in classes.names if name is not None]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for place, record in enumerate(records):
+        size = {"width": record.size.width, "height": record.size.height}
+        images.append({"id": place, "file_name": _name(part, place, record), **size})
+        truth = record.truth
+        for label, ignored, area, box in zip(
+            truth.labels.tolist(),
+            truth.ignored.tolist(),
+            record.areas.tolist(),
+            record.boxes_xywh.tolist(),
+            strict=True,
+        ):
+            name = classes.names[label]
+            annotation = {"image_id": place, "category_id": names.index(name) + 1, "bbox": box, "area": area}
+            annotations.append({"id": len(annotations) + 1, "iscrowd": int(ignored), **annotation})
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
