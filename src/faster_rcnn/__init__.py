@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn._version import __version__
 from faster_rcnn.errors import FasterRCNNError
+from faster_rcnn.system.primitives import keep_primitives
 from faster_rcnn.system.waiting import set_waiting
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from faster_rcnn.training.callback import Callback
 
 set_waiting()  # OpenMP reads the environment when torch is loaded, which is when a name is used first
+keep_primitives()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless a program asks for the log
 
 __all__ = ["Callback", "Detector", "FasterRCNNError", "Trace", "Verdict", "__version__"]
