@@ -97,6 +97,20 @@ def test_a_preset_has_random_weights_and_torchvision_gives_as_many_detections(
     assert "fasterrcnn_mobilenet_v3_large_320_fpn with the same weights" in out
 
 
+def test_a_live_stream_is_played(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = tmp_path / "speed.json", tmp_path / "speed"
+    benchmark(model, image_size=48, count=1, rounds=1, live=20, deadline_ms=1e6, seconds=0.25, out=out, json=str(file))
+    live = numbers(file)["live"]
+    assert (live["frames"], live["late"], live["deadline"]) == (5, 0, 1000.0)
+    assert live["detected"] + live["dropped"] == 5
+    assert 0 < live["latency"]["p50"] <= live["latency"]["p99"]
+    text = capsys.readouterr().out
+    assert "live, 20 fps" in text
+    assert "live, 20 fps" in (out / "benchmark.html").read_text()
+    with pytest.raises(OptionError, match="E125 --deadline-ms and --seconds are for --live"):
+        benchmark(model, seconds=3)
+
+
 def test_what_cannot_be_timed_is_refused(model: str, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="E123 there is no model file or run folder 'nothing'"):
         benchmark("nothing")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from faster_rcnn.benchmark.live import Live
 from faster_rcnn.benchmark.roofline import Roofline
 from faster_rcnn.benchmark.stages import ImageTimes
 from faster_rcnn.benchmark.target import Target
@@ -50,6 +52,8 @@ class Benchmark:
     """Our detector, and those that it is compared with; empty without a comparison."""
     target: Target | None = None
     """The search for settings below a time limit, where one was given."""
+    live: Live | None = None
+    """A live stream, where one was played."""
 
     @property
     def total(self) -> Spread:
@@ -101,6 +105,7 @@ class Benchmark:
             "layout": self.layout,
             "compared": [each.to_json() for each in self.contenders],
             "target": None if self.target is None else self.target.to_json(),
+            "live": None if self.live is None else self.live.to_json(),
         }
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -136,7 +141,8 @@ class Benchmark:
         if self.layout is not None:
             facts.append(("compared with", f"{self.layout} with the same weights, and its export in other runtimes"))
         facts += [(each.name, each.beside(self.contenders[0])) for each in self.contenders[1:]]
-        return facts if self.target is None else [*facts, *self.target.facts()]
+        further = [each.facts() for each in (self.live, self.target) if each is not None]
+        return [*facts, *chain.from_iterable(further)]
 
     def table(self) -> str:
         """The stages and facts as text for a terminal."""

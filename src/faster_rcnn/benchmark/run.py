@@ -10,12 +10,14 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from faster_rcnn.benchmark.live import Live, LiveRequest, play
 from faster_rcnn.benchmark.loading import is_preset
 from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
 from faster_rcnn.benchmark.report import Benchmark
 from faster_rcnn.benchmark.runtimes import Runner, runners
 from faster_rcnn.benchmark.target import Goal, find_target
 from faster_rcnn.benchmark.timing import (
+    MIN_SCORE,
     machine_of,
     peak_memory,
     pixels_of,
@@ -54,6 +56,8 @@ class Request:
     """Whether the compiled detector is timed in turn."""
     goal: Goal | None = None
     """A time limit for which image size and number of proposals are searched."""
+    live: LiveRequest | None = None
+    """A live stream that is played."""
 
 
 def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
@@ -84,6 +88,7 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
         others = _others(loaded, predictor, request, plan, images[0], Path(folder))
         roofline = roofline_of(predictor, images)
         contenders = time_contenders(predictor, others, images, setup.rounds) if others else ()
+        live = None if request.live is None else _play(predictor, images, request.live)
         target = None
         if request.goal is not None:
             _LOG.info(f"searching for settings below {request.goal.milliseconds:g} ms per image")
@@ -99,7 +104,15 @@ def run_benchmark(loaded: LoadedModel, request: Request) -> Benchmark:
         layout=None if plan is None else plan.layout,
         contenders=contenders,
         target=target,
+        live=live,
     )
+
+
+def _play(predictor: Predictor, images: Sequence[Path], request: LiveRequest) -> Live:
+    """Play the decoded images as a live stream."""
+    _LOG.info(f"playing {request.frames} frames, {request.rate:g} a second")
+    frames = [pixels_of(predictor, path) for path in dict.fromkeys(images)]
+    return play(frames, lambda frame: predictor.predict_one(frame, MIN_SCORE), request)
 
 
 def _detector(loaded: LoadedModel, request: Request) -> PreparedDetector:

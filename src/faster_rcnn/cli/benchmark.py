@@ -33,6 +33,9 @@ def benchmark(
     compare: str | None = None,
     compile: Annotated[bool, Parameter(negative="")] = False,
     target_ms: float | None = None,
+    live: float | None = None,
+    deadline_ms: float | None = None,
+    seconds: float | None = None,
     data: Path | None = None,
     split: str | None = None,
     out: Path | None = None,
@@ -51,12 +54,17 @@ def benchmark(
         compare: Peers with the same weights, timed in turn: any of torchvision,onnxruntime,openvino.
         compile: Time the compiled detector too, in turn.
         target_ms: Find the image size and number of proposals that keep an image below this many milliseconds.
+        live: Play the images as a stream of this many frames per second, of which a busy detector drops some.
+        deadline_ms: Milliseconds within which a frame of --live must have its boxes; by default the time between two
+            frames.
+        seconds: How long the frames of --live come; by default 10.
         data: Labelled images for --target-ms: what smaller images and fewer proposals cost in AP.
         split: Split of these data; by default test where there is one, else val.
         out: Folder for the page benchmark.html, and for the detector that --target-ms finds.
         json: File for the numbers; - for standard output.
     """
     announce_work(f"timing {model}")
+    from faster_rcnn.benchmark.live import live_of
     from faster_rcnn.benchmark.loading import at_image_size, images_to_time, load_or_build, refuse_single_stages
     from faster_rcnn.benchmark.report import write_benchmark
     from faster_rcnn.benchmark.run import Request, run_benchmark
@@ -66,6 +74,7 @@ def benchmark(
     from faster_rcnn.system.devices import choose_device
 
     amount, goal = Amount(count, rounds), goal_of(target_ms, data, split)
+    stream = live_of(live, deadline_ms, seconds)
     place = choose_device(device)
     require_json(json, [model_file(model), data])
     require_folder("--out", out)
@@ -73,7 +82,7 @@ def benchmark(
     paths = images_to_time(images, count) if images else []
     loaded = at_image_size(load_or_build(model), image_size)
     refuse_single_stages(model, loaded.config)
-    found = run_benchmark(loaded, Request(model, place, precision, paths, amount, runtimes, compile, goal))
+    found = run_benchmark(loaded, Request(model, place, precision, paths, amount, runtimes, compile, goal, stream))
     deliver(found, json)
     if out is not None:
         make_folder(out)
