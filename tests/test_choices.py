@@ -26,6 +26,10 @@ ONE_LEVEL = {"neck": "none", "levels": (2,)}
 ONE_LEVEL_OF_ANCHORS = {"anchor_sizes": ((24.0, 48.0, 96.0),)}
 CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "as it is": {},
+    "levels without anchors and convolution": {
+        "backbone": {"pyramid_plain": 1},
+        "rpn": {"anchor_sizes": ((), (16, 32), (32, 64), (64, 128), (96, 192))},
+    },
     "two-way softmax": {"rpn": {"objectness": "softmax"}},
     "RoI aligned align": {"roi": {"pooling": "aligned-align"}},
     "RoI pool": {"roi": {"pooling": "pool"}},

@@ -25,6 +25,7 @@ from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
 from files import loaded_model, rgb
 from tiny import (
+    COARSE,
     config_of_body,
     decided_model,
     random_image,
@@ -85,6 +86,10 @@ BODIES = (
             for name in BODIES
         ),
         pytest.param(tiny_config(rpn={"objectness": "softmax"}), id="two-way softmax"),
+        pytest.param(
+            tiny_config(backbone={"pyramid_plain": 2}, rpn={"anchor_sizes": COARSE}),
+            id="levels without anchors and convolution",
+        ),
         pytest.param(tiny_config(backbone={"pyramid_norm": True, "norm": "batch"}), id="norms in the pyramid"),
     ],
 )

@@ -22,7 +22,7 @@ from faster_rcnn.ops.boxes import iou
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config, DetectorConfig
 from faster_rcnn.structures import Detections
-from tiny import config_of_body, decided_model, random_image, tiny_config, tiny_preset, with_statistics
+from tiny import COARSE, config_of_body, decided_model, random_image, tiny_config, tiny_preset, with_statistics
 
 pytestmark = pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
 
@@ -46,6 +46,7 @@ CONFIGS = {
     "test_resnet": tiny_config(),
     "two-way softmax": tiny_config(rpn={"objectness": "softmax"}),
     "norms in the pyramid": tiny_config(backbone={"pyramid_norm": True, "norm": "batch"}),
+    "levels without anchors and convolution": tiny_config(backbone={"pyramid_plain": 2}, rpn={"anchor_sizes": COARSE}),
     "untraceable body": config_of_body("test_vit", (0, 1, 2, 3)),
 }
 PRESETS = ("mobile-320", "small", "c4", "paper", "base-v2")

@@ -4,7 +4,7 @@ import pytest
 
 from explained_images import Kind, tiny_explained
 from faster_rcnn.explanation.page_stages import ABSENT, FIRST, PROPOSALS, SECOND, TRUTH, stages_of
-from tiny import truth_of
+from tiny import COARSE, truth_of
 
 ORDER = [
     *("image", "features", "anchors", "grid", "assignment", "sample", "objectness", "first-transform", "proposals"),
@@ -54,3 +54,14 @@ def test_without_any_proposal_the_stages_before_them_are_still_shown() -> None:
     assert absent["pooling"] == absent["first-transform"] == ABSENT[PROPOSALS]
     assert not absent["objectness"]
     assert not absent["detections"]
+
+
+def test_a_level_without_anchors_is_left_out_where_anchors_are_shown() -> None:
+    explained = tiny_explained(truth_of([[10, 10, 60, 70]]), rpn={"anchor_sizes": COARSE})
+    stages = {stage.key: stage for stage in stages_of(explained)}
+    assert list(stages) == ORDER
+    assert not any(stage.absent for stage in stages.values())
+    assert [name for name, _ in stages["features"].numbers] == ["P2", "P3", "P4", "P5", "P6"]
+    assert [name for name, _ in stages["grid"].numbers] == ["P3", "P4", "P5", "P6", "all anchors"]
+    assert [name for name, _ in stages["objectness"].numbers][:4] == ["P3", "P4", "P5", "P6"]
+    assert dict(stages["anchors"].numbers)["anchors at a position"] == "6"

@@ -9,6 +9,7 @@ from faster_rcnn.explanation.plots.anchors import plot_anchors, plot_grid
 from faster_rcnn.explanation.plots.figure import WIDTH
 from faster_rcnn.explanation.plots.marks import POSITIVE
 from faster_rcnn.reporting.drawing.colours import colour_of
+from tiny import COARSE
 
 
 def test_each_anchor_of_the_position_has_a_colour() -> None:
@@ -49,6 +50,18 @@ def test_a_point_outside_the_image_and_a_detector_without_anchors() -> None:
     for draw in (plot_anchors, plot_grid):
         with pytest.raises(OptionError, match="no anchors"):
             draw(external.recording, external.fates[0])
+
+
+def test_a_level_without_anchors_cannot_be_chosen() -> None:
+    explained = tiny_explained(rpn={"anchor_sizes": COARSE})
+    recording, fates = explained.recording, explained.fates[0]
+    message = r"level 0 has no anchors; the levels with anchors are 1 \(P3\), 2 \(P4\), 3 \(P5\), 4 \(P6\)"
+    with pytest.raises(OptionError, match=f"E125 {message}"):
+        plot_anchors(recording, fates, level=0)
+    with pytest.raises(OptionError, match=r"level 5: this detector has the levels 0 \(P2\), 1 \(P3\)"):
+        plot_anchors(recording, fates, level=5)
+    assert pixels_of(plot_anchors(recording, fates, (64.0, 48.0), 1), colour_of(5)) > 100
+    assert pixels_of(plot_grid(recording, fates), colour_of(5)) > 100
 
 
 def test_the_grid_shows_positions_and_the_anchors_of_one() -> None:

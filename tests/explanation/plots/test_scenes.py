@@ -8,6 +8,7 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.explanation.plots.figure import LINE
 from faster_rcnn.explanation.plots.scenes import CAPTION, GROUPS, MIN_WIDTH, film_frames, stops_along
 from faster_rcnn.reporting.drawing.colours import colour_of
+from tiny import COARSE
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 7, 8, 13, 100])
@@ -30,6 +31,13 @@ def test_the_film_slides_proposes_and_detects() -> None:
     # Three anchors at each stop, none before.
     assert all(pixels_of(frames[10].picture, colour_of(shape)) > 20 for shape in range(3))
     assert pixels_of(frames[0].picture, colour_of(0)) == 0
+
+
+def test_the_window_slides_over_a_level_that_has_anchors() -> None:
+    explained = tiny_explained(rpn={"anchor_sizes": COARSE})
+    frames = list(film_frames(explained.recording, explained.fates[0], 500))
+    assert len(frames) > 2 + GROUPS
+    assert all(pixels_of(frames[1].picture, colour_of(shape)) > 20 for shape in range(6))
 
 
 def test_the_map_appears_where_the_window_has_been() -> None:
