@@ -79,10 +79,15 @@ def _run(job: Job, options: argparse.Namespace, end: float) -> bool:
         "images": options.images,
     }
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    program = [sys.executable, str(Path(__file__).with_name("frontier_run.py")), *words]
-    subprocess.run(program, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, check=True)
+    in_a_process(words, threads)
     print(f"{job}: {time.monotonic() - start:.0f} s", flush=True)
     return True
+
+
+def in_a_process(words: Sequence[str], threads: int) -> None:
+    """Do one run with the options of ``frontier_run.py``; raises ``CalledProcessError`` where it fails."""
+    program = [sys.executable, str(Path(__file__).with_name("frontier_run.py")), *words]
+    subprocess.run(program, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, check=True)
 
 
 def _fold(given: str, options: argparse.Namespace) -> Fold:
