@@ -23,7 +23,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from faster_rcnn.data.records import ImageRecord, Split
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Detections
-from faster_rcnn.weights.efficientnet_lite0 import BODY, imagenet_weights
+from faster_rcnn.weights.efficientnet_lite import BODY, imagenet_weights
 
 SIZES = (32, 64, 128, 256, 512)
 """Anchor sizes, one for each level."""
@@ -38,7 +38,7 @@ class PeerBody(nn.Module):
         super().__init__()
         self.body = timm.create_model(BODY, features_only=True, out_indices=(1, 2, 3, 4))
         wanted = {name: each for name, each in self.body.state_dict().items() if "num_batches_tracked" not in name}
-        self.body.load_state_dict(imagenet_weights(wanted), strict=False)  # only those counters are missing
+        self.body.load_state_dict(imagenet_weights(BODY, wanted), strict=False)  # only those counters are missing
         channels = self.body.feature_info.channels()  # type: ignore[union-attr, operator]  # timm is not typed
         self.neck = FeaturePyramidNetwork(channels, self.out_channels, LastLevelMaxPool())
 

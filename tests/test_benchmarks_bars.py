@@ -76,6 +76,18 @@ def test_what_was_not_measured_is_not_met(capsys: pytest.CaptureFixture[str]) ->
             Bar("x", 1, at_least=least, at_most=most)
 
 
+def test_training_on_many_sizes_is_timed_with_both_numbers_of_kept_operations(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = script("many_sizes")
+    assert [len(set(module.sizes_of(count, side))) for count, side in ((24, 416), (40, 64))] == [24, 40]
+    assert run("many_sizes", "--sizes", 2, "--batch", 1, "--image-size", 64, "--rounds", 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("ours: a step takes ")
+    assert lines[2].startswith("1024 operations: a step takes ")
+    assert float(lines[3].removeprefix("ratio of the times: ")) > 0
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_print_their_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
