@@ -24,6 +24,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.system.agreement import refuse_differing
+from faster_rcnn.system.denormals import denormals_flushed
 from faster_rcnn.system.devices import using_threads
 from faster_rcnn.system.distributed import Processes, joined
 from faster_rcnn.system.locking import only_writer
@@ -181,7 +182,7 @@ def _out(options: TrainOptions) -> Path | None:
 def _train(task: Task, state: Mapping[str, Any] | None = None) -> Path:
     threads = task.config.training.threads
     assert threads != "auto"  # a run begins with a number
-    with using_threads(threads):
+    with using_threads(threads), denormals_flushed():
         if task.config.training.scheme == "alternating":
             return train_alternating(task)
         proposals = task.processes.of_first(lambda: training_proposals(task.dataset, task.config, task.folder))
