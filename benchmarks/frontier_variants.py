@@ -19,6 +19,8 @@ FOLDS = 3
 """A training split is cut into this many parts, one of which is measured."""
 COARSE = "rpn.anchor_sizes=[[], [24, 48], [48, 96], [96, 192], [192, 384]]"
 """Anchors of two sizes from stride 8 on, in place of one size from stride 4 on."""
+EIGHT = "rpn.anchor_sizes=[[], [32, 64], [64, 128], [128, 256], [256, 512]]"
+"""The same with the anchors of eight strides that `small` has at each level, and those of four."""
 HUNDRED = "rpn.proposals_after_nms=100"
 
 
@@ -42,6 +44,15 @@ VARIANTS = {
     "plain": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1"),
     "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
     "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
+    "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
+    "eight-adamw": _small(
+        EIGHT,
+        HUNDRED,
+        "backbone.pyramid_plain=1",
+        "training.optimizer=adamw",
+        "training.lr=0.0016",
+        "training.weight_decay=0.05",
+    ),
 }
 """The variants by name; a name keeps its settings for ever, since lines of results hold it."""
 
