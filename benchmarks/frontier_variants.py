@@ -50,7 +50,7 @@ VARIANTS = {
         HUNDRED,
         "backbone.pyramid_plain=1",
         "training.optimizer=adamw",
-        "training.lr=0.0016",
+        "training.lr=0.0008",
         "training.weight_decay=0.05",
     ),
 }
