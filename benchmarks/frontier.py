@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,8 @@ def in_a_process(words: Sequence[str], threads: int) -> None:
 
 def _fold(given: str, options: argparse.Namespace) -> Fold:
     name, _, folder = given.partition("=")
+    if not re.fullmatch(r"\w+", name) or not folder:
+        raise SystemExit(f"--data {given}: it is NAME=DIR, with a name of letters, digits and underscores")
     return fold_of(name, Path(folder), options.fold, options.out / "folds")
 
 

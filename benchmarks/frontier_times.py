@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -102,7 +103,8 @@ def gflop(detector: Detector, path: Path) -> float:
 
 
 def _detector(out: Path, variant: str, precision: str) -> Detector:
-    found = sorted(out.glob(f"{variant}-*-seed-*/{LAST}"))
+    run = re.compile(rf"{re.escape(variant)}-\w+-\d+-seed-\d+")
+    found = sorted(path for path in out.glob(f"*/{LAST}") if run.fullmatch(path.parent.name))
     if not found:
         raise SystemExit(f"{out} has no detector of the variant {variant}: python benchmarks/frontier.py trains it")
     return Detector.load(found[0], device="cpu", precision=precision)  # type: ignore[arg-type]  # argparse has checked it

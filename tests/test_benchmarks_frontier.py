@@ -140,8 +140,16 @@ def test_a_search_goes_on_where_it_stopped(
     [line] = map(json.loads, times.read_text().splitlines())
     assert (line["variant"], line["ratio"], line["stream_ratio"], line["precision"]) == ("tiny", 1.0, 1.0, "float32")
     assert min(line["gflop"], line["milliseconds"], line["stream_images_per_second"]) > 0
+    (out / "small-96-squares-0-seed-0").mkdir()
+    (out / "small-96-squares-0-seed-0" / "last.safetensors").touch()  # of another variant, whose name begins so, too
     with pytest.raises(SystemExit, match="has no detector of the variant small: python"):
         frontier_times.main(["--out", str(out), "--images", str(squares / "images"), "--variants", "small"])
+
+
+@pytest.mark.parametrize("given", ["squares", "a-b=squares", "=squares", "squares="])
+def test_data_without_a_plain_name_is_refused(given: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"--data {given}: it is NAME=DIR"):
+        frontier.main(["--data", given, "--variants", "small", "--out", str(tmp_path)])
 
 
 def test_the_commit_is_that_of_the_checkout() -> None:
