@@ -266,11 +266,13 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
         ),
         (
             "benchmark m --images a.jpg b --image-size 320 --count 5 --rounds 2 --precision float32 --compile "
-            "--compare torchvision --target-ms 40 --data cells --split val --out o --json -",
+            "--compare torchvision --target-ms 40 --live 30 --deadline-ms 20 --seconds 2 --data cells --split val "
+            "--out o --json -",
             {
                 "model": "m", "images": ["a.jpg", "b"], "image_size": 320, "count": 5, "rounds": 2,
                 "precision": "float32", "compare": "torchvision", "compile": True, "target_ms": 40,
-                "data": Path("cells"), "split": "val", "out": Path("o"), "json": "-", "device": "auto",
+                "live": 30, "deadline_ms": 20, "seconds": 2, "data": Path("cells"), "split": "val", "out": Path("o"),
+                "json": "-", "device": "auto",
             },
         ),
         ("demo", {"out": None, "device": "auto"}),
