@@ -44,6 +44,7 @@ VARIANTS = {
     "plain": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1"),
     "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
     "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
+    "slim": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "rpn.head_channels=64", "roi.head_hidden=[512, 512]"),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
         EIGHT,
