@@ -45,6 +45,16 @@ VARIANTS = {
     "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
     "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
     "slim": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "rpn.head_channels=64", "roi.head_hidden=[512, 512]"),
+    "slim-adamw": _small(
+        COARSE,
+        HUNDRED,
+        "backbone.pyramid_plain=1",
+        "rpn.head_channels=64",
+        "roi.head_hidden=[512, 512]",
+        "training.optimizer=adamw",
+        "training.lr=0.0016",
+        "training.weight_decay=0.05",
+    ),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
         EIGHT,
