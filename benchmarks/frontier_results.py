@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RESULTS = Path(__file__).parent / "results" / "frontier.jsonl"
 
@@ -48,11 +52,11 @@ def read_runs(path: Path) -> list[Run]:
     return [Run(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def append_run(path: Path, run: Run) -> None:
-    """Add a line to a file of results."""
+def append_line(path: Path, measured: DataclassInstance) -> None:
+    """Add what was measured as a line to a file of results."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(run)) + "\n")
+        file.write(json.dumps(asdict(measured)) + "\n")
 
 
 def table_of(runs: Sequence[Run], first: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from frontier_results import Run, append_run
+from frontier_results import Run, append_line
 from frontier_variants import VARIANTS, Fold
 
 from faster_rcnn import Detector
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = time.monotonic() - start
     detector = Detector.load(options.out / LAST, precision="float32")
     found = detector.evaluate(options.fold.folder, "test")
-    append_run(options.results, _run(options, found, seconds))
+    append_line(options.results, _run(options, found, seconds))
     return 0
 
 

@@ -11,22 +11,23 @@ with the proposals that the image has.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import torch
+from frontier_results import append_line
 from frontier_run import commit
 from frontier_variants import VARIANTS
-from timing import machine
+from timing import machine, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 from faster_rcnn import Detector
+from faster_rcnn.choices import Precision
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.sources import find_images
 from faster_rcnn.stages import ROI_OUTPUT, evaluating, until
@@ -62,33 +63,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     detectors = {name: _detector(options.out, name, options.precision) for name in options.variants}
     print(f"{machine()}; {len(paths)} images", flush=True)
     ways = {"single": _one_at_a_time, "stream": _as_stream}
-    seconds: dict[tuple[str, str], list[float]] = {(name, way): [] for name in detectors for way in ways}
+    of_images: dict[tuple[str, str], list[float]] = {(name, way): [] for name in detectors for way in ways}
     for number in range(options.rounds + 1):  # the first round warms up
         for name, detector in detectors.items():
             for way, measure in ways.items():
-                each = _seconds(measure, detector, paths)
-                seconds[name, way] += [each] if number else []
+                each = seconds(partial(measure, detector, paths)) / len(paths)
+                of_images[name, way] += [each] if number else []
     first = options.variants[0]
     for name, detector in detectors.items():
-        single, stream = seconds[name, "single"], seconds[name, "stream"]
+        single, stream = of_images[name, "single"], of_images[name, "stream"]
         times = Times(
             variant=name,
             settings=str(VARIANTS[name]),
             against=first,
             gflop=round(gflop(detector, paths[0]), 2),
             milliseconds=round(1000 * median(single), 1),
-            ratio=_ratio(single, seconds[first, "single"]),
+            ratio=_ratio(single, of_images[first, "single"]),
             stream_images_per_second=round(1 / median(stream), 1),
-            stream_ratio=_ratio(stream, seconds[first, "stream"]),
+            stream_ratio=_ratio(stream, of_images[first, "stream"]),
             precision=options.precision,
             processor=instruction_sets()[0],
             threads=torch.get_num_threads(),
             commit=commit(),
         )
         print(times, flush=True)
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        with options.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(times)) + "\n")
+        append_line(options.results, times)
     return 0
 
 
@@ -102,19 +101,12 @@ def gflop(detector: Detector, path: Path) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def _detector(out: Path, variant: str, precision: str) -> Detector:
+def _detector(out: Path, variant: str, precision: Precision) -> Detector:
     run = re.compile(rf"{re.escape(variant)}-\w+-\d+-seed-\d+")
     found = sorted(path for path in out.glob(f"*/{LAST}") if run.fullmatch(path.parent.name))
     if not found:
         raise SystemExit(f"{out} has no detector of the variant {variant}: python benchmarks/frontier.py trains it")
-    return Detector.load(found[0], device="cpu", precision=precision)  # type: ignore[arg-type]  # argparse has checked it
-
-
-def _seconds(measure: Callable[[Detector, Sequence[Path]], None], detector: Detector, paths: Sequence[Path]) -> float:
-    """Seconds of each image."""
-    start = time.perf_counter()
-    measure(detector, paths)
-    return (time.perf_counter() - start) / len(paths)
+    return Detector.load(found[0], device="cpu", precision=precision)
 
 
 def _one_at_a_time(detector: Detector, paths: Sequence[Path]) -> None:

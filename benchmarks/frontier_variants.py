@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coco_data import make_folders, write_split
+
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord
 from faster_rcnn.settings.presets import preset
@@ -106,38 +108,26 @@ def fold_of(name: str, data: Path, number: int, folder: Path) -> Fold:
     }
     root = folder / f"{name}-{number}"
     shutil.rmtree(root, ignore_errors=True)
-    (root / "images").mkdir(parents=True)
-    (root / "annotations").mkdir()
+    make_folders(root)
     for part, chosen in parts.items():
-        for place, record in enumerate(chosen):
-            shutil.copyfile(record.path, root / "images" / _name(part, place, record))
-        content = json.dumps(_coco(part, chosen, split.classes))
-        (root / "annotations" / f"{part}.json").write_text(content, encoding="utf-8")
+        _write(root, part, chosen, split.classes)
     return Fold(name, number, root)
 
 
-def _name(part: str, place: int, record: ImageRecord) -> str:
-    return f"{part}-{place:05}{record.path.suffix}"
-
-
-def _coco(part: str, records: Sequence[ImageRecord], classes: ClassMap) -> dict[str, Any]:
-    """The records in COCO's format, with sizes of the upright images."""
+def _write(root: Path, part: str, records: Sequence[ImageRecord], classes: ClassMap) -> None:
+    """Copy the images of a split, and write their objects, with sizes of the upright images."""
     names = [name for name in classes.names if name is not None]
     images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     for place, record in enumerate(records):
+        file_name = f"{part}-{place:05}{record.path.suffix}"
+        shutil.copyfile(record.path, root / "images" / file_name)
         size = {"width": record.size.width, "height": record.size.height}
-        images.append({"id": place, "file_name": _name(part, place, record), **size})
+        images.append({"id": place, "file_name": file_name, **size})
         truth = record.truth
-        for label, ignored, area, box in zip(
-            truth.labels.tolist(),
-            truth.ignored.tolist(),
-            record.areas.tolist(),
-            record.boxes_xywh.tolist(),
-            strict=True,
-        ):
-            name = classes.names[label]
-            annotation = {"image_id": place, "category_id": names.index(name) + 1, "bbox": box, "area": area}
-            annotations.append({"id": len(annotations) + 1, "iscrowd": int(ignored), **annotation})
-    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+        columns = truth.labels.tolist(), truth.ignored.tolist(), record.areas.tolist(), record.boxes_xywh.tolist()
+        for label, ignored, area, box in zip(*columns, strict=True):
+            category = names.index(str(classes.names[label])) + 1
+            own = {"image_id": place, "category_id": category, "bbox": box, "area": area, "iscrowd": int(ignored)}
+            objects.append(own)
+    write_split(root, part, images, objects, names)

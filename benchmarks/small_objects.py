@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from coco_data import make_folders, write_split
 from PIL import Image
 
 HEIGHT, WIDTH = 192, 256
@@ -24,8 +24,7 @@ def make_small_objects(folder: Path, images: dict[str, int], seed: int = 0) -> P
 
     ``images`` are the numbers of images of each split.
     """
-    (folder / "images").mkdir(parents=True)
-    (folder / "annotations").mkdir()
+    make_folders(folder)
     for number, (split, count) in enumerate(images.items()):
         generator = np.random.default_rng([seed, number])
         records, annotations = [], []
@@ -35,12 +34,7 @@ def make_small_objects(folder: Path, images: dict[str, int], seed: int = 0) -> P
             Image.fromarray(pixels).save(folder / "images" / name)
             records.append({"id": image, "file_name": name, "height": HEIGHT, "width": WIDTH})
             annotations += [{"image_id": image, "iscrowd": 0, **each} for each in objects]
-        content = {
-            "images": records,
-            "annotations": [{"id": index, **each} for index, each in enumerate(annotations, 1)],
-            "categories": [{"id": index, "name": name} for index, name in enumerate(CLASSES, 1)],
-        }
-        (folder / "annotations" / f"{split}.json").write_text(json.dumps(content), encoding="utf-8")
+        write_split(folder, split, records, annotations, CLASSES)
     return folder
 
 

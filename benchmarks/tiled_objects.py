@@ -12,7 +12,6 @@ thirds and one third of its pictures; no other split is read. Equal seeds give e
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from coco_data import make_folders, write_split
 from PIL import Image, ImageFilter, ImageOps
 
 from faster_rcnn.data.reading import load_dataset
@@ -33,8 +33,6 @@ SMALLEST = 5.0
 """Objects with a shorter side are not labelled: they are marked as regions that are ignored."""
 TRIES = 40
 """Places that are tried for a picture before the canvas counts as full."""
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +67,16 @@ def make_tiled(data: Path, folder: Path, images: int, *, side: float = 12, objec
     chance.shuffle(records)
     names = [name for name in split.classes.names if name is not None]
     third = len(records) // 3
-    (folder / "images").mkdir(parents=True)
-    (folder / "annotations").mkdir()
+    make_folders(folder)
     for part, own, count in (("val", records[:third], max(1, images // 3)), ("train", records[third:], images)):
-        content: dict[str, list[dict[str, Any]]] = {
-            "images": [],
-            "annotations": [],
-            "categories": [{"id": number, "name": name} for number, name in enumerate(names, start=1)],
-        }
+        images_of_part: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         for number in range(count):
             name = f"{part}-{number:04}.png"
             placed = _canvas(own, side, objects, chance, folder / "images" / name)
-            content["images"].append({"id": number, "file_name": name, "width": CANVAS[0], "height": CANVAS[1]})
-            found = (each for one in placed for each in one.annotations())
-            start = len(content["annotations"]) + 1
-            content["annotations"] += [{"id": start + n, "image_id": number, **each} for n, each in enumerate(found)]
-        (folder / "annotations" / f"{part}.json").write_text(json.dumps(content), encoding="utf-8")
+            images_of_part.append({"id": number, "file_name": name, "width": CANVAS[0], "height": CANVAS[1]})
+            found += [{"image_id": number, **each} for one in placed for each in one.annotations()]
+        write_split(folder, part, images_of_part, found, names)
     return folder
 
 

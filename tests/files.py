@@ -89,3 +89,8 @@ def coco_folder(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return root
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    """The content of every file below a folder, by its path from there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

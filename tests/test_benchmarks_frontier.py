@@ -13,13 +13,14 @@ import frontier_run
 import frontier_times
 import frontier_variants
 import pytest
-from frontier_results import Run, append_run, read_runs, table_of
+from frontier_results import Run, append_line, read_runs, table_of
 from frontier_variants import VARIANTS, Fold, Variant, fold_of
 
 from faster_rcnn.building import build_model
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import DataConfig
+from files import bytes_below
 from made_data import make_squares
 
 TINY = (
@@ -60,10 +61,6 @@ def boxes_of(data: Path, split: str) -> list[list[list[float]]]:
     return sorted(record.boxes_xywh.tolist() for record in records)
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_folds_share_the_training_split_among_them(squares: Path, tmp_path: Path) -> None:
     folds = [fold_of("squares", squares, number, tmp_path) for number in range(3)]
     measured = [boxes for fold in folds for boxes in boxes_of(fold.folder, "test")]
@@ -71,8 +68,8 @@ def test_folds_share_the_training_split_among_them(squares: Path, tmp_path: Path
     for fold in folds:
         assert sorted([*boxes_of(fold.folder, "train"), *boxes_of(fold.folder, "test")]) == boxes_of(squares, "train")
         assert Fold.parse(str(fold)) == fold
-    before = files_of(folds[1].folder)
-    assert files_of(fold_of("squares", squares, 1, tmp_path).folder) == before
+    before = bytes_below(folds[1].folder)
+    assert bytes_below(fold_of("squares", squares, 1, tmp_path).folder) == before
     assert [fold.epochs_for(12) for fold in folds] == [3, 2, 2]  # 12 / 4, 12 / 5 twice
 
 
@@ -95,7 +92,7 @@ def test_runs_are_compared_in_pairs_within_a_processor_and_precision(tmp_path: P
         replace(RUN, variant="two", precision="bfloat16", ap=0.9),
     ]
     for run in runs:
-        append_run(file, run)
+        append_line(file, run)
     assert read_runs(file) == runs
     table = table_of(runs, "one").splitlines()
     assert table[0] == "AVX2, float32, 12 images in training"

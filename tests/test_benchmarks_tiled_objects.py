@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tiled_objects import CANVAS, main, make_tiled
 
+from files import bytes_below
 from made_data import make_squares
 
 
@@ -22,10 +23,6 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def content_of(folder: Path, split: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "annotations" / f"{split}.json").read_text())
     return found
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_objects_are_small_many_and_inside(squares: Path, tmp_path: Path) -> None:
@@ -61,5 +58,5 @@ def test_equal_seeds_give_equal_bytes(squares: Path, tmp_path: Path, capsys: pyt
     one, other = (make_tiled(squares, tmp_path / name, 2, seed=seed) for name, seed in (("a", 1), ("b", 2)))
     main(["--data", str(squares), "--out", str(tmp_path / "c"), "--images", "2", "--seed", "1"])
     assert capsys.readouterr().out == f"{tmp_path / 'c'}\n"
-    assert files_of(one) == files_of(tmp_path / "c")
-    assert files_of(one) != files_of(other)
+    assert bytes_below(one) == bytes_below(tmp_path / "c")
+    assert bytes_below(one) != bytes_below(other)
