@@ -24,7 +24,8 @@ class FeaturePyramid(nn.Module):
                  |3x3    |3x3    |3x3    |3x3
                 P2      P3      P4      P5 -> P6 (every second)
 
-    The finest ``plain`` levels have no 3x3 convolution, which costs as much there as on all coarser levels three times.
+    The finest ``plain`` levels have no 3x3 convolution, which costs three times as much at a level as at all
+    coarser ones together.
     """
 
     def __init__(self, body_channels: Sequence[int], channels: int, norm: bool, plain: int = 0) -> None:

@@ -90,6 +90,11 @@ class Live:
         return (self.late + self.dropped) / self.frames
 
     @property
+    def detected_per_second(self) -> float:
+        """The number of detected frames in a second."""
+        return len(self.latencies) / self.lasted
+
+    @property
     def percentiles(self) -> dict[int, float]:
         """Seconds of latency within which that percentage of the detected frames had their boxes."""
         found = np.percentile(np.asarray(self.latencies), PERCENTILES)
@@ -102,7 +107,7 @@ class Live:
             "deadline": self.request.deadline,
             "frames": self.frames,
             "detected": len(self.latencies),
-            "detected_per_second": len(self.latencies) / self.lasted,
+            "detected_per_second": self.detected_per_second,
             "dropped": self.dropped,
             "late": self.late,
             "missed_share": self.missed,
@@ -112,12 +117,11 @@ class Live:
     def facts(self) -> list[tuple[str, str]]:
         """Labels and texts."""
         middle, high, highest = (f"{1000 * seconds:.1f} ms" for seconds in self.percentiles.values())
-        rate = len(self.latencies) / self.lasted
         return [
             (
                 f"live, {self.request.rate:g} fps",
-                f"{len(self.latencies)} of {count_of(self.frames, 'frame')} detected, {rate:.1f} a second; "
-                f"{self.dropped} dropped, as the detector was busy",
+                f"{len(self.latencies)} of {count_of(self.frames, 'frame')} detected, "
+                f"{self.detected_per_second:.1f} a second; {self.dropped} dropped, as the detector was busy",
             ),
             ("latency", f"median {middle}, 95 % {high}, 99 % {highest}, from a frame's arrival to its boxes"),
             (

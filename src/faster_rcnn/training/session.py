@@ -190,7 +190,7 @@ def _log_plan(run: Run) -> None:
         f"learning rate: {settings.schedule} schedule, {warm_up_steps(settings, steps)} steps of warm-up; "
         f"{', '.join(rates)}"
     )
-    optimizer = {"sgd": "SGD", "adamw": "AdamW"}[settings.optimizer]
+    optimizer = type(run.optimizer).__name__
     average = f"weights are averaged with decay {settings.ema_decay:g}" if run.average else "weights are not averaged"
     _LOG.debug(
         f"{optimizer} with momentum {settings.momentum:g} and weight decay {settings.weight_decay:g}; gradients are "

