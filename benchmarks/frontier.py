@@ -3,10 +3,10 @@
     python benchmarks/frontier.py --data bccd=DIR raccoon=DIR --variants small plain --out DIR [--minutes 60]
 
 Every variant is trained on two thirds of each training split, and the AP of its last epoch is measured on the other
-third, so that no validation or test split is read. A run that has ended is a line of `--results` and is not done again:
-the same command goes on where it stopped, on any day. `--at-once 2` trains two variants at a time, on half of the
-threads each, which is sooner done than one after the other. At the end stands a table of all lines, for each
-instruction set and precision apart. `frontier_times.py` measures the times of the trained detectors.
+third, so that no validation or test split is read before `--final`. A run that has ended is a line of `--results` and
+is not done again: the same command goes on where it stopped, on any day. `--at-once 2` trains two variants at a time,
+on half of the threads each, which is sooner done than one after the other. At the end stands a table of all lines, for
+each instruction set and precision apart. `frontier_times.py` measures the times of the trained detectors.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from pathlib import Path
 import torch
 from frontier_results import RESULTS, read_runs, table_of
 from frontier_run import place
-from frontier_variants import VARIANTS, Fold, fold_of
+from frontier_variants import FINAL, VARIANTS, Fold, fold_of
 from timing import machine
+
+FINAL_HELP = "train on the whole split and measure on the split test, else val: once, for the variants that are left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder for the folds and the trained detectors")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of lines that is read and added to")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--fold", type=int, default=0, help="which third of a training split is measured: 0, 1 or 2")
+    fold = parser.add_mutually_exclusive_group()
+    fold.add_argument("--fold", type=int, default=0, help="which third of a training split is measured: 0, 1 or 2")
+    fold.add_argument("--final", dest="fold", action="store_const", const=FINAL, help=FINAL_HELP)
     parser.add_argument("--images", type=int, default=960, help="that training takes, in whole epochs of the fold")
     parser.add_argument("--minutes", type=float, default=60, help="after which no other run begins")
     parser.add_argument("--at-once", type=int, default=1, help="how many runs are trained at a time")

@@ -102,7 +102,7 @@ def gflop(detector: Detector, path: Path) -> float:
 
 
 def _detector(out: Path, variant: str, precision: Precision) -> Detector:
-    run = re.compile(rf"{re.escape(variant)}-\w+-\d+-seed-\d+")
+    run = re.compile(rf"{re.escape(variant)}-\w+--?\d+-seed-\d+")
     found = sorted(path for path in out.glob(f"*/{LAST}") if run.fullmatch(path.parent.name))
     if not found:
         raise SystemExit(f"{out} has no detector of the variant {variant}: python benchmarks/frontier.py trains it")

@@ -19,6 +19,8 @@ from faster_rcnn.structures import ClassMap
 
 FOLDS = 3
 """A training split is cut into this many parts, one of which is measured."""
+FINAL = -1
+"""In place of a part's number: the whole training split, measured on the data's own split ``test``, else ``val``."""
 COARSE = "rpn.anchor_sizes=[[], [24, 48], [48, 96], [96, 192], [192, 384]]"
 """Anchors of two sizes from stride 8 on, in place of one size from stride 4 on."""
 EIGHT = "rpn.anchor_sizes=[[], [32, 64], [64, 128], [128, 256], [256, 512]]"
@@ -41,22 +43,25 @@ def _small(*settings: str) -> Variant:
     return Variant("small", settings)
 
 
+def _slim(*settings: str, lr: str = "0.0016") -> Variant:
+    """``plain`` with narrower heads, trained by AdamW."""
+    heads = ("rpn.head_channels=64", "roi.head_hidden=[512, 512]")
+    recipe = ("training.optimizer=adamw", f"training.lr={lr}", "training.weight_decay=0.05")
+    return _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", *heads, *recipe, *settings)
+
+
 VARIANTS = {
     "small": _small(),
     "plain": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1"),
     "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
     "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
     "slim": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "rpn.head_channels=64", "roi.head_hidden=[512, 512]"),
-    "slim-adamw": _small(
-        COARSE,
-        HUNDRED,
-        "backbone.pyramid_plain=1",
-        "rpn.head_channels=64",
-        "roi.head_hidden=[512, 512]",
-        "training.optimizer=adamw",
-        "training.lr=0.0016",
-        "training.weight_decay=0.05",
-    ),
+    "slim-adamw": _slim(),
+    "slim-adamw-24": _slim(lr="0.0024"),
+    "slim-adamw-wide": _slim("training.scale_jitter=[0.6, 1.6]"),
+    "slim-adamw-ema": _slim("training.ema_decay=0.98"),
+    "slim-adamw-320": _slim("image.short_side=320", "image.long_side=512"),
+    "slim-adamw-320-64": _slim("image.short_side=320", "image.long_side=512", "backbone.pyramid_channels=64"),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
         EIGHT,
@@ -83,7 +88,7 @@ class Fold:
     def parse(cls, text: str) -> Fold:
         """A fold from its text."""
         name, _, folder = text.partition("=")
-        data, _, number = name.rpartition("-")
+        data, _, number = name.partition("-")
         return cls(data, int(number), Path(folder))
 
     def epochs_for(self, images: int) -> int:
@@ -98,14 +103,18 @@ class Fold:
 def fold_of(name: str, data: Path, number: int, folder: Path) -> Fold:
     """Write a fold of the training split of some data as COCO; the same call writes the same bytes.
 
-    Every third image, in an order that a seed shuffles, is in the split ``test``.
+    Every third image, in an order that a seed shuffles, is in the split ``test``, unless the number is ``FINAL``.
     """
-    split = load_dataset(data, preset("small").data).splits["train"]
-    records = random.Random(0).sample(list(split.records), len(split.records))
-    parts = {
-        "train": [each for place, each in enumerate(records) if place % FOLDS != number],
-        "test": [each for place, each in enumerate(records) if place % FOLDS == number],
-    }
+    splits = load_dataset(data, preset("small").data).splits
+    split = splits["train"]
+    if number == FINAL:
+        parts = {"train": list(split.records), "test": list(splits["test" if "test" in splits else "val"].records)}
+    else:
+        records = random.Random(0).sample(list(split.records), len(split.records))
+        parts = {
+            "train": [each for place, each in enumerate(records) if place % FOLDS != number],
+            "test": [each for place, each in enumerate(records) if place % FOLDS == number],
+        }
     root = folder / f"{name}-{number}"
     shutil.rmtree(root, ignore_errors=True)
     make_folders(root)

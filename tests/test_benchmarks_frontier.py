@@ -14,7 +14,7 @@ import frontier_times
 import frontier_variants
 import pytest
 from frontier_results import Run, append_line, read_runs, table_of
-from frontier_variants import VARIANTS, Fold, Variant, fold_of
+from frontier_variants import FINAL, VARIANTS, Fold, Variant, fold_of
 
 from faster_rcnn.building import build_model
 from faster_rcnn.data.reading import load_dataset
@@ -71,6 +71,13 @@ def test_folds_share_the_training_split_among_them(squares: Path, tmp_path: Path
     before = bytes_below(folds[1].folder)
     assert bytes_below(fold_of("squares", squares, 1, tmp_path).folder) == before
     assert [fold.epochs_for(12) for fold in folds] == [3, 2, 2]  # 12 / 4, 12 / 5 twice
+
+
+def test_the_last_variants_are_measured_on_the_split_that_nothing_was_chosen_on(squares: Path, tmp_path: Path) -> None:
+    whole = fold_of("squares", squares, FINAL, tmp_path)
+    assert boxes_of(whole.folder, "train") == boxes_of(squares, "train")
+    assert boxes_of(whole.folder, "test") == boxes_of(squares, "val")
+    assert Fold.parse(str(whole)) == whole
 
 
 @pytest.mark.parametrize("name", VARIANTS)
