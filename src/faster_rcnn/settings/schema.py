@@ -98,6 +98,9 @@ class RpnConfig(Section):
     )
     """Sizes of the anchors of each level: the square root of their area, in pixels of the resized image (FPN, 4.1). The
     finest levels may have none, ``[]``: regions are pooled from them, and the first stage does not run there."""
+    follow_data: bool = False
+    """Whether a run that begins replaces anchors that hardly an object of its training images fits, and allows more
+    proposals where images hold many objects. It logs what it changes, and stores the numbers and ``false``."""
     anchor_heights_over_widths: (
         tuple[Ratio, ...] | tuple[Annotated[tuple[Ratio, ...], Field(max_length=MAX_SHAPES)], ...]
     ) = Field((0.5, 1.0, 2.0), min_length=1, max_length=MAX_SHAPES)

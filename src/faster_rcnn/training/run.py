@@ -33,8 +33,10 @@ from faster_rcnn.training import run_folder
 from faster_rcnn.training.alternating import train_alternating
 from faster_rcnn.training.batch_size import with_batch
 from faster_rcnn.training.callback import Callback
+from faster_rcnn.training.data_settings import following_data
 from faster_rcnn.training.labelled import load_for_training, with_val_seed
 from faster_rcnn.training.machine_settings import machine_changes, with_machine_settings, with_training
+from faster_rcnn.training.optimizer import remark_on_rate
 from faster_rcnn.training.resume import (
     config_to_go_on,
     folder_to_resume,
@@ -81,7 +83,7 @@ def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], p
     with run_folder.kept_if_used(folder) if processes.is_first else nullcontext():
         dataset = processes.together(lambda: load_for_training(data, config))
         _refuse_other_inputs(processes, config, dataset)
-        config = processes.of_first(lambda: _for_this_machine(config, dataset, processes))
+        config = processes.of_first(lambda: _for_this_run(config, start, dataset, processes))
         if processes.is_first:
             run_folder.write_data(folder, data, fingerprint_of(dataset))
         return _train(Task(data, dataset, config, folder, folder, start, callbacks=callbacks, processes=processes))
@@ -95,8 +97,11 @@ def _chosen(options: TrainOptions) -> tuple[Config, LoadedModel | None]:
     return config, start
 
 
-def _for_this_machine(config: Config, dataset: Dataset, processes: Processes) -> Config:
+def _for_this_run(config: Config, start: LoadedModel | None, dataset: Dataset, processes: Processes) -> Config:
     """The configuration with a number in the place of each ``auto``, by these images and this machine."""
+    remark_on_rate(config.training, preset(config.preset).training)
+    if start is None:  # a trained first stage keeps its anchors
+        config = following_data(config, dataset.splits["train"])
     config = with_batch(config, dataset, processes)  # decides the steps, and with them the epochs
     return with_machine_settings(_with_epochs(config, dataset), processes)
 
