@@ -38,10 +38,14 @@ def test_a_step_whose_loss_is_too_high_moves_nothing() -> None:
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
 
 
-@pytest.mark.parametrize(("lr", "lower"), [(100.0, "0.08"), (0.16, "0.04"), (0.01, "0.0025")])
-def test_the_remedy_is_a_rate_that_is_lower_and_usual(lr: float, lower: str) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "lower"),
+    [("adamw", 100.0, "0.0016"), ("adamw", 0.0032, "0.0008"), ("adamw", 0.001, "0.00025"), ("sgd", 100.0, "25")],
+)
+def test_the_remedy_is_a_rate_that_is_lower_and_usual(optimizer: str, lr: float, lower: str) -> None:
     config = preset("small")
-    config = config.model_copy(update={"training": config.training.model_copy(update={"lr": lr})})
+    changed = config.training.model_copy(update={"lr": lr, "optimizer": optimizer})
+    config = config.model_copy(update={"training": changed})
     message = explained(DivergedError("E128 broken"), config, 7, [3, 4], 0.5, Path("run/state.pt"))
     assert str(message).startswith("E128 broken at step 7 (images 3, 4, learning rate 0.5). ")
     assert str(message).endswith(f"--lr {lower}")
@@ -53,7 +57,7 @@ def test_a_run_with_an_absurd_learning_rate_ends_and_is_saved(tmp_path: Path) ->
         *("backbone.body=test_resnet", "backbone.weights=none", "backbone.frozen_stages=0"),
         *("image.short_side=64", "image.long_side=128", "training.workers=0", "training.precision=float32"),
     ]
-    with pytest.raises(DivergedError, match=r"E128 .* at step \d+ .*--lr 0\.08") as raised:
+    with pytest.raises(DivergedError, match=r"E128 .* at step \d+ .*--lr 0\.0016") as raised:
         train_with(data, out=tmp_path / "run", settings=settings, lr=1e6, epochs=30)
     assert raised.value.exit_code == 3
     state = torch.load(tmp_path / "run/state.pt", weights_only=True)

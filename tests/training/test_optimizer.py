@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.testing import assert_close
 
 from faster_rcnn.choices import OptimizerName
 from faster_rcnn.settings.training import TrainingConfig
-from faster_rcnn.training.optimizer import build_optimizer, load_moments, optimizer_of
+from faster_rcnn.training.optimizer import build_optimizer, load_moments, optimizer_of, remark_on_rate
 from faster_rcnn.training.state import UnusableStateError
 
 BOTH: tuple[OptimizerName, ...] = ("sgd", "adamw")
@@ -113,3 +114,16 @@ def test_the_state_of_another_optimizer_is_refused(name: OptimizerName) -> None:
     for found in wrong:
         with pytest.raises(UnusableStateError, match="its momentum is not that of the run's weights"):
             load_moments(own, found)
+
+
+def test_a_rate_of_the_other_optimizer_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    sgd, adamw = TrainingConfig(optimizer="sgd", lr=0.08), TrainingConfig(optimizer="adamw", lr=0.0016)
+    with caplog.at_level(logging.WARNING):
+        for settings in (sgd, adamw):
+            for usual in (sgd, adamw):
+                remark_on_rate(settings, usual)
+    assert caplog.text == ""
+    remark_on_rate(TrainingConfig(optimizer="adamw", lr=0.08), sgd)
+    assert "training.lr 0.08 is a learning rate for training.optimizer=sgd; adamw needs one below 0.01" in caplog.text
+    remark_on_rate(TrainingConfig(optimizer="sgd", lr=0.0016), adamw)
+    assert "training.lr 0.0016 is a learning rate for training.optimizer=adamw, which the preset has; sgd" in caplog.text

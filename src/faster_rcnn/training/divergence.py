@@ -32,7 +32,9 @@ def explained(
     error: DivergedError, config: Config, step: int, image_ids: Sequence[int | str], lr: float, state: Path
 ) -> DivergedError:
     """The error of a diverged step, with its images, the file of the weights before it, and a lower learning rate."""
-    lower = min(config.training.lr / 4, preset(config.preset).training.lr)
+    usual, lower = preset(config.preset).training, config.training.lr / 4
+    if usual.optimizer == config.training.optimizer:
+        lower = min(lower, usual.lr)
     ids = ", ".join(map(str, image_ids))
     return DivergedError(
         f"{error} at step {step} (images {ids}, learning rate {lr:.4g}). The weights before this step are in {state}. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -9,8 +11,12 @@ from faster_rcnn.choices import OptimizerName
 from faster_rcnn.settings.training import TrainingConfig
 from faster_rcnn.training.state import UnusableStateError
 
+_LOG = logging.getLogger(__name__)
+
 SECOND_MOMENT = 0.999
 """Decay of AdamW's mean squared gradient (1412.6980, algorithm 1)."""
+MOST_OF_ADAMW = 0.01
+"""Learning rate for 16 images above which training by AdamW diverges or learns nothing."""
 
 
 def build_optimizer(
@@ -36,6 +42,22 @@ def optimizer_of(model: nn.Module, settings: TrainingConfig, lr: float) -> Optim
         weight_decay=settings.weight_decay,
         name=settings.optimizer,
     )
+
+
+def remark_on_rate(settings: TrainingConfig, usual: TrainingConfig) -> None:
+    """Log a warning where the rate is one of the other optimizer.
+
+    AdamW moves every weight by about the rate itself, SGD by the rate times the gradient. ``usual`` are the settings of
+    the preset.
+    """
+    rate = f"training.lr {settings.lr:g} is a learning rate for training.optimizer="
+    if settings.optimizer == "adamw" and settings.lr > MOST_OF_ADAMW:
+        _LOG.warning(
+            f"{rate}sgd; adamw needs one below {MOST_OF_ADAMW:g}, and the presets with adamw have 0.0016. Leave it out, "
+            "or add --set training.optimizer=sgd"
+        )
+    if settings.optimizer == "sgd" and usual.optimizer == "adamw" and settings.lr == usual.lr:
+        _LOG.warning(f"{rate}adamw, which the preset has; sgd learns hardly anything with it: --lr 0.08")
 
 
 def load_moments(optimizer: Optimizer, found: object) -> None:

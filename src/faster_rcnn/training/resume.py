@@ -127,11 +127,14 @@ def _listed(names: Sequence[str | None]) -> str:
 def stored_config(folder: Path) -> Config:
     """The settings of the run in ``folder``.
 
+    Its file holds all settings of the version that began it; one that is newer has the value it had before it existed,
+    which is the schema's, not the preset's.
+
     Raises:
         OptionError: the file does not fit, or holds no number of epochs, as the file of every run does.
     """
     path = folder / run_folder.CONFIG
-    config = resolve_config(None, path, (), {})
+    config = resolve_config(None, path, (), {}, start=Config())
     for name in ("epochs", "batch"):
         if getattr(config.training, name) == "auto":
             raise OptionError(f"{path} holds no number of training.{name}, as a run does; {_fresh_start(folder)}")
