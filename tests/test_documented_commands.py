@@ -74,10 +74,7 @@ PRINTS = re.compile(r"# prints (.+)$", re.MULTILINE)
 """What a block of Python prints, as its comment has it."""
 TINY = "--config tiny.yaml"
 """Settings of a tiny detector, one epoch."""
-DIGITS = (
-    "faster-rcnn train digits --out runs/digits --epochs 15 --image-size 240 --set training.flip=0 "
-    "'rpn.anchor_sizes=[[16], [32], [64], [128], [256]]'"
-)
+DIGITS = "faster-rcnn train digits --out runs/digits --epochs 15 --image-size 240 --set training.flip=0"
 """The training of the tutorial."""
 SMALLER = {
     DIGITS: f"{DIGITS.replace('--epochs 15 --image-size 240', '--epochs 1 --image-size 64')} {TINY}",

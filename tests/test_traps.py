@@ -227,7 +227,7 @@ def test_trap_14_proposals_do_not_depend_on_the_batch() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_trap_16_the_epsilon_of_the_body_is_the_one_of_the_settings(name: str) -> None:
     config = Config.model_validate_json(preset(name).model_dump_json())
-    assert config.backbone.norm_epsilon == {"small": 1e-3}.get(name, 1e-5)
+    assert config.backbone.norm_epsilon == dict.fromkeys(("small", "small-plus", "fast"), 1e-3).get(name, 1e-5)
     model = tiny_model(3, backbone={"norm_epsilon": config.backbone.norm_epsilon})
     assert {layer.eps for layer in norms(model.backbone.body)} == {config.backbone.norm_epsilon}
 

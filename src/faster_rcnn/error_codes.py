@@ -231,7 +231,7 @@ CODES = (
         "An option or a setting is unknown or has an unusable value",
         "The name of a setting or preset does not exist, a value has the wrong type or range, or two values contradict "
         "each other.",
-        "there is no preset 'smal'; presets are small, base, base-v2, mobile, mobile-320, paper, c4",
+        "there is no preset 'smal'; presets are small, small-plus, fast, base, base-v2, mobile, mobile-320, paper, c4",
         "List names, values, units and ranges of all settings with faster-rcnn config, and options with --help.",
     ),
     ErrorCode(

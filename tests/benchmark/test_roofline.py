@@ -40,8 +40,8 @@ def test_every_convolution_of_the_default_is_counted(precision: torch.dtype) -> 
     layers = [each for part in (model.backbone, model.rpn) for each in part.modules()]
     convs = [each for each in layers if isinstance(each, nn.Conv2d | DepthwiseConv2d)]
     work = work_of(model, torch.zeros(1, 3, 64, 64), precision)
-    # Those of the head are computed once for each of five levels.
-    assert len(work.convolutions) == len(convs) + 4 * 3
+    # Those of the head are computed once for each of four levels; the finest one has no anchors.
+    assert len(work.convolutions) == len(convs) + 3 * 3
     assert work.operations == sum(each.operations for each in work.convolutions)
 
 

@@ -48,7 +48,7 @@ def test_presets_are_valid_carry_their_name_and_round_trip(name: str) -> None:
 
 
 def test_an_unknown_preset_is_an_error_that_names_the_presets() -> None:
-    with pytest.raises(OptionError, match=r"'large'.*small, base, base-v2, mobile, mobile-320"):
+    with pytest.raises(OptionError, match=r"'large'.*small, small-plus, fast, base, base-v2, mobile, mobile-320"):
         preset("large")
 
 
@@ -56,11 +56,15 @@ def test_small_is_the_default_and_has_the_numbers_of_the_design() -> None:
     small = preset("small")
     assert (small.image.short_side, small.image.long_side) == (416, 640)
     assert (small.backbone.body, small.backbone.pyramid_channels) == ("tf_efficientnet_lite0", 128)
-    assert [sizes[0] for sizes in small.rpn.anchor_sizes] == [32, 64, 128, 256, 512]
-    assert (small.rpn.proposals_after_nms_training, small.rpn.proposals_after_nms) == (1000, 300)
-    assert (small.roi.pooled_side, small.roi.head_hidden[-1]) == (7, 1024)
+    assert small.rpn.anchor_sizes == ((), (24, 48), (48, 96), (96, 192), (192, 384))
+    assert (small.rpn.proposals_after_nms_training, small.rpn.proposals_after_nms) == (1000, 100)
+    assert (small.rpn.head_channels, small.backbone.pyramid_plain) == (64, 2)
+    assert (small.roi.pooled_side, small.roi.head_hidden) == (7, (512, 512))
+    assert (small.training.optimizer, small.training.lr, small.training.weight_decay) == ("adamw", 1.6e-3, 0.05)
     with torch.device("meta"):
-        assert build_model(small, 3).backbone.strides == (4, 8, 16, 32, 64)
+        built = build_model(small, 3)
+    assert built.backbone.strides == (4, 8, 16, 32, 64)
+    assert built.rpn.anchors.strides == (4, 8, 16, 32, 64)
 
 
 @pytest.mark.parametrize(("name", "build"), PAIRS)

@@ -53,7 +53,7 @@ def test_the_file_may_name_its_preset(written: Written) -> None:
 @pytest.mark.parametrize(("value", "read"), [("smal", "'smal'"), ("[base, base]", "['base', 'base']"), ("", "None")])
 def test_a_preset_that_does_not_exist_is_named_with_its_file_and_line(written: Written, value: str, read: str) -> None:
     assert refused(written(f"rpn:\npreset: {value}\n")).startswith(
-        f"E125 FILE line 2: preset: {read}: there is no such preset; presets are small, base, "
+        f"E125 FILE line 2: preset: {read}: there is no such preset; presets are small, small-plus, fast, base, "
     )
 
 
@@ -163,7 +163,7 @@ def test_e125_of_a_setting_names_it_as_typed(setting: str, message: str) -> None
 def test_e125_of_a_flag_names_it_as_typed() -> None:
     assert refused(image_size=-5) == "E125 --image-size -5: it must be greater than 0"
     assert refused(lr=0.0) == "E125 --lr 0.0: it must be greater than 0"
-    assert refused(model="smal").startswith("E125 there is no preset 'smal'; presets are small, base")
+    assert refused(model="smal").startswith("E125 there is no preset 'smal'; presets are small, small-plus, fast, base")
 
 
 def test_contradictions_are_refused_and_repetitions_are_not() -> None:

@@ -26,7 +26,6 @@ EPOCHS = 5
 SETTINGS = (
     f"image.short_side={SIZE.height}",  # the pictures are used as they are
     f"image.long_side={SIZE.width}",
-    "rpn.anchor_sizes=[[16], [32], [64], [128], [256]]",  # digits are 24 to 160 pixels high, a 1 is 9 wide
     "training.flip=0",  # a mirrored digit is another sign, or none
 )
 MIN_SCORE = 0.5

@@ -33,7 +33,7 @@ class TrainOptions:
     """How a detector is trained; ``None`` leaves the choice to the preset or to the run that goes on."""
 
     model: str | None = None
-    """Preset that the settings start from: small, base, base-v2, mobile, mobile-320, paper, c4."""
+    """Preset that the settings start from: small, small-plus, fast, base, base-v2, mobile, mobile-320, paper, c4."""
     weights: ModelOption | None = None
     """Model file, run folder or published name to start from instead of ImageNet weights."""
     out: PathOption | None = None
