@@ -15,13 +15,13 @@ from frontier_variants import VARIANTS, Fold
 
 from faster_rcnn import Detector
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.system.devices import choose_precision, instruction_sets, precision_name
+from faster_rcnn.system.devices import choose_precision, precision_name, widest_instructions
 from faster_rcnn.training.run_folder import LAST
 
 
 def place() -> tuple[str, str]:
     """The widest instruction set of this processor, and the precision in which it trains."""
-    return instruction_sets()[0], precision_name(choose_precision("auto", torch.device("cpu")))
+    return widest_instructions(), precision_name(choose_precision("auto", torch.device("cpu")))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed=options.seed,
         epochs=options.fold.epochs_for(options.images),
         threads=options.threads,
-        settings=list(variant.settings),
+        settings=variant.all_settings,
     )
     seconds = time.monotonic() - start
     detector = Detector.load(options.out / LAST, precision="float32")

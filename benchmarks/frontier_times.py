@@ -31,10 +31,11 @@ from faster_rcnn.choices import Precision
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.sources import find_images
 from faster_rcnn.stages import ROI_OUTPUT, evaluating, until
-from faster_rcnn.system.devices import instruction_sets
+from faster_rcnn.system.devices import choose_precision, precision_name, widest_instructions
 from faster_rcnn.training.run_folder import LAST
 
 RESULTS = Path(__file__).parent / "results" / "frontier_times.jsonl"
+PRECISION_HELP = "the line holds what auto means on this machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ratio=_ratio(single, of_images[first, "single"]),
             stream_images_per_second=round(1 / median(stream), 1),
             stream_ratio=_ratio(stream, of_images[first, "stream"]),
-            precision=options.precision,
-            processor=instruction_sets()[0],
+            precision=precision_name(choose_precision(options.precision, torch.device("cpu"))),
+            processor=widest_instructions(),
             threads=torch.get_num_threads(),
             commit=commit(),
         )
@@ -128,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained detectors")
     parser.add_argument("--images", required=True, nargs="+", help="files, folders or patterns")
     parser.add_argument("--variants", required=True, nargs="+", choices=VARIANTS, help="the first one is compared with")
-    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help=PRECISION_HELP)
     parser.add_argument("--count", type=int, default=30, help="how many of the images at most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of lines that is added to")

@@ -25,7 +25,22 @@ COARSE = "rpn.anchor_sizes=[[], [24, 48], [48, 96], [96, 192], [192, 384]]"
 """Anchors of two sizes from stride 8 on, in place of one size from stride 4 on."""
 EIGHT = "rpn.anchor_sizes=[[], [32, 64], [64, 128], [128, 256], [256, 512]]"
 """The same with the anchors of eight strides that `small` has at each level, and those of four."""
+FINER = "rpn.anchor_sizes=[[], [18, 36], [36, 72], [72, 144], [144, 288]]"
+"""Three quarters of these, for images of 320 pixels instead of 416."""
 HUNDRED = "rpn.proposals_after_nms=100"
+BEFORE = (
+    "rpn.anchor_sizes=[[32], [64], [128], [256], [512]]",
+    "rpn.follow_data=false",
+    "rpn.head_channels=0",
+    "rpn.proposals_before_nms=1000",
+    "rpn.proposals_after_nms=300",
+    "backbone.pyramid_plain=0",
+    "roi.head_hidden=[1024, 1024]",
+    "training.optimizer=sgd",
+    "training.lr=0.08",
+    "training.weight_decay=0.0001",
+)
+"""`small` as it was when the search began: what a variant does not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +49,56 @@ class Variant:
 
     preset: str
     settings: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    """Settings that the preset had when the variant was named; those of the variant go first."""
+
+    @property
+    def all_settings(self) -> list[str]:
+        """What a detector is trained with."""
+        own = {each.partition("=")[0] for each in self.settings}
+        return [*self.settings, *(each for each in self.before if each.partition("=")[0] not in own)]
 
     def __str__(self) -> str:
         return " ".join((self.preset, *self.settings))
 
 
 def _small(*settings: str) -> Variant:
-    return Variant("small", settings)
+    return Variant("small", settings, BEFORE)
 
 
-def _slim(*settings: str, lr: str = "0.0016") -> Variant:
+PIXELS_320 = ("image.short_side=320", "image.long_side=512")
+HEADS = ("rpn.head_channels=64", "roi.head_hidden=[512, 512]")
+ADAMW = ("training.optimizer=adamw", "training.lr=0.0016", "training.weight_decay=0.05")
+
+
+def _slim(*settings: str, recipe: Sequence[str] = ADAMW) -> Variant:
     """``plain`` with narrower heads, trained by AdamW."""
-    heads = ("rpn.head_channels=64", "roi.head_hidden=[512, 512]")
-    recipe = ("training.optimizer=adamw", f"training.lr={lr}", "training.weight_decay=0.05")
-    return _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", *heads, *recipe, *settings)
+    return _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", *HEADS, *recipe, *settings)
+
+
+def _lean(*settings: str, anchors: str = COARSE) -> Variant:
+    """``slim-adamw`` with one 3x3 convolution less in the pyramid and fewer candidates for proposals."""
+    plain = ("backbone.pyramid_plain=2", "rpn.proposals_before_nms=300")
+    return _small(anchors, HUNDRED, *plain, *HEADS, *ADAMW, *settings)
 
 
 VARIANTS = {
-    "small": _small(),
+    "small-before": _small(),
     "plain": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1"),
     "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
     "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
     "slim": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "rpn.head_channels=64", "roi.head_hidden=[512, 512]"),
     "slim-adamw": _slim(),
-    "slim-adamw-24": _slim(lr="0.0024"),
+    "slim-adamw-24": _slim(recipe=("training.optimizer=adamw", "training.lr=0.0024", "training.weight_decay=0.05")),
     "slim-adamw-wide": _slim("training.scale_jitter=[0.6, 1.6]"),
     "slim-adamw-ema": _slim("training.ema_decay=0.98"),
-    "slim-adamw-320": _slim("image.short_side=320", "image.long_side=512"),
-    "slim-adamw-320-64": _slim("image.short_side=320", "image.long_side=512", "backbone.pyramid_channels=64"),
+    "lean": _lean(),
+    "lean-96": _lean("backbone.pyramid_channels=96"),
+    "lean-data": _lean("rpn.follow_data=true"),
+    "lean-320": _lean(*PIXELS_320),
+    "lean-320-96": _lean(*PIXELS_320, "backbone.pyramid_channels=96"),
+    "lean-320-96-18": _lean(*PIXELS_320, "backbone.pyramid_channels=96", anchors=FINER),
+    "lean-320-64": _lean(*PIXELS_320, "backbone.pyramid_channels=64"),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
         EIGHT,

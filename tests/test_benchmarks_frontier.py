@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import frontier
+import frontier_page
 import frontier_run
 import frontier_times
 import frontier_variants
 import pytest
+from PIL import Image
 from frontier_results import Run, append_line, read_runs, table_of
 from frontier_variants import FINAL, VARIANTS, Fold, Variant, fold_of
 
@@ -83,8 +85,16 @@ def test_the_last_variants_are_measured_on_the_split_that_nothing_was_chosen_on(
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_is_a_detector(name: str) -> None:
     variant = VARIANTS[name]
-    settings = (*variant.settings, "backbone.weights=none")
+    settings = (*variant.all_settings, "backbone.weights=none")
     build_model(resolve_config(variant.preset, None, settings, {}), 2)
+
+
+def test_a_variant_has_the_settings_of_the_preset_when_it_was_named() -> None:
+    small, slim = VARIANTS["small-before"], VARIANTS["slim-adamw"]
+    assert str(small) == "small"  # as lines of results have it
+    assert "training.lr=0.08" in small.all_settings
+    assert "training.lr=0.0016" in slim.all_settings
+    assert "training.lr=0.08" not in slim.all_settings
 
 
 def test_runs_are_compared_in_pairs_within_a_processor_and_precision(tmp_path: Path) -> None:
@@ -144,19 +154,50 @@ def test_a_search_goes_on_where_it_stopped(
     [line] = map(json.loads, times.read_text().splitlines())
     assert (line["variant"], line["ratio"], line["stream_ratio"], line["precision"]) == ("tiny", 1.0, 1.0, "float32")
     assert min(line["gflop"], line["milliseconds"], line["stream_images_per_second"]) > 0
-    (out / "small-96-squares-0-seed-0").mkdir()
-    (out / "small-96-squares-0-seed-0" / "last.safetensors").touch()  # of another variant, whose name begins so, too
-    with pytest.raises(SystemExit, match="has no detector of the variant small: python"):
-        frontier_times.main(["--out", str(out), "--images", str(squares / "images"), "--variants", "small"])
+    (out / "small-before-96-squares-0-seed-0").mkdir()
+    (out / "small-before-96-squares-0-seed-0" / "last.safetensors").touch()  # of another variant, whose name begins so, too
+    with pytest.raises(SystemExit, match="has no detector of the variant small-before: python"):
+        frontier_times.main(["--out", str(out), "--images", str(squares / "images"), "--variants", "small-before"])
 
 
 @pytest.mark.parametrize("given", ["squares", "a-b=squares", "=squares", "squares="])
 def test_data_without_a_plain_name_is_refused(given: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=f"--data {given}: it is NAME=DIR"):
-        frontier.main(["--data", given, "--variants", "small", "--out", str(tmp_path)])
+        frontier.main(["--data", given, "--variants", "small-before", "--out", str(tmp_path)])
 
 
 def test_the_commit_is_that_of_the_checkout() -> None:
     assert json.loads(json.dumps(frontier_run.commit())) == frontier_run.commit()
     inside = subprocess.run(["git", "rev-parse"], cwd=Path(frontier.__file__).parent, capture_output=True, check=False)
     assert bool(frontier_run.commit()) == (inside.returncode == 0)
+
+
+def test_the_page_holds_the_tables_of_the_lines() -> None:
+    text = frontier_page.PAGE.read_text(encoding="utf-8")
+    _, mark, shown = text.partition(frontier_page.MARK)
+    assert mark
+    assert shown == frontier_page.tables(read_runs(frontier_page.RESULTS), frontier_page.read_times(frontier_page.TIMES))
+
+
+def test_differences_are_those_of_pairs_and_their_interval_holds_their_mean() -> None:
+    runs = [
+        replace(RUN, variant=variant, data=data, seed=seed, ap=ap)
+        for data in ("squares", "photos")
+        for seed in range(3)
+        for variant, ap in (("one", 0.5), ("two", 0.5 + 0.01 * (seed + 1)))
+    ]
+    gains = frontier_page.gains_of(runs, "two", "one")
+    assert {data: [round(each, 4) for each in found] for data, found in gains.items()} == {
+        "squares": [0.01, 0.02, 0.03],
+        "photos": [0.01, 0.02, 0.03],
+    }
+    low, high = frontier_page.interval(gains)
+    assert 0.01 <= low < 0.02 < high <= 0.03
+    assert frontier_page.gains_of([replace(RUN, seed=9), RUN], "two", "one") == {}
+
+
+def test_the_plot_is_drawn(tmp_path: Path) -> None:
+    runs = read_runs(frontier_page.RESULTS)
+    frontier_page.draw(runs, frontier_page.read_times(frontier_page.TIMES), tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert min(picture.size) > 300
