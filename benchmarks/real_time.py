@@ -1,51 +1,42 @@
-"""Images per second from JPEG file to boxes, through `Detector.predict`: a stream of files, and one file at a time.
+"""Images per second from JPEG file to boxes of the presets `small` and `fast`, against `small` as it was before them.
 
-    python benchmarks/real_time.py --model RUN --images DIR
+    python benchmarks/real_time.py --before RUN --small RUN --fast RUN FILE --images DIR
 
-A trained detector runs at its own image size with 300 proposals, and at 320 pixels with 100. Each round measures both
-settings in turn. Where there is a C++ compiler the detector is compiled, as `compile=True` does; compiling and the
-first round, which warms up, are not counted.
+Each is a trained detector; `frontier.py` trains the one before as its variant `small-before`. Of several detectors of
+`fast`, such as one that `faster-rcnn quantize` has written, the fastest counts. Each round measures all of them in
+turn, as a stream of files and one file at a time; ratios are those within a round. The first round, which warms up, is
+not counted.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import torch
 from bars import Bar, judge
-from pictures import parser_for, paths_of
+from pictures import paths_of
 from timing import machine, seconds
 
 from faster_rcnn import Detector
-from faster_rcnn.acceleration.compilation import found_compiler
 from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.benchmark.values import Spread
-from faster_rcnn.building import with_settings
-from faster_rcnn.settings.resolve import resolve_config
-from faster_rcnn.system.devices import precision_name
+from faster_rcnn.system.devices import precision_name, widest_instructions
 from faster_rcnn.weights.resolve import resolve_model
 
 MIN_SCORE = 0.0
 """Minimum score of the detections; 0, so that only the model's own limit applies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Image size and number of proposals of a detector, and the required images per second."""
-
-    image_size: int | None
-    """Pixels of the shorter side; ``None`` is the model's own."""
-    proposals: int
-    required: float
-    goal: float
-
-
-SETTINGS = (Setting(None, 300, required=30, goal=40), Setting(320, 100, required=50, goal=60))
+SHARE, TIMES = 0.5, 4.0
+"""Time of an image of `small`, and images per second of `fast`, by those of `small` before."""
+RATES = {"AVX2": (25.0, 40.0)}
+"""Images per second of `fast` that are required, and that are a goal, by the widest instructions."""
+OTHER_RATES = 60.0, 90.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,18 +48,17 @@ class Timed:
     stream: list[float] = field(default_factory=list)
     """Images per second in each round."""
     single: list[float] = field(default_factory=list)
-    """Seconds of each image in each round."""
+    """Median seconds of an image in each round."""
 
+    @classmethod
+    def of(cls, name: str, model: str) -> Timed:
+        """A run folder or model file, in the precision of ``auto``."""
+        precision = precision_name(precision_for(resolve_model(model), "auto", torch.device("cpu")))
+        return cls(f"{name} in {precision}", Detector.load(model, device="cpu"))
 
-def with_setting(model: str, setting: Setting, compile: bool) -> Timed:
-    """Load a detector for one setting; each has its own, because a compiled detector keeps its numbers."""
-    loaded = resolve_model(model)
-    settings = (f"rpn.proposals_after_nms={setting.proposals}",)
-    config = resolve_config(None, None, settings, {"image_size": setting.image_size}, start=loaded.config)
-    proposal_filter = replace(loaded.model.inference_filter, after_nms=setting.proposals)
-    model_with = with_settings(loaded.model, image=config.image, inference_filter=proposal_filter)
-    detector = Detector(replace(loaded, model=model_with, config=config), device="cpu", compile=compile)
-    return Timed(f"{config.image.short_side} pixels, {setting.proposals} proposals", detector)
+    def __str__(self) -> str:
+        stream = f"{median(self.stream):.1f} ({min(self.stream):.1f} to {max(self.stream):.1f})"
+        return f"{self.name}: {stream} images per second as a stream, one at a time: {Spread.of(self.single)}"
 
 
 def images_per_second(detector: Detector, paths: Sequence[Path]) -> float:
@@ -85,42 +75,48 @@ def single_seconds(detector: Detector, paths: Sequence[Path]) -> Iterator[float]
 
 
 def measure(every: Sequence[Timed], paths: Sequence[Path], rounds: int) -> None:
-    """Measure all settings in turn, in every round."""
+    """Measure all detectors in turn, in every round."""
     for number in range(rounds + 1):
         for one in every:
             rate, times = images_per_second(one.detector, paths), list(single_seconds(one.detector, paths))
             if number:
                 one.stream.append(rate)
-                one.single.extend(times)
+                one.single.append(median(times))
 
 
-def bars_of(setting: Setting, one: Timed) -> list[Bar]:
-    """Print what was measured, and judge the stream."""
-    stream, single = Spread.of(one.stream), Spread.of(one.single)
-    print(
-        f"{one.name}: {stream.median:.1f} images per second as a stream ({min(one.stream):.1f} to "
-        f"{max(one.stream):.1f}), {1 / single.median:.1f} one at a time: {single}",
-        flush=True,
-    )
-    what = f"images per second as a stream, {one.name}"
+def bars_of(before: Timed, small: Timed, fast: Timed, instructions: str) -> list[Bar]:
+    """The bars of both presets."""
+    required, goal = RATES.get(instructions, OTHER_RATES)
+    rate = f"images per second of {fast.name}, as a stream"
     return [
-        Bar(what, stream.median, at_least=setting.required),
-        Bar(what, stream.median, at_least=setting.goal, goal=True),
+        Bar(f"time of an image of {small.name}, by {before.name}", _ratio(small.single, before.single), at_most=SHARE),
+        Bar(f"{rate}, in multiples of {before.name}", _ratio(fast.stream, before.stream), at_least=TIMES),
+        Bar(rate, median(fast.stream), at_least=required),
+        Bar(rate, median(fast.stream), at_least=goal, goal=True),
     ]
 
 
+def _ratio(mine: Sequence[float], other: Sequence[float]) -> float:
+    return median(one / two for one, two in zip(mine, other, strict=True))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = parser_for(__doc__, count=100)
-    parser.add_argument("--no-compile", action="store_true", help="do not compile, even where there is a compiler")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("before", "small"):
+        parser.add_argument(f"--{name}", required=True, help="run folder or model file")
+    parser.add_argument("--fast", required=True, nargs="+", help="run folders or model files")
+    parser.add_argument("--images", required=True, nargs="+", help="files, folders or patterns")
+    parser.add_argument("--count", type=int, default=100, help="how many of the images at most")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     paths = paths_of(parser, options)
-    kind = precision_name(precision_for(resolve_model(options.model), "auto", torch.device("cpu")))
-    # A detector in int8 cannot be compiled.
-    compiled = not options.no_compile and kind != "int8" and found_compiler() is not None
-    every = [with_setting(options.model, setting, compiled) for setting in SETTINGS]
-    print(f"{machine()}; in {kind}, {'compiled' if compiled else 'not compiled'}; {len(paths)} images", flush=True)
-    measure(every, paths, options.rounds)
-    return judge([bar for setting, one in zip(SETTINGS, every, strict=True) for bar in bars_of(setting, one)])
+    before, small = Timed.of("small before", options.before), Timed.of("small", options.small)
+    fast = [Timed.of("fast", model) for model in options.fast]
+    print(f"{machine()}; {len(paths)} images", flush=True)
+    measure([before, small, *fast], paths, options.rounds)
+    for one in (before, small, *fast):
+        print(one, flush=True)
+    return judge(bars_of(before, small, max(fast, key=lambda one: median(one.stream)), widest_instructions()))
 
 
 if __name__ == "__main__":

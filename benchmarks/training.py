@@ -1,9 +1,10 @@
 """Time of training: ours against torchvision's Faster R-CNN with the same body, neck, image size and batch.
 
-    python benchmarks/training.py --data DIR [--peer-float32]
+    python benchmarks/training.py --data DIR [--peer-float32 | --before]
 
 Both decode, augment and train on the same images, without validation. Each round trains both for a few steps, in turn.
-Ours computes in the precision that `auto` chooses on this machine, the peer in bfloat16 or in float32.
+Ours computes in the precision that `auto` chooses on this machine, the peer in bfloat16 or in float32. With `--before`
+the peer is ours with the settings that `small` had before it became lighter.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from random import Random
 
 import torch
 from bars import Bar, judge
+from frontier_variants import VARIANTS
 from peer import peer_detector, peer_optimizer, peer_records, peer_step
 from timing import compare, machine
 
@@ -27,14 +29,17 @@ from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.system.memory import keep_freed_memory
-from faster_rcnn.training.optimizer import build_optimizer
+from faster_rcnn.training.optimizer import optimizer_of
 from faster_rcnn.training.step import batch_of, training_step
 from faster_rcnn.weights.pretrained import load_pretrained
 
 TIMES_BFLOAT16, TIMES_FLOAT32 = 2.5, 6.0
 """Required speed of ours in multiples of the peer's, by the precision of the peer."""
+SHARE_OF_BEFORE = 0.7
+"""Most of the time of a step with the settings that `small` had before."""
 LR, MOMENTUM, WEIGHT_DECAY, CLIP_NORM = 1e-3, 0.9, 1e-4, 10.0
-"""Settings of both optimizers; they do not influence the time of a step, but the losses have to stay finite."""
+"""Settings of the peer's optimizer, and the rate of both; they do not influence the time of a step, but the losses have
+to stay finite."""
 
 
 def peer_steps(split: Split, config: Config, bfloat16: bool) -> Iterator[None]:
@@ -53,7 +58,7 @@ def our_steps(split: Split, config: Config) -> Iterator[None]:
     model = build_model(config, len(split.classes))
     load_pretrained(model, config)
     model = model.to(memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(model, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    optimizer = optimizer_of(model, config.training, LR)
     precision = choose_precision("auto", torch.device("cpu"))
     keep_freed_memory()  # for the peer, too: it is a setting of the process
     for batch in _endless(TrainingLoader(split, config.image, config.training, config.data)):
@@ -82,11 +87,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, help="images per step; the preset's own where not given")
     parser.add_argument("--image-size", type=int, help="pixels of the shorter side; the preset's own where not given")
-    parser.add_argument("--peer-float32", action="store_true", help="the peer in float32, not in bfloat16")
+    peers = parser.add_mutually_exclusive_group()
+    peers.add_argument("--peer-float32", action="store_true", help="the peer in float32, not in bfloat16")
+    peers.add_argument("--before", action="store_true", help="the peer is ours, with the settings of small before")
     options = parser.parse_args(arguments)
-    config = resolve_config("small", None, (), {"batch": options.batch, "image_size": options.image_size})
+    flags = {"batch": options.batch, "image_size": options.image_size}
+    config = resolve_config("small", None, (), flags)
     split = load_dataset(options.data, config.data).splits["train"]
     ours, peer = our_steps(split, config), peer_steps(split, config, not options.peer_float32)
+    if options.before:
+        peer = our_steps(split, resolve_config("small", None, VARIANTS["small-before"].all_settings, flags))
 
     def take(steps: Iterator[None]) -> None:
         for _ in range(options.steps):
@@ -95,7 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind, least = ("float32", TIMES_FLOAT32) if options.peer_float32 else ("bfloat16", TIMES_BFLOAT16)
     print(machine(), flush=True)
     images = options.steps * config.training.images_per_step
-    ratio = compare(f"{images} images, the peer in {kind}", lambda: take(ours), lambda: take(peer), options.rounds)
+    name = "the peer being small before" if options.before else f"the peer in {kind}"
+    ratio = compare(f"{images} images, {name}", lambda: take(ours), lambda: take(peer), options.rounds)
+    if options.before:
+        return judge([Bar("time of a training step of small, by that before", ratio, at_most=SHARE_OF_BEFORE)])
     return judge([Bar(f"speed of training, times that of the peer in {kind}", 1 / ratio, at_least=least)])
 
 

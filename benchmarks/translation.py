@@ -126,14 +126,21 @@ def fit_norms(model: FasterRCNN, pixels: Tensor) -> None:
 
 @torch.no_grad()
 def outputs_of(model: FasterRCNN, pixels: Tensor) -> list[Tensor]:
-    """Logits and deltas of all anchors of a cell as (outputs, rows, columns), for each level."""
+    """Logits and deltas of all anchors of a cell as (outputs, rows, columns), for each level with anchors."""
     features = model.backbone(pixels)
+    without = features[: model.rpn.anchors.skipped]
     maps = []
-    for feature in features:
-        output = model.rpn([feature])
+    for feature in features[len(without) :]:
+        output = model.rpn([*without, feature])
         rows = torch.cat((output.logits, output.deltas), dim=2)  # (1, rows * columns * shapes, outputs)
         maps.append(rows.reshape(*feature.shape[-2:], -1).permute(2, 0, 1))
     return maps
+
+
+def strides_of(model: FasterRCNN) -> tuple[int, ...]:
+    """Strides of the levels with anchors, finest first."""
+    anchors = model.rpn.anchors
+    return tuple(anchors.strides[anchors.skipped :])
 
 
 def reach_of(model: FasterRCNN, length: int, height: int = 64) -> list[tuple[int, int] | None]:
@@ -151,7 +158,7 @@ def reach_of(model: FasterRCNN, length: int, height: int = 64) -> list[tuple[int
         pixels[..., middle:] = 0 if left else math.nan
         sides.append([each.isnan().any(dim=0).any(dim=0) for each in outputs_of(model, pixels)])
     reaches: list[tuple[int, int] | None] = []
-    for stride, after, before in zip(model.backbone.strides, *sides, strict=True):
+    for stride, after, before in zip(strides_of(model), *sides, strict=True):
         cells = middle // stride
         # Counted without a gap: circular padding carries the half over to the far end as well.
         reached = int(after[cells:].int().cumprod(0).sum()), int(before[:cells].flip(0).int().cumprod(0).sum())
@@ -161,7 +168,7 @@ def reach_of(model: FasterRCNN, length: int, height: int = 64) -> list[tuple[int
 
 def side_for(model: FasterRCNN, reaches: Sequence[tuple[int, int] | None]) -> int:
     """Pixels of a view whose coarsest level has ``INTERIOR`` cells, after the shift, that no border reaches."""
-    strides: tuple[int, ...] = model.backbone.strides
+    strides = strides_of(model)
     widest = max(sum(reach) * stride for reach, stride in zip(reaches, strides, strict=True) if reach)
     coarsest = max(strides)
     return (-(-widest // coarsest) + INTERIOR + 1) * coarsest
@@ -179,7 +186,7 @@ def measure(
     whole = picture(height + down, width + right)
     first, second = outputs_of(model, whole[..., :height, :width]), outputs_of(model, whole[..., down:, right:])
     levels = []
-    for stride, reach, one, other in zip(model.backbone.strides, reaches, first, second, strict=True):
+    for stride, reach, one, other in zip(strides_of(model), reaches, first, second, strict=True):
         if down % stride or right % stride:
             continue
         rows, columns = other.shape[1] - down // stride, other.shape[2] - right // stride

@@ -182,28 +182,25 @@ def test_real_time_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         image_file(tmp_path / "photos" / name)
     model = model_file(tmp_path / "tiny.safetensors")
-    options = ("--count", 2, "--rounds", 2, "--no-compile")
-    code = run("real_time", "--model", model, "--images", tmp_path / "photos", *options)
+    smaller = model_file(tmp_path / "smaller.safetensors", image={"short_side": 32, "long_side": 48})
+    models = ("--before", model, "--small", model, "--fast", model, smaller)
+    options = ("--images", tmp_path / "photos", "--count", 2, "--rounds", 2)
+    code = run("real_time", *models, *options)
     out = capsys.readouterr().out
-    assert_judged(code, bars_in(out), 2)
-    assert [line.split(": ")[1] for line in out.splitlines() if line.startswith("goal: ")] == [
-        "images per second as a stream, 64 pixels, 300 proposals",
-        "images per second as a stream, 320 pixels, 100 proposals",
-    ]
-    assert "not compiled; 2 images" in out
-    assert "one at a time" in out
-
-
-def test_real_time_uses_the_given_settings(tmp_path: Path) -> None:
-    real_time = script("real_time")
-    model = str(model_file(tmp_path / "tiny.safetensors", rpn={"proposals_after_nms": 40}))
-    timed = real_time.with_setting(model, real_time.Setting(96, 7, 1, 2), False)
-    network = timed.detector._detector.network
-    assert (network.preparation.image.short_side, network.preparation.image.long_side) == (96, 192)
-    [found] = network.propose([torch.randint(0, 256, (3, 80, 100), dtype=torch.uint8)])
-    assert len(found.boxes) == 7
+    assert_judged(code, bars_in(out), 3)
+    assert sum(line.startswith("goal: images per second of fast") for line in out.splitlines()) == 1
+    assert "; 2 images" in out
+    assert len(re.findall(r"images per second as a stream, one at a time: ", out)) == 4
     with pytest.raises(SystemExit):
-        run("real_time", "--model", model, "--images", tmp_path / "nothing")
+        run("real_time", *models, "--images", tmp_path / "nothing")
+
+
+def test_real_time_asks_less_of_narrow_instructions() -> None:
+    real_time = script("real_time")
+    before, fast = (real_time.Timed(name, None, [rate], [1 / rate]) for name, rate in (("before", 10.0), ("fast", 45.0)))
+    narrow, wide = (real_time.bars_of(before, fast, fast, each) for each in ("AVX2", "AVX512-BF16"))
+    assert [bar.met for bar in narrow] == [True, True, True, True]
+    assert [bar.met for bar in wide] == [True, True, False, False]
 
 
 def test_boxes_that_both_find_by_hand() -> None:
@@ -319,6 +316,8 @@ def test_training_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ((), 0.4, 0, "times that of the peer in bfloat16: measured 2.5, asked at least 2.5: met"),
         ((), 0.41, 1, "times that of the peer in bfloat16: measured 2.439, asked at least 2.5: missed"),
         (("--peer-float32",), 0.2, 1, "times that of the peer in float32: measured 5, asked at least 6: missed"),
+        (("--before",), 0.7, 0, "time of a training step of small, by that before: measured 0.7, asked at most 0.7: met"),
+        (("--before",), 0.71, 1, "step of small, by that before: measured 0.71, asked at most 0.7: missed"),
     ],
 )
 def test_training_is_judged_by_hand(
@@ -342,10 +341,11 @@ def test_training_accuracy_runs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     options = ("--epochs", 1, "--seeds", 3, "--batch", 1, "--image-size", 64, "--out", tmp_path / "runs")
     code = run("training_accuracy", "--data", data, *options)
     out = capsys.readouterr().out
-    assert_judged(code, bars_in(out), 1)
+    assert_judged(code, bars_in(out), 2)
     assert re.search(r"^seed 3, ours: AP \d\.\d+, AP50 ", out, re.MULTILINE)
     assert re.search(r"^seed 3, peer: AP \d\.\d+, AP50 ", out, re.MULTILINE)
     assert "bar: mean AP of seeds 3, the peer's being asked: measured" in out
+    assert "bar: time of training in shares of the peer's: measured" in out
     assert (tmp_path / "runs" / "seed-3" / "last.safetensors").exists()
 
 
