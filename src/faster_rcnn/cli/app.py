@@ -10,6 +10,7 @@ from faster_rcnn._version import __version__
 from faster_rcnn.cli.benchmark import benchmark
 from faster_rcnn.cli.compare import compare
 from faster_rcnn.cli.config import config
+from faster_rcnn.cli.convert import convert
 from faster_rcnn.cli.demo import demo
 from faster_rcnn.cli.doctor import doctor
 from faster_rcnn.cli.evaluate import evaluate
@@ -39,6 +40,7 @@ for command in (
     benchmark,
     compare,
     config,
+    convert,
     demo,
     doctor,
     evaluate,
