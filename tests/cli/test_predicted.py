@@ -11,7 +11,7 @@ import pytest
 
 from faster_rcnn.system.distributed import ALONE
 from faster_rcnn.weights.model_file import save_model
-from files import image_file, loaded_model, model_file
+from files import bytes_below, image_file, loaded_model, model_file
 from several import in_processes
 from several_commands import Shown, commanded, commanded_with_full_disk
 
@@ -51,6 +51,17 @@ def test_several_processes_write_and_show_what_one_does(count: int, folder: Path
     assert (folder / "all.jsonl").read_bytes() == (folder / "one.jsonl").read_bytes()
     assert content_of(folder / "all") == content_of(folder / "one")
     assert len(content_of(folder / "one")) == 4
+
+
+def test_several_processes_save_what_one_does(folder: Path) -> None:
+    formats = "--save", "coco,yolo,label-studio,cvat,crops"
+    alone = commanded(ALONE, [folder], *PREDICT, "--out", "one", *formats)
+    assert "coco, yolo, label-studio, cvat, crops in one" in alone[2]
+    in_processes(2, commanded, [folder], *PREDICT, "--out", "all", *formats)
+    saved = bytes_below(folder / "one")
+    assert bytes_below(folder / "all") == saved
+    assert {name.partition("/")[0] for name in saved} >= {"coco", "yolo", "label-studio.json", "cvat.xml", "crops"}
+    assert sum(name.startswith("coco/images") for name in saved) == 4
 
 
 def test_lines_on_standard_output_are_those_of_the_first_process(folder: Path) -> None:

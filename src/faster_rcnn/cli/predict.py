@@ -45,6 +45,7 @@ def predict(
     settings: Settings = None,
     out: Path | None = None,
     json: JsonOut = None,
+    save: str | None = None,
     engine: Literal["ray"] | None = None,
     address: str | None = None,
 ) -> int:
@@ -67,8 +68,10 @@ def predict(
         settings: Settings of inference in place of the model's own, as section.key=value, such as
             rpn.proposals_after_nms=500; several may follow. --iou wins over roi.nms_iou, and --conf and --max-det are
             limits besides the model's.
-        out: Folder for pictures with their boxes; by default, unless --json is given, a new folder predictions.
+        out: Folder for pictures with their boxes; by default, unless --json is given alone, a new folder predictions.
         json: File for one JSON object per image; - for standard output.
+        save: Formats that are written into --out beside the pictures, as a,b,c: coco, yolo, voc and csv are data sets
+            with copies of the images; label-studio and cvat are files of these tools; crops are pictures of the boxes.
         engine: ray predicts many images on all processors or machines of a Ray cluster into Parquet files in --out, and
             goes on where an earlier run was stopped. Sources may be addresses such as s3://photos/2024, too.
         address: Address of a running Ray cluster, or auto; by default one is started on this machine.
@@ -76,7 +79,7 @@ def predict(
     announce_work(f"predicting with {model}")
     if engine == "ray":
         options = RayOptions(conf, max_det, tile, overlap, classes, iou, agnostic_nms, precision, settings)
-        refused = {"--json": json, "--proposals": proposals}
+        refused = {"--json": json, "--proposals": proposals, "--save": save}
         return predict_with_ray(model, source, options, out=out, cluster=Cluster(address, device), refused=refused)
     if address is not None:
         raise OptionError(f"--address {address} is that of a Ray cluster; give --engine ray, too, or leave it out")
@@ -86,6 +89,7 @@ def predict(
     from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.pictures import DEFAULT_FOLDER, PictureFolder
     from faster_rcnn.inference.predictor import Predictor
+    from faster_rcnn.inference.saving import formats_of, saver_for
     from faster_rcnn.inference.tiles import tiling_of
     from faster_rcnn.system.agreement import refuse_differing
     from faster_rcnn.system.distributed import joined
@@ -99,15 +103,18 @@ def predict(
 
     with joined() as processes:
         processes.together(partial(refuse_limits, conf, max_det))
+        formats = processes.together(partial(formats_of, save))
         found = processes.together(partial(_inputs, processes, model, source, proposals, out, json))
         refuse_differing(processes, {"the names of the images": digest_of(found.names)})
-        folder = processes.from_first(first_free(Path(DEFAULT_FOLDER)) if out is None and json is None else out)
+        is_named = out is not None or (json is not None and not formats)
+        folder = processes.from_first(out if is_named else first_free(Path(DEFAULT_FOLDER)))
         pictures = None if folder is None else processes.together(partial(PictureFolder, folder, found.names, json))
         predictor = processes.together(partial(loaded, processes))
         chosen = conf, max_det, tile, overlap, classes, iou, agnostic_nms, settings
         refuse_other_inputs(processes, model, predictor.detector, [proposals], *chosen)
         _say_limits(predictor, conf, max_det)
-        tally = predict_all(predictor, found, conf, max_det, Outputs(pictures, json), processes)
+        saver = processes.together(lambda: saver_for(folder, formats, found.names, predictor.classes))
+        tally = predict_all(predictor, found, conf, max_det, Outputs(pictures, json, saver), processes)
         return processes.from_first(2 if tally.has_failures or found.unused else 0)
 
 

@@ -18,6 +18,7 @@ from faster_rcnn.errors import ImageError
 from faster_rcnn.inference.pictures import PictureFolder
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Prediction
+from faster_rcnn.inference.saving import CROPS, Saver
 from faster_rcnn.inference.sources import Sources, is_pipe
 from faster_rcnn.system.console import say, warn
 from faster_rcnn.system.distributed import Processes
@@ -33,6 +34,8 @@ class Outputs:
     pictures: PictureFolder | None
     json: str | None
     """The file of JSON lines, or ``-``."""
+    saver: Saver | None = None
+    """Writes other formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,16 @@ def predict_all(
                 warn(done.warning)
             if write is not None and done.line is not None:
                 write(done.line)
+            if outputs.saver is not None and done.line is not None:
+                outputs.saver.add(done.line)
             meter.advance()
 
         take_in_order(_each(predictor, found, conf, max_det, outputs, processes), total, processes, take)
-    _say_summary(tally, time.monotonic() - start, outputs)
+    seconds = time.monotonic() - start
+    if outputs.saver is not None and processes.is_first:
+        for note in outputs.saver.finish():
+            warn(note)
+    _say_summary(tally, seconds, outputs)
     return tally
 
 
@@ -123,8 +132,10 @@ def _done(number: int, name: str, one: Prediction | ImageError, outputs: Outputs
             outputs.pictures.save(number, one)
         except ImageError as error:
             warning = str(error)
+    if outputs.saver is not None and CROPS in outputs.saver.formats:
+        outputs.saver.save_crops(number, one)
     line = None
-    if outputs.json is not None:
+    if outputs.json is not None or outputs.saver is not None:
         line = one.result.to_json()
         line = line if line["image"] is not None else {**line, "image": name}
     return _Done(warning, is_read=True, detections=len(one.result), line=line)
@@ -144,4 +155,6 @@ def _say_summary(tally: Tally, seconds: float, outputs: Outputs) -> None:
         parts.append(f"pictures with boxes in {pictures.folder}{replaced}")
     if json is not None and json != STDOUT:
         parts.append(f"JSON lines in {json}")
+    if outputs.saver is not None:
+        parts.append(f"{', '.join(outputs.saver.formats)} in {outputs.saver.folder}")
     say("; ".join(parts))
