@@ -95,7 +95,9 @@ def interval(gains: dict[str, list[float]], draws: int = DRAWS) -> tuple[float, 
 
 def _table(place: Place, runs: Sequence[Run], times: Sequence[Times]) -> str:
     data = sorted({run.data for run in runs})
-    own = {each.variant: each for each in times if (each.processor, each.precision) == (place.processor, place.precision)}
+    own = {
+        each.variant: each for each in times if (each.processor, each.precision) == (place.processor, place.precision)
+    }
     head = ["variant", "seeds", "GFLOP", "time of an image", "in a stream", *data, "difference in AP"]
     rows = [head, ["---"] * len(head)]
     for variant in dict.fromkeys(run.variant for run in runs):
@@ -158,7 +160,11 @@ def _points(runs: Sequence[Run], times: Sequence[Times]) -> dict[str, tuple[floa
     data = {run.data for run in runs}
     found = {}
     for each in times:
-        mine = [run for run in runs if (run.variant, run.processor, run.precision) == (each.variant, each.processor, each.precision)]
+        mine = [
+            run
+            for run in runs
+            if (run.variant, run.processor, run.precision) == (each.variant, each.processor, each.precision)
+        ]
         if {run.data for run in mine} == data:
             found[each.variant] = (each.ratio, fmean(fmean(r.ap for r in mine if r.data == name) for name in data))
     return found

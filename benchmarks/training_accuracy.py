@@ -40,7 +40,7 @@ from faster_rcnn.training.run_folder import LAST
 from faster_rcnn.training.schedule import learning_rate
 
 PEER = ("training.optimizer=sgd", "training.lr=0.08", "training.weight_decay=0.0001")
-"""The peer's optimizer, that of torchvision's reference scripts, with a rate for 16 images that suits short trainings."""
+"""The peer's optimizer is that of torchvision's reference scripts; the rate, for 16 images, suits short trainings."""
 SHARES = {"bfloat16": 0.25, "float32": 0.34}
 """Share of the peer's training time that ours may take, by the precision of both."""
 

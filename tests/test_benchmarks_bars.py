@@ -197,7 +197,9 @@ def test_real_time_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_real_time_asks_less_of_narrow_instructions() -> None:
     real_time = script("real_time")
-    before, fast = (real_time.Timed(name, None, [rate], [1 / rate]) for name, rate in (("before", 10.0), ("fast", 45.0)))
+    before, fast = (
+        real_time.Timed(name, None, [rate], [1 / rate]) for name, rate in (("before", 10.0), ("fast", 45.0))
+    )
     narrow, wide = (real_time.bars_of(before, fast, fast, each) for each in ("AVX2", "AVX512-BF16"))
     assert [bar.met for bar in narrow] == [True, True, True, True]
     assert [bar.met for bar in wide] == [True, True, False, False]
@@ -316,7 +318,12 @@ def test_training_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ((), 0.4, 0, "times that of the peer in bfloat16: measured 2.5, asked at least 2.5: met"),
         ((), 0.41, 1, "times that of the peer in bfloat16: measured 2.439, asked at least 2.5: missed"),
         (("--peer-float32",), 0.2, 1, "times that of the peer in float32: measured 5, asked at least 6: missed"),
-        (("--before",), 0.7, 0, "time of a training step of small, by that before: measured 0.7, asked at most 0.7: met"),
+        (
+            ("--before",),
+            0.7,
+            0,
+            "time of a training step of small, by that before: measured 0.7, asked at most 0.7: met",
+        ),
         (("--before",), 0.71, 1, "step of small, by that before: measured 0.71, asked at most 0.7: missed"),
     ],
 )

@@ -14,9 +14,9 @@ import frontier_run
 import frontier_times
 import frontier_variants
 import pytest
-from PIL import Image
-from frontier_results import Run, append_line, read_runs, table_of
+from frontier_results import RESULTS, Run, append_line, read_runs, table_of
 from frontier_variants import FINAL, VARIANTS, Fold, Variant, fold_of
+from PIL import Image
 
 from faster_rcnn.building import build_model
 from faster_rcnn.data.reading import load_dataset
@@ -155,7 +155,9 @@ def test_a_search_goes_on_where_it_stopped(
     assert (line["variant"], line["ratio"], line["stream_ratio"], line["precision"]) == ("tiny", 1.0, 1.0, "float32")
     assert min(line["gflop"], line["milliseconds"], line["stream_images_per_second"]) > 0
     (out / "small-before-96-squares-0-seed-0").mkdir()
-    (out / "small-before-96-squares-0-seed-0" / "last.safetensors").touch()  # of another variant, whose name begins so, too
+    (
+        out / "small-before-96-squares-0-seed-0" / "last.safetensors"
+    ).touch()  # of another variant, whose name begins so, too
     with pytest.raises(SystemExit, match="has no detector of the variant small-before: python"):
         frontier_times.main(["--out", str(out), "--images", str(squares / "images"), "--variants", "small-before"])
 
@@ -176,7 +178,7 @@ def test_the_page_holds_the_tables_of_the_lines() -> None:
     text = frontier_page.PAGE.read_text(encoding="utf-8")
     _, mark, shown = text.partition(frontier_page.MARK)
     assert mark
-    assert shown == frontier_page.tables(read_runs(frontier_page.RESULTS), frontier_page.read_times(frontier_page.TIMES))
+    assert shown == frontier_page.tables(read_runs(RESULTS), frontier_page.read_times(frontier_times.RESULTS))
 
 
 def test_differences_are_those_of_pairs_and_their_interval_holds_their_mean() -> None:
@@ -197,7 +199,7 @@ def test_differences_are_those_of_pairs_and_their_interval_holds_their_mean() ->
 
 
 def test_the_plot_is_drawn(tmp_path: Path) -> None:
-    runs = read_runs(frontier_page.RESULTS)
-    frontier_page.draw(runs, frontier_page.read_times(frontier_page.TIMES), tmp_path / "plot.png")
+    times = frontier_page.read_times(frontier_times.RESULTS)
+    frontier_page.draw(read_runs(RESULTS), times, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as picture:
         assert min(picture.size) > 300

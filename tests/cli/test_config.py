@@ -23,7 +23,9 @@ def test_what_is_printed_is_read_back_equal(name: str, tmp_path: Path, capsys: p
 
 
 def test_e125_a_preset_that_does_not_exist() -> None:
-    with pytest.raises(OptionError, match=r"^E125 there is no preset 'smal'; presets are small, small-plus, fast, base"):
+    with pytest.raises(
+        OptionError, match=r"^E125 there is no preset 'smal'; presets are small, small-plus, fast, base"
+    ):
         config(model="smal")
 
 

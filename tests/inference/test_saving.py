@@ -50,7 +50,9 @@ def saved(folder: Path, *formats: str) -> list[str]:
 
 def test_formats_are_those_that_exist() -> None:
     assert formats_of("coco, yolo,coco") == ("coco", "yolo")
-    with pytest.raises(OptionError, match=r"E126 --save coco,pascal: there is no format 'pascal'; formats are coco, voc"):
+    with pytest.raises(
+        OptionError, match=r"E126 --save coco,pascal: there is no format 'pascal'; formats are coco, voc"
+    ):
         formats_of("coco,pascal")
 
 

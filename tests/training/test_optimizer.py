@@ -126,4 +126,6 @@ def test_a_rate_of_the_other_optimizer_is_told(caplog: pytest.LogCaptureFixture)
     remark_on_rate(TrainingConfig(optimizer="adamw", lr=0.08), sgd)
     assert "training.lr 0.08 is a learning rate for training.optimizer=sgd; adamw needs one below 0.01" in caplog.text
     remark_on_rate(TrainingConfig(optimizer="sgd", lr=0.0016), adamw)
-    assert "training.lr 0.0016 is a learning rate for training.optimizer=adamw, which the preset has; sgd" in caplog.text
+    assert (
+        "training.lr 0.0016 is a learning rate for training.optimizer=adamw, which the preset has; sgd" in caplog.text
+    )

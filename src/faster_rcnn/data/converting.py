@@ -12,7 +12,7 @@ from pathlib import Path
 from faster_rcnn.data.formats.coco_writer import COCO
 from faster_rcnn.data.formats.table_writer import CSV
 from faster_rcnn.data.formats.voc_writer import VOC
-from faster_rcnn.data.formats.written import Writer, WrittenImage
+from faster_rcnn.data.formats.written import Splits, Writer, WrittenBox, WrittenImage
 from faster_rcnn.data.formats.yolo_writer import YOLO
 from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import OptionError
@@ -80,9 +80,7 @@ def write_data_set(
         return writer.write(target, splits, classes)
 
 
-def names_in_folders(
-    paths: Mapping[str, Sequence[Path]], writer: Writer
-) -> tuple[dict[str, list[str]], list[str]]:
+def names_in_folders(paths: Mapping[str, Sequence[Path]], writer: Writer) -> tuple[dict[str, list[str]], list[str]]:
     """File names of the images of each split, and a line on images with a new name.
 
     No other image of the same folder has its stem, in any spelling, since label files are named by stems.
@@ -98,7 +96,9 @@ def names_in_folders(
             names[split].append(stem + path.suffix)
             if stem != path.stem:
                 renamed.append(f"{path} is {stem}{path.suffix}")
-    notes = [f"images renamed, since others have their names: {len(renamed):,} ({first_of(renamed)})"] if renamed else []
+    notes = (
+        [f"images renamed, since others have their names: {len(renamed):,} ({first_of(renamed)})"] if renamed else []
+    )
     return names, notes
 
 
@@ -123,8 +123,11 @@ def written_image(record: ImageRecord, name: str, image_id: int) -> WrittenImage
     """A labelled image under a name and an id."""
     truth = record.truth
     columns = record.boxes_xywh.tolist(), truth.labels.tolist(), truth.ignored.tolist(), record.areas.tolist()
-    boxes = tuple(WrittenBox(*box, label, ignored, area) for box, label, ignored, area in zip(*columns, strict=True))
-    return WrittenImage(name, image_id, record.size, boxes)
+    boxes = [
+        WrittenBox(x, y, width, height, label, ignored, area)
+        for (x, y, width, height), label, ignored, area in zip(*columns, strict=True)
+    ]
+    return WrittenImage(name, image_id, record.size, tuple(boxes))
 
 
 @contextmanager

@@ -72,7 +72,9 @@ class Saver:
         self._found: list[_Found] = []
         piped = next((name for name in images if is_pipe(name)), None)
         if piped is not None:
-            raise OptionError(f"--save {','.join(formats)}: {piped} is no file, which the format would name; give a file")
+            raise OptionError(
+                f"--save {','.join(formats)}: {piped} is no file, which the format would name; give a file"
+            )
         for each in formats:
             target = folder / FILES.get(each, each)
             if target.exists():
@@ -101,7 +103,9 @@ class Saver:
         for place, (label, box) in enumerate(zip(result.names, result.boxes.tolist(), strict=True), start=1):
             x1, y1, x2, y2 = _whole_pixels(box, result.size)
             picture = Image.fromarray(prediction.pixels[:, y1:y2, x1:x2].permute(1, 2, 0).numpy())
-            target = self.folder / CROPS / quote(label, safe=" ") / f"{image + 1:06}-{place}-{result.path.stem[:100]}.jpg"
+            target = (
+                self.folder / CROPS / quote(label, safe=" ") / f"{image + 1:06}-{place}-{result.path.stem[:100]}.jpg"
+            )
             with as_machine_error(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 picture.save(target, quality=JPEG_QUALITY, subsampling=0)
@@ -185,9 +189,7 @@ class Saver:
         return root
 
 
-def saver_for(
-    folder: Path | None, formats: Sequence[str], images: Sequence[str], classes: ClassMap
-) -> Saver | None:
+def saver_for(folder: Path | None, formats: Sequence[str], images: Sequence[str], classes: ClassMap) -> Saver | None:
     """What writes some formats into a folder; ``None`` where there is nothing to write."""
     return Saver(folder, formats, images, classes) if formats and folder is not None else None
 

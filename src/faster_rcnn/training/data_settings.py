@@ -1,7 +1,7 @@
 """What follows the training images where ``rpn.follow_data`` says so: anchors, and the number of proposals.
 
-A preset has the anchors of photographs. Where they hardly fit an object, few anchors are positive (Faster R-CNN, section
-3.1.2), and the first stage learns little. Settings that the user gave are kept.
+A preset has the anchors of photographs. Where they hardly fit an object, few anchors are positive (Faster R-CNN,
+section 3.1.2), and the first stage learns little. Settings that the user gave are kept.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def remark_on_rate(settings: TrainingConfig, usual: TrainingConfig) -> None:
     rate = f"training.lr {settings.lr:g} is a learning rate for training.optimizer="
     if settings.optimizer == "adamw" and settings.lr > MOST_OF_ADAMW:
         _LOG.warning(
-            f"{rate}sgd; adamw needs one below {MOST_OF_ADAMW:g}, and the presets with adamw have 0.0016. Leave it out, "
-            "or add --set training.optimizer=sgd"
+            f"{rate}sgd; adamw needs one below {MOST_OF_ADAMW:g}, and the presets with adamw have 0.0016. "
+            "Leave it out, or add --set training.optimizer=sgd"
         )
     if settings.optimizer == "sgd" and usual.optimizer == "adamw" and settings.lr == usual.lr:
         _LOG.warning(f"{rate}adamw, which the preset has; sgd learns hardly anything with it: --lr 0.08")
