@@ -76,10 +76,10 @@ def _slim(*settings: str, recipe: Sequence[str] = ADAMW) -> Variant:
     return _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", *HEADS, *recipe, *settings)
 
 
-def _lean(*settings: str, anchors: str = COARSE) -> Variant:
+def _lean(*settings: str, anchors: str = COARSE, recipe: Sequence[str] = ADAMW) -> Variant:
     """``slim-adamw`` with one 3x3 convolution less in the pyramid and fewer candidates for proposals."""
     plain = ("backbone.pyramid_plain=2", "rpn.proposals_before_nms=300")
-    return _small(anchors, HUNDRED, *plain, *HEADS, *ADAMW, *settings)
+    return _small(anchors, HUNDRED, *plain, *HEADS, *recipe, *settings)
 
 
 VARIANTS = {
@@ -90,10 +90,13 @@ VARIANTS = {
     "slim": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "rpn.head_channels=64", "roi.head_hidden=[512, 512]"),
     "slim-adamw": _slim(),
     "slim-adamw-24": _slim(recipe=("training.optimizer=adamw", "training.lr=0.0024", "training.weight_decay=0.05")),
-    "slim-adamw-wide": _slim("training.scale_jitter=[0.6, 1.6]"),
-    "slim-adamw-ema": _slim("training.ema_decay=0.98"),
     "lean": _lean(),
     "lean-96": _lean("backbone.pyramid_channels=96"),
+    "lean-sgd": _lean(recipe=()),
+    "lean-ciou": _lean("roi.box_loss=ciou", "roi.box_loss_weight=5"),
+    "lean-ema": _lean("training.ema_decay=0.98"),
+    "lean-wide": _lean("training.scale_jitter=[0.6, 1.6]"),
+    "lean-unfrozen": _lean("backbone.frozen_stages=0"),
     "lean-data": _lean("rpn.follow_data=true"),
     "lean-320": _lean(*PIXELS_320),
     "lean-320-96": _lean(*PIXELS_320, "backbone.pyramid_channels=96"),
