@@ -102,6 +102,7 @@ VARIANTS = {
     "lean-320-96": _lean(*PIXELS_320, "backbone.pyramid_channels=96"),
     "lean-320-96-18": _lean(*PIXELS_320, "backbone.pyramid_channels=96", anchors=FINER),
     "lean-320-64": _lean(*PIXELS_320, "backbone.pyramid_channels=64"),
+    "mobile-320": Variant("mobile-320", ("backbone.weights=none", "backbone.norm=batch", "backbone.frozen_stages=0")),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
         EIGHT,
