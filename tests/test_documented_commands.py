@@ -103,6 +103,9 @@ SMALLER = {
     "faster-rcnn train cells --proposals search.safetensors --out runs/fast": (
         f"faster-rcnn train cells --proposals search.safetensors --out runs/fast {TINY}"
     ),
+    "faster-rcnn train cells --log tensorboard --out runs/logged": (
+        f"faster-rcnn train cells --log tensorboard --out runs/logged {TINY}"
+    ),
     "faster-rcnn train cells --set detector.kind=rpn --out runs/rpn": (
         f"faster-rcnn train cells --set detector.kind=rpn --out runs/rpn {TINY}"
     ),

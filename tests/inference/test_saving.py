@@ -51,7 +51,7 @@ def saved(folder: Path, *formats: str) -> list[str]:
 def test_formats_are_those_that_exist() -> None:
     assert formats_of("coco, yolo,coco") == ("coco", "yolo")
     with pytest.raises(
-        OptionError, match=r"E126 --save coco,pascal: there is no format 'pascal'; formats are coco, voc"
+        OptionError, match=r"E125 --save coco,pascal: there is no format 'pascal'; formats are coco, voc"
     ):
         formats_of("coco,pascal")
 

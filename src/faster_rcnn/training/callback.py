@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from PIL import Image
 
 from faster_rcnn.settings.schema import Config
 
@@ -122,6 +124,8 @@ class RunEnd:
     """Why the run ended, in words."""
     error: BaseException | None
     """What ended the run early, such as ``KeyboardInterrupt`` or ``DivergedError``; ``None`` where it is finished."""
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)
+    """The report's pictures of validation images with the boxes that were found, by the names of the images' files."""
 
 
 class Callback:

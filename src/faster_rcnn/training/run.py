@@ -35,6 +35,7 @@ from faster_rcnn.training.batch_size import with_batch
 from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.data_settings import following_data
 from faster_rcnn.training.labelled import load_for_training, with_val_seed
+from faster_rcnn.training.loggers.choice import loggers_of
 from faster_rcnn.training.machine_settings import machine_changes, with_machine_settings, with_training
 from faster_rcnn.training.optimizer import remark_on_rate
 from faster_rcnn.training.resume import (
@@ -73,7 +74,8 @@ def train(data: Path, options: TrainOptions, callbacks: Sequence[Callback] = ())
         processes.together(lambda: _refuse_other_count(options, processes))
         goes_on = processes.from_first(options.resume or _is_restarted(options))
         work = _go_on if goes_on else _begin
-        return work(data, options, tuple(callbacks), processes)
+        loggers = processes.together(lambda: loggers_of(options.log))
+        return work(data, options, (*callbacks, *loggers), processes)
 
 
 def _begin(data: Path, options: TrainOptions, callbacks: tuple[Callback, ...], processes: Processes) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import platform
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 
-from faster_rcnn._version import __version__
 from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
@@ -23,7 +21,7 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
-from faster_rcnn.system.devices import PRECISIONS, choose_device, precision_name
+from faster_rcnn.system.devices import PRECISIONS, choose_device
 from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.averaging import AveragedModel
@@ -45,6 +43,7 @@ from faster_rcnn.training.schedule import (
     warm_up_steps,
 )
 from faster_rcnn.training.state import Progress, run_identity
+from faster_rcnn.training.summary import summary_of
 from faster_rcnn.training.validation import Validator, validating_predictor
 from faster_rcnn.weights.model_file import LoadedModel, load_model
 
@@ -223,13 +222,14 @@ def _train(run: Run, task: Task, began: float) -> Path:
         measured[run.progress.epoch] = validation.metrics
         return validation.columns()
 
+    examples: list[Example] = []
     with _early_end_reported(run, callbacks):
         with stop_signals() as stop:
             notify(callbacks, RunStart(run.folder, run.config, run.epochs, run.steps, run.progress.step))
             reason = run_training(run, validate, callbacks, stop)
         if task.processes.is_first:
-            _finish(run, task, reason, measured, time.perf_counter() - began)
-    notify_of_end(callbacks, _end(run, reason, None))
+            examples = _finish(run, task, reason, measured, time.perf_counter() - began)
+    notify_of_end(callbacks, _end(run, reason, None, examples))
     return run.folder
 
 
@@ -244,9 +244,9 @@ def _early_end_reported(run: Run, callbacks: Sequence[Callback]) -> Iterator[Non
         raise
 
 
-def _end(run: Run, reason: str, error: BaseException | None) -> RunEnd:
+def _end(run: Run, reason: str, error: BaseException | None, examples: Sequence[Example] = ()) -> RunEnd:
     best = run.folder / run_folder.BEST if run.progress.rows else None
-    return RunEnd(run.folder, run.progress.step, best, reason, error)
+    return RunEnd(run.folder, run.progress.step, best, reason, error, {each.name: each.picture for each in examples})
 
 
 def go_on_with(data: Path, folder: Path) -> str:
@@ -254,19 +254,20 @@ def go_on_with(data: Path, folder: Path) -> str:
     return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), "--resume"])
 
 
-def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], seconds: float) -> None:
-    """Write the report, and the summary, which marks the run as finished."""
+def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], seconds: float) -> list[Example]:
+    """Write the report, and the summary, which marks the run as finished; returns the pictures of the report."""
     chosen_by = criterion(run.config)
-    summary = _summary(run, task.data, reason, seconds)
+    summary = summary_of(run, task.data, reason, seconds)
     value = summary["best"].get(chosen_by)
     best = "" if value is None else f", {chosen_by} {value:.3f}"
     _LOG.info(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
     # The best epoch was not measured here if it came before an interruption.
-    _report(run, task, summary, measured.get(run.progress.best_epoch))
+    examples = _report(run, task, summary, measured.get(run.progress.best_epoch))
     run_folder.write_summary(run.folder, summary)
+    return examples
 
 
-def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> None:
+def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> list[Example]:
     examples: list[Example] = []
     if run.val:
         best = load_model(run.folder / run_folder.BEST)
@@ -274,27 +275,4 @@ def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics |
         proposals = task.proposals.get(run.val.name)
         examples = find_examples(validating_predictor(best, device, run.precision, run.val, proposals), run.val)
     _LOG.info(f"report: {write_report(run.folder, summary, run.progress.rows, run.config, metrics, examples)}")
-
-
-def _summary(run: Run, data: Path, reason: str, seconds: float) -> dict[str, Any]:
-    progress = run.progress
-    return {
-        "data": str(data),
-        "preset": run.config.preset,
-        "classes": list(run.classes.names),
-        "ended": reason,
-        "epochs": progress.epoch,
-        "steps": progress.step,
-        "images": progress.images,
-        "best": progress.rows[progress.best_epoch],
-        "last": progress.rows[-1],
-        "training_seconds": round(progress.training_seconds, 3),
-        "training_seconds_per_image": round(progress.training_seconds / progress.images, 4),
-        "validation_seconds": round(progress.validation_seconds, 3),
-        "total_seconds": round(seconds, 3),
-        "device": str(next(run.model.parameters()).device),
-        "precision": precision_name(run.precision),
-        "threads": run.config.training.threads,
-        "changes": progress.changes,
-        "versions": {"faster_rcnn": __version__, "torch": torch.__version__, "python": platform.python_version()},
-    }
+    return examples

@@ -1,0 +1,1 @@
+"""Loggers: callbacks that send a run to TensorBoard, MLflow or Weights & Biases (``train --log``)."""
