@@ -25,7 +25,7 @@ class WrittenBox:
     area: float | None = None
     """Square pixels of the object's outline; ``None``: those of the box."""
     score: float | None = None
-    """Of a detection, 0..1; a truth has none."""
+    """The score of a detection, 0..1; a truth has none."""
 
     @property
     def corners(self) -> tuple[float, float, float, float]:
