@@ -293,12 +293,19 @@ def test_an_image_on_standard_input(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["image"], line["height"]) for line in lines] == [("-", 41), ("photos/a.png", 40)]
     assert files_below("out") == ["a.png", "stdin.jpg"]
-    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"no image")))
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"\xff\xd8\xff\0no image")))
     assert run(model, "-", json="found.jsonl") == 2
     assert "; what was piped in is left out" in capsys.readouterr().err
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    with pytest.raises(OptionError, match="the source - is an image on standard input, where nothing is piped in"):
-        run(model, "-")
+
+
+def test_paths_on_standard_input(
+    model: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"photos/c.png\nphotos/a.png\ngone.png\n")))
+    assert run(model, "-", json="-") == 2
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["image"] for line in out.splitlines()] == ["photos/c.png", "photos/a.png"]
+    assert "warning: E122 no images match 'gone.png' (there is no such file); the others are predicted" in err
 
 
 @pytest.mark.parametrize("json_target", ["photos/a.png", "model.safetensors", "link"])

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
+from faster_rcnn.errors import OptionError
 from faster_rcnn.inference import sources
-from faster_rcnn.inference.sources import find_images, is_pipe
+from faster_rcnn.inference.sources import find_images, is_pipe, require_images
 from faster_rcnn.system.files import read_pipe
 
 
@@ -103,7 +106,56 @@ def test_a_url_is_refused_as_it_was_given(photos: Path, url: str) -> None:
     )
 
 
-def test_pipes_give_bytes(photos: Path) -> None:
+def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(content)))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0\0image", b"P3\n1 1\n255\n0 0 0\n", b"\x89PNG"])
+def test_bytes_on_standard_input_are_one_image(photos: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, content + b"\0" * content.startswith(b"\x89"))
+    found = find_images(["photos/b.jpg", "-", "/dev/stdin"])
+    assert (found.names, found.repeats) == (("photos/b.jpg", "-"), 1)
+    first, second = found.images()
+    assert first == Path("photos/b.jpg")
+    assert isinstance(second, bytes)
+    assert second.startswith(content)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_text_on_standard_input_is_a_list_of_sources(photos: Path, end: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = os.fsdecode(b"caf\xe9 1.jpg")  # no UTF-8
+    (photos / name).touch()
+    piped(monkeypatch, end.join([b"photos/old", b"", b"photos/caf\xe9 1.jpg", b"photos/b.jpg", b"gone.jpg", b""]))
+    found = find_images(["photos/b.jpg", "-"])
+    assert found.names == ("photos/b.jpg", "photos/old/d.jpg", f"photos/{name}")
+    assert found.repeats == 1
+    assert found.unused == ("no images match 'gone.jpg' (there is no such file)",)
+    assert [isinstance(each, Path) for each in found.images()] == [True] * 3
+
+
+def test_text_that_names_no_image_is_one_line(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, b"<!DOCTYPE html>\n<html>\n<body>\n<p>404\n")
+    with pytest.raises(OptionError) as raised:
+        require_images(["-"], "predicted")
+    assert str(raised.value) == (
+        "E122 standard input is no image, and none of its lines names one: <!DOCTYPE html>, <html>, <body> and 1 "
+        "more; pipe in the bytes of one image, or paths, one a line"
+    )
+
+
+def test_an_empty_standard_input_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, b"\n")
+    with pytest.raises(
+        OptionError, match=r"^E122 the source - is an image or paths on standard input, which is empty$"
+    ):
+        find_images(["-"])
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    with pytest.raises(OptionError, match=r"^E122 the source - is .* standard input, where nothing is piped in$"):
+        find_images(["-"])
+
+
+def test_pipes_give_bytes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, b"\xff\xd8\0")
     os.mkfifo(photos / "pipe")
     found = find_images(["photos/pipe", "-", "-"])
     assert found.names == ("photos/pipe", "-")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from faster_rcnn.cli.predict_ray import Cluster, RayOptions, predict_with_ray
 from faster_rcnn.cli.several import digest_of, refuse_other_inputs
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import refuse_limits
-from faster_rcnn.inference.sources import STDIN, Sources, is_pipe, require_images
+from faster_rcnn.inference.sources import STDIN_NAMES, Sources, is_pipe, require_images
 from faster_rcnn.system.console import say
 from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.wording import count_of
@@ -53,7 +52,8 @@ def predict(
 
     Args:
         model: Model file, run folder or published name.
-        source: Image files, folders, patterns such as 'photos/*.jpg', or - for an image on standard input.
+        source: Image files, folders, patterns such as 'photos/*.jpg', or - for an image or paths, one a line, on
+            standard input.
         conf: Lowest score that is reported.
         max_det: Most detections of one image; with --tile the only limit, as the model's own is then each tile's.
         tile: Detect in larger images by square tiles of this many of their pixels, and once in the whole image.
@@ -134,15 +134,13 @@ def _inputs(
 
 def _found(source: Sequence[str], processes: Processes) -> Sources:
     """The images of all sources, and messages about what lies beside them."""
-    found = require_images(source, "predicted")
-    if STDIN in found.names and processes.are_several:
+    if processes.are_several and any(each in STDIN_NAMES for each in source):
         raise OptionError(
             f"the source - is read once, and {processes.count} processes were started: name a file, or run it without "
             "torchrun",
             code="E122",
         )
-    if STDIN in found.names and sys.stdin.isatty():
-        raise OptionError("the source - is an image on standard input, where nothing is piped in", code="E122")
+    found = require_images(source, "predicted")
     for note in found.notes:
         say(note)
     if found.repeats:

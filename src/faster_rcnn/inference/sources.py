@@ -1,6 +1,6 @@
-"""The images that a command line names: files, folders, patterns, and bytes on standard input.
+"""The images that a command line names: files, folders, patterns, and an image or paths on standard input.
 
-Only their names are held in memory, no pixels: a million images take some hundred megabytes.
+Only their names are held in memory, and an image that is piped in: a million images take some hundred megabytes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from faster_rcnn.data.layout.folders import Folders, is_hidden, is_picture, nearby, unread_pictures, walk
@@ -27,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 STDIN = "-"
 STDIN_NAMES = (STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
+OF_IMAGES = re.compile(rb"[\x00-\x08\x0e-\x1f]|\AP[1-3]\s")
+"""Bytes that occur in images and in no list of paths, and the beginning of the formats of images that are text."""
+
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -35,13 +39,15 @@ class Sources:
     """The images of some sources, found before any image is opened."""
 
     names: tuple[str, ...]
-    """Files in the order of the sources, and sorted within each; ``-`` is standard input."""
+    """Files in the order of the sources, and sorted within each; ``-`` is an image on standard input."""
     repeats: int
     """The number of times that an image was named again; every image is taken once."""
     unused: tuple[str, ...]
     """Lines about sources that cannot be used: sources without an image, pictures of other formats."""
     notes: tuple[str, ...]
     """Lines about files and folders beside the images: folders in a folder, files that are no pictures."""
+    piped: bytes = b""
+    """The content of standard input, where it is an image."""
 
     def images(self) -> Iterator[Path | bytes]:
         """The images one by one, as a detector takes them: the path of a file, the bytes from a pipe.
@@ -49,7 +55,7 @@ class Sources:
         A pipe that nothing writes to is given by its path, too, and refused where the images are read.
         """
         for name in self.names:
-            yield _content(name) if is_pipe(name) else Path(name)
+            yield self.piped if name == STDIN else _content(name) if is_pipe(name) else Path(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,16 @@ def find_images(sources: Sequence[str]) -> Sources:
     A file that is named itself is taken whatever its ending is. A folder (without the folders below it) and a pattern
     give the files with the ending of an image that are not hidden. An image is the same under all paths to its folder,
     so ``a.jpg``, ``./a.jpg`` and ``../here/a.jpg`` are one image; links to it are images of their own.
+
+    The source ``-`` is read: it is one image, or else a list of sources, one a line.
+
+    Raises:
+        OptionError: ``-`` is given, and nothing is piped in (E122).
     """
+    piped = _standard_input() if any(source in STDIN_NAMES for source in sources) else b""
+    listed = _lines(piped)
+    if listed:
+        sources = list(chain.from_iterable(listed if each in STDIN_NAMES else [each] for each in sources))
     names: dict[str, str] = {}
     unused: dict[str, None] = {}
     notes: dict[str, None] = {}
@@ -85,7 +100,9 @@ def find_images(sources: Sequence[str]) -> Sources:
             names.setdefault(place_of(name, real_folder), name)
         unused.update(dict.fromkeys(_unused(source, held)))
         notes.update(dict.fromkeys(_notes(source, held)))
-    return Sources(tuple(names.values()), count - len(names), tuple(unused), tuple(notes))
+    if listed and not names:
+        unused = {_no_image_listed(listed): None}
+    return Sources(tuple(names.values()), count - len(names), tuple(unused), tuple(notes), b"" if listed else piped)
 
 
 def require_images(sources: Sequence[str], done: str) -> Sources:
@@ -122,9 +139,31 @@ def is_pipe(name: str) -> bool:
         return False
 
 
+def _standard_input() -> bytes:
+    """All that is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise OptionError("the source - is an image or paths on standard input, where nothing is piped in", code="E122")
+    content = sys.stdin.buffer.read()
+    if not content.strip():
+        raise OptionError("the source - is an image or paths on standard input, which is empty", code="E122")
+    return content
+
+
+def _lines(content: bytes) -> list[str] | None:
+    """The lines that are not empty, in the encoding of file names; ``None`` for an image."""
+    if OF_IMAGES.search(content):
+        return None
+    return [line for line in os.fsdecode(content).replace("\r\n", "\n").split("\n") if line]
+
+
+def _no_image_listed(lines: Sequence[str]) -> str:
+    return (
+        f"standard input is no image, and none of its lines names one: {first_of(lines, 3)}; pipe in the bytes of one "
+        "image, or paths, one a line"
+    )
+
+
 def _content(name: str) -> bytes | Path:
-    if name == STDIN:
-        return sys.stdin.buffer.read()
     content = read_pipe(Path(name))
     return Path(name) if content is None else content
 
