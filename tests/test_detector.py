@@ -183,6 +183,22 @@ def test_evaluate_gives_metrics(detector: Detector, tmp_path: Path) -> None:
         detector.evaluate(data, tile=0)
 
 
+def test_evaluate_measures_some_classes_alone(detector: Detector, tmp_path: Path) -> None:
+    data = coco_folder(tmp_path, [[(0, 5, 5, 30, 20), (1, 0, 0, 12, 12)]])
+    metrics = detector.evaluate(data, classes=["dog"], iou=0.4, agnostic_nms=True)
+    assert [each.name for each in metrics.per_class] == ["dog"]
+    assert metrics.truths == 1
+    with pytest.raises(OptionError, match="E125 classes: the detector has no class 'bird'"):
+        detector.evaluate(data, classes="bird")
+
+
+def test_a_saved_detector_is_the_same_one_with_its_settings(detector: Detector, model: Path, tmp_path: Path) -> None:
+    assert detector.save(tmp_path / "same.safetensors") == tmp_path / "same.safetensors"
+    assert (tmp_path / "same.safetensors").read_bytes() == model.read_bytes()
+    other = Detector.load(model, "cpu", "float32", settings="roi.max_detections=3").save(str(tmp_path / "other"))
+    assert Detector.load(other).config.roi.max_detections == 3
+
+
 def test_train_does_what_the_command_does(tmp_path: Path) -> None:
     data = coco_folder(tmp_path / "data", [[(0, 5, 5, 30, 20)], [(1, 0, 0, 20, 20)]], split="train")
     settings = ("backbone.body=test_resnet", "backbone.weights=none", "backbone.pyramid_channels=16")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args, overload
+from typing import Literal, Unpack, get_args, overload
 
 import torch
 
 from faster_rcnn.choices import Precision
-from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.explanation.causes.truths import GivenTruth
 from faster_rcnn.explanation.trace import Trace, trace_image
-from faster_rcnn.inference.choice import choice_of
+from faster_rcnn.inference.choice import ChoiceOptions, choice_of
 from faster_rcnn.inference.given import GivenImage, image_given, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
+from faster_rcnn.inference.limits import refuse_unknown
 from faster_rcnn.inference.loading import loaded_with, ready_detector
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
@@ -32,7 +32,7 @@ from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
 from faster_rcnn.training.launch import train_or_launch
-from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
+from faster_rcnn.weights.model_file import LoadedModel, packed_model, save_model, unpacked_model
 from faster_rcnn.weights.resolve import resolve_model
 
 Compile = bool | Literal["auto"]
@@ -56,10 +56,8 @@ class Detector:
     ) -> None:
         """Load a detector as ``load`` does, or prepare a ``LoadedModel`` that is in memory."""
         loaded = model if isinstance(model, LoadedModel) else resolve_model(str(path_given("model", model)))
-        if precision not in get_args(Precision):
-            raise OptionError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}", code="E125")
-        if compile not in (True, False, "auto"):
-            raise OptionError(f"compile '{compile}' is none of 'auto', True, False", code="E125")
+        refuse_unknown("precision", precision, get_args(Precision))
+        refuse_unknown("compile", compile, (True, False, "auto"))
         self._loaded = loaded = loaded_with(loaded, settings)
         self._options = str(device), precision, compile
         self._detector = ready_detector(loaded, precision, str(device), compile=compile is True)
@@ -72,10 +70,10 @@ class Detector:
         compile: Compile = "auto",
         settings: str | Sequence[str] | None = None,
     ) -> Detector:
-        """Load a model file, a run folder (its best model) or published weights by their name.
+        """Load a model file, a run folder (its best model), published weights by their name, or one from a hub.
 
         Args:
-            model: such as ``runs/cells`` or ``torchvision:fasterrcnn_resnet50_fpn_v2``.
+            model: such as ``runs/cells``, ``torchvision:fasterrcnn_resnet50_fpn_v2``, ``hf://owner/name``.
             device: auto (a GPU where there is one), cpu, cuda or cuda:N.
             precision: of convolutions and matrix products; auto takes bfloat16 where it is fast. With an explicit
                 float32, an imported detector gives torchvision's results to the last bit; the float32 of auto is
@@ -142,10 +140,8 @@ class Detector:
         tile: int | None = None,
         overlap: float | None = None,
         *,
-        classes: str | Iterable[str] | None = None,
-        iou: float | None = None,
-        agnostic_nms: bool = False,
         progress: bool = False,
+        **choice: Unpack[ChoiceOptions],
     ) -> Result: ...
 
     @overload
@@ -157,10 +153,8 @@ class Detector:
         tile: int | None = None,
         overlap: float | None = None,
         *,
-        classes: str | Iterable[str] | None = None,
-        iou: float | None = None,
-        agnostic_nms: bool = False,
         progress: bool = False,
+        **choice: Unpack[ChoiceOptions],
     ) -> list[Result]: ...
 
     @overload
@@ -172,10 +166,8 @@ class Detector:
         tile: int | None = None,
         overlap: float | None = None,
         *,
-        classes: str | Iterable[str] | None = None,
-        iou: float | None = None,
-        agnostic_nms: bool = False,
         progress: bool = False,
+        **choice: Unpack[ChoiceOptions],
     ) -> Iterator[Result]: ...
 
     def predict(
@@ -238,6 +230,7 @@ class Detector:
         overlap: float | None = None,
         *,
         progress: bool = False,
+        **choice: Unpack[ChoiceOptions],
     ) -> Metrics:
         """Measure COCO's metrics on labelled images, as ``faster-rcnn evaluate`` does.
 
@@ -247,14 +240,15 @@ class Detector:
             tile: cut larger images into tiles, as ``predict`` does.
             overlap: share of a tile's side that its neighbour covers, too.
             progress: whether messages, warnings and a bar are shown on standard error, as the command shows them.
+            choice: ``classes``, ``iou`` and ``agnostic_nms`` as in ``predict``; chosen classes are measured alone.
 
         Raises:
             DatasetError: the data cannot be used.
-            OptionError: ``tile`` or ``overlap`` makes no sense, or the detector is a Fast R-CNN, which takes no tiles.
+            OptionError: an option makes no sense, or the detector is a Fast R-CNN, which takes no tiles.
             ModelFileError: the data has classes that the detector lacks.
         """
         tiling = tiling_of(tile, overlap)
-        predictor = Predictor(self._detector, tiling=tiling)
+        predictor = Predictor(self._detector, tiling=tiling, choice=choice_of(**choice))
         folder = path_given("data", data)
         with shown_if(progress):
             part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
@@ -285,6 +279,12 @@ class Detector:
         """
         predictor = Predictor(self._detector, tiling=tiling_of(tile, overlap))
         return trace_image(predictor, image_given(image, "image"), truth, conf, iou_threshold)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the detector as a model file, with the settings it was loaded with; returns the path."""
+        file = path_given("path", path)
+        save_model(file, self._loaded.model, self._loaded.config, self._loaded.classes, self._loaded.ranges)
+        return file
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
         """Pickle and copy as a model file and options of loading; everything else is made anew."""

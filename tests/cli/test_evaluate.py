@@ -248,13 +248,50 @@ def test_options_without_effect_on_finished_detections_are_reported(
         proposals=tmp_path / "p",
         tile=9,
         settings=["roi.nms_iou=0.6"],
+        iou=0.0,
+        agnostic_nms=True,
+        batch=2,
     )
     out, err = capsys.readouterr()
     assert json.loads(out)["AP"] == 0.0
     assert "warning: --precision bfloat16 changes nothing" in err
     assert f"warning: --proposals {tmp_path / 'p'} changes nothing" in err
-    assert "warning: --tile 9 changes nothing" in err
-    assert "warning: --set roi.nms_iou=0.6 changes nothing" in err
+    for given in ("--tile 9", "--set roi.nms_iou=0.6", "--iou 0.0", "--agnostic-nms", "--batch 2"):
+        assert f"warning: {given} changes nothing" in err
+    assert "--device" not in err
+
+
+def test_some_classes_alone_are_measured(model: str, tmp_path: Path) -> None:
+    """Each class is measured as among all classes, so that AP is the mean of those that were chosen."""
+    detector = Detector.load(model, "cpu", "float32")
+    blank = coco_folder(tmp_path / "data", [[], [], []])
+    found = [detector.predict(blank / "images" / f"{number}.png", 0.0, classes="cat,cow") for number in (1, 2, 3)]
+    data = coco_folder(blank, [near(one) for one in found])
+    measured = numbers(model, data, tmp_path, classes="cat,cow")
+    assert set(measured["per_class"]) == {"cat", "cow"}
+    values = [each["AP"] for each in measured["per_class"].values() if each["truths"]]
+    assert measured["AP"] == pytest.approx(sum(values) / len(values))
+    assert 0 < measured["AP"] < 1
+    for line in ("cat,bird", "bird"):
+        with pytest.raises(OptionError, match="E125 classes: the detector has no class 'bird'"):
+            numbers(model, data, tmp_path, classes=line)
+
+
+def test_nms_is_that_of_the_options(model: str, tmp_path: Path) -> None:
+    """The truths are near detections of two classes, most of which other NMS takes away for those of the third."""
+    detector = Detector.load(model, "cpu", "float32")
+    data = coco_folder(tmp_path / "data", [[], [], []])
+    found = [detector.predict(data / "images" / f"{number}.png", 0.0, classes="cat,cow") for number in (1, 2, 3)]
+    data = coco_folder(data, [near(one) for one in found])
+    usual, other = numbers(model, data, tmp_path), numbers(model, data, tmp_path, settings=["roi.nms_iou=0.1"])
+    assert numbers(model, data, tmp_path, iou=0.1) == other != usual
+    assert numbers(model, data, tmp_path, iou=0.1, agnostic_nms=True) != other
+
+
+def test_the_batch_changes_no_number(model: str, data: Path, tmp_path: Path) -> None:
+    assert numbers(model, data, tmp_path, batch=3) == numbers(model, data, tmp_path)
+    with pytest.raises(OptionError, match="E125 batch 0: 1 image or more are detected together"):
+        numbers(model, data, tmp_path, batch=0)
 
 
 def test_settings_of_inference_are_measured(model: str, tmp_path: Path) -> None:
@@ -327,3 +364,35 @@ def test_other_labelled_images_of_another_machine_are_refused(model: str, data: 
     first, second = in_processes(2, commanded, [own, other], "evaluate", model, "data")
     assert "process 1 of 2: not the same as in the first process: the labelled images; start all" in first[2]
     assert (first[0], second) == (2, (2, "", ""))
+
+
+def test_a_model_is_measured_against_another_one(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other one finds only the best detection of each image; each has the AP that it has alone."""
+    detector = Detector.load(model, "cpu", "float32")
+    blank = coco_folder(tmp_path / "data", [[], [], []])
+    found = [detector.predict(blank / "images" / f"{number}.png", 0.0) for number in (1, 2, 3)]
+    data = coco_folder(blank, [near(one) for one in found])
+    other = tmp_path / "other.safetensors"
+    Detector.load(model, settings=["roi.max_detections=1"]).save(other)
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps([row for number, one in enumerate(found, 1) for row in one.to_coco(10 * number)]))
+    own, less = numbers(model, data, tmp_path), numbers(str(other), data, tmp_path)
+    both = numbers(model, data, tmp_path, against=str(other))
+    against = both.pop("against")
+    assert both == own
+    assert (against["model"], against["AP"]) == (str(other), less["AP"])
+    assert against["changes"]["AP"]["change"] == pytest.approx(own["AP"] - less["AP"])
+    assert f"{model} is better than {other} by " in capsys.readouterr().out
+    same = numbers(model, data, tmp_path, against=str(results))
+    assert same["against"]["changes"]["AP"]["change"] == 0
+    assert same["against"]["device"] is None
+    one_class = numbers(str(results), data, tmp_path, against=str(other), classes="cow")
+    assert set(one_class["per_class"]) == set(one_class["against"]["per_class"]) == {"cow"}
+
+
+def test_the_other_model_has_the_classes_of_the_data(model: str, data: Path, tmp_path: Path) -> None:
+    other = model_file(tmp_path / "other.safetensors", ClassMap(("cat", "bird"), (1, 2)))
+    with pytest.raises(ModelFileError, match=rf"E123 {other} lacks 2 classes of test: dog, cow"):
+        numbers(model, data, tmp_path, against=str(other))

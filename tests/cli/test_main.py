@@ -114,7 +114,10 @@ def test_help_takes_a_quarter_of_the_time_of_importing_torch_at_most() -> None:
     assert min(ours / torchs for ours, torchs in rounds) < 0.25
 
 
-@pytest.mark.parametrize(("line", "same"), [("help train", "train --help"), ("help", "--help"), ("-h", "--help")])
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [("help train", "train --help"), ("help", "--help"), ("-h", "--help"), ("val --help", "evaluate --help")],
+)
 def test_help_as_a_word(line: str, same: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(line) == 0
     found = capsys.readouterr().out
@@ -192,6 +195,18 @@ def test_train_passes_every_flag_on(training: dict[str, Any], capsys: pytest.Cap
     assert (out, err) == ("", f"faster-rcnn {__version__}: training on cells\n")
 
 
+def test_names_of_other_tools_are_taken(training: dict[str, Any], fake_command: Fake) -> None:
+    assert run("train cells --imgsz 320") == 0
+    assert training == {"args": (Path("cells"), TrainOptions(image_size=320))}
+    for command in ("benchmark m", "compare cells"):
+        call = fake_command(command.split()[0])
+        assert run(f"{command} --imgsz 320") == 0
+        assert call["image_size"] == 320
+    call = fake_command("evaluate")
+    assert run("val m cells --split test") == 0
+    assert (call["model"], call["split"]) == ("m", "test")
+
+
 def test_epochs_may_be_auto(training: dict[str, Any]) -> None:
     assert main(["train", "cells", "--epochs", "auto"]) == 0
     assert training == {"args": (Path("cells"), TrainOptions(epochs="auto"))}
@@ -211,10 +226,12 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
     ("line", "arguments"),
     [
         (
-            "evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3",
+            "evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3 "
+            "--classes a,b --iou 0.4 --agnostic-nms --batch 4 --against n",
             {
                 "model": "m", "data": Path("cells"), "split": "val", "precision": "float32", "json": "-",
                 "proposals": Path("p"), "tile": 640, "overlap": 0.3, "device": "auto", "settings": None,
+                "classes": "a,b", "iou": 0.4, "agnostic_nms": True, "batch": 4, "against": "n",
             },
         ),
         (
@@ -237,7 +254,7 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
                 "model": "m", "source": ["a.jpg", "b/", "c.png"], "conf": 0.25, "max_det": 9, "precision": "int8",
                 "out": Path("o"), "json": "x", "proposals": None, "tile": 800, "overlap": None, "classes": None,
                 "iou": None, "agnostic_nms": False, "device": "auto", "settings": None, "engine": None, "address": None,
-                "save": None,
+                "save": None, "batch": None,
             },
         ),
         (

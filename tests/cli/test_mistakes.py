@@ -23,6 +23,11 @@ from faster_rcnn.cli.main import main
         ("train x --precision int8", 'invalid value "int8" for --precision.'),
         ("train x --prec float32", "unknown option: --prec. Did you mean --precision?"),
         ("train x --qiuet", "unknown option: --qiuet. Did you mean --quiet?"),
+        (
+            "predict m a.jpg --imgsz 640",
+            "unknown option: --imgsz. A model has its own image size; change it with --set image.short_side=PIXELS "
+            "image.long_side=PIXELS.",
+        ),
         ("train x --xyz=3", "unknown option: --xyz."),
         ("predict m a.jpg -c", "unknown option: -c."),
         (

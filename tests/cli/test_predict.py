@@ -465,3 +465,22 @@ def test_options_that_choose_detections(model: str, photos: Path, capsys: pytest
     assert (
         "E125 classes: the detector has no class 'dgo'; did you mean 'dog'? It has cat, dog" in capsys.readouterr().err
     )
+
+
+def test_a_batch_of_images_gives_the_detections_of_each(
+    model: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of other sizes are detected by themselves; those of one size together, equal but for rounding."""
+    for number in range(3):
+        image_file(Path("same") / f"{number}.png", 40, 60, seed=number)
+    assert run(model, "same", "photos", json="-") == 0
+    alone = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert run(model, "same", "photos", json="-", batch=4) == 0
+    together = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in together] == [line["image"] for line in alone]
+    for one, other in zip(alone, together, strict=True):
+        for mine, theirs in zip(one["detections"], other["detections"], strict=True):
+            assert mine["label"] == theirs["label"]
+            assert [*mine["box"], mine["score"]] == pytest.approx([*theirs["box"], theirs["score"]], abs=1e-3)
+    with pytest.raises(OptionError, match="E125 batch 0: 1 image or more are detected together"):
+        run(model, "same", json="-", batch=0)

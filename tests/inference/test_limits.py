@@ -19,6 +19,21 @@ def _types_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (0, "E125 batch 0: 1 image or more are detected together"),
+        (2.5, "E125 batch 2.5 is no integer"),
+        ("4", "E125 batch '4' is text; it must be a number: batch=4"),
+    ],
+)
+def test_a_batch_is_an_integer_from_1_on(batch: Any, message: str) -> None:
+    refuse_limits(0.5, None, 1)
+    with pytest.raises(OptionError) as raised:
+        refuse_limits(0.5, None, batch)
+    assert str(raised.value) == message
+
+
 @pytest.mark.parametrize("conf", [0, 1, 0.5, np.float32(0.5), np.float64(0.25), np.int64(1)])
 @pytest.mark.parametrize("max_detections", [None, 1, np.int32(7)])
 def test_numbers_of_any_kind(conf: Any, max_detections: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, announce_work
+from faster_rcnn.cli.options import Integer, JsonOut, PixelsOfSide, Precision, announce_work
 from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
 from faster_rcnn.system.atomic import make_folder
 from faster_rcnn.system.console import say
@@ -25,7 +25,7 @@ def benchmark(
     /,
     *,
     images: Annotated[list[str] | None, Parameter(consume_multiple=1, negative="")] = None,
-    image_size: Integer | None = None,
+    image_size: PixelsOfSide | None = None,
     count: Integer = 20,
     rounds: Integer = 3,
     precision: Precision = "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faster_rcnn.cli.options import Integer, IntegerOrAuto, JsonOut, Settings, announce_work
+from faster_rcnn.cli.options import Integer, IntegerOrAuto, JsonOut, PixelsOfSide, Settings, announce_work
 from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import say
@@ -19,7 +19,7 @@ def compare(
     epochs: IntegerOrAuto | None = None,
     batch: Integer | None = None,
     lr: float | None = None,
-    image_size: Integer | None = None,
+    image_size: PixelsOfSide | None = None,
     seed: Integer | None = None,
     device: str = "auto",
     settings: Settings = None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce_work
+from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import deliver, model_file, require_json
 from faster_rcnn.cli.several import refuse_other_inputs
@@ -14,6 +15,8 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import warn
 
 if TYPE_CHECKING:
+    from faster_rcnn.inference.prepared import PreparedDetector
+    from faster_rcnn.inference.tiles import Tiling
     from faster_rcnn.system.distributed import Processes
 
 
@@ -28,6 +31,11 @@ def evaluate(
     proposals: Path | None = None,
     tile: Integer | None = None,
     overlap: float | None = None,
+    classes: str | None = None,
+    iou: float | None = None,
+    agnostic_nms: Switch = False,
+    batch: Integer | None = None,
+    against: str | None = None,
     settings: Settings = None,
     json: JsonOut = None,
 ) -> int:
@@ -42,58 +50,89 @@ def evaluate(
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
         tile: Detect in larger images by square tiles of this many pixels, as `predict` does.
         overlap: Share of a tile's side that its neighbour covers too; by default 0.2.
+        classes: Names of the classes that are measured, as a,b,c; objects of other classes are left out.
+        iou: NMS threshold of the second stage, in place of the model's own.
+        agnostic_nms: Let NMS compare detections of different classes too.
+        batch: Most images that are detected together; by default 1 on a CPU and 8 on a GPU.
+        against: Another model or file of detections, measured on the same images: which one is better, by how much, and
+            whether that is more than chance. The other options hold for both.
         settings: Settings of inference in place of the model's own, as section.key=value, such as roi.nms_iou=0.6;
             several may follow.
         json: File for the numbers; - for standard output.
     """
     announce_work(f"evaluating {model} on {data}")
-    from faster_rcnn.evaluation.results import is_results_file
-    from faster_rcnn.evaluation.run import Evaluation, evaluate_detector, evaluate_results
-    from faster_rcnn.inference.loading import load_detector, log_tiles
+    from faster_rcnn.evaluation.against import compare_sides
+    from faster_rcnn.evaluation.run import Contender, evaluate_against, evaluate_detector, evaluate_results
+    from faster_rcnn.inference.choice import choice_of
+    from faster_rcnn.inference.limits import refuse_limits
     from faster_rcnn.inference.tiles import tiling_of
     from faster_rcnn.system.distributed import joined
 
-    def measured(processes: Processes) -> Evaluation:
-        tiling = processes.together(partial(tiling_of, tile, overlap))
-        if is_results_file(Path(model)):
-            given = None if settings is None else " ".join(settings)
-            _warn_of_idle_options(model, device, precision, proposals, tile, given)
-            return processes.together(partial(evaluate_results, Path(model), data, split))
-        detector = processes.together(partial(load_detector, model, precision, device, settings, processes))
-        log_tiles(detector, tiling)
-        refuse_other_inputs(processes, model, detector, [proposals], split, tile, overlap, settings)
-        return evaluate_detector(detector, data, split, model, proposals=proposals, tiling=tiling, processes=processes)
-
+    idle: dict[str, object] = {"--iou": iou, "--agnostic-nms": agnostic_nms, "--batch": batch}
+    idle |= {"--device": device, "--precision": precision, "--proposals": proposals, "--tile": tile, "--set": settings}
     with joined() as processes:
-        processes.together(partial(_refuse_mistakes, processes, model, data, json, proposals, tile))
-        found = measured(processes)
-        processes.of_first(partial(deliver, found, json))
+        models = [model] if against is None else [model, against]
+        processes.together(partial(_refuse_mistakes, processes, models, data, json, proposals, tile))
+        processes.together(partial(refuse_limits, 0.0, None, batch))
+        tiling = processes.together(partial(tiling_of, tile, overlap))
+        choice = processes.together(partial(choice_of, classes, iou, agnostic_nms))
+        load = partial(_loaded, processes, precision, device, settings, tiling, idle)
+        how: dict[str, Any] = {"proposals": proposals, "tiling": tiling, "choice": choice, "batch": batch}
+        how["processes"] = processes
+        chosen = split, tile, overlap, classes, iou, agnostic_nms, batch, settings
+        detectors = [load(each) for each in models]
+        for each, detector in zip(models, detectors, strict=True):
+            if detector is not None:
+                refuse_other_inputs(processes, each, detector, [proposals], *chosen)
+        own = detectors[0]
+        if against is not None:
+            sides = evaluate_against(Contender(model, own), Contender(against, detectors[1]), data, split, **how)
+            processes.of_first(lambda: deliver(compare_sides(*sides), json))
+        elif own is None:
+            found = processes.together(partial(evaluate_results, Path(model), data, split, choice))
+            processes.of_first(partial(deliver, found, json))
+        else:
+            processes.of_first(partial(deliver, evaluate_detector(own, data, split, model, **how), json))
     return 0
 
 
+def _loaded(
+    processes: Processes,
+    precision: Precision,
+    device: str,
+    settings: Settings,
+    tiling: Tiling | None,
+    idle: Mapping[str, object],
+    model: str,
+) -> PreparedDetector | None:
+    """The detector; ``None`` for a file of finished detections, for which options without effect are reported."""
+    from faster_rcnn.evaluation.results import is_results_file
+    from faster_rcnn.inference.loading import load_detector, log_tiles
+
+    if is_results_file(Path(model)):
+        _warn_of_idle_options(model, idle)
+        return None
+    detector = processes.together(partial(load_detector, model, precision, device, settings, processes))
+    log_tiles(detector, tiling)
+    return detector
+
+
 def _refuse_mistakes(
-    processes: Processes, model: str, data: Path, json: str | None, proposals: Path | None, tile: int | None
+    processes: Processes, models: Sequence[str], data: Path, json: str | None, proposals: Path | None, tile: int | None
 ) -> None:
     """Raise errors of arguments before anything slow; the first process writes the JSON file, so it checks it."""
     from faster_rcnn.evaluation.results import is_results_file
 
-    refuse_swapped("evaluate", model, [data])
-    if proposals is not None and tile is not None and not is_results_file(Path(model)):
+    refuse_swapped("evaluate", models[0], [data])
+    if proposals is not None and tile is not None and not all(is_results_file(Path(each)) for each in models):
         raise OptionError(f"--tile {tile}: the proposals of {proposals} are of whole images", code="E125")
     if processes.is_first:
-        require_json(json, [model_file(model), data, proposals])
+        require_json(json, [*map(model_file, models), data, proposals])
 
 
-def _warn_of_idle_options(
-    results: str, device: str, precision: str, proposals: Path | None, tile: int | None, settings: str | None
-) -> None:
-    given = {
-        "--device": None if device == "auto" else device,
-        "--precision": None if precision == "auto" else precision,
-        "--proposals": proposals,
-        "--tile": tile,
-        "--set": settings,
-    }
+def _warn_of_idle_options(results: str, given: Mapping[str, object]) -> None:
     for option, value in given.items():
-        if value is not None:
-            warn(f"{option} {value} changes nothing: {results} holds finished detections")
+        if value is None or value is False or value == "auto":
+            continue
+        shown = "" if value is True else f" {' '.join(value) if isinstance(value, list) else value}"
+        warn(f"{option}{shown} changes nothing: {results} holds finished detections")

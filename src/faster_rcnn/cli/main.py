@@ -45,6 +45,8 @@ class CommandLine(NamedTuple):
                 command = [*rest, "--help"]
             case ["version"]:
                 command = ["--version"]
+            case ["val", *rest]:  # its name in other tools
+                command = ["evaluate", *rest]
             case ["predict", *_]:
                 command, names = _with_standard_input(command), _with_standard_input(names)
         return CommandLine(

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
 
 GLOBAL_OPTIONS = ("--help", "--version", "--quiet", "--verbose", "--debug")
+SIZES = ("--image-size", "--imgsz")
+SIZE_SETTING = "--set image.short_side=PIXELS image.long_side=PIXELS"
 LIKENESS = 0.75
 """Least similarity of a suggestion to what was typed; less than this is hardly a typing error."""
 
@@ -22,8 +24,11 @@ def explained(error: CycloptsError, app: App) -> str:
             return f'unknown command "{typed}".{_suggestion(typed, commands)} The commands are {", ".join(commands)}.'
         case UnknownOptionError():
             typed = error.token.keyword or error.token.value
-            options = (name for argument in error.argument_collection for name in argument.names)
-            return f"unknown option: {typed}.{_suggestion(typed.partition('=')[0], (*options, *GLOBAL_OPTIONS))}"
+            options = [name for argument in error.argument_collection for name in argument.names]
+            name = typed.partition("=")[0]
+            if name in SIZES and "--set" in options:
+                return f"unknown option: {typed}. A model has its own image size; change it with {SIZE_SETTING}."
+            return f"unknown option: {typed}.{_suggestion(name, (*options, *GLOBAL_OPTIONS))}"
         case MissingArgumentError() if error.argument is not None and error.keyword is None and command:
             return f"{command} needs {error.argument.name}: {_usage(app, command)}; more: faster-rcnn {command} --help"
     text = " ".join(str(error).splitlines())

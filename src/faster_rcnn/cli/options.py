@@ -9,11 +9,21 @@ from cyclopts import Parameter, Token
 
 from faster_rcnn._version import __version__
 from faster_rcnn.choices import Precision
-from faster_rcnn.settings.option_types import Integer, IntegerOrAuto, Settings, Switch
+from faster_rcnn.settings.option_types import Integer, IntegerOrAuto, PixelsOfSide, Settings, Switch
 from faster_rcnn.system.console import say
 from faster_rcnn.system.launched import is_reported_on
 
-__all__ = ["Integer", "IntegerOrAuto", "JsonOut", "Precision", "Settings", "Switch", "announce", "announce_work"]
+__all__ = [
+    "Integer",
+    "IntegerOrAuto",
+    "JsonOut",
+    "PixelsOfSide",
+    "Precision",
+    "Settings",
+    "Switch",
+    "announce",
+    "announce_work",
+]
 
 
 def _refuse_option(kind: object, value: str | None) -> None:

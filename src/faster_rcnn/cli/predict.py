@@ -38,6 +38,7 @@ def predict(
     classes: str | None = None,
     iou: float | None = None,
     agnostic_nms: Switch = False,
+    batch: Integer | None = None,
     precision: Precision = "auto",
     device: str = "auto",
     proposals: Path | None = None,
@@ -62,6 +63,7 @@ def predict(
         classes: Names of the classes that are reported, as a,b,c.
         iou: NMS threshold of the second stage, in place of the model's own.
         agnostic_nms: Let NMS compare detections of different classes too.
+        batch: Most images that are detected together; by default 1 on a CPU and 8 on a GPU.
         precision: Number format of convolutions and matrix products; auto is the fastest one.
         device: Device that computes: auto, cpu, cuda or cuda:N.
         proposals: File of proposals for the second stage; without it a Fast R-CNN runs selective search itself.
@@ -79,7 +81,7 @@ def predict(
     announce_work(f"predicting with {model}")
     if engine == "ray":
         options = RayOptions(conf, max_det, tile, overlap, classes, iou, agnostic_nms, precision, settings)
-        refused = {"--json": json, "--proposals": proposals, "--save": save}
+        refused = {"--json": json, "--proposals": proposals, "--save": save, "--batch": batch}
         return predict_with_ray(model, source, options, out=out, cluster=Cluster(address, device), refused=refused)
     if address is not None:
         raise OptionError(f"--address {address} is that of a Ray cluster; give --engine ray, too, or leave it out")
@@ -99,10 +101,10 @@ def predict(
         detector = load_detector(model, precision, device, settings, processes)
         source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
         log_tiles(detector, tiling)
-        return Predictor(detector, proposals=source_of_proposals, tiling=tiling, choice=choice)
+        return Predictor(detector, batch=batch, proposals=source_of_proposals, tiling=tiling, choice=choice)
 
     with joined() as processes:
-        processes.together(partial(refuse_limits, conf, max_det))
+        processes.together(partial(refuse_limits, conf, max_det, batch))
         formats = processes.together(partial(formats_of, save))
         found = processes.together(partial(_inputs, processes, model, source, proposals, out, json))
         refuse_differing(processes, {"the names of the images": digest_of(found.names)})
@@ -110,7 +112,7 @@ def predict(
         folder = processes.from_first(out if is_named else first_free(Path(DEFAULT_FOLDER)))
         pictures = None if folder is None else processes.together(partial(PictureFolder, folder, found.names, json))
         predictor = processes.together(partial(loaded, processes))
-        chosen = conf, max_det, tile, overlap, classes, iou, agnostic_nms, settings
+        chosen = conf, max_det, tile, overlap, classes, iou, agnostic_nms, batch, settings
         refuse_other_inputs(processes, model, predictor.detector, [proposals], *chosen)
         _say_limits(predictor, conf, max_det)
         saver = processes.together(lambda: saver_for(folder, formats, found.names, predictor.classes))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,6 +56,10 @@ class ExactDetections:
     def of(detections: Detections) -> ExactDetections:
         """Convert a detector's output; sides are computed in double precision from its float32 corners."""
         return ExactDetections(_xywh(detections.boxes), detections.scores.double(), detections.labels)
+
+    def only(self, rows: Bool[Tensor, " detections"]) -> ExactDetections:
+        """Some of the detections, by a mask."""
+        return ExactDetections(self.boxes_xywh[rows], self.scores[rows], self.labels[rows])
 
 
 def measure(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from faster_rcnn.data.chosen import split_of_classes
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.objects import split_without_classes
 from faster_rcnn.data.reading import load_split
@@ -33,18 +34,16 @@ _LOG = logging.getLogger(__name__)
 def measure_detector(predictor: Predictor, split: Split, model: str, processes: Processes = ALONE) -> Metrics:
     """Metrics of a detector on a split; ``model`` is its name in messages.
 
+    Where the predictor reports some classes only, these alone are measured.
+
     Several processes that call it together predict a part of the images each, and all get the metrics of all images.
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
         ModelFileError: the detector lacks a class of the data.
+        OptionError: the data lacks a class that the user chose.
     """
-    if predictor.config.detector.kind == "rpn":
-        split = split_without_classes(split)
-    mapping = ClassMapping.between(predictor.classes, split.classes, model, split.name)
-    with processes.first_logs():
-        for note in mapping.notes:
-            _LOG.info(note)
+    split, mapping = _with_classes_of(predictor, split, model, processes)
     found: dict[int, Detections] = {}
 
     def keep(place: int, one: Prediction) -> None:
@@ -53,6 +52,44 @@ def measure_detector(predictor: Predictor, split: Split, model: str, processes: 
     with progress(f"images of {split.name}", len(split.records)) as meter:
         predict_shares(predictor, split, processes, keep, lambda _: meter.advance())
     return measure_shares(split, found, processes)
+
+
+def detect_in(
+    predictor: Predictor, split: Split, model: str, processes: Processes = ALONE
+) -> tuple[Split, dict[int, Detections]]:
+    """Detections in a split by the index of their record, in the first process of several; raises as above.
+
+    Returns:
+        The split with the classes that are measured, and the detections with its labels. An image that cannot be
+        decoded has no entry.
+    """
+    split, mapping = _with_classes_of(predictor, split, model, processes)
+    found: dict[int, Detections] = {}
+
+    def keep(place: int, one: Prediction) -> tuple[int, Detections]:
+        return place, mapping.apply(one.result.detections)
+
+    def take(one: tuple[int, Detections] | None) -> None:
+        found.update([] if one is None else [one])
+        meter.advance()
+
+    with progress(f"images of {split.name}, {model}", len(split.records)) as meter:
+        predict_shares(predictor, split, processes, keep, take)
+    return split, found
+
+
+def _with_classes_of(
+    predictor: Predictor, split: Split, model: str, processes: Processes
+) -> tuple[Split, ClassMapping]:
+    """The split with the classes that are measured, and the mapping of the detector's labels to its labels."""
+    if predictor.config.detector.kind == "rpn":
+        split = split_without_classes(split)
+    mapping = ClassMapping.between(predictor.classes, split.classes, model, split.name)
+    with processes.first_logs():
+        for note in mapping.notes:
+            _LOG.info(note)
+    chosen = predictor.choice.names_of(predictor.classes)
+    return split if chosen is None else split_of_classes(split, chosen), mapping
 
 
 def predict_shares(

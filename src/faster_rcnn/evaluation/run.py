@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from faster_rcnn.data.chosen import split_of_classes
 from faster_rcnn.data.fingerprint import split_digest
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Split
-from faster_rcnn.evaluation.detector import choose_split, measure_detector, settings_for, split_to_measure
+from faster_rcnn.evaluation.against import Side
+from faster_rcnn.evaluation.detector import choose_split, detect_in, measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import read_results
 from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.external_proposals import split_source
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import PreparedDetector
@@ -58,6 +62,8 @@ def evaluate_detector(
     *,
     proposals: Path | None = None,
     tiling: Tiling | None = None,
+    choice: Choice = Choice(),  # noqa: B008  # it is frozen
+    batch: int | None = None,
     processes: Processes = ALONE,
 ) -> Evaluation:
     """Metrics of a detector on labelled images, in every process where several call it together.
@@ -69,12 +75,14 @@ def evaluate_detector(
         model: the detector's name in messages.
         proposals: file of proposals for the second stage.
         tiling: how larger images are cut into tiles.
+        choice: the classes that are measured, and the NMS that detections pass.
+        batch: the largest number of images that are detected together.
         processes: the processes that predict a part of the images each.
 
     Raises:
         DatasetError: the data or the proposals cannot be used.
         OptionError: there is no such split, or the detector takes no external proposals, or no tiles; or a process has
-            other labelled images than the first one.
+            other labelled images than the first one; or the detector or the data lacks a class of ``choice``.
         ModelFileError: the data has classes that the detector lacks.
     """
 
@@ -82,21 +90,93 @@ def evaluate_detector(
         dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
         part = choose_split(dataset, split)
         source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
-        return part, Predictor(detector, proposals=source, tiling=tiling)
+        return part, Predictor(detector, batch=batch, proposals=source, tiling=tiling, choice=choice)
 
     with processes.first_logs():
         part, predictor = processes.together(read)
     refuse_differing(processes, {"the labelled images": split_digest(part)} if processes.are_several else {})
     metrics = measure_detector(predictor, part, model, processes)
-    name = precision_name(detector.precision)
-    return Evaluation(metrics, part.name, str(detector.device), name, torch.get_num_threads())
+    return Evaluation(metrics, part.name, **_how(detector))
 
 
-def evaluate_results(results: Path, data: Path, split: str | None) -> Evaluation:
-    """Metrics of the detections in a file, see ``read_results``; raises ``DatasetError`` and ``OptionError``."""
-    part = split_to_measure(data, DataConfig(), split)
+def evaluate_results(results: Path, data: Path, split: str | None, choice: Choice = Choice()) -> Evaluation:  # noqa: B008
+    """Metrics of the detections in a file, see ``read_results``; raises ``DatasetError`` and ``OptionError``.
+
+    Of ``choice``, the classes alone matter.
+    """
+    side = _side_of_results(results, split_to_measure(data, DataConfig(), split), choice)
+    return Evaluation(measure_split(side.split, side.found), side.split.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """A detector, or a file of detections, under its name in messages."""
+
+    model: str
+    detector: PreparedDetector | None
+    """``None`` where ``model`` is a file of detections."""
+
+
+def evaluate_against(
+    own: Contender,
+    other: Contender,
+    data: Path,
+    split: str | None,
+    *,
+    proposals: Path | None = None,
+    tiling: Tiling | None = None,
+    choice: Choice = Choice(),  # noqa: B008  # it is frozen
+    batch: int | None = None,
+    processes: Processes = ALONE,
+) -> tuple[Side, Side]:
+    """Detections of two detectors in the same images, for ``compare_sides``, in the first process of several.
+
+    The data are read once, as those that the own detector was trained on. The other arguments are those of
+    ``evaluate_detector``, for both, and so are the errors.
+    """
+
+    def read() -> tuple[Split, list[Predictor | None]]:
+        settings = DataConfig() if own.detector is None else settings_for(data, own.detector.config.data, tiling)
+        dataset = load_split(data, settings, split)
+        part = choose_split(dataset, split)
+        predictors: list[Predictor | None] = []
+        for each in (own, other):
+            if (detector := each.detector) is None:
+                predictors.append(None)
+                continue
+            source = None if proposals is None else split_source(detector, proposals, dataset.root, part, each.model)
+            predictors.append(Predictor(detector, batch=batch, proposals=source, tiling=tiling, choice=choice))
+        return part, predictors
+
+    with processes.first_logs():
+        part, predictors = processes.together(read)
+    refuse_differing(processes, {"the labelled images": split_digest(part)} if processes.are_several else {})
+    first, second = (
+        _side(each.model, predictor, part, choice, processes)
+        for each, predictor in zip((own, other), predictors, strict=True)
+    )
+    return first, second
+
+
+def _side(model: str, predictor: Predictor | None, part: Split, choice: Choice, processes: Processes) -> Side:
+    if predictor is None:
+        return processes.together(partial(_side_of_results, Path(model), part, choice))
+    measured, found = detect_in(predictor, part, model, processes)
+    return Side(model, measured, found, _how(predictor.detector))
+
+
+def _side_of_results(results: Path, part: Split, choice: Choice) -> Side:
     images = [NamedImage(record.image_id, record.path, record.size) for record in part.records]
-    found = read_results(results, images, part.classes)
-    for note in found.notes:
+    read = read_results(results, images, part.classes)
+    for note in read.notes:
         _LOG.info(note)
-    return Evaluation(measure_split(part, dict(enumerate(found.detections))), part.name)
+    chosen = choice.names_of(part.classes)
+    measured = part if chosen is None else split_of_classes(part, chosen)
+    has_name = torch.tensor([name is not None for name in measured.classes.names], dtype=torch.bool)
+    found = {place: each.only(has_name[each.labels]) for place, each in enumerate(read.detections)}
+    return Side(str(results), measured, found, {"device": None, "precision": None, "threads": None})
+
+
+def _how(detector: PreparedDetector) -> dict[str, Any]:
+    name = precision_name(detector.precision)
+    return {"device": str(detector.device), "precision": name, "threads": torch.get_num_threads()}

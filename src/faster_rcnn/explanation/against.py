@@ -11,10 +11,11 @@ from typing import Any
 
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.errors import ModelFileError
+from faster_rcnn.evaluation.change import MetricChange, metric_lines
 from faster_rcnn.evaluation.detector import choose_split, settings_for
 from faster_rcnn.explanation.causes.kinds import Thresholds, Verdict
-from faster_rcnn.explanation.dataset.change import MetricChange, change_on
-from faster_rcnn.explanation.dataset.change_table import class_lines, metric_lines, truth_lines, verdict_lines
+from faster_rcnn.explanation.dataset.change import change_on
+from faster_rcnn.explanation.dataset.change_table import class_lines, truth_lines, verdict_lines
 from faster_rcnn.explanation.dataset.pairs import CommonImages, JudgedBy, TruthPair, common_to
 from faster_rcnn.explanation.survey import Survey, survey
 from faster_rcnn.inference.external_proposals import split_source

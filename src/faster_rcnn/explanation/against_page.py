@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from faster_rcnn.data.decode import read_image
+from faster_rcnn.evaluation.change import verdict_on
 from faster_rcnn.explanation.against import Against
 from faster_rcnn.explanation.causes.kinds import ORDER, Verdict, VerdictKind
 from faster_rcnn.explanation.causes.sentences import verdict_sentence
-from faster_rcnn.explanation.dataset.change_table import verdict_on
 from faster_rcnn.explanation.dataset.pairs import TruthPair
 from faster_rcnn.explanation.embedding import MAX_BYTES, data_urls
 from faster_rcnn.explanation.gallery_crops import crop_picture, evenly_over

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import TypedDict
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import refuse_share
@@ -24,6 +25,13 @@ class Choice:
     across_classes: bool = False
     """Whether NMS compares detections of different classes, too."""
 
+    def names_of(self, classes: ClassMap) -> frozenset[str] | None:
+        """Names of the chosen classes among those of a detector; ``None`` where the user chooses none.
+
+        Raises ``OptionError`` for a class that the detector lacks.
+        """
+        return None if self.classes is None else _chosen(self.classes, classes)
+
     def filter_of(self, model: FasterRCNN, classes: ClassMap) -> DetectionFilter | None:
         """The detector's filter of detections with this choice applied; ``None`` where that changes nothing.
 
@@ -32,7 +40,8 @@ class Choice:
         Raises ``OptionError`` for a class that the detector lacks, and for a threshold or rule of NMS where the
         detector is a region proposal network, which has only the NMS of the first stage.
         """
-        holes = () if self.classes is None else _others(self.classes, classes)
+        names = self.names_of(classes)
+        holes = [label for label, name in enumerate(classes.names) if names is not None and name not in names]
         if model.roi is None:
             if self.iou is not None or self.across_classes:
                 raise OptionError(
@@ -50,7 +59,17 @@ class Choice:
         )
 
 
-def choice_of(classes: str | Iterable[str] | None, iou: float | None, agnostic_nms: bool) -> Choice:
+class ChoiceOptions(TypedDict, total=False):
+    """The arguments of ``choice_of``, as keywords of other functions."""
+
+    classes: str | Iterable[str] | None
+    iou: float | None
+    agnostic_nms: bool
+
+
+def choice_of(
+    classes: str | Iterable[str] | None = None, iou: float | None = None, agnostic_nms: bool = False
+) -> Choice:
     """Check the choice of a user; a text is one class name, or several with commas between them.
 
     Raises ``OptionError`` for anything that is no name, no IoU in 0..1, or neither true nor false (E125).
@@ -72,14 +91,14 @@ def _names(classes: str | Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def _others(names: Iterable[str], classes: ClassMap) -> tuple[int, ...]:
-    """Labels of the classes that the user does not name."""
+def _chosen(names: Iterable[str], classes: ClassMap) -> frozenset[str]:
+    """The names, each of a class of the detector."""
     known = [name for name in classes.names if name is not None]
-    chosen = {part for name in names for part in _parts(name, known)}
-    for name in chosen:
+    chosen = frozenset(part for name in names for part in _parts(name, known))
+    for name in sorted(chosen):
         if name not in known:
             raise OptionError(f"classes: the detector has no class '{name}'{_instead(name, known)}", code="E125")
-    return tuple(label for label, name in enumerate(classes.names) if name not in chosen)
+    return chosen
 
 
 def _parts(text: str, known: Iterable[str]) -> list[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 from faster_rcnn.errors import OptionError
 
 
-def refuse_limits(conf: float, max_detections: int | None) -> None:
-    """Raise ``OptionError`` for a score outside 0..1 or a limit of detections below 1."""
+def refuse_limits(conf: float, max_detections: int | None, batch: int | None = None) -> None:
+    """Raise ``OptionError`` for a score outside 0..1, or a limit of detections or a batch of images below 1."""
     refuse_share("conf", conf, "scores are")
     if max_detections is not None:
         refuse_non_integer("max-det", max_detections)
         if max_detections < 1:
             raise OptionError(f"max-det {max_detections}: an image can have 1 detection or more", code="E125")
+    if batch is not None:
+        refuse_non_integer("batch", batch)
+        if batch < 1:
+            raise OptionError(f"batch {batch}: 1 image or more are detected together", code="E125")
 
 
 def refuse_share(name: str, value: float, what: str) -> None:
@@ -48,3 +53,9 @@ def _without_quotes(name: str, value: object) -> str:
     except ValueError:
         return ""
     return f": {name.replace('-', '_')}={value.strip()}"
+
+
+def refuse_unknown(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raise ``OptionError`` for a value that is none of ``choices``."""
+    if value not in choices:
+        raise OptionError(f"{name} '{value}' is none of {', '.join(map(str, choices))}", code="E125")

@@ -24,6 +24,8 @@ def _integer_or_auto(kind: object, tokens: Sequence[Token]) -> int | Literal["au
 
 Integer = Annotated[int, Parameter(converter=_integer)]
 IntegerOrAuto = Annotated[int | Literal["auto"], Parameter(converter=_integer_or_auto)]
+PixelsOfSide = Annotated[int, Parameter(converter=_integer, alias="--imgsz")]
+"""The size of images; ``--imgsz`` is its name in other tools."""
 Switch = Annotated[bool, Parameter(negative="")]
 Settings = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=1, negative="")]
 

@@ -19,6 +19,7 @@ from faster_rcnn.settings.option_types import (
     IntegerOrAuto,
     ModelOption,
     PathOption,
+    PixelsOfSide,
     SettingsOption,
     Switch,
 )
@@ -45,7 +46,7 @@ class TrainOptions:
     CPU."""
     lr: float | None = field(default=None, metadata={SETTING: "training.lr"})
     """Learning rate for 16 images per step; scaled to the batch."""
-    image_size: Integer | None = field(default=None, metadata={SETTING: "image.short_side"})
+    image_size: PixelsOfSide | None = field(default=None, metadata={SETTING: "image.short_side"})
     """Pixels of the shorter side; the longer side's limit follows."""
     seed: Integer | None = field(default=None, metadata={SETTING: "training.seed"})
     """Seed of the random numbers for weights, order, augmentation and sampling."""

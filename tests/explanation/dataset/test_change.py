@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from faster_rcnn.evaluation import engine
-from faster_rcnn.evaluation.engine import BootstrapInterval
-from faster_rcnn.explanation.dataset.change import MetricChange, change_on
+from faster_rcnn.explanation.dataset.change import change_on
 from faster_rcnn.explanation.dataset.pairs import CommonImages, JudgedBy, common_to
 from faster_rcnn.structures import ClassMap
 from made_surveys import judged_image, record_of
@@ -61,15 +60,3 @@ def test_without_hotcoco_there_is_no_interval(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(engine, "hotcoco", None)
     found = change_on(common(3, 6, images=8))["AP"]
     assert (found.before, found.after, found.interval) == (expected.before, expected.after, None)
-
-
-def test_numbers_as_json() -> None:
-    change = MetricChange(0.25, 0.5, BootstrapInterval(-0.125, 0.5, 0.75))
-    assert change.to_json() == {
-        "before": 0.25,
-        "after": 0.5,
-        "change": 0.25,
-        "interval": {"lower": -0.125, "upper": 0.5, "share_above_0": 0.75, "confidence": 0.95, "samples": 1000},
-    }
-    assert MetricChange(None, 0.5, None).to_json() == {"before": None, "after": 0.5, "change": None, "interval": None}
-    assert MetricChange(0.5, 0.25, BootstrapInterval(-0.5, -0.125, 0)).is_significant

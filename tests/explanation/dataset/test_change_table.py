@@ -1,14 +1,12 @@
 from __future__ import annotations
 
+from faster_rcnn.evaluation.change import MetricChange, metric_lines
 from faster_rcnn.evaluation.engine import BootstrapInterval
 from faster_rcnn.explanation.causes.kinds import Verdict, VerdictKind
-from faster_rcnn.explanation.dataset.change import MetricChange
 from faster_rcnn.explanation.dataset.change_table import (
     class_lines,
-    metric_lines,
     truth_lines,
     verdict_lines,
-    verdict_on,
 )
 from faster_rcnn.explanation.dataset.pairs import TruthPair
 
@@ -49,26 +47,6 @@ def test_classes_have_the_share_that_each_detector_finds() -> None:
         "dog                        2   50.0%    0.0%       0       1",
     ]
     assert "\x1b" not in class_lines([pair(FOUND, FOUND, "\x1b[31mred")], ["\x1b[31mred"])[1]
-
-
-def test_metrics_have_their_interval() -> None:
-    changes = {
-        "AP": MetricChange(0.5, 0.53, BootstrapInterval(0.011, 0.049, 0.999)),
-        "AP50": MetricChange(0.8, 0.79, BootstrapInterval(-0.02, 0.001, 0.05)),
-        "AP75": MetricChange(0.6, 0.6, BootstrapInterval(0, 0, 0)),
-    }
-    assert metric_lines(changes) == [
-        "                      before   after  change  95 % of bootstrap samples",
-        "AP                     0.500   0.530  +0.030  +0.011 to +0.049, significant",
-        "AP50                   0.800   0.790  -0.010  -0.020 to +0.001, may be chance",
-        "AP75                   0.600   0.600  +0.000  +0.000 to +0.000, no change",
-    ]
-    assert [verdict_on(each) for each in changes.values()] == ["significant", "may be chance", "no change"]
-    undefined = metric_lines({"AP": MetricChange(None, None, None)})
-    assert undefined[1:] == [
-        "AP                       n/a     n/a     n/a",
-        "intervals of the change need hotcoco, and at least one object",
-    ]
 
 
 def test_lines_fit_into_80_columns() -> None:

@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from faster_rcnn.evaluation.change import NAME
 from faster_rcnn.explanation.causes.kinds import ORDER, VerdictKind
-from faster_rcnn.explanation.dataset.change import MetricChange
 from faster_rcnn.explanation.dataset.pairs import TruthPair
 from faster_rcnn.system.terminal import printable
-
-NAME = 22
-"""Width of the column of names."""
-
-
-def metric_lines(changes: Mapping[str, MetricChange]) -> list[str]:
-    """The metrics of both detectors, with the interval of the change."""
-    lines = [f"{'':<{NAME}}before   after  change  95 % of bootstrap samples"]
-    for name, each in changes.items():
-        line = f"{name:<{NAME}}{_number(each.before):>6}  {_number(each.after):>6}  {_signed(each.change):>6}"
-        if each.interval is not None:
-            line += f"  {_signed(each.interval.lower)} to {_signed(each.interval.upper)}, {verdict_on(each)}"
-        lines.append(line)
-    if all(each.interval is None for each in changes.values()):
-        lines.append("intervals of the change need hotcoco, and at least one object")
-    return lines
-
-
-def verdict_on(change: MetricChange) -> str:
-    """Whether a change with an interval is more than the choice of images explains."""
-    if change.change == 0:
-        return "no change"
-    return "significant" if change.is_significant else "may be chance"
 
 
 def truth_lines(pairs: Sequence[TruthPair]) -> list[str]:
@@ -70,14 +47,6 @@ def class_lines(pairs: Sequence[TruthPair], names: Sequence[str]) -> list[str]:
             gained, lost = sum(each.gained for each in own), sum(each.lost for each in own)
             lines.append(f"{_short(name):<{NAME}}{len(own):>6}  {before:>6}  {after:>6}  {gained:>6}  {lost:>6}")
     return lines
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:+.3f}"
 
 
 def _short(name: str) -> str:
