@@ -35,7 +35,8 @@ FLAGS = {"--debug", "--help", "--version", "--quiet", "--verbose", "--install-co
     if name.startswith("--")
 }
 OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts", "--standalone", "--nproc-per-node"}
-"""Flags of pip, docker and torchrun."""
+OTHERS_FLAGS |= {"--server-host", "--function-module", "--allow-unmatched-labels", "--conf-threshold"}
+"""Flags of pip, docker, torchrun and cvat-cli."""
 PROSE = {"model", "models"}
 """What follows the project's name where it is no command."""
 FILE_NAMES = {"data.json", "data.yaml"}
@@ -97,6 +98,7 @@ def test_a_code_stands_before_its_message() -> None:
     copied = pickle.loads(pickle.dumps(errors.DatasetError("no labels", code="E115")))  # as a worker process sends it
     assert (str(copied), copied.code, copied.text) == ("E115 no labels", "E115", "no labels")
     assert str(errors.DatasetError("no labels")) == "no labels"
+    assert str(errors.MissingExtraError("cvat-sdk")) == "this needs the package 'cvat-sdk': pip install cvat-sdk"
     assert str(errors.MissingExtraError("sklearn", "demo")) == (
         "this needs the package 'sklearn': pip install 'faster-rcnn[demo]'"
     )

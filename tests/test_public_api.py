@@ -36,6 +36,14 @@ def test_trace_and_verdict_are_the_classes_of_their_files() -> None:
     assert faster_rcnn.Verdict is Verdict
 
 
+def test_result_and_detection_are_the_classes_of_their_files() -> None:
+    from faster_rcnn.inference.detection import Detection
+    from faster_rcnn.inference.result import Result
+
+    assert faster_rcnn.Result is Result
+    assert faster_rcnn.Detection is Detection
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'faster_rcnn' has no attribute 'Detectr'"):
         faster_rcnn.Detectr  # noqa: B018

@@ -83,9 +83,10 @@ class MachineError(FasterRCNNError):
 class MissingExtraError(MachineError):
     """An optional package is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        """Name the package and the extra that installs it."""
-        super().__init__(f"this needs the package '{package}': pip install 'faster-rcnn[{extra}]'")
+    def __init__(self, package: str, extra: str | None = None) -> None:
+        """Name the package and the extra that installs it; without an extra, the package itself is installed."""
+        wanted = package if extra is None else f"'faster-rcnn[{extra}]'"
+        super().__init__(f"this needs the package '{package}': pip install {wanted}")
 
 
 class LostProcessError(MachineError):

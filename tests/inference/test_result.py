@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.inference.detection import Detection
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.result import Result, shortest
 from faster_rcnn.structures import Detections, ImageSize
@@ -83,3 +88,111 @@ def test_the_picture_shows_the_boxes(tmp_path: Path) -> None:
     assert picture.size == (60, 40)
     assert (np.asarray(picture) != rgb()).any()
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(result_of(rgb()).picture()))
+
+
+COW, CAT = (
+    Detection((10.5, 5.0, 30.5, 25.0), 0.75, 2, "cow", 7),
+    Detection((0.0, 0.0, 60.0, 40.0), 0.5, 0, "cat", 1),
+)
+
+
+def test_detections_one_by_one() -> None:
+    result = result_of("a.png")
+    assert list(result) == [COW, CAT]
+    assert (result[0], result[-1], result[np.int64(1)]) == (COW, CAT, CAT)
+    assert list(nothing_in("a.png")) == []
+    for place in (2, -3):
+        with pytest.raises(IndexError, match=f"^there is no detection {place} among 2$"):
+            result[place]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        (slice(None), [COW, CAT]),
+        (slice(1, None), [CAT]),
+        (slice(None, None, -1), [CAT, COW]),
+        (torch.tensor([False, True]), [CAT]),
+        (np.array([True, False]), [COW]),
+        ([False, False], []),
+        ([1, -2], [CAT, COW]),
+        ([], []),
+        (np.array([1]), [CAT]),
+        (torch.tensor([-1]), [CAT]),
+    ],
+)
+def test_some_detections_are_a_result_of_the_same_image(rows: Any, kept: list[Detection]) -> None:
+    result = result_of("a.png")
+    some = result[rows]
+    assert list(some) == kept
+    assert (some.classes, some.size, some.image) == (result.classes, result.size, "a.png")
+    assert len(result) == 2
+
+
+def test_scores_and_names_choose_detections() -> None:
+    result = result_of("a.png")
+    assert result[result.scores > 0.6].names == ["cow"]
+    assert result[[name == "cat" for name in result.names]].names == ["cat"]
+    assert len(nothing_in("a.png")[torch.zeros(0, dtype=torch.bool)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (torch.tensor([True]), r"a mask of \(1,\) values for 2 detections"),
+        (np.array([[True, False]]), r"a mask of \(1, 2\) values for 2 detections"),
+        ([5], "there is no detection 5 among 2"),
+        (torch.tensor([0.5]), "places are a list of integers or a mask, not torch.float32 with 1 axes"),
+    ],
+)
+def test_places_that_do_not_exist_are_refused(rows: Any, message: str) -> None:
+    with pytest.raises(IndexError, match=f"^{message}$"):
+        result_of("a.png")[rows]
+
+
+def test_a_result_is_saved_by_the_ending_of_the_name(tmp_path: Path) -> None:
+    result = result_of(rgb())
+    for name, kind in (("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.png", "PNG"), ("a.webp", "WEBP")):
+        assert result.save(tmp_path / name) == tmp_path / name
+        with Image.open(tmp_path / name) as picture:
+            assert (picture.format, picture.size) == (kind, (60, 40))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert (np.asarray(picture) == np.asarray(result.picture())).all()
+    assert json.loads(result.save(str(tmp_path / "a.json")).read_text()) == result.to_json()
+    with pytest.raises(
+        OptionError, match=r"^E126 save .*a\.pdf: a result is written as \.jpg, \.jpeg, \.png, \.webp or"
+    ):
+        result.save(tmp_path / "a.pdf")
+    assert not (tmp_path / "a.pdf").exists()
+
+
+def test_no_file_appears_without_its_picture(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="E104"):
+        result_of(str(tmp_path / "gone.png")).save(tmp_path / "out" / "a.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_shows_the_picture_and_the_numbers(tmp_path: Path) -> None:
+    html = result_of(rgb())._repr_html_()
+    assert html.count("<img") == 1
+    assert "data:image/jpeg;base64," in html
+    assert "image, 60x40: 2 detections" in html
+    assert "<td>cow</td><td>0.750</td><td>10.5</td><td>5.0</td><td>30.5</td><td>25.0</td>" in html
+    gone = result_of(str(tmp_path / "<b>.png"))._repr_html_()
+    assert "<img" not in gone
+    assert "&lt;b&gt;.png" in gone
+    assert "0 detections" in nothing_in(rgb())._repr_html_()
+
+
+def test_a_notebook_shows_the_best_of_many() -> None:
+    one = result_of("gone.png")
+    many = one[[0] * 25]
+    assert many._repr_html_().count("<tr>") == 21
+    assert "and 5 more" in many._repr_html_()
+
+
+def test_other_libraries_get_the_detections() -> None:
+    result = result_of("a.png")
+    assert [each["label"] for each in result.to_hf()] == ["cow", "cat"]
+    pytest.importorskip("pandas", reason="needs pandas: pip install pandas")
+    assert result.to_pandas()["label"].tolist() == ["cow", "cat"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from faster_rcnn.data.converting import WRITERS
 from faster_rcnn.data.reading import load_present
@@ -69,6 +73,44 @@ def test_data_sets_are_read_back(name: str, tmp_path: Path) -> None:
         assert box == pytest.approx(expected.pop(data.classes.name_of(label)), abs=most)
     assert expected == {}
     assert len(second.truth.boxes) == 0
+
+
+def test_pycocotools_reads_what_was_saved(tmp_path: Path) -> None:
+    saved(tmp_path, "coco")
+    with redirect_stdout(StringIO()):
+        truth = COCO(str(tmp_path / "out" / "coco" / "annotations" / "test.json"))
+        results = truth.loadRes(list(truth.dataset["annotations"]))
+        evaluation = COCOeval(truth, results, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    by_name = {truth.cats[each["category_id"]]["name"]: each["bbox"] for each in truth.anns.values()}
+    assert by_name["cow"] == pytest.approx([10.0, 5.0, 20.5, 20.25], abs=0.01)
+    assert by_name["cat"] == pytest.approx([0.0, 0.0, 60.0, 40.0], abs=0.01)
+    assert evaluation.stats[0] == pytest.approx(1.0)
+    assert {each["file_name"] for each in truth.imgs.values()} == {"a.png", "a-2.png"}
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo", "voc"])
+def test_supervision_reads_what_was_saved(name: str, tmp_path: Path) -> None:
+    supervision = pytest.importorskip("supervision", reason="needs supervision: pip install supervision")
+    saved(tmp_path, name)
+    root, kind = tmp_path / "out" / name, supervision.DetectionDataset
+    if name == "coco":
+        read = kind.from_coco(str(root / "images" / "test"), str(root / "annotations" / "test.json"))
+    elif name == "yolo":
+        read = kind.from_yolo(str(root / "images" / "test"), str(root / "labels" / "test"), str(root / "data.yaml"))
+    else:
+        read = kind.from_pascal_voc(str(root / "JPEGImages"), str(root / "Annotations"))
+    found = {Path(path).name: labels for path, labels in read.annotations.items()}
+    assert len(found["a-2.png"]) == 0
+    boxes = {
+        read.classes[label]: box
+        for label, box in zip(found["a.png"].class_id.tolist(), found["a.png"].xyxy.tolist(), strict=True)
+    }
+    most = 0.5 if name == "voc" else 0.01
+    assert boxes["cow"] == pytest.approx(BOXES[0], abs=most)
+    assert boxes["cat"] == pytest.approx(BOXES[1], abs=most)
 
 
 def test_scores_are_kept_where_a_format_has_them(tmp_path: Path) -> None:

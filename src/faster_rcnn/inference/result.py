@@ -1,11 +1,14 @@
-"""The result of one image: its detections as tensors, as JSON and as a picture."""
+"""The result of one image: its detections as tensors, one by one, as JSON, as a picture, and for other libraries."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, cast, overload
 
 import numpy as np
 import torch
@@ -13,16 +16,33 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.inference.detection import Detection, as_fiftyone, as_hugging_face, as_pandas, as_supervision
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.losses import Losses
 from faster_rcnn.reporting.drawing.boxes import draw_detections
+from faster_rcnn.reporting.pages import render_page
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
+from faster_rcnn.system.atomic import as_machine_error, atomic_write
 from faster_rcnn.system.terminal import printable
+
+Rows = slice | Tensor | np.ndarray[Any, np.dtype[Any]] | Sequence[bool] | Sequence[int]
+"""Some detections of a result: a slice, a mask with a truth value for each, or their places."""
+
+PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+"""Formats of pictures by the ending of the file."""
+SHOWN_ROWS, SHOWN_SIDE = 20, 800
+"""Detections and pixels of the longer side in a notebook."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Result:
-    """Detections of one image, best first, on the CPU."""
+    """Detections of one image, best first, on the CPU.
+
+    >>> result[0].name, result[result.scores > 0.7], result[:3]  # doctest: +SKIP
+    >>> for found in result:  # doctest: +SKIP
+    ...     print(found.name, found.score, found.box)
+    """
 
     detections: Detections
     """Boxes, scores and labels as one value, in pixels of the upright image."""
@@ -51,6 +71,29 @@ class Result:
     def __len__(self) -> int:
         """Number of detections."""
         return len(self.detections)
+
+    def __iter__(self) -> Iterator[Detection]:
+        """The detections one by one, best first."""
+        rows = zip(
+            shortest(self.boxes), shortest(self.scores), self.labels.tolist(), self.names, self.label_ids, strict=True
+        )
+        return (Detection(tuple(box), score, label, name, label_id) for box, score, label, name, label_id in rows)
+
+    # A tensor and an array have __index__, too; at run time they are rows.
+    @overload
+    def __getitem__(self, rows: Rows) -> Result: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __getitem__(self, rows: SupportsIndex) -> Detection: ...
+
+    def __getitem__(self, rows: SupportsIndex | Rows) -> Detection | Result:
+        """One detection by its place, or the result with some of its detections; see ``Rows``.
+
+        Raises ``IndexError`` for a place that does not exist, and for a mask of another length.
+        """
+        if isinstance(rows, int | np.integer):
+            return next(iter(self[[int(rows)]]))
+        return replace(self, detections=self.detections[_places(cast(Rows, rows), len(self))])
 
     def __repr__(self) -> str:
         best = ", ".join(
@@ -100,6 +143,51 @@ class Result:
             ],
         }
 
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each detection: x1, y1, x2, y2, score, label (the name), label_id."""
+        return as_pandas(list(self))
+
+    def to_supervision(self) -> Any:
+        """A ``supervision.Detections``; ``class_id`` is the index of the class, ``data["class_name"]`` its name."""
+        return as_supervision(list(self))
+
+    def to_fiftyone(self) -> Any:
+        """A ``fiftyone.Detections``, the label of a sample of FiftyOne."""
+        return as_fiftyone(list(self), self.size)
+
+    def to_hf(self) -> list[dict[str, Any]]:
+        """What the object detection pipeline of transformers gives: score, label, and box with xmin, ymin, ..."""
+        return as_hugging_face(list(self))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture with its boxes (.jpg, .png, .webp) or the object of ``to_json`` (.json); returns the path.
+
+        A file of this name is replaced. Raises ``OptionError`` for any other ending, and errors as ``picture`` does.
+        """
+        target = Path(path)
+        ending = target.suffix.lower()
+        if ending not in (*PICTURES, ".json"):
+            raise OptionError(
+                f"save {target}: a result is written as {', '.join(PICTURES)} or .json; choose one of these",
+                code="E126",
+            )
+        picture = None if ending == ".json" else self.picture()
+        with atomic_write(target) as temporary, as_machine_error(target):
+            if picture is None:
+                temporary.write_text(json.dumps(self.to_json(), ensure_ascii=False) + "\n", encoding="utf-8")
+            else:
+                picture.save(temporary, format=PICTURES[ending])
+        return target
+
+    def _repr_html_(self) -> str:
+        """The picture with its boxes and a table of the best detections, in a notebook."""
+        picture: Image.Image | None = None
+        with suppress(ImageError):  # the file is gone or changed since
+            picture = self.picture()
+            picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        shown = list(self[:SHOWN_ROWS])
+        return render_page("result.html.jinja", result=self, picture=picture, shown=shown, more=len(self) - len(shown))
+
     def picture(self) -> Image.Image:
         """The image with its boxes drawn; an image that was given by its path is read again."""
         # The image was accepted before, so its own size is the limit.
@@ -129,6 +217,23 @@ def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
     """
     numbers: list[Any] = values.detach().numpy().astype(np.float32).astype(str).astype(np.float64).tolist()
     return numbers
+
+
+def _places(rows: Rows, count: int) -> Int[Tensor, " rows"]:
+    """The places of some of ``count`` detections, from 0."""
+    if isinstance(rows, slice):
+        return torch.arange(count)[list(range(count))[rows]]
+    given = torch.as_tensor(rows) if len(rows) else torch.zeros(0, dtype=torch.int64)
+    if given.dtype == torch.bool:
+        if given.shape != (count,):
+            raise IndexError(f"a mask of {tuple(given.shape)} values for {count} detections")
+        return given.nonzero()[:, 0]
+    if given.ndim != 1 or given.is_floating_point():
+        raise IndexError(f"places are a list of integers or a mask, not {given.dtype} with {given.ndim} axes")
+    outside = [place for place in given.tolist() if not -count <= place < count]
+    if outside:
+        raise IndexError(f"there is no detection {outside[0]} among {count}")
+    return given.long() % max(count, 1)
 
 
 def _difference(larger: float, smaller: float) -> float:

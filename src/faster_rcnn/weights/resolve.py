@@ -11,16 +11,19 @@ from faster_rcnn.weights.finding import find_model_file
 from faster_rcnn.weights.foreign.layouts import layout_named
 from faster_rcnn.weights.foreign.published import published_model
 from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
+from faster_rcnn.weights.hub import downloaded, is_on_hub
 from faster_rcnn.weights.model_file import LoadedModel, load_model
 
 
 def resolve_model(text: str) -> LoadedModel:
-    """Load a model file, the best model of a run folder, or published weights by their name.
+    """Load a model file, the best model of a run folder, published weights by their name, or ``hf://owner/name``.
 
     Raises:
         ModelFileError: the name is none of these, or the file cannot be loaded (E123).
-        MachineError: published weights are not in torch's cache, and their download fails.
+        MachineError: the weights were not downloaded before, and their download fails.
     """
+    if is_on_hub(text):
+        return load_model(downloaded(text))
     if os.path.exists(text):
         return load_model(find_model_file(text))
     if text in LAYOUTS:
