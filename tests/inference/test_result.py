@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,8 @@ def test_a_notebook_shows_the_picture_and_the_numbers(tmp_path: Path) -> None:
     assert html.count("<img") == 1
     assert "data:image/jpeg;base64," in html
     assert "image, 60x40: 2 detections" in html
-    assert "<td>cow</td><td>0.750</td><td>10.5</td><td>5.0</td><td>30.5</td><td>25.0</td>" in html
+    [row] = [line for line in html.splitlines() if "cow" in line]
+    assert re.sub("<[^>]+>", " ", row).split() == ["cow", "0.750", "10.5", "5.0", "30.5", "25.0"]
     gone = result_of(str(tmp_path / "<b>.png"))._repr_html_()
     assert "<img" not in gone
     assert "&lt;b&gt;.png" in gone

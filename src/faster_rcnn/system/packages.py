@@ -16,6 +16,7 @@ OPTIONAL = {
     "tensorboard": "log",
     "mlflow": "log",
     "wandb": "log",
+    "huggingface_hub": "hub",
     "pycocotools": "test",
 }
 """Optional packages, each with the extra that installs it."""
