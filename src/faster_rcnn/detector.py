@@ -20,7 +20,7 @@ from faster_rcnn.inference.choice import ChoiceOptions, choice_of
 from faster_rcnn.inference.given import GivenImage, image_given, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
 from faster_rcnn.inference.limits import refuse_unknown
-from faster_rcnn.inference.loading import loaded_with, ready_detector
+from faster_rcnn.inference.loading import detector_from
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
@@ -33,7 +33,6 @@ from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
 from faster_rcnn.training.launch import train_or_launch
 from faster_rcnn.weights.model_file import LoadedModel, packed_model, save_model, unpacked_model
-from faster_rcnn.weights.resolve import resolve_model
 
 Compile = bool | Literal["auto"]
 
@@ -55,12 +54,11 @@ class Detector:
         settings: str | Sequence[str] | None = None,
     ) -> None:
         """Load a detector as ``load`` does, or prepare a ``LoadedModel`` that is in memory."""
-        loaded = model if isinstance(model, LoadedModel) else resolve_model(str(path_given("model", model)))
+        source = model if isinstance(model, LoadedModel) else str(path_given("model", model))
         refuse_unknown("precision", precision, get_args(Precision))
         refuse_unknown("compile", compile, (True, False, "auto"))
-        self._loaded = loaded = loaded_with(loaded, settings)
         self._options = str(device), precision, compile
-        self._detector = ready_detector(loaded, precision, str(device), compile=compile is True)
+        self._source, self._detector = detector_from(source, precision, str(device), settings, compile=compile is True)
 
     @staticmethod
     def load(
@@ -70,7 +68,7 @@ class Detector:
         compile: Compile = "auto",
         settings: str | Sequence[str] | None = None,
     ) -> Detector:
-        """Load a model file, a run folder (its best model), published weights by their name, or one from a hub.
+        """Load a model file, a run folder (its best model), an exported file, published weights, or one from a hub.
 
         Args:
             model: such as ``runs/cells``, ``torchvision:fasterrcnn_resnet50_fpn_v2``, ``hf://owner/name``.
@@ -283,12 +281,15 @@ class Detector:
     def save(self, path: str | Path) -> Path:
         """Write the detector as a model file, with the settings it was loaded with; returns the path."""
         file = path_given("path", path)
-        save_model(file, self._loaded.model, self._loaded.config, self._loaded.classes, self._loaded.ranges)
+        if not isinstance(own := self._source, LoadedModel):
+            raise OptionError(f"{own} is an exported file, which is no model file; copy it", code="E125")
+        save_model(file, own.model, own.config, own.classes, own.ranges)
         return file
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
-        """Pickle and copy as a model file and options of loading; everything else is made anew."""
-        return _unpickled, (packed_model(self._loaded), *self._options)
+        """Pickle and copy as a model file, or the name of an exported one, and options; all else is made anew."""
+        source = packed_model(self._source) if isinstance(self._source, LoadedModel) else self._source
+        return _unpickled, (source, *self._options)
 
     def __repr__(self) -> str:
         names = [name for name in self.classes.names if name is not None]
@@ -296,5 +297,6 @@ class Detector:
         return printable(f"Detector({self.config.preset}, {len(names)} classes: {first}; on {self._detector.device})")
 
 
-def _unpickled(content: bytes, device: str, precision: Precision, compile: Compile) -> Detector:
-    return Detector(unpacked_model(content, "the pickled detector"), device, precision, compile)
+def _unpickled(source: bytes | str, device: str, precision: Precision, compile: Compile) -> Detector:
+    model = unpacked_model(source, "the pickled detector") if isinstance(source, bytes) else source
+    return Detector(model, device, precision, compile)

@@ -42,8 +42,8 @@ def sampled(pixels: UInt8[Tensor, "3 height width"], target: ImageSize) -> Float
 
     The result differs from torch's by the rounding of float32, some 1e-7.
     """
-    rows, down = _around(pixels.shape[1], target.height, pixels.device)  # (H, 2), (H,)
-    columns, across = _around(pixels.shape[2], target.width, pixels.device)  # (W, 2), (W,)
+    rows, down = around(pixels.shape[1], target.height, pixels.device)  # (H, 2), (H,)
+    columns, across = around(pixels.shape[2], target.width, pixels.device)  # (W, 2), (W,)
     corners = pixels[:, rows.flatten()[:, None], columns.flatten()].float() / 255  # (3, 2 * H, 2 * W)
     left, right = corners.unflatten(2, (target.width, 2)).unbind(3)  # (3, 2 * H, W) both
     upper, lower = (left * (1 - across) + right * across).unflatten(1, (target.height, 2)).unbind(2)  # (3, H, W) both
@@ -51,7 +51,7 @@ def sampled(pixels: UInt8[Tensor, "3 height width"], target: ImageSize) -> Float
     return result
 
 
-def _around(side: int, target: int, device: torch.device) -> tuple[Int[Tensor, "_ 2"], Float[Tensor, " _"]]:
+def around(side: int, target: int, device: torch.device) -> tuple[Int[Tensor, "_ 2"], Float[Tensor, " _"]]:
     """The two source pixels beside the centre of each target pixel, and the weight of the second one, 0..1.
 
     Centres are at halves; beyond the outermost centres the border's own pixel stands for both.

@@ -9,11 +9,13 @@ from cyclopts import Parameter
 
 from faster_rcnn.cli.options import Integer, JsonOut, PixelsOfSide, Precision, announce_work
 from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.errors import OptionError
 from faster_rcnn.system.atomic import make_folder
 from faster_rcnn.system.console import say
 
 if TYPE_CHECKING:
     from faster_rcnn.benchmark.report import Benchmark
+    from faster_rcnn.benchmark.values import Amount
     from faster_rcnn.weights.model_file import LoadedModel
 
 TARGET = "target.safetensors"
@@ -44,7 +46,7 @@ def benchmark(
     """Time a detector stage by stage, and compare it with the lower bound that its convolutions set.
 
     Args:
-        model: Model file, run folder or published name; or a preset, with random weights.
+        model: Model file, run folder, exported file or published name; or a preset, with random weights.
         images: Image files, folders or patterns; by default a made-up picture of the model's own size.
         image_size: Pixels of the shorter side; the longer side's limit follows.
         count: How many images are timed at most.
@@ -73,6 +75,11 @@ def benchmark(
     from faster_rcnn.benchmark.values import Amount
     from faster_rcnn.system.devices import choose_device
 
+    from faster_rcnn.weights.exported import is_exported
+
+    if is_exported(model):
+        others = image_size, compare, compile or None, target_ms, live, deadline_ms, seconds, data, split, out
+        return _time_exported(model, images, Amount(count, rounds), precision, device, json, others)
     amount, goal = Amount(count, rounds), goal_of(target_ms, data, split)
     stream = live_of(live, deadline_ms, seconds)
     place = choose_device(device)
@@ -89,6 +96,32 @@ def benchmark(
         say(f"drawn in {write_benchmark(out, found)}")
         _write_target(out, loaded, found)
     return 2 if found.target is not None and found.target.chosen is None else 0
+
+
+def _time_exported(
+    model: str,
+    images: list[str] | None,
+    amount: Amount,
+    precision: str,
+    device: str,
+    json: str | None,
+    others: tuple[object, ...],
+) -> int:
+    """Time an exported file, whose runtime shows no stages; ``others`` are options that it has no use for."""
+    from faster_rcnn.benchmark.exported import time_exported
+    from faster_rcnn.benchmark.loading import images_to_time
+    from faster_rcnn.inference.loading import load_detector
+
+    if any(each is not None for each in others):
+        raise OptionError(
+            f"{model} is an exported file, which is timed as a whole: --images, --count, --rounds and --json are for it, "
+            "the other options are for the model file",
+            code="E125",
+        )
+    require_json(json, [model_file(model)])
+    paths = images_to_time(images, amount.images) if images else []
+    deliver(time_exported(model, load_detector(model, precision, device), paths, amount), json)
+    return 0
 
 
 def _write_target(out: Path, loaded: LoadedModel, found: Benchmark) -> None:

@@ -42,7 +42,8 @@ def evaluate(
     """Measure a detector on labelled images: COCO's twelve numbers, and AP of each class.
 
     Args:
-        model: Model file, run folder or published name; or a COCO results JSON, or the lines of `predict --json`.
+        model: Model file, run folder, exported file or published name; or a COCO results JSON, or the lines of
+            `predict --json`.
         data: Folder or file of labelled images.
         split: Split of the data to measure on; by default test where there is one, else val.
         precision: Number format of convolutions and matrix products; auto is the fastest one.

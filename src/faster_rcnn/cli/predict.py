@@ -52,7 +52,7 @@ def predict(
     """Find objects in images, and draw them or write them as JSON lines.
 
     Args:
-        model: Model file, run folder or published name.
+        model: Model file, run folder, exported file or published name.
         source: Image files, folders, patterns such as 'photos/*.jpg', or - for an image or paths, one a line, on
             standard input.
         conf: Lowest score that is reported.

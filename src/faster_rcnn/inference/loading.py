@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from faster_rcnn.acceleration.selection import precision_for
 from faster_rcnn.building import for_inference_with
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import target_size
+from faster_rcnn.inference.exported import exported_detector
 from faster_rcnn.inference.prepared import PreparedDetector, prepare
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.settings.inference import with_inference_settings
@@ -22,6 +24,7 @@ from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.devices import choose_device, precision_name
 from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.system.wording import count_of
+from faster_rcnn.weights.exported import is_exported
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.resolve import resolve_model
 
@@ -35,18 +38,41 @@ def load_detector(
     settings: str | Sequence[str] | None = None,
     processes: Processes = ALONE,
 ) -> PreparedDetector:
-    """Load a model file, a run folder or published weights, prepare it, and log its kind; see ``ready_detector``.
+    """Load a model file, a run folder, an exported file or published weights, prepare it, and log its kind.
 
-    ``settings`` are settings of inference in place of the model's own; see ``loaded_with``. Each of several processes
+    See ``detector_from``. ``settings`` are settings of inference in place of the model's own; see ``loaded_with``. Each of several processes
     on a machine has a GPU of its own.
     """
     place = choose_device(device, processes)  # refuses an unknown device before a large file is read
-    detector = ready_detector(loaded_with(resolve_model(model), settings), precision, str(place))
+    device = device if is_exported(model) else str(place)  # which runs on a CPU, unless another device is named
+    _, detector = detector_from(model, precision, device, settings)
     classes = len(detector.classes) - len(detector.classes.holes)
     kind = precision_name(detector.precision)
     where = f"{kind} on {detector.device}, {count_of(torch.get_num_threads(), 'CPU thread')}"
     _LOG.info(f"{model}: {detector.config.preset}, {count_of(classes, 'class', 'classes')}, {where}")
     return detector
+
+
+def detector_from(
+    model: LoadedModel | str,
+    precision: str = "auto",
+    device: str = "auto",
+    settings: str | Sequence[str] | None = None,
+    *,
+    compile: bool = False,
+) -> tuple[LoadedModel | str, PreparedDetector]:
+    """Prepare a detector that is in memory, or that has a name; the first value is what it can be made of again.
+
+    Raises:
+        OptionError: the device, the precision or a setting makes no sense here, or an exported file is to be compiled.
+        ModelFileError, MachineError: as ``resolve_model``, ``exported_detector`` and ``prepare``.
+    """
+    if isinstance(model, str) and is_exported(model):
+        if compile:
+            raise OptionError(f"compile=True: {model} is an exported file, with a runtime of its own", code="E125")
+        return model, exported_detector(Path(model), precision, device, settings)
+    loaded = loaded_with(resolve_model(model) if isinstance(model, str) else model, settings)
+    return loaded, ready_detector(loaded, precision, device, compile=compile)
 
 
 def loaded_with(loaded: LoadedModel, settings: str | Sequence[str] | None) -> LoadedModel:

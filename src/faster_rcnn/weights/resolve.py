@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.settings.presets import PRESETS
+from faster_rcnn.weights.exported import is_exported
 from faster_rcnn.weights.finding import find_model_file
 from faster_rcnn.weights.foreign.layouts import layout_named
 from faster_rcnn.weights.foreign.published import published_model
@@ -24,6 +25,12 @@ def resolve_model(text: str) -> LoadedModel:
     """
     if is_on_hub(text):
         return load_model(downloaded(text))
+    if is_exported(text) and not os.path.isdir(text):
+        raise ModelFileError(
+            f"{text} is an exported file: predict, evaluate, benchmark and Detector.load run it, and nothing else reads it; "
+            "name the model file that it was made of",
+            code="E123",
+        )
     if os.path.exists(text):
         return load_model(find_model_file(text))
     if text in LAYOUTS:

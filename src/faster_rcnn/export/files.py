@@ -1,0 +1,121 @@
+"""Writes the kinds of exported files: a program of torch, ONNX, OpenVINO; the metadata are in the file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from faster_rcnn.errors import MissingExtraError
+from faster_rcnn.export.program import exported_program, preparing_program, quiet
+from faster_rcnn.export.suppression import IN_ONNX, IN_TORCH
+from faster_rcnn.inference.sessions import (
+    METADATA_FILE,
+    digest_of_parts,
+    onnx_weights_digest,
+    program_weights_digest,
+    runtime_of,
+)
+from faster_rcnn.weights.exported import ExportFacts, metadata_text, plain_metadata
+from faster_rcnn.weights.header import METADATA_KEY
+from faster_rcnn.weights.model_file import LoadedModel
+
+OPSET = 18
+"""Version of the ONNX operators."""
+INPUTS = {True: ["images"], False: ["images", "sizes"]}
+"""Names of the inputs of graphs that prepare images, and of those that do not."""
+BETWEEN = ["pixels", "limits", "factors"]
+"""Names between the graph that prepares images of any size and the detector."""
+OUTPUTS = {True: ["boxes", "scores", "labels", "num"], False: ["boxes", "scores"]}
+"""Names of the outputs of graphs with NMS, and of those without."""
+
+
+def require_packages(kind: str) -> None:
+    """Raise ``MissingExtraError`` where a package is missing with which files of a format are written and verified."""
+    needed = {"onnx": ("onnx", "onnxscript"), "openvino": ("onnx", "onnxscript"), "pt2": ()}
+    for package in needed[kind]:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtraError(package, kind) from error
+    if kind != "pt2":
+        runtime_of(kind)
+
+
+def write_file(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
+    """Write an export to ``path``, which has the ending of its format; an OpenVINO model is two files."""
+    writers: dict[str, Callable[[LoadedModel, ExportFacts, Path], None]] = {
+        "pt2": _write_program,
+        "onnx": _write_onnx,
+        "openvino": _write_openvino,
+    }
+    writers[facts.format](loaded, facts, path)
+
+
+def onnx_model(loaded: LoadedModel, facts: ExportFacts) -> Any:
+    """An ONNX model without metadata."""
+    operators: Any = importlib.import_module("faster_rcnn.export.onnx_operators")  # it needs onnxscript
+    table, outputs = operators.translations(), OUTPUTS[facts.nms]
+    if not facts.prepares or facts.size is not None:
+        return _converted(exported_program(loaded, facts, IN_ONNX), table, INPUTS[facts.prepares], outputs)
+    onnx: Any = importlib.import_module("onnx")
+    first = _converted(preparing_program(loaded, facts), table, INPUTS[True], BETWEEN)
+    second = _converted(exported_program(loaded, facts, IN_ONNX), table, BETWEEN, outputs)
+    first = onnx.compose.add_prefix(first, "prepare/", rename_inputs=False, rename_functions=False)
+    joins = [(f"prepare/{name}", name) for name in BETWEEN]
+    merged = onnx.compose.merge_models(first, second, joins, producer_name=second.producer_name)
+    return merged
+
+
+def _converted(program: ExportedProgram, table: Any, inputs: list[str], outputs: list[str]) -> Any:
+    with quiet():
+        found = torch.onnx.export(
+            program,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            custom_translation_table=table,
+            input_names=inputs,
+            output_names=outputs,
+        )
+    assert found is not None
+    return found.model_proto
+
+
+def _write_program(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
+    program = exported_program(loaded, facts, IN_TORCH)
+    facts = replace(facts, weights=program_weights_digest(program))
+    with quiet():
+        torch.export.save(
+            program, str(path), extra_files={METADATA_FILE: metadata_text(loaded.config, loaded.classes, facts)}
+        )
+
+
+def _write_onnx(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
+    model = onnx_model(loaded, facts)
+    facts = replace(facts, weights=onnx_weights_digest(model))
+    text = {METADATA_KEY: metadata_text(loaded.config, loaded.classes, facts)}
+    for key, value in {**text, **plain_metadata(loaded.config, loaded.classes, facts)}.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    path.write_bytes(model.SerializeToString())
+
+
+def _write_openvino(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
+    openvino: Any = runtime_of("openvino")
+    onnx: Any = importlib.import_module("onnx")
+    source = path.with_suffix(".onnx")
+    onnx.save(onnx_model(loaded, facts), str(source))
+    model = openvino.Core().read_model(str(source))
+    source.unlink()
+    openvino.save_model(model, str(path), compress_to_fp16=False)  # which writes the weights, for their digest
+    facts = replace(facts, weights=digest_of_parts([path.with_suffix(".bin").read_bytes()]))
+    model.set_rt_info(metadata_text(loaded.config, loaded.classes, facts), [METADATA_KEY, "metadata"])
+    for key, value in plain_metadata(loaded.config, loaded.classes, facts).items():
+        model.set_rt_info(value, [METADATA_KEY, key])
+    openvino.save_model(model, str(path), compress_to_fp16=False)

@@ -1,0 +1,118 @@
+"""A detector as a module of fixed shapes: from images of one size to padded detections, without any Python value.
+
+The pass is that of ``FasterRCNN.stages``. Its two selections, whose number of boxes depends on the image, are those of
+``first_stage`` and ``second_stage``: they keep as many places as the detector's limits allow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from faster_rcnn.export.first_stage import Level, padded_proposals
+from faster_rcnn.export.second_stage import candidates_of, padded_detections, pooled_features
+from faster_rcnn.export.suppression import Selections
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.rpn.anchors import fitted_strides, grid_of_anchors
+from faster_rcnn.structures import ImageSize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Where the boxes of a batch lie."""
+
+    limits: Float[Tensor, "images 4"]
+    """Width and height, twice, of each resized image inside its padding; one row may stand for all images."""
+    factors: Float[Tensor, "4"]
+    """From the frame of the resized images to that of the images that are given."""
+
+
+class DetectionGraph(nn.Module):
+    """The detector after the preparation of its images."""
+
+    def __init__(self, model: FasterRCNN, ways: Selections, *, with_nms: bool) -> None:
+        """Without ``with_nms`` the outputs are those before the NMS of the second stage."""
+        super().__init__()
+        self.backbone = model.backbone
+        self.rpn_head = model.rpn.head
+        self.roi = model.roi
+        self.generator = model.rpn.anchors
+        self.proposal_filter = model.inference_filter
+        self.ways = ways
+        self.with_nms = with_nms
+
+    def forward(self, pixels: Float[Tensor, "images 3 height width"], frame: Frame) -> tuple[Tensor, ...]:
+        """Boxes in the pixels of the given images, scores, labels and the number of detections.
+
+        Without NMS: boxes (B, P, K, 4) and scores (B, P, K) of every candidate.
+        """
+        features = self.backbone(pixels)
+        levels = self._levels(features, ImageSize(*pixels.shape[-2:]))
+        proposals = padded_proposals(levels, frame.limits, self.proposal_filter, self.ways)
+        pooled = pooled_features(features, proposals.boxes, self.roi.pooling)
+        rule = self.roi.detection_filter
+        candidates = candidates_of(self.roi.outputs(pooled), proposals, frame.limits, rule)
+        if not self.with_nms:
+            return candidates.boxes * frame.factors, candidates.scores
+        found = padded_detections(candidates, rule, self.ways)
+        return found.boxes * frame.factors, found.scores, found.labels, found.num
+
+    def _levels(self, features: list[Tensor], padded: ImageSize) -> list[Level]:
+        """Output and anchors of each level that has anchors; anchors as those of ``AnchorGenerator``, which keeps some."""
+        grids = [ImageSize(*feature.shape[-2:]) for feature in features]
+        strides = [(float(stride), float(stride)) for stride in self.generator.strides]
+        if self.generator.fitted:
+            strides = fitted_strides(padded, grids)
+        skipped = self.rpn_head.skipped
+        return [
+            Level(
+                self.rpn_head([*features[:skipped], features[level]]),
+                grid_of_anchors(self.generator.base[level], grids[level], strides[level], self.generator.offset),
+            )
+            for level in range(skipped, len(features))
+        ]
+
+
+class PreparedInGraph(nn.Module):
+    """A detector for uint8 RGB images of one fixed size, which are resized, normalized and padded inside."""
+
+    def __init__(self, graph: DetectionGraph, preparation: nn.Module) -> None:
+        super().__init__()
+        self.detector = graph
+        self.preparation = preparation
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """From images (B, 3, H, W) to the outputs of ``DetectionGraph``."""
+        pixels, limits, factors = self.preparation(images)
+        outputs: tuple[Tensor, ...] = self.detector(pixels, Frame(limits, factors))
+        return outputs
+
+
+class PreparedByGraph(nn.Module):
+    """A detector for what the graph of ``AnySizePreparation`` gives."""
+
+    def __init__(self, graph: DetectionGraph) -> None:
+        super().__init__()
+        self.detector = graph
+
+    def forward(self, images: Tensor, limits: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+        """Prepared images (B, 3, h, w), and the two values of ``Frame``."""
+        outputs: tuple[Tensor, ...] = self.detector(images, Frame(limits, factors))
+        return outputs
+
+
+class ResizedOutside(nn.Module):
+    """A detector for images that are resized, normalized and padded already; boxes are in the resized image."""
+
+    def __init__(self, graph: DetectionGraph) -> None:
+        super().__init__()
+        self.detector = graph
+
+    def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, h, w) and their heights and widths inside the padding, (B, 2) integers."""
+        limits = sizes.flip(1).repeat(1, 2).float()  # (B, 4): width and height, twice
+        outputs: tuple[Tensor, ...] = self.detector(images, Frame(limits, torch.ones(4)))
+        return outputs

@@ -1,0 +1,47 @@
+"""The operators of an exported graph in ONNX; needs onnxscript, so this file is imported where a file is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+from onnxscript import opset18 as op
+
+from faster_rcnn.export.suppression import NO_BOX, onnx_operators
+
+INT32, BOOL = onnx.TensorProto.INT32, onnx.TensorProto.BOOL
+
+
+def translations() -> dict[Any, Callable[..., Any]]:
+    """Functions of onnxscript for the operators of ``onnx_operators``, for ``torch.onnx.export``."""
+    ours = onnx_operators()
+    return {ours.nms_of_groups: _nms_of_groups, ours.best_of_rows: _best_of_rows}
+
+
+def _nms_of_groups(boxes: Any, scores: Any, iou_threshold: float, limit: int) -> Any:
+    """Each group is an image of the operator, with one class, so that no box is shifted."""
+    selected = op.NonMaxSuppression(
+        boxes,
+        op.Unsqueeze(scores, _integers(1)),
+        _integers(limit),
+        op.Constant(value_floats=[iou_threshold]),
+        op.Constant(value_floats=[NO_BOX / 2]),
+    )
+    places = op.Gather(selected, _integers(0, 2), axis=1)  # (survivors, 2): group and box
+    # Integers, because OpenVINO scatters no truth values.
+    nothing = op.Expand(_one_integer(0), op.Shape(scores))
+    survivors = op.Expand(_one_integer(1), op.Slice(op.Shape(places), _integers(0), _integers(1)))
+    return op.Cast(op.ScatterND(nothing, places, survivors), to=BOOL)
+
+
+def _best_of_rows(scores: Any, count: int) -> Any:
+    return op.TopK(scores, _integers(count), axis=1, largest=1, sorted=1)
+
+
+def _integers(*values: int) -> Any:
+    return op.Constant(value_ints=list(values))
+
+
+def _one_integer(value: int) -> Any:
+    return op.Constant(value=onnx.helper.make_tensor("value", INT32, [1], [value]))

@@ -1,0 +1,131 @@
+"""A detector as a program of ``torch.export``, from which every kind of file is made."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from faster_rcnn.acceleration.folding import prepare_for_inference
+from faster_rcnn.errors import OptionError
+from faster_rcnn.export.any_size import AnySizePreparation
+from faster_rcnn.export.graph import DetectionGraph, PreparedByGraph, PreparedInGraph, ResizedOutside
+from faster_rcnn.export.preparation import FixedPreparation
+from faster_rcnn.export.request import MAX_BATCH
+from faster_rcnn.export.padding import pad_alike
+from faster_rcnn.export.suppression import Selections
+from faster_rcnn.images import padded
+from faster_rcnn.model import FasterRCNN
+from faster_rcnn.structures import ImageSize
+from faster_rcnn.weights.exported import ExportFacts
+from faster_rcnn.weights.model_file import LoadedModel
+
+EXAMPLE_BATCH = 2
+"""Images of the example that a program of any number of images is traced with; 0 and 1 would become constants."""
+MAX_SIDE = 32_768
+"""Largest side of an image whose size is not fixed."""
+MAX_CELLS = 1024
+"""Largest side of images of any size, in multiples that they are padded to."""
+
+
+def detection_module(loaded: LoadedModel, facts: ExportFacts, ways: Selections) -> nn.Module:
+    """The module that a program is traced from; batch norm is folded into convolutions."""
+    folded = prepare_for_inference(loaded.model.eval(), torch.float32, exact=False)
+    pad_alike(folded)
+    model = folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's types lag
+    graph = DetectionGraph(model, ways, with_nms=facts.nms)
+    if not facts.prepares:
+        return ResizedOutside(graph).eval()
+    if facts.size is None:
+        return PreparedByGraph(graph).eval()
+    return PreparedInGraph(graph, FixedPreparation(loaded.model.preparation, facts.size)).eval()
+
+
+def exported_program(loaded: LoadedModel, facts: ExportFacts, ways: Selections) -> ExportedProgram:
+    """Trace a detector with images of the size of ``facts``.
+
+    Raises ``OptionError`` for a size that images before the call cannot have, and for a detector that torch cannot
+    trace, such as one whose body branches on the values of its features.
+    """
+    module = detection_module(loaded, facts, ways)
+    inputs, shapes = _example(loaded.model, facts)
+    with torch.no_grad(), quiet():
+        try:
+            return torch.export.export(module, inputs, dynamic_shapes=shapes)
+        except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise OptionError(
+                f"the detector's backbone.body '{loaded.config.backbone.body}' cannot be exported so: {reason:.200}; a "
+                "fixed size and number of images ask less of it: --size HxW --batch 1"
+            ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside ``with``: torch's exporter warns and logs nothing about itself."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def _example(model: FasterRCNN, facts: ExportFacts) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """Inputs to trace with, and which of their sides may change."""
+    batch = facts.batch or EXAMPLE_BATCH
+    images: dict[int, Any] = {} if facts.batch else {0: Dim("batch", min=1, max=MAX_BATCH)}
+    if facts.prepares and facts.size is not None:
+        return (torch.zeros(batch, 3, *facts.size, dtype=torch.uint8),), {"images": images or None}
+    multiple = model.preparation.multiple
+    least = smallest_side(model) // multiple
+    size = facts.size or ImageSize((least + 1) * multiple, (least + 2) * multiple)
+    if padded(size, multiple) != size:
+        raise OptionError(
+            f"--size {size.height}x{size.width}: with --preprocess none images are padded before the call, to "
+            f"multiples of {multiple} pixels for this detector",
+            code="E125",
+        )
+    if facts.size is None:
+        images |= {side: _cells(name, multiple, least) for side, name in ((2, "rows"), (3, "columns"))}
+    pixels = torch.zeros(batch, 3, *size)
+    if facts.prepares:
+        return (pixels, torch.ones(1, 4), torch.ones(4)), {"images": images, "limits": None, "factors": None}
+    sizes = None if facts.batch else {0: images[0]}
+    return (pixels, torch.tensor([list(size)] * batch)), {"images": images or None, "sizes": sizes}
+
+
+def preparing_program(loaded: LoadedModel, facts: ExportFacts) -> ExportedProgram:
+    """Trace the preparation of images of any size, whose outputs are the inputs of ``exported_program``."""
+    module = AnySizePreparation(loaded.model.preparation).eval()
+    shapes: dict[int, Any] = {2: Dim("height", min=2, max=MAX_SIDE), 3: Dim("width", min=2, max=MAX_SIDE)}
+    if not facts.batch:
+        shapes[0] = Dim("batch", min=1, max=MAX_BATCH)
+    example = torch.zeros(facts.batch or EXAMPLE_BATCH, 3, 96, 160, dtype=torch.uint8)
+    with torch.no_grad(), quiet():
+        return torch.export.export(module, (example,), dynamic_shapes={"images": shapes})
+
+
+def smallest_side(model: FasterRCNN) -> int:
+    """Smallest side of images of any size in pixels: every feature map has more than one row and column.
+
+    torch takes a side of 1 for one that is repeated.
+    """
+    coarsest, multiple = max(model.backbone.strides), model.preparation.multiple
+    return (coarsest // multiple + 1) * multiple
+
+
+def _cells(name: str, multiple: int, least: int) -> Any:
+    count = Dim(name, min=least, max=MAX_CELLS if multiple > 1 else MAX_CELLS * 32)
+    return count * multiple if multiple > 1 else count

@@ -1,0 +1,143 @@
+"""An exported file is compared with the detector that it was made of, image by image, in the runtime that it is for.
+
+NMS and the choice of the best anchors are decisions: where two boxes overlap by just the threshold, or two scores are
+equal, rounding decides, and another box stays. On a blank image most anchors have equal scores. So the detector itself
+computes each image in two ways that differ by rounding alone, the exact and the optimized one. Where both find the
+same, the file must find the same; otherwise the image is *undecided*, and only the detections that agree are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from faster_rcnn.inference.exported import ExportedDetector
+from faster_rcnn.inference.loading import ready_detector
+from faster_rcnn.structures import Detections, ImageSize
+from faster_rcnn.weights.model_file import LoadedModel
+
+MAX_BOX = 0.01
+"""Largest difference of a coordinate, in pixels of the image."""
+MAX_SCORE = 1e-4
+"""Largest difference of a score."""
+NEAR_BOX, NEAR_SCORE = 1.0, 0.01
+"""Differences up to which two boxes of a label are taken for the same detection."""
+BATCHES = (1, 2, 5)
+"""Numbers of images in a call, where the file takes any number."""
+GIVEN = 4
+"""Images beside the blank one and the noise: those that are given, or made-up pictures."""
+CELL = 40
+"""Pixels from one random colour of a made-up picture to the next."""
+
+
+@dataclass(slots=True)
+class Differences:
+    """What the comparison of many images found."""
+
+    box: float = 0.0
+    """Worst difference of a coordinate, in pixels."""
+    score: float = 0.0
+    compared: int = 0
+    """Detections that were compared."""
+    missing: int = 0
+    """Detections of one side that the other lacks, in images that are decided."""
+    undecided: int = 0
+    """Images where rounding decides what our detector itself finds."""
+    images: int = 0
+    calls: set[tuple[int, ImageSize]] = field(default_factory=set)
+    """Numbers of images and sizes of all calls."""
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the file is as good as the detector."""
+        return self.box <= MAX_BOX and self.score <= MAX_SCORE and self.missing == 0
+
+    def __str__(self) -> str:
+        """One line for a user."""
+        batches = ", ".join(str(each) for each in sorted({batch for batch, _ in self.calls}))
+        sizes = ", ".join(f"{each.height}x{each.width}" for each in sorted({size for _, size in self.calls}))
+        line = (
+            f"{self.images} images in batches of {batches}, {sizes} pixels, {self.compared} detections: worst box "
+            f"difference {self.box:.2g} px, worst score difference {self.score:.2g}"
+        )
+        if self.missing:
+            line += f", {self.missing} detections on one side alone"
+        if self.undecided:
+            line += f"; {self.undecided} images where rounding decides which of equal boxes our own detector keeps"
+        return line
+
+
+def compared_with(
+    loaded: LoadedModel, exported: ExportedDetector, sizes: Sequence[ImageSize], given: Sequence[Tensor] = ()
+) -> Differences:
+    """Compare a file with its detector on a blank image, noise and ``given`` or made-up ones, in several batches."""
+    exact, fast = ready_detector(loaded, "float32", "cpu"), ready_detector(loaded, "auto", "cpu")
+    if fast.precision != torch.float32:
+        fast = ready_detector(loaded, "float32", "cpu")
+    found = Differences()
+    batch = exported.network.opened.exported.facts.batch  # type: ignore[attr-defined]
+    for size in sizes:
+        images = images_of(size, given)
+        expected = [exact.detect([each])[0] for each in images]
+        again = [fast.detect([each])[0] for each in images]
+        decided = [not _unequal(*pair) for pair in zip(expected, again, strict=True)]
+        found.undecided += decided.count(False)
+        for count in (batch,) if batch else BATCHES:
+            found.calls.add((count, size))
+            for start in range(0, len(images), count):
+                part = slice(start, start + count)
+                of_file = exported.detect(images[part])
+                for one, other, is_decided in zip(of_file, expected[part], decided[part], strict=True):
+                    _add(found, one, other, is_decided)
+    return found
+
+
+def images_of(size: ImageSize, given: Sequence[Tensor]) -> list[UInt8[Tensor, "3 height width"]]:
+    """A blank image, noise, and the given images at this size; without them smooth random colours."""
+    generator = torch.Generator().manual_seed(0)
+    blank = torch.full((3, *size), 127, dtype=torch.uint8)
+    noise = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
+    cells = [-(-side // CELL) + 1 for side in size]
+    smooth = [torch.rand(3, *cells, generator=generator) * 255 for _ in range(GIVEN)]
+    return [blank, noise, *(_at_size(each.float(), size) for each in (given[:GIVEN] or smooth))]
+
+
+def _at_size(pixels: Tensor, size: ImageSize) -> UInt8[Tensor, "3 height width"]:
+    resized = interpolate(pixels[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def _add(found: Differences, one: Detections, other: Detections, is_decided: bool) -> None:
+    box, score, matched = _matched(one, other)
+    found.images += 1
+    found.compared += matched
+    found.box, found.score = max(found.box, box), max(found.score, score)
+    if is_decided:
+        found.missing += len(one) + len(other) - 2 * matched
+
+
+def _unequal(one: Detections, other: Detections) -> bool:
+    box, score, matched = _matched(one, other)
+    return box > MAX_BOX or score > MAX_SCORE or matched < max(len(one), len(other))
+
+
+def _matched(one: Detections, other: Detections) -> tuple[float, float, int]:
+    """Worst differences of the detections that both have, best first, and their number."""
+    free = torch.ones(len(other), dtype=torch.bool)
+    worst_box, worst_score, matched = 0.0, 0.0, 0
+    for box, score, label in zip(one.boxes, one.scores, one.labels, strict=True):
+        apart = (other.boxes - box).abs().amax(dim=1) if len(other) else torch.zeros(0)
+        scores = (other.scores - score).abs()
+        near = free & (other.labels == label) & (apart <= NEAR_BOX) & (scores <= NEAR_SCORE)
+        if not near.any():
+            continue
+        best = int(torch.where(near, apart + scores, torch.inf).argmin())
+        free[best] = False
+        worst_box, worst_score = max(worst_box, float(apart[best])), max(worst_score, float(scores[best]))
+        matched += 1
+    return worst_box, worst_score, matched
