@@ -42,7 +42,7 @@ PAPER: dict[str, dict[str, Any]] = {
 
 def small_detector(sections: dict[str, dict[str, Any]]) -> LoadedModel:
     """A detector of three classes whose scores differ widely."""
-    return LoadedModel(decided_model(**sections), tiny_config(**sections), ClassMap(("a", None, "c"), (1, 5, 9)))
+    return LoadedModel(decided_model(**sections), tiny_config(**sections), ClassMap(("a", "b", "c"), (1, 5, 9)))
 
 
 @contextmanager

@@ -49,6 +49,7 @@ ORDER = (
     ("explanation.plots",),
     ("explanation",),
     ("benchmark",),
+    ("export",),
     ("comparison",),
     ("serving",),
     ("demo",),

@@ -12,18 +12,21 @@ import torchvision
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from exports import C4, SIZE, small_detector, unchecked
 from faster_rcnn.building import build_model
 from faster_rcnn.cli.export import export
 from faster_rcnn.cli.import_weights import import_weights
+from faster_rcnn.cli.main import main
 from faster_rcnn.errors import ModelFileError, OptionError, VerificationError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, Detections
+from faster_rcnn.system.console import shown
 from faster_rcnn.weights.foreign import torchvision_export
 from faster_rcnn.weights.foreign.layouts import model_from_layout
 from faster_rcnn.weights.foreign.torchvision_layout import LAYOUTS
 from faster_rcnn.weights.model_file import save_model
-from files import model_file
+from files import image_file, model_file
 from torchvision_peer import assert_same, build_peer, imported, numbered_classes, spread_outputs
 
 MOBILE = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -119,8 +122,8 @@ def test_nothing_is_written_for_a_model_that_does_not_fit(tmp_path: Path) -> Non
 
 
 def test_another_ending_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"--out .*pets\.onnx must end in \.pth, \.pt or \.safetensors"):
-        export("no such model", layout=None, out=tmp_path / "pets.onnx")
+    with pytest.raises(OptionError, match=r"--out .*pets\.h5 must end in \.pth, \.pt or \.safetensors"):
+        export("no such model", layout=None, out=tmp_path / "pets.h5")
 
 
 def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
@@ -156,3 +159,35 @@ def test_what_differs_when_it_is_read_back_takes_no_files_place(
         export(str(tmp_path / "model.safetensors"), layout=None, out=out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "out.safetensors"]
     assert out.read_text() == "mine"
+
+
+@pytest.mark.xdist_group("exports")
+def test_a_program_is_written_verified_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded, out = small_detector(C4), tmp_path / "m.pt2"
+    model = tmp_path / "m.safetensors"
+    save_model(model, loaded.model, loaded.config, loaded.classes)
+    picture_file = image_file(tmp_path / "p.png", *SIZE)
+    with unchecked(), shown():
+        assert export(str(model), out=out, size="90x130", images=[str(picture_file)]) == 0
+        assert export(str(model), verify=out) == 0
+    said = capsys.readouterr()
+    assert "worst box difference" in said.out + said.err
+    assert main(["predict", str(out), str(picture_file), "--conf", "0", "--json", str(tmp_path / "found.jsonl")]) == 0
+    assert '"detections": [{' in (tmp_path / "found.jsonl").read_text(encoding="utf-8")
+    assert main(["explain", str(out), str(picture_file)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ({}, "--out FILE"),
+        ({"out": Path("a.onnx"), "format": "pt2"}, r"ends in \.pt2"),
+        ({"out": Path("a.pth"), "batch": "2"}, "weights alone"),
+        ({"out": Path("a.onnx"), "layout": "torchvision:x"}, "--layout"),
+        ({"verify": Path("a.pth")}, r"\.onnx, \.xml, \.pt2"),
+        ({"verify": Path("a.onnx"), "out": Path("b.onnx")}, "leave --out"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: dict[str, Any], part: str) -> None:
+    with pytest.raises(OptionError, match=part):
+        export("m.safetensors", **arguments)

@@ -266,7 +266,25 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
         ),
         (
             "export runs/pets --layout torchvision:x --out pets.pth",
-            {"model": "runs/pets", "layout": "torchvision:x", "out": Path("pets.pth")},
+            {
+                "model": "runs/pets", "layout": "torchvision:x", "out": Path("pets.pth"), "format": None,
+                "batch": "dynamic", "size": "dynamic", "nms": "in-graph", "preprocess": "in-graph", "images": None,
+                "verify": None,
+            },
+        ),
+        (
+            "export pets --format onnx --batch 4 --size 480x640 --nms none --preprocess none --images a b --out p.onnx",
+            {
+                "model": "pets", "layout": None, "out": Path("p.onnx"), "format": "onnx", "batch": "4",
+                "size": "480x640", "nms": "none", "preprocess": "none", "images": ["a", "b"], "verify": None,
+            },
+        ),
+        (
+            "export pets --verify p.onnx",
+            {
+                "model": "pets", "layout": None, "out": None, "format": None, "batch": "dynamic", "size": "dynamic",
+                "nms": "in-graph", "preprocess": "in-graph", "images": None, "verify": Path("p.onnx"),
+            },
         ),
         (
             "quantize runs/pets pets --out fast --count 9 --split val --json - --device cpu",

@@ -32,7 +32,7 @@ def test_the_places_hold_the_detections_of_each_image() -> None:
     candidates = candidates_of(output, PaddedProposals(boxes, torch.ones(2, 12, dtype=torch.bool)), LIMITS, rule)
     found = padded_detections(candidates, rule, IN_TORCH)
     assert found.num.tolist() == [len(each) for each in expected]
-    assert 0 < int(found.num.min())
+    assert int(found.num.min()) > 0
     for image, detections in enumerate(expected):
         count = len(detections)
         assert_close(found.boxes[image, :count], detections.boxes)

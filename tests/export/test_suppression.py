@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from faster_rcnn.export.suppression import (
-    NO_BOX,
-    Selections,
     IN_ONNX,
     IN_TORCH,
+    NO_BOX,
+    Selections,
 )
 from faster_rcnn.ops.nms import nms
 

@@ -74,7 +74,6 @@ def benchmark(
     from faster_rcnn.benchmark.target import goal_of
     from faster_rcnn.benchmark.values import Amount
     from faster_rcnn.system.devices import choose_device
-
     from faster_rcnn.weights.exported import is_exported
 
     if is_exported(model):
@@ -114,8 +113,8 @@ def _time_exported(
 
     if any(each is not None for each in others):
         raise OptionError(
-            f"{model} is an exported file, which is timed as a whole: --images, --count, --rounds and --json are for it, "
-            "the other options are for the model file",
+            f"{model} is an exported file, which is timed as a whole: --images, --count, --rounds and --json are for "
+            "it, the other options are for the model file",
             code="E125",
         )
     require_json(json, [model_file(model)])

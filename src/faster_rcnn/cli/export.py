@@ -32,7 +32,6 @@ def export(
     size: str = "dynamic",
     nms: Literal["in-graph", "none"] = "in-graph",
     preprocess: Literal["in-graph", "none"] = "in-graph",
-    precision: Literal["float32", "bfloat16", "int8"] = "float32",
     images: Annotated[list[str] | None, Parameter(consume_multiple=1, negative="")] = None,
     verify: Path | None = None,
     layout: str | None = None,
@@ -45,11 +44,10 @@ def export(
             .safetensors.
         format: Kind of the file; by default that of its ending.
         batch: Number of images of a call, or dynamic for any number.
-        size: Height and width of the images of a call, such as 480x640, or dynamic for any, which needs
-            --preprocess none.
+        size: Height and width of the images of a call, such as 480x640, or dynamic for any, which OpenVINO and pt2
+            hold with --preprocess none alone.
         nms: in-graph gives detections; none gives candidates, for runtimes without NMS.
         preprocess: in-graph takes uint8 images and resizes, normalizes and pads them; with none that is done before.
-        precision: Number format that the file is computed in.
         images: Image files, folders or patterns, of which four are compared beside made-up ones.
         verify: Exported file that is compared with the model; nothing is written.
         layout: Detector of torchvision that is to load its checkpoint, such as torchvision:fasterrcnn_resnet50_fpn; by
@@ -64,8 +62,8 @@ def export(
 
     kind = format_of(format, out)
     if kind == TORCHVISION:
-        given = batch, size, nms, preprocess, precision, images
-        _refuse_for_checkpoint(given != ("dynamic", "dynamic", "in-graph", "in-graph", "float32", None))
+        given = batch, size, nms, preprocess, images
+        _refuse_for_checkpoint(given != ("dynamic", "dynamic", "in-graph", "in-graph", None))
         return _write_checkpoint(model, out, layout)
     from faster_rcnn.benchmark.loading import load_or_build
     from faster_rcnn.export.files import require_packages
@@ -78,7 +76,7 @@ def export(
     pixels = _pixels(images)
     loaded = load_or_build(model)
     refuse_unexportable(model, loaded.config)
-    facts = facts_of(kind, batch, size, nms, preprocess, precision, loaded.config)
+    facts = facts_of(kind, batch, size, nms, preprocess, loaded.config)
     say(f"wrote {out}, which finds what {model} finds: {export_verified(loaded, facts, out, pixels)}")
     return 0
 
@@ -112,7 +110,7 @@ def _pixels(sources: Sequence[str] | None) -> list[Tensor]:
 def _refuse_for_checkpoint(has_others: bool) -> None:
     if has_others:
         raise OptionError(
-            "a checkpoint of torchvision holds weights alone: --batch, --size, --nms, --preprocess, --precision and "
+            "a checkpoint of torchvision holds weights alone: --batch, --size, --nms, --preprocess and "
             "--images are for --format onnx, openvino and pt2",
             code="E125",
         )

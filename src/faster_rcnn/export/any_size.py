@@ -59,7 +59,8 @@ def _targets(sides: list[Tensor], image: ImageConfig) -> list[Tensor]:
     if image.size_rounding == "down":
         factor = torch.minimum(image.short_side / shorter, image.long_side / longer)
         return [(side * factor).floor().clamp(min=1) for side in sides]
-    enlarged = [torch.where(side == shorter, float(image.short_side), image.short_side / shorter * side) for side in sides]
+    ratio = image.short_side / shorter
+    enlarged = [torch.where(side == shorter, float(image.short_side), ratio * side) for side in sides]
     factor = (image.long_side / torch.maximum(*enlarged)).clamp(max=1.0)
     return [(side * factor + 0.5).floor().clamp(min=1) for side in enlarged]
 

@@ -68,8 +68,7 @@ def onnx_model(loaded: LoadedModel, facts: ExportFacts) -> Any:
     second = _converted(exported_program(loaded, facts, IN_ONNX), table, BETWEEN, outputs)
     first = onnx.compose.add_prefix(first, "prepare/", rename_inputs=False, rename_functions=False)
     joins = [(f"prepare/{name}", name) for name in BETWEEN]
-    merged = onnx.compose.merge_models(first, second, joins, producer_name=second.producer_name)
-    return merged
+    return onnx.compose.merge_models(first, second, joins, producer_name=second.producer_name)
 
 
 def _converted(program: ExportedProgram, table: Any, inputs: list[str], outputs: list[str]) -> Any:

@@ -27,7 +27,10 @@ class PaddedProposals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Level:
-    """The first stage's output for one level. A level is never cut out of all: ONNX would hold the place as a number."""
+    """The first stage's output for one level.
+
+    Levels are not cut out of one tensor: an ONNX file would hold the places as numbers, whatever the size of images.
+    """
 
     output: RpnOutput
     anchors: Float[Tensor, "anchors 4"]

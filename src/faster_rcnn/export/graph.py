@@ -26,7 +26,7 @@ class Frame:
 
     limits: Float[Tensor, "images 4"]
     """Width and height, twice, of each resized image inside its padding; one row may stand for all images."""
-    factors: Float[Tensor, "4"]
+    factors: Float[Tensor, 4]
     """From the frame of the resized images to that of the images that are given."""
 
 
@@ -61,7 +61,7 @@ class DetectionGraph(nn.Module):
         return found.boxes * frame.factors, found.scores, found.labels, found.num
 
     def _levels(self, features: list[Tensor], padded: ImageSize) -> list[Level]:
-        """Output and anchors of each level that has anchors; anchors as those of ``AnchorGenerator``, which keeps some."""
+        """Output and anchors of each level that has anchors, which are those of ``AnchorGenerator``."""
         grids = [ImageSize(*feature.shape[-2:]) for feature in features]
         strides = [(float(stride), float(stride)) for stride in self.generator.strides]
         if self.generator.fitted:

@@ -1,4 +1,4 @@
-"""Convolutions whose padding depends on the size of their input get a fixed padding, where every size asks for the same.
+"""Convolutions whose padding depends on the size of their input get a fixed padding, where all sizes ask for the same.
 
 TensorFlow's ``same`` padding of a convolution of stride 2 depends on whether a side is even. The sides of a batch are
 multiples of the body's stride, so that every convolution of stride 2 has even sides.

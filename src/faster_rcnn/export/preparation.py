@@ -44,11 +44,10 @@ class FixedPreparation(nn.Module):
     def forward(self, images: UInt8[Tensor, "images 3 height width"]) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels for the backbone, the limits of boxes in them, and the factors from their frame to the images'."""
         pixels = images.float()
-        if self.is_plain:  # normalized first, as torchvision does
-            pixels = self._resized(self._normalised(pixels))
-        else:
-            pixels = self._normalised(self._averaged(pixels))
-        return pad(pixels, self.margins), self.limits, self.factors
+        # Plain resizing is that of normalized pixels, as in torchvision.
+        plain = self.is_plain
+        ready = self._resized(self._normalised(pixels)) if plain else self._normalised(self._averaged(pixels))
+        return pad(ready, self.margins), self.limits, self.factors
 
     def _normalised(self, pixels: Tensor) -> Float[Tensor, "images 3 _ _"]:
         return (pixels / 255 - self.mean) / self.std

@@ -16,9 +16,9 @@ from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.errors import OptionError
 from faster_rcnn.export.any_size import AnySizePreparation
 from faster_rcnn.export.graph import DetectionGraph, PreparedByGraph, PreparedInGraph, ResizedOutside
+from faster_rcnn.export.padding import pad_alike
 from faster_rcnn.export.preparation import FixedPreparation
 from faster_rcnn.export.request import MAX_BATCH
-from faster_rcnn.export.padding import pad_alike
 from faster_rcnn.export.suppression import Selections
 from faster_rcnn.images import padded
 from faster_rcnn.model import FasterRCNN

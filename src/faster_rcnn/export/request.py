@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.images import vanishes
@@ -13,37 +11,27 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.exported import ENDINGS, ExportFacts
 
-Format = Literal["onnx", "openvino", "pt2", "torchvision"]
 ENDING_OF: dict[str, str] = {kind: ending for ending, kind in ENDINGS.items()}
-PRECISIONS = {"onnx": ("float32",), "openvino": ("float32", "bfloat16", "int8"), "pt2": ("float32",)}
-"""Number formats that each kind of file can be computed in."""
 MAX_BATCH = 64
 """Largest batch of a file that takes any number of images."""
 DYNAMIC = "dynamic"
 
 
-def facts_of(
-    kind: str, batch: str, size: str | None, nms: str, preprocess: str, precision: str, config: Config
-) -> ExportFacts:
+def facts_of(kind: str, batch: str, size: str, nms: str, preprocess: str, config: Config) -> ExportFacts:
     """The facts of an export, from the options as a user gives them.
 
     Raises ``OptionError`` (E125) for a value that makes no sense, and for what a format cannot hold.
     """
-    if precision not in PRECISIONS[kind]:
-        fitting = [each for each in PRECISIONS if precision in PRECISIONS[each]]
-        hint = f"--format {' or '.join(fitting)} can" if fitting else f"choose one of {', '.join(PRECISIONS[kind])}"
-        raise OptionError(f"--precision {precision}: a file of the format {kind} cannot hold it; {hint}", code="E125")
-    facts = ExportFacts(
-        kind, _batch(batch), _size(size, config), nms == "in-graph", preprocess == "in-graph", precision
-    )
+    facts = ExportFacts(kind, _batch(batch), _size(size), nms == "in-graph", preprocess == "in-graph")
     if facts.size is None and facts.prepares and kind != "onnx":
         raise OptionError(
             f"--size dynamic: a file of the format {kind} cannot hold the resizing of images of any size; give a size, "
             "such as --size 480x640, or prepare images before the call: --preprocess none",
             code="E125",
         )
-    if facts.size is not None and facts.prepares and vanishes(facts.size, config.image.short_side, config.image.long_side):
-        raise OptionError(f"--size {size}: less than half a pixel is left of the shorter side after resizing", code="E125")
+    sides = config.image.short_side, config.image.long_side
+    if facts.size is not None and facts.prepares and vanishes(facts.size, *sides):
+        raise OptionError(f"--size {size}: resizing leaves less than half a pixel of the shorter side", code="E125")
     return facts
 
 
@@ -73,7 +61,7 @@ def _batch(text: str) -> int | None:
     return int(text)
 
 
-def _size(text: str, config: Config) -> ImageSize | None:
+def _size(text: str) -> ImageSize | None:
     if text == DYNAMIC:
         return None
     found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)

@@ -1,4 +1,4 @@
-"""Detections of a fixed number inside an exported graph; the tensor form of ``roi/pooling.py`` and ``roi/detections.py``."""
+"""Detections of a fixed number inside an exported graph; the tensor form of ``roi/detections.py`` and its pooling."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def candidates_of(
     shape = proposals.exist.shape  # (B, P)
     scores = class_probabilities(output.logits)[:, :-1].unflatten(0, shape)  # (B, P, K)
     deltas = output.deltas.unflatten(0, shape)  # (B, P, K, 4)
-    boxes = clip_to(decode(deltas, proposals.boxes[:, :, None], rule.delta_weights), limits[:, None, None])  # (B, P, K, 4)
+    boxes = clip_to(
+        decode(deltas, proposals.boxes[:, :, None], rule.delta_weights), limits[:, None, None]
+    )  # (B, P, K, 4)
     fit = (scores > rule.score_floor) & sides_at_least(boxes, rule.min_side) & proposals.exist[..., None]
     if rule.holes:
         reported = [label not in rule.holes for label in range(scores.shape[2])]
@@ -87,7 +89,7 @@ def candidates_of(
 
 def padded_detections(candidates: Candidates, rule: DetectionFilter, ways: Selections) -> PaddedDetections:
     """``rule.max_detections`` places for the detections that ``roi.detections.select_of_images`` gives."""
-    batch, proposals, classes = candidates.scores.shape
+    batch, _, classes = candidates.scores.shape
     by_class = candidates.boxes.transpose(1, 2).flatten(0, 1), candidates.scores.transpose(1, 2).flatten(0, 1)
     kept = ways.suppress(*by_class, rule.nms_iou, rule.max_detections)  # (B * K, P)
     kept = kept.unflatten(0, (batch, classes)).transpose(1, 2)  # (B, P, K)

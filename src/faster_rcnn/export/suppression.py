@@ -22,13 +22,12 @@ NO_BOX = -1.0
 """Score of a place without a box."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Selections:
     """Both selections, as one kind of file can hold them."""
 
     suppress: Callable[[Tensor, Tensor, float, int], Tensor]
-    """From boxes (groups, N, 4), scores (groups, N), an IoU threshold and a limit of survivors to a mask (groups, N)."""
+    """From boxes (groups, N, 4), scores (groups, N), an IoU threshold and a limit of survivors to their mask."""
     best: Callable[[Tensor, int], tuple[Tensor, Tensor]]
     """From scores (rows, N) and a count to the highest scores of each row and their indices, (rows, count) both."""
 

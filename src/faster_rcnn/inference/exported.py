@@ -155,8 +155,8 @@ def exported_detector(
     """Open an exported file as a detector.
 
     Raises:
-        OptionError: the device is no CPU (E126), the precision is another one than the file's, or there are settings, which
-            the graph holds already (E125).
+        OptionError: the device is no CPU (E126), the precision is another one than that of the file, or there are
+            settings, which the graph holds already (E125).
         ModelFileError: the file is damaged, or is none of ours (E123).
         MissingExtraError: its runtime is not installed.
     """

@@ -40,8 +40,8 @@ def load_detector(
 ) -> PreparedDetector:
     """Load a model file, a run folder, an exported file or published weights, prepare it, and log its kind.
 
-    See ``detector_from``. ``settings`` are settings of inference in place of the model's own; see ``loaded_with``. Each of several processes
-    on a machine has a GPU of its own.
+    See ``detector_from``. ``settings`` are settings of inference in place of the model's own; see ``loaded_with``. Each
+    of several processes on a machine has a GPU of its own.
     """
     place = choose_device(device, processes)  # refuses an unknown device before a large file is read
     device = device if is_exported(model) else str(place)  # which runs on a CPU, unless another device is named

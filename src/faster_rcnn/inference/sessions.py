@@ -20,8 +20,6 @@ EXTRAS = {"onnx": ("onnxruntime", "onnx"), "openvino": ("openvino", "openvino")}
 """The package that runs files of a format, and the extra that installs it; pt2 needs none."""
 METADATA_FILE = "faster_rcnn.json"
 """Name of the metadata inside a pt2 file."""
-OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-"""Number format of everything that is not int8."""
 
 
 Session = Callable[..., Sequence[Tensor]]
@@ -56,7 +54,9 @@ def open_exported(path: Path) -> OpenedFile:
         raise
     except Exception as error:  # each runtime has exceptions of its own, and a damaged file can raise any
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelFileError(f"{path} is not a usable {kind} file: {reason[0]:.200}; export it again", code="E123") from error
+        raise ModelFileError(
+            f"{path} is not a usable {kind} file: {reason[0]:.200}; export it again", code="E123"
+        ) from error
 
 
 def runtime_of(kind: str) -> Any:
@@ -128,7 +128,7 @@ def _open_openvino(path: Path) -> OpenedFile:
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS.get(exported.facts.precision, "f32"),
+        "INFERENCE_PRECISION_HINT": "f32",
     }
     request = core.compile_model(model, "CPU", settings).create_infer_request()
 

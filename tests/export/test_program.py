@@ -1,0 +1,28 @@
+"""A program takes any number of images of any size that was promised, and refuses a size that padding cannot give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from exports import C4, SIZE, small_detector
+from faster_rcnn.errors import OptionError
+from faster_rcnn.export.program import exported_program, smallest_side
+from faster_rcnn.export.suppression import IN_TORCH
+from faster_rcnn.structures import ImageSize
+from faster_rcnn.weights.exported import ExportFacts
+
+
+def test_a_size_that_is_no_multiple_of_the_padding_is_refused() -> None:
+    with pytest.raises(OptionError, match="multiples of"):
+        exported_program(small_detector(C4), ExportFacts("pt2", None, SIZE, nms=True, prepares=False), IN_TORCH)
+
+
+def test_a_program_for_any_size_takes_several() -> None:
+    loaded = small_detector(C4)
+    program = exported_program(loaded, ExportFacts("pt2", None, None, nms=False, prepares=False), IN_TORCH)
+    least = smallest_side(loaded.model)
+    for batch, size in ((1, ImageSize(least, least + 32)), (3, ImageSize(160, 96))):
+        boxes, scores = program.module()(torch.zeros(batch, 3, *size), torch.tensor([list(size)] * batch))
+        assert boxes.shape == (batch, 12, 3, 4)
+        assert scores.shape == (batch, 12, 3)
