@@ -56,10 +56,12 @@ def unchecked() -> Iterator[None]:
 
 
 @cache
-def written(kind: str, *, size: ImageSize | None = None, nms: bool = True, prepares: bool = False) -> Path:
-    """A file of the detector like c4, for any number of images."""
+def written(
+    kind: str, *, size: ImageSize | None = None, nms: bool = True, prepares: bool = False, paper: bool = False
+) -> Path:
+    """A file of the detector like c4, or of the one like the paper, for any number of images."""
     endings = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
     path = Path(mkdtemp(prefix="faster-rcnn-test-")) / f"model{endings[kind]}"
     with unchecked():
-        write_file(small_detector(C4), ExportFacts(kind, None, size, nms, prepares), path)
+        write_file(small_detector(PAPER if paper else C4), ExportFacts(kind, None, size, nms, prepares), path)
     return path

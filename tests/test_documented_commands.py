@@ -51,6 +51,18 @@ NOT_RUN = {
         "half a minute; tests/cli/test_benchmark.py does the same with one image of 64 pixels"
     ),
     "pip install 'faster-rcnn[ray]'": "downloads packages",
+    **dict.fromkeys(
+        (
+            "faster-rcnn export runs/cells --out cells.onnx",
+            "faster-rcnn export runs/cells --out cells.xml --size 480x640",
+            "faster-rcnn export runs/cells --out cells.pt2 --size 480x640 --batch 4",
+            "faster-rcnn export runs/cells --verify cells.onnx --images photos/a.jpg",
+            "faster-rcnn predict cells.onnx photos --json found.jsonl",
+            "faster-rcnn evaluate cells.onnx cells",
+            "faster-rcnn benchmark cells.onnx --images slide.png",
+        ),
+        "ten seconds for each file; tests/export and tests/inference/test_exported.py write and run smaller ones",
+    ),
     "faster-rcnn predict runs/cells s3://photos/2024 --engine ray --address auto --out results": (
         "needs a cluster and a bucket; tests/serving/test_ray_job.py starts a cluster"
     ),

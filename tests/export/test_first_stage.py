@@ -26,14 +26,14 @@ def test_the_places_hold_the_proposals_of_each_image_and_zeros() -> None:
     corners = torch.rand(50, 2, generator=generator) * 60
     anchors = Anchors(torch.cat((corners, corners + 20), dim=1), (40, 10))
     output = RpnOutput(torch.randn(2, 50, 1, generator=generator), torch.randn(2, 50, 4, generator=generator) * 0.1)
-    rule = ProposalFilter(before_nms=30, after_nms=25, nms_iou=0.5, min_side=1.0, score_floor=0.2)
+    rule = ProposalFilter(before_nms=30, after_nms=45, nms_iou=0.5, min_side=1.0, score_floor=0.2)
     expected = select_of_images(output.logits, output.deltas, anchors, [ImageSize(60, 70)] * 2, rule)
     found = padded_proposals(levels_of(output, anchors), torch.tensor([[70.0, 60.0, 70.0, 60.0]]), rule, IN_TORCH)
-    assert found.boxes.shape == (2, 25, 4)
+    assert found.boxes.shape == (2, 45, 4)
     for boxes, exist, proposals in zip(found.boxes, found.exist, expected, strict=True):
         count = len(proposals.boxes)
-        assert 0 < count < 25
-        assert exist.tolist() == [True] * count + [False] * (25 - count)
+        assert 0 < count < 45
+        assert exist.tolist() == [True] * count + [False] * (45 - count)
         assert_close(boxes[:count], proposals.boxes)
         assert not boxes[count:].any()
 

@@ -18,4 +18,3 @@ def test_a_file_holds_one_nms_of_each_stage_and_no_operator_of_our_own() -> None
     assert kinds["NonMaxSuppression"] == 2
     assert kinds["RoiAlign"] == 1
     assert not any(node.domain for node in model.graph.node)
-    assert not model.functions

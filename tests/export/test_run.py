@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from exports import C4, SIZE, small_detector, written
+from exports import C4, PAPER, SIZE, small_detector, written
 from faster_rcnn.errors import VerificationError
 from faster_rcnn.export import run
 from faster_rcnn.export.run import UNVERIFIED, export_verified, verify
@@ -24,10 +24,11 @@ pytestmark = pytest.mark.xdist_group("exports")
         ("onnx", {"prepares": True}),
         ("openvino", {"nms": False}),
         ("pt2", {"prepares": True, "size": SIZE}),
+        ("onnx", {"prepares": True, "size": SIZE, "paper": True}),
     ],
 )
 def test_a_file_finds_what_its_detector_finds(kind: str, options: dict[str, object]) -> None:
-    found = verify(small_detector(C4), written(kind, **options))  # type: ignore[arg-type]
+    found = verify(small_detector(PAPER if "paper" in options else C4), written(kind, **options))  # type: ignore[arg-type]
     assert found.are_small
     assert found.compared > 100
     assert {batch for batch, _ in found.calls} == {1, 2, 5}

@@ -13,7 +13,11 @@ from tiny import boxes_of, random_image
 def found(*rows: tuple[float, float, int]) -> Detections:
     """Detections of 10 x 10 pixels from their left edges, scores and labels."""
     boxes = boxes_of([(x, 0.0, x + 10, 10.0) for x, _, _ in rows])
-    return Detections(boxes, torch.tensor([score for _, score, _ in rows]), torch.tensor([label for *_, label in rows]))
+    return Detections(
+        boxes,
+        torch.tensor([score for _, score, _ in rows]),
+        torch.tensor([label for *_, label in rows], dtype=torch.int64),
+    )
 
 
 def test_equal_detections_have_no_difference_in_any_order() -> None:

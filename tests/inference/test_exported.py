@@ -34,14 +34,15 @@ def test_images_of_several_sizes_have_the_detections_of_the_detector() -> None:
 def test_candidates_take_every_choice_of_nms() -> None:
     ours, exported = Detector(small_detector(C4), "cpu", "float32"), Detector.load(written("openvino", nms=False))
     image = random_image(*SIZE, 3)
-    for choice in ({}, {"iou": 0.2}, {"agnostic_nms": True}, {"classes": "a,c"}):
+    for choice in ({}, {"iou": 0.2}, {"agnostic_nms": True}, {"classes": "b,c"}):
         found, expected = (each.predict(image, conf=0.0, **choice) for each in (exported, ours))  # type: ignore[call-overload]
         assert_same(found.detections, expected.detections)
 
 
 def test_a_graph_with_nms_leaves_out_classes_and_takes_no_other_threshold() -> None:
     exported = Detector.load(written("onnx", prepares=True))
-    assert set(exported.predict(random_image(*SIZE), conf=0.0, classes="a").names) == {"a"}
+    name = exported.predict(random_image(*SIZE), conf=0.0).names[0]
+    assert set(exported.predict(random_image(*SIZE), conf=0.0, classes=name).names) == {name}
     with pytest.raises(OptionError, match="--nms none"):
         exported.predict(random_image(*SIZE), iou=0.2)
 

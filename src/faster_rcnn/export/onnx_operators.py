@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import onnx
+import torch
 from onnxscript import opset18 as op
 
 from faster_rcnn.export.suppression import NO_BOX, onnx_operators
@@ -14,9 +15,9 @@ INT32, BOOL = onnx.TensorProto.INT32, onnx.TensorProto.BOOL
 
 
 def translations() -> dict[Any, Callable[..., Any]]:
-    """Functions of onnxscript for the operators of ``onnx_operators``, for ``torch.onnx.export``."""
-    ours = onnx_operators()
-    return {ours.nms_of_groups: _nms_of_groups, ours.best_of_rows: _best_of_rows}
+    """Functions of onnxscript for the operators of ``onnx_operators`` and RoI pooling, for ``torch.onnx.export``."""
+    ours, pool = onnx_operators(), torch.ops.torchvision.roi_pool.default
+    return {ours.nms_of_groups: _nms_of_groups, ours.best_of_rows: _best_of_rows, pool: _roi_pool}
 
 
 def _nms_of_groups(boxes: Any, scores: Any, iou_threshold: float, limit: int) -> Any:
@@ -37,6 +38,12 @@ def _nms_of_groups(boxes: Any, scores: Any, iou_threshold: float, limit: int) ->
 
 def _best_of_rows(scores: Any, count: int) -> Any:
     return op.TopK(scores, _integers(count), axis=1, largest=1, sorted=1)
+
+
+def _roi_pool(features: Any, rois: Any, spatial_scale: float, pooled_height: int, pooled_width: int) -> Any:
+    """The maxima, twice: torchvision's second output is where they were found, which nothing reads."""
+    pooled = op.MaxRoiPool(features, rois, pooled_shape=[pooled_height, pooled_width], spatial_scale=spatial_scale)
+    return pooled, pooled
 
 
 def _integers(*values: int) -> Any:

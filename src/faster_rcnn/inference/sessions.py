@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -141,8 +142,10 @@ def _open_openvino(path: Path) -> OpenedFile:
 
 def _open_program(path: Path) -> OpenedFile:
     extra = {METADATA_FILE: ""}
-    program = torch.export.load(str(path), extra_files=extra)
-    module = program.module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the format's own past
+        program = torch.export.load(str(path), extra_files=extra)
+        module = program.module()
 
     def run(*inputs: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():

@@ -27,7 +27,7 @@ def resolve_model(text: str) -> LoadedModel:
         return load_model(downloaded(text))
     if is_exported(text) and not os.path.isdir(text):
         raise ModelFileError(
-            f"{text} is an exported file: predict, evaluate, benchmark and Detector.load run it, and nothing else does; "
+            f"{text} is an exported file: predict, evaluate, benchmark and Detector.load run it, and no other; "
             "name the model file that it was made of",
             code="E123",
         )
