@@ -12,7 +12,7 @@ import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import jaxtyping
@@ -86,12 +86,13 @@ def _traces_without_checks_of_shapes() -> Iterator[None]:
     """A trace runs layers on stand-ins for tensors, which the checks that the test run adds would refuse."""
     trace = fx.Tracer.trace
 
-    def unchecked(tracer: fx.Tracer, root: torch.nn.Module) -> fx.Graph:
+    def unchecked(tracer: fx.Tracer, root: torch.nn.Module, *more: Any) -> fx.Graph:
+        before = jaxtyping.config.jaxtyping_disable
         jaxtyping.config.update("jaxtyping_disable", True)
         try:
-            return trace(tracer, root)
+            return trace(tracer, root, *more)
         finally:
-            jaxtyping.config.update("jaxtyping_disable", False)
+            jaxtyping.config.update("jaxtyping_disable", before)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fx.Tracer, "trace", unchecked)

@@ -42,17 +42,18 @@ PAPER: dict[str, dict[str, Any]] = {
 
 def small_detector(sections: dict[str, dict[str, Any]]) -> LoadedModel:
     """A detector of three classes whose scores differ widely."""
-    return LoadedModel(decided_model(**sections), tiny_config(**sections), ClassMap(("a", "b", "c"), (1, 5, 9)))
+    return LoadedModel(decided_model(3, **sections), tiny_config(**sections), ClassMap(("a", "b", "c"), (1, 5, 9)))
 
 
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Inside ``with``: shapes are not checked; the checks would make constants of symbolic shapes."""
+    before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
         yield
     finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
+        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @cache

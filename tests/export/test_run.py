@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("exports")
     ],
 )
 def test_a_file_finds_what_its_detector_finds(kind: str, options: dict[str, object]) -> None:
-    found = verify(small_detector(PAPER if "paper" in options else C4), written(kind, **options))  # type: ignore[arg-type]
+    found = verify(small_detector(PAPER if "paper" in options else C4), written(kind, **options))
     assert found.are_small
     assert found.compared > 100
     assert {batch for batch, _ in found.calls} == {1, 2, 5}

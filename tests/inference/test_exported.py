@@ -35,7 +35,7 @@ def test_candidates_take_every_choice_of_nms() -> None:
     ours, exported = Detector(small_detector(C4), "cpu", "float32"), Detector.load(written("openvino", nms=False))
     image = random_image(*SIZE, 3)
     for choice in ({}, {"iou": 0.2}, {"agnostic_nms": True}, {"classes": "b,c"}):
-        found, expected = (each.predict(image, conf=0.0, **choice) for each in (exported, ours))  # type: ignore[call-overload]
+        found, expected = (each.predict(image, conf=0.0, **choice) for each in (exported, ours))
         assert_same(found.detections, expected.detections)
 
 

@@ -8,6 +8,8 @@ float64, which OpenVINO does not.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -19,6 +21,9 @@ from faster_rcnn.settings.schema import ImageConfig
 
 class AnySizePreparation(nn.Module):
     """Prepares uint8 images of any size as ``Preparation.groups`` does."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, rule: Preparation) -> None:
         super().__init__()
@@ -46,7 +51,7 @@ class AnySizePreparation(nn.Module):
 
     def _matrix(self, side: Tensor, target: Tensor, count: int) -> Float[Tensor, "side padded"]:
         """Weights of the pixels of a side for those of the resized and padded side; padding has none."""
-        padded = ((target / self.multiple).ceil() * self.multiple).long().item()
+        padded: Any = ((target / self.multiple).ceil() * self.multiple).long().item()
         torch._check(padded >= 1)
         pixels, places = _places(count)[:, None], _places(padded)
         weigh = _plain if self.image.resize == "plain" else _antialiased

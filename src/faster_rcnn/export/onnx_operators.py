@@ -26,8 +26,8 @@ def _nms_of_groups(boxes: Any, scores: Any, iou_threshold: float, limit: int) ->
         boxes,
         op.Unsqueeze(scores, _integers(1)),
         _integers(limit),
-        op.Constant(value_floats=[iou_threshold]),
-        op.Constant(value_floats=[NO_BOX / 2]),
+        _float(iou_threshold),
+        _float(NO_BOX / 2),
     )
     places = op.Gather(selected, _integers(0, 2), axis=1)  # (survivors, 2): group and box
     # Integers, because OpenVINO scatters no truth values.
@@ -48,6 +48,10 @@ def _roi_pool(features: Any, rois: Any, spatial_scale: float, pooled_height: int
 
 def _integers(*values: int) -> Any:
     return op.Constant(value_ints=list(values))
+
+
+def _float(value: float) -> Any:
+    return op.Constant(value_floats=[value])
 
 
 def _one_integer(value: int) -> Any:

@@ -16,6 +16,13 @@ from faster_rcnn.structures import ImageSize
 class FixedPreparation(nn.Module):
     """Prepares uint8 images of one size as ``Preparation.groups`` does."""
 
+    mean: Tensor
+    std: Tensor
+    limits: Tensor
+    factors: Tensor
+    columns: Tensor
+    rows: Tensor
+
     def __init__(self, rule: Preparation, size: ImageSize) -> None:
         super().__init__()
         image = rule.image

@@ -38,7 +38,7 @@ def detection_module(loaded: LoadedModel, facts: ExportFacts, ways: Selections) 
     """The module that a program is traced from; batch norm is folded into convolutions."""
     folded = prepare_for_inference(loaded.model.eval(), torch.float32, exact=False)
     pad_alike(folded)
-    model = folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's types lag
+    model = folded.to(memory_format=torch.contiguous_format)
     graph = DetectionGraph(model, ways, with_nms=facts.nms)
     if not facts.prepares:
         return ResizedOutside(graph).eval()
@@ -123,7 +123,7 @@ def smallest_side(model: FasterRCNN) -> int:
     torch takes a side of 1 for one that is repeated.
     """
     coarsest, multiple = max(model.backbone.strides), model.preparation.multiple
-    return (coarsest // multiple + 1) * multiple
+    return int(coarsest // multiple + 1) * multiple
 
 
 def _cells(name: str, multiple: int, least: int) -> Any:

@@ -68,12 +68,16 @@ class OnnxOperators:
 @cache
 def onnx_operators() -> OnnxOperators:
     """``faster_rcnn::nms_of_groups`` and ``faster_rcnn::best_of_rows``, which the first call registers with torch."""
+    # Schemas are written out: torch would read them off the types, which a checker of types may wrap.
+    nms_schema = "(Tensor boxes, Tensor scores, float iou_threshold, int limit) -> Tensor"
 
-    @torch.library.custom_op("faster_rcnn::nms_of_groups", mutates_args=())
+    @torch.library.custom_op("faster_rcnn::nms_of_groups", mutates_args=(), schema=nms_schema)
     def nms_of_groups(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) -> Tensor:
         return nms_by_torchvision(boxes, scores, iou_threshold, limit)
 
-    @torch.library.custom_op("faster_rcnn::best_of_rows", mutates_args=())
+    best_schema = "(Tensor scores, int count) -> (Tensor, Tensor)"
+
+    @torch.library.custom_op("faster_rcnn::best_of_rows", mutates_args=(), schema=best_schema)
     def best_of_rows(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
         values, indices = best_by_sorting(scores, count)
         return values.contiguous(), indices.contiguous()
