@@ -20,7 +20,6 @@ from faster_rcnn.export.padding import pad_alike
 from faster_rcnn.export.preparation import FixedPreparation
 from faster_rcnn.export.request import MAX_BATCH
 from faster_rcnn.export.suppression import Selections
-from faster_rcnn.images import padded
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.exported import ExportFacts
@@ -91,10 +90,10 @@ def _example(model: FasterRCNN, facts: ExportFacts) -> tuple[tuple[Tensor, ...],
     multiple = model.preparation.multiple
     least = smallest_side(model) // multiple
     size = facts.size or ImageSize((least + 1) * multiple, (least + 2) * multiple)
-    if padded(size, multiple) != size:
+    if facts.size is not None and (fitting := model.preparation.padded_size(size)) != size:
         raise OptionError(
-            f"--size {size.height}x{size.width}: with --preprocess none images are padded before the call, to "
-            f"multiples of {multiple} pixels for this detector",
+            f"--size {size.height}x{size.width}: with --preprocess none images are resized and padded before the call, "
+            f"to multiples of {multiple} pixels for this detector, such as {fitting.height}x{fitting.width}",
             code="E125",
         )
     if facts.size is None:
