@@ -20,7 +20,7 @@ from faster_rcnn.inference.choice import ChoiceOptions, choice_of
 from faster_rcnn.inference.given import GivenImage, image_given, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
 from faster_rcnn.inference.limits import refuse_unknown
-from faster_rcnn.inference.loading import detector_from
+from faster_rcnn.inference.loading import detector_from, write_model
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import tiling_of
@@ -32,7 +32,7 @@ from faster_rcnn.system.progress import counted
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.training.call import TrainCall, called_with
 from faster_rcnn.training.launch import train_or_launch
-from faster_rcnn.weights.model_file import LoadedModel, packed_model, save_model, unpacked_model
+from faster_rcnn.weights.model_file import LoadedModel, packed_model, unpacked_model
 
 Compile = bool | Literal["auto"]
 
@@ -280,11 +280,7 @@ class Detector:
 
     def save(self, path: str | Path) -> Path:
         """Write the detector as a model file, with the settings it was loaded with; returns the path."""
-        file = path_given("path", path)
-        if not isinstance(own := self._source, LoadedModel):
-            raise OptionError(f"{own} is an exported file, which is no model file; copy it", code="E125")
-        save_model(file, own.model, own.config, own.classes, own.ranges)
-        return file
+        return write_model(self._source, path_given("path", path))
 
     def __reduce__(self) -> tuple[Callable[..., Detector], tuple[object, ...]]:
         """Pickle and copy as a model file, or the name of an exported one, and options; all else is made anew."""
