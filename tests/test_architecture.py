@@ -51,7 +51,7 @@ ORDER = (
     ("benchmark",),
     ("export",),
     ("comparison",),
-    ("serving",),
+    ("serving", "serving.http"),
     ("demo",),
     ("detector",),
     ("integrations",),

@@ -36,7 +36,8 @@ FLAGS = {"--debug", "--help", "--version", "--quiet", "--verbose", "--install-co
 }
 OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts", "--standalone", "--nproc-per-node"}
 OTHERS_FLAGS |= {"--server-host", "--function-module", "--allow-unmatched-labels", "--conf-threshold"}
-"""Flags of pip, docker, torchrun and cvat-cli."""
+OTHERS_FLAGS |= {"--data-binary", "--read-only", "--tmpfs", "--cap-drop", "--rm"}
+"""Flags of pip, docker, torchrun, cvat-cli and curl."""
 PROSE = {"model", "models"}
 """What follows the project's name where it is no command."""
 FILE_NAMES = {"data.json", "data.yaml"}

@@ -41,6 +41,9 @@ HEAVY = (
     "matplotlib",
     "ray",
     "pyarrow",
+    "fastapi",
+    "uvicorn",
+    "prometheus_client",
     "pandas",
 )
 
@@ -311,6 +314,17 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
                 "json": "-", "device": "auto",
             },
         ),
+        (
+            "serve runs/pets --host 0.0.0.0 --port 80 --workers 2 --conf 0.3 --max-det 9 --batch 4 --precision float32 "
+            "--set roi.nms_iou=0.6 --api-key-file k --max-megabytes 1 --max-megapixels 2 --max-images 3 --queue 5 "
+            "--timeout 6 --label-studio http://ls --label-studio-key-file t",
+            {
+                "model": "runs/pets", "host": "0.0.0.0", "port": 80, "workers": 2, "conf": 0.3, "max_det": 9,
+                "batch": 4, "precision": "float32", "device": "auto", "settings": ["roi.nms_iou=0.6"],
+                "api_key_file": Path("k"), "max_megabytes": 1, "max_megapixels": 2, "max_images": 3, "queue": 5,
+                "timeout": 6, "label_studio": "http://ls", "label_studio_key_file": Path("t"),
+            },
+        ),
         ("demo", {"out": None, "device": "auto"}),
         ("config", {"model": "small"}),
     ],
@@ -322,7 +336,7 @@ def test_options_become_arguments(line: str, arguments: dict[str, Any], fake_com
 
 
 @pytest.mark.parametrize("line", ["evaluate m d", "predict m s", "quantize m d --out o", "benchmark m", "compare d",
-                                  "proposals d --method rpn --out o", "train d", "demo"])  # fmt: skip
+                                  "proposals d --method rpn --out o", "train d", "demo", "serve m"])  # fmt: skip
 def test_every_command_that_runs_a_model_takes_a_device(line: str, fake_command: Fake) -> None:
     call = fake_command(line.partition(" ")[0])
     assert run(f"{line} --device cuda:1") == 0

@@ -21,6 +21,7 @@ from faster_rcnn.cli.predict import predict
 from faster_rcnn.cli.proposals import proposals
 from faster_rcnn.cli.quantize import quantize
 from faster_rcnn.cli.recall import recall
+from faster_rcnn.cli.serve import serve
 from faster_rcnn.cli.train import train
 
 app = App(
@@ -49,6 +50,7 @@ for command in (
     proposals,
     quantize,
     recall,
+    serve,
     train,
 ):
     app.command(command)

@@ -113,7 +113,7 @@ def map_two_workers(items: Iterable[Item], work: Callable[[Item], Done]) -> Iter
                 raise
             return
         threads = torch.get_num_threads()
-        workers = ThreadPoolExecutor(2, THREADS, _take_threads, (max(1, threads // 2), threads))
+        workers = ThreadPoolExecutor(2, THREADS, take_threads, (max(1, threads // 2), threads))
         every = chain((first, second), left)
         del first, second  # items may be large, and streams long
         yield from _in_order(every, work, workers, 1)
@@ -156,7 +156,7 @@ def _grouped(reads: Iterable[Read], size: int, is_alone: Callable[[Read], bool])
         yield group
 
 
-def _take_threads(count: int, of_others: int) -> None:
+def take_threads(count: int, of_others: int) -> None:
     """Let torch compute on ``count`` threads where this thread calls it, and on ``of_others`` in all new threads."""
     torch.set_num_threads(count)  # sets the number of this thread, and the initial number of new threads
     torch.get_num_threads()  # fixes it; or else this thread would take the number of new threads when it first computes

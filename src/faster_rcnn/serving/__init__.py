@@ -1,1 +1,1 @@
-"""Prediction for many images on many processes or machines, by engines that the user has installed."""
+"""Detectors for others: many images on many processes or machines, by Ray, and requests over HTTP (``http``)."""

