@@ -43,6 +43,15 @@ NOT_RUN = {
     "make docs": "tests/test_site.py builds the site",
     "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu": "downloads packages",
     "pip install .": "downloads packages",
+    "pip install 'faster-rcnn[serve]'": "downloads packages",
+    **dict.fromkeys(
+        (
+            "faster-rcnn serve runs/cells",
+            "faster-rcnn serve runs/cells --host 0.0.0.0 --api-key-file keys.txt",
+            "faster-rcnn serve runs/cells --label-studio http://localhost:8080 --label-studio-key-file token.txt",
+        ),
+        "serves until a signal; tests/serving/http/test_running.py starts servers",
+    ),
     "faster-rcnn predict torchvision:fasterrcnn_resnet50_fpn_v2 photo.jpg": DOWNLOAD,
     "faster-rcnn train cells --model base --batch 2 --image-size 640 --set training.flip=0 training.patience=5": (
         "hours of training, and a download of weights; settings are worked out"
