@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run folder, ``tensorboard --logdir runs`` shows all runs beside each other."""
+"""TensorBoard: event files in the run folder; with the folder of all runs it shows them beside each other."""
 
 from __future__ import annotations
 
