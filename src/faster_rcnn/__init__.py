@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from faster_rcnn.detector import Detector
     from faster_rcnn.explanation.causes.kinds import Verdict
     from faster_rcnn.explanation.trace import Trace
+    from faster_rcnn.films.film import Film
     from faster_rcnn.inference.detection import Detection
     from faster_rcnn.inference.result import Result
     from faster_rcnn.training.callback import Callback
@@ -23,12 +24,13 @@ set_waiting()  # OpenMP reads the environment when torch is loaded, which is whe
 keep_primitives()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless a program asks for the log
 
-__all__ = ["Callback", "Detection", "Detector", "FasterRCNNError", "Result", "Trace", "Verdict", "__version__"]
+__all__ = ["Callback", "Detection", "Detector", "FasterRCNNError", "Film", "Result", "Trace", "Verdict", "__version__"]
 
 _LAZY = {
     "Callback": "faster_rcnn.training.callback",
     "Detection": "faster_rcnn.inference.detection",
     "Detector": "faster_rcnn.detector",
+    "Film": "faster_rcnn.films.film",
     "Result": "faster_rcnn.inference.result",
     "Trace": "faster_rcnn.explanation.trace",
     "Verdict": "faster_rcnn.explanation.causes.kinds",

@@ -256,8 +256,8 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
             {
                 "model": "m", "source": ["a.jpg", "b/", "c.png"], "conf": 0.25, "max_det": 9, "precision": "int8",
                 "out": Path("o"), "json": "x", "proposals": None, "tile": 800, "overlap": None, "classes": None,
-                "iou": None, "agnostic_nms": False, "device": "auto", "settings": None, "engine": None, "address": None,
-                "save": None, "batch": None,
+                "iou": None, "agnostic_nms": False, "device": "auto", "settings": None, "save": None, "every": None,
+                "engine": None, "address": None, "batch": None,
             },
         ),
         (

@@ -11,7 +11,8 @@ import pytest
 
 from faster_rcnn.cli.app import app
 from faster_rcnn.cli.predict import predict
-from faster_rcnn.cli.predict_ray import Cluster, RayOptions, _command
+from faster_rcnn.cli.predict_options import PredictOptions
+from faster_rcnn.cli.predict_ray import Cluster, _command
 from faster_rcnn.errors import InputError, MachineError, MissingExtraError, OptionError
 from faster_rcnn.serving import ray_cluster, ray_job
 from faster_rcnn.serving.ray_cluster import Actors
@@ -20,7 +21,7 @@ from faster_rcnn.serving.results_folder import ResultsFolder
 from faster_rcnn.serving.rows import failed_rows
 from files import image_file, model_file
 
-OPTIONS = RayOptions(0.5, None, None, None, None, None, False, "auto", None)
+OPTIONS = PredictOptions(0.5, None, None, None, None, None, False, "auto", None)
 
 
 @pytest.fixture
@@ -176,7 +177,9 @@ def test_a_lost_cluster_is_a_fault_of_the_machine(photos: Path, monkeypatch: pyt
 
 
 def test_the_command_to_go_on_has_every_option_and_is_understood() -> None:
-    options = RayOptions(0.25, 7, 640, 0.3, "red cell,dog", 0.6, True, "float32", ["rpn.nms_iou=0.8", "roi.min_side=2"])
+    options = PredictOptions(
+        0.25, 7, 640, 0.3, "red cell,dog", 0.6, True, "float32", ["rpn.nms_iou=0.8", "roi.min_side=2"]
+    )
     line = _command("runs/my cells", ["s3://photos/2024", "b"], options, Path("my out"), Cluster("host:6379", "cpu"))
     assert line == (
         "faster-rcnn predict 'runs/my cells' s3://photos/2024 b --engine ray --out 'my out' --conf 0.25 --max-det 7 "

@@ -12,7 +12,9 @@ from cyclopts import Parameter
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import model_file, require_folder, require_json
-from faster_rcnn.cli.predict_ray import Cluster, RayOptions, predict_with_ray
+from faster_rcnn.cli.predict_film import FilmOutputs, predict_films, takes_films
+from faster_rcnn.cli.predict_options import PredictOptions, load_predictor
+from faster_rcnn.cli.predict_ray import Cluster, predict_with_ray
 from faster_rcnn.cli.several import digest_of, refuse_other_inputs
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import refuse_limits
@@ -22,7 +24,6 @@ from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.wording import count_of
 
 if TYPE_CHECKING:
-    from faster_rcnn.inference.predictor import Predictor
     from faster_rcnn.system.distributed import Processes
 
 
@@ -46,6 +47,7 @@ def predict(
     out: Path | None = None,
     json: JsonOut = None,
     save: str | None = None,
+    every: Integer | None = None,
     engine: Literal["ray"] | None = None,
     address: str | None = None,
 ) -> int:
@@ -54,7 +56,7 @@ def predict(
     Args:
         model: Model file, run folder, exported file or published name.
         source: Image files, folders, patterns such as 'photos/*.jpg', or - for an image or paths, one a line, on
-            standard input.
+            standard input; or films, and camera:0 for a camera, which Ctrl-C ends.
         conf: Lowest score that is reported.
         max_det: Most detections of one image; with --tile the only limit, as the model's own is then each tile's.
         tile: Detect in larger images by square tiles of this many of their pixels, and once in the whole image.
@@ -74,34 +76,27 @@ def predict(
         json: File for one JSON object per image; - for standard output.
         save: Formats that are written into --out beside the pictures, as a,b,c: coco, yolo, voc and csv are data sets
             with copies of the images; label-studio and cvat are files of these tools; crops are pictures of the boxes.
+        every: Take every so many frames of a film or camera one.
         engine: ray predicts many images on all processors or machines of a Ray cluster into Parquet files in --out, and
             goes on where an earlier run was stopped. Sources may be addresses such as s3://photos/2024, too.
         address: Address of a running Ray cluster, or auto; by default one is started on this machine.
     """
     announce_work(f"predicting with {model}")
+    options = PredictOptions(conf, max_det, tile, overlap, classes, iou, agnostic_nms, precision, settings)
+    if takes_films(source, every):
+        of_images = {"--proposals": proposals, "--save": save, "--batch": batch}
+        refused = {**of_images, "--engine": engine, "--address": address}
+        return predict_films(model, source, options, FilmOutputs(out, json), device, every, refused)
     if engine == "ray":
-        options = RayOptions(conf, max_det, tile, overlap, classes, iou, agnostic_nms, precision, settings)
         refused = {"--json": json, "--proposals": proposals, "--save": save, "--batch": batch}
         return predict_with_ray(model, source, options, out=out, cluster=Cluster(address, device), refused=refused)
     if address is not None:
         raise OptionError(f"--address {address} is that of a Ray cluster; give --engine ray, too, or leave it out")
     from faster_rcnn.cli.predicted import Outputs, predict_all
-    from faster_rcnn.inference.choice import choice_of
-    from faster_rcnn.inference.external_proposals import file_source
-    from faster_rcnn.inference.loading import load_detector, log_tiles
     from faster_rcnn.inference.pictures import DEFAULT_FOLDER, PictureFolder
-    from faster_rcnn.inference.predictor import Predictor
     from faster_rcnn.inference.saving import formats_of, saver_for
-    from faster_rcnn.inference.tiles import tiling_of
     from faster_rcnn.system.agreement import refuse_differing
     from faster_rcnn.system.distributed import joined
-
-    def loaded(processes: Processes) -> Predictor:
-        choice, tiling = choice_of(classes, iou, agnostic_nms), tiling_of(tile, overlap)
-        detector = load_detector(model, precision, device, settings, processes)
-        source_of_proposals = None if proposals is None else file_source(detector, proposals, model)
-        log_tiles(detector, tiling)
-        return Predictor(detector, batch=batch, proposals=source_of_proposals, tiling=tiling, choice=choice)
 
     with joined() as processes:
         processes.together(partial(refuse_limits, conf, max_det, batch))
@@ -111,10 +106,9 @@ def predict(
         is_named = out is not None or (json is not None and not formats)
         folder = processes.from_first(out if is_named else first_free(Path(DEFAULT_FOLDER)))
         pictures = None if folder is None else processes.together(partial(PictureFolder, folder, found.names, json))
-        predictor = processes.together(partial(loaded, processes))
+        predictor = processes.together(partial(load_predictor, model, options, device, batch, proposals, processes))
         chosen = conf, max_det, tile, overlap, classes, iou, agnostic_nms, batch, settings
         refuse_other_inputs(processes, model, predictor.detector, [proposals], *chosen)
-        _say_limits(predictor, conf, max_det)
         saver = processes.together(lambda: saver_for(folder, formats, found.names, predictor.classes))
         tally = predict_all(predictor, found, conf, max_det, Outputs(pictures, json, saver), processes)
         return processes.from_first(2 if tally.has_failures or found.unused else 0)
@@ -154,16 +148,3 @@ def _refuse_pipes(proposals: Path | None, found: Sources) -> None:
     """Raise ``OptionError`` for an image without a path, by which proposals are found."""
     if proposals is not None and (pipes := [name for name in found.names if is_pipe(name)]):
         raise OptionError(f"--proposals are found by an image's path, which {pipes[0]} does not have; give a file")
-
-
-def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
-    """Name the model's own limits where the options ask for more than these."""
-    rpn, roi = predictor.config.rpn, predictor.config.roi
-    min_score, max_detections = roi.score_floor, roi.max_detections
-    if predictor.config.detector.kind == "rpn":
-        min_score, max_detections = rpn.score_floor, rpn.proposals_after_nms
-    if conf < min_score:
-        say(f"--conf {conf:g}: the model itself reports no score below {min_score:g}")
-    if max_det is not None and max_det > max_detections:
-        part = "an image" if predictor.tiling is None else "a tile"
-        say(f"--max-det {max_det}: the model reports at most {max_detections} detections of {part}")

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import require_folder
+from faster_rcnn.cli.predict_options import PredictOptions
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.sources import STDIN_NAMES, is_pipe, require_images
@@ -25,26 +26,6 @@ if TYPE_CHECKING:
     from faster_rcnn.serving.remote_files import RemoteFolder
     from faster_rcnn.serving.results_folder import ResultsFolder
     from faster_rcnn.weights.model_file import LoadedModel
-
-
-@dataclass(frozen=True, slots=True)
-class RayOptions:
-    """The options of the command that the engine honours, by the names of the arguments of ``RayBatch``."""
-
-    conf: float
-    max_det: int | None
-    tile: int | None
-    overlap: float | None
-    classes: str | None
-    iou: float | None
-    agnostic_nms: bool
-    precision: str
-    settings: Sequence[str] | None
-
-    def arguments(self) -> dict[str, Any]:
-        """The options as arguments, and as the manifest holds them."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**given, "settings": None if self.settings is None else list(self.settings)}
 
 
 DEFAULTS = {"conf": 0.5, "precision": "auto"}
@@ -64,7 +45,7 @@ class Cluster:
 def predict_with_ray(
     model: str,
     source: Sequence[str],
-    options: RayOptions,
+    options: PredictOptions,
     *,
     out: Path | None,
     cluster: Cluster,
@@ -160,7 +141,7 @@ def _refuse_names(names: Iterable[str]) -> None:
             ) from error
 
 
-def _refuse_unusable(loaded: LoadedModel, options: RayOptions) -> None:
+def _refuse_unusable(loaded: LoadedModel, options: PredictOptions) -> None:
     """Raise the error of options that do not fit the model here, before any process is started."""
     from faster_rcnn.serving.ray_batch import RayBatch
 
@@ -205,7 +186,7 @@ def _say_summary(tally: Tally, failed_earlier: int, seconds: float, folder: Path
     say("; ".join(parts))
 
 
-def _command(model: str, source: Sequence[str], options: RayOptions, out: Path, cluster: Cluster) -> str:
+def _command(model: str, source: Sequence[str], options: PredictOptions, out: Path, cluster: Cluster) -> str:
     """The command line of this run."""
     flags: list[str] = []
     for each in fields(options):

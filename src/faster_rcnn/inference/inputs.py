@@ -19,10 +19,11 @@ from torch import Tensor
 
 from faster_rcnn.data.decode import read_image
 from faster_rcnn.errors import ImageError, ImageMemoryError, is_out_of_memory
+from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.tiles import MAX_PIXELS
 
-AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor
-"""Path, encoded bytes, PIL image, RGB array (height, width, 3) or RGB tensor (3, height, width).
+AnyImage = str | Path | bytes | Image.Image | np.ndarray[Any, np.dtype[Any]] | Tensor | Frame
+"""Path, encoded bytes, PIL image, RGB array (height, width, 3), RGB tensor (3, height, width), or frame of a film.
 
 Arrays and tensors are 8-bit, or floats in 0..1. Grey ones have one channel or no such dimension, RGBA has four.
 """
@@ -30,7 +31,7 @@ Arrays and tensors are 8-bit, or floats in 0..1. Grey ones have one channel or n
 CHANNELS = (1, 3, 4)
 """Numbers of channels of arrays and tensors: grey, RGB, and RGBA, whose alpha is removed as that of files is."""
 
-KINDS = (str, Path, bytes, Image.Image, np.ndarray, Tensor)
+KINDS = (str, Path, bytes, Image.Image, np.ndarray, Tensor, Frame)
 """The types of ``AnyImage``, for ``isinstance``."""
 
 _KEPT_BY_PNG = ("1", "L", "LA", "P", "RGBA", "I", "I;16", "I;16B", "I;16L")
@@ -60,6 +61,8 @@ def to_pixels(image: AnyImage, name: str, max_pixels: int) -> UInt8[Tensor, "3 h
         return _of_array(image, name)
     if isinstance(image, Tensor):
         return _of_tensor(image, name)
+    if isinstance(image, Frame):
+        return _of_array(image.pixels, image.name)
     raise ImageError(
         f"{name} is of type {type(image).__name__}; an image is a path, bytes, a PIL image, an RGB array (height, "
         "width, 3) or an RGB tensor (3, height, width)",

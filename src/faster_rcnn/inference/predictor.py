@@ -16,6 +16,7 @@ from torch import Tensor
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import refuse_vanishing, size_of, vanishes
 from faster_rcnn.inference.choice import Choice
+from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.inputs import AnyImage, out_of_memory, to_pixels
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.merging import merge
@@ -194,7 +195,7 @@ class Predictor:
             return error
 
     def _decoded(self, image: AnyImage, name: str) -> _DecodedImage:
-        name = str(image) if isinstance(image, str | os.PathLike) else name
+        name = str(image) if isinstance(image, str | os.PathLike) else image.name if isinstance(image, Frame) else name
         max_pixels = self.config.data.max_pixels
         try:
             pixels = to_pixels(image, name, max_pixels if self.tiling is None else max(max_pixels, MAX_PIXELS))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.detection import Detection, as_fiftyone, as_hugging_face, as_pandas, as_supervision
+from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.losses import Losses
 from faster_rcnn.reporting.drawing.boxes import draw_detections
@@ -101,7 +102,8 @@ class Result:
         )
         more = ", ..." if len(self) > 3 else ""
         found = f"{len(self)} detections" + (f": {best}{more}" if best else "")
-        return printable(f"Result({self.path or 'image'}, {self.size.width}x{self.size.height}, {found})")
+        source = self.path or (self.frame.name if self.frame is not None else "image")
+        return printable(f"Result({source}, {self.size.width}x{self.size.height}, {found})")
 
     @property
     def names(self) -> list[str]:
@@ -118,6 +120,11 @@ class Result:
         """Path of the image; ``None`` where the image was not given by its path."""
         return Path(self.image) if isinstance(self.image, str | Path) else None
 
+    @property
+    def frame(self) -> Frame | None:
+        """The frame with its number and time; ``None`` where the image is not of a film or camera."""
+        return self.image if isinstance(self.image, Frame) else None
+
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """Entries of a COCO results file; ``image_id`` is the id of the image in its ground truth file."""
         rows = zip(shortest(self.boxes), shortest(self.scores), self.label_ids, strict=True)
@@ -132,16 +139,24 @@ class Result:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``predict --json`` writes; ``image`` is null where there is no path."""
+        """The object that ``predict --json`` writes; ``image`` is null where there is no path.
+
+        That of a frame has ``film``, ``frame`` (its number) and ``time`` in the place of ``image``.
+        """
         rows = zip(shortest(self.boxes), shortest(self.scores), self.names, self.label_ids, strict=True)
         return {
-            "image": None if self.path is None else str(self.path),
+            **self._source(),
             "width": self.size.width,
             "height": self.size.height,
             "detections": [
                 {"box": box, "score": score, "label": name, "label_id": label_id} for box, score, name, label_id in rows
             ],
         }
+
+    def _source(self) -> dict[str, Any]:
+        if self.frame is not None:
+            return {"film": self.frame.film, "frame": self.frame.number, "time": self.frame.time}
+        return {"image": None if self.path is None else str(self.path)}
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` with a row for each detection: x1, y1, x2, y2, score, label (the name), label_id."""

@@ -1,0 +1,40 @@
+"""OpenCV, which reads and writes films, and the messages of its own that it prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from faster_rcnn.errors import MissingExtraError
+
+FFMPEG_MESSAGES = ("OPENCV_FFMPEG_LOGLEVEL", "-8")
+"""The environment variable that FFmpeg inside OpenCV reads once, at its first film, and the value for silence.
+
+FFmpeg prints a line for every damaged part of a film without the name of the file. This package reports such frames
+by their film and number.
+"""
+_SILENT = 0
+"""OpenCV's level of no messages."""
+
+
+def require_opencv() -> Any:
+    """The module ``cv2``; raises ``MissingExtraError`` where it is not installed."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError("opencv-contrib-python-headless", "video") from error
+    os.environ.setdefault(*FFMPEG_MESSAGES)
+    return cv2
+
+
+@contextmanager
+def silent_opencv() -> Iterator[Any]:
+    """Give the module ``cv2``, which prints no messages of its own within the block."""
+    cv2 = require_opencv()
+    before = cv2.utils.logging.setLogLevel(_SILENT)
+    try:
+        yield cv2
+    finally:
+        cv2.utils.logging.setLogLevel(before)
