@@ -72,6 +72,12 @@ NOT_RUN = {
         ),
         "ten seconds for each file; tests/export and tests/inference/test_exported.py write and run smaller ones",
     ),
+    "pip install 'faster-rcnn[video]'": "downloads packages",
+    "pip install --no-deps trackers supervision pydeprecate": "downloads packages",
+    "pip install scipy defusedxml tqdm requests matplotlib": "downloads packages",
+    "faster-rcnn predict runs/cells camera:0 --json -": (
+        "needs a camera; tests/cli/test_predict_film.py replaces the camera and runs the rest"
+    ),
     "faster-rcnn predict runs/cells s3://photos/2024 --engine ray --address auto --out results": (
         "needs a cluster and a bucket; tests/serving/test_ray_job.py starts a cluster"
     ),
@@ -186,6 +192,10 @@ class Workplace:
             image_file(self.folder / name)
         model_file(self.made("runs/cells") / "best.safetensors", ClassMap(("dark", "light"), (3, 7)))
         settings_file(self.folder, epochs=1)
+        if "film.mp4" in self.page.read_text(encoding="utf-8"):
+            film_file = pytest.importorskip("made_films").film_file
+            for name in ("film.mp4", "films/a.mp4", "films/b.mp4"):
+                film_file(self.folder / name)
         if "runs/demo/run" in self.page.read_text(encoding="utf-8"):
             make_digits(self.folder / "runs" / "demo" / "digits", train=1, val=1, test=2)
             digits = ClassMap(tuple(map(str, range(10))), tuple(range(10)))

@@ -133,13 +133,14 @@ def test_arguments_of_a_decorated_method_are_those_that_callers_give() -> None:
 
 
 def test_json_examples_have_the_keys_of_the_code() -> None:
-    found, measured = map(
+    found, frame, measured = map(
         json.loads, re.findall(r"^```json\n(.*?)^```", (DOCS / "reference" / "files.md").read_text(), re.M | re.S)
     )
     numbers = dict.fromkeys((*Metrics.__dataclass_fields__,), 0)
     empty = Metrics(**{**numbers, "per_class": (), "notes": (), "engine": ""})  # type: ignore[arg-type]
     assert list(measured) == list(empty.to_json("test"))
     assert list(found) == ["image", "width", "height", "detections"]
+    assert list(frame) == ["film", "frame", "time", "width", "height", "detections"]
 
 
 def test_links_out_of_the_pages_lead_to_pages_of_the_site(tmp_path: Path) -> None:

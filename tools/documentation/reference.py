@@ -32,6 +32,9 @@ FORMAT_MODULES = {
 """Modules whose docstrings define a file format, by the heading that they get."""
 INNER_NAMES = (
     "inference.result.Result",
+    "inference.frame.Frame",
+    "films.reader.FilmFacts",
+    "films.reader.FilmTally",
     "evaluation.metrics.Metrics",
     "evaluation.metrics.ClassMetrics",
     "structures.ClassMap",
