@@ -29,7 +29,8 @@ from test_errors_and_messages import promises_not_kept
 MEASURED = DOCS / "measured.md"
 NO_PROMISES = {f"setting {'.'.join(key)}" for key in REMOVED}
 NO_PROMISES |= {f"flag {each}" for action in get_args_parser()._actions for each in action.option_strings}
-"""Settings that pages name as removed, and the options of torchrun."""
+NO_PROMISES.add("flag --no-deps")
+"""Settings that pages name as removed, and the options of torchrun and pip."""
 PUBLISHED = {
     "base": "FasterRCNN_ResNet50_FPN_Weights",
     "base-v2": "FasterRCNN_ResNet50_FPN_V2_Weights",
