@@ -8,6 +8,7 @@ from cyclopts import App
 
 from faster_rcnn._version import __version__
 from faster_rcnn.cli.benchmark import benchmark
+from faster_rcnn.cli.check import check
 from faster_rcnn.cli.compare import compare
 from faster_rcnn.cli.config import config
 from faster_rcnn.cli.convert import convert
@@ -39,6 +40,7 @@ app = App(
 
 for command in (
     benchmark,
+    check,
     compare,
     config,
     convert,

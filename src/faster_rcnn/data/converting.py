@@ -37,12 +37,12 @@ class Conversion:
     """Lines on what was renamed, and on what the format cannot hold."""
 
 
-def refuse_target(target: Path, data: Path) -> None:
+def refuse_target(target: Path, data: Path, option: str = "--out") -> None:
     """Raise ``OptionError`` for a folder that holds anything already, is the data's own, or lies within it."""
     if data.is_dir() and target.resolve().is_relative_to(data.resolve()):
-        raise OptionError(f"--out {target} is in the data's own folder {data}; name another folder", code="E137")
+        raise OptionError(f"{option} {target} is in the data's own folder {data}; name another folder", code="E137")
     if target.is_dir() and any(target.iterdir()):
-        raise OptionError(f"--out {target} is not empty; name a new folder", code="E137")
+        raise OptionError(f"{option} {target} is not empty; name a new folder", code="E137")
 
 
 def convert(dataset: Dataset, writer: Writer, target: Path) -> Conversion:

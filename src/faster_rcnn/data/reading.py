@@ -28,8 +28,8 @@ from faster_rcnn.structures import ClassMap
 _LOG = logging.getLogger(__name__)
 
 
-class _Source(NamedTuple):
-    """A data set whose parts are found and not yet read."""
+class Source(NamedTuple):
+    """A data set whose parts are found and not yet read; ``located`` makes it."""
 
     root: Path
     is_folder: bool
@@ -40,6 +40,7 @@ class _Source(NamedTuple):
     folders: Folders
 
     def read(self, split: str) -> Listing:
+        """Read one split, as its files list it; raises ``DatasetError`` where that cannot be done."""
         listing = _read(self.parts[split], split, self.root, self.images, self.folders, self.settings)
         if not listing.images:
             raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
@@ -66,7 +67,7 @@ def load_dataset(data: Path, settings: DataConfig, splits: Sequence[str] | None 
         DatasetError: the format is not known, or the data cannot be used; the message has the reason and a remedy.
         OptionError: a share of the training images is requested although there is a validation split.
     """
-    source = _located(data, settings)
+    source = located(data, settings)
     if settings.val_share > 0 and (parts := source.parts.get("val")) is not None:
         raise OptionError(
             f"data.val_share={settings.val_share:g}, but {source.root} has a validation split, {parts.sources[0]}: "
@@ -82,7 +83,7 @@ def load_split(data: Path, settings: DataConfig, name: str | None, also: Sequenc
         OptionError: there is no such split; the message lists those that exist.
         DatasetError: as ``load_dataset`` does.
     """
-    source = _located(data, settings)
+    source = located(data, settings)
     if name is not None:
         return _load(source, (name, *also))
     there = [split for split in ("test", "val") if split in source.parts]
@@ -108,7 +109,7 @@ def load_present(data: Path, settings: DataConfig) -> Dataset:
     Raises:
         DatasetError: no split exists, or an existing split cannot be used.
     """
-    source = _located(data, settings)
+    source = located(data, settings)
     reasons = {split: reason for split in source.parts if (reason := _why_absent(source, split)) is not None}
     present = [split for split in source.parts if split not in reasons]
     dataset = _load(source, present or list(source.parts))
@@ -116,7 +117,7 @@ def load_present(data: Path, settings: DataConfig) -> Dataset:
     return replace(dataset, warnings=(*warnings, *dataset.warnings))
 
 
-def _why_absent(source: _Source, split: str) -> str | None:
+def _why_absent(source: Source, split: str) -> str | None:
     try:
         listing = source.read(split)
     except DatasetError as error:
@@ -128,14 +129,15 @@ def _why_absent(source: _Source, split: str) -> str | None:
     return f"none of its {len(listing.images)} images exists, such as {listing.images[0].path}"
 
 
-def _located(data: Path, settings: DataConfig) -> _Source:
+def located(data: Path, settings: DataConfig) -> Source:
+    """Find the parts of a data set without reading them; raises ``DatasetError`` where there are none."""
     if not os.path.exists(data):
         raise DatasetError(f"{data} does not exist.{nearby(data)} Nothing was downloaded", code="E101")
     root = data if data.is_dir() else data.parent
     parts = find(data, root, settings)
     _log_parts(root, parts)
     images = existing(settings.images, root, "images") if settings.images is not None else None
-    return _Source(
+    return Source(
         root, data.is_dir(), {name: parts[name] for name in ORDER if name in parts}, images, settings, Folders()
     )
 
@@ -177,7 +179,7 @@ def _without_cycle_collection() -> Iterator[None]:
 
 
 @_without_cycle_collection()
-def _load(source: _Source, splits: Sequence[str]) -> Dataset:
+def _load(source: Source, splits: Sequence[str]) -> Dataset:
     read = _read_splits(source, splits)
     classes, notes, warnings = _agreed(read)
     loaded = {split: _checked(source, listing, classes) for split, listing in _ordered(read.needed)}
@@ -191,14 +193,14 @@ def _load(source: _Source, splits: Sequence[str]) -> Dataset:
     return Dataset(source.root, part.format, classes, loaded, found, (*read.warnings, *warnings, *_shared(read)))
 
 
-def _checked(source: _Source, listing: Listing, classes: ClassMap) -> Split:
+def _checked(source: Source, listing: Listing, classes: ClassMap) -> Split:
     """Check a listing; a note names images outside of the data set, unless a setting names their folder."""
     split = check(listing, classes, labels_of(classes, listing), source.folders, source.settings.max_pixels)
     outside = outside_pictures(source.root, listing, source.folders) if source.images is None else []
     return replace(split, notes=(*split.notes, *outside))
 
 
-def _unused(source: _Source, read: _Read) -> list[str]:
+def _unused(source: Source, read: _Read) -> list[str]:
     """Notes on annotation files that are no split and, where all splits were read, on unmentioned pictures."""
     used = [path for part in source.parts.values() for path in part.sources]
     formats = {part.format for part in source.parts.values()} if source.is_folder else set()
@@ -216,7 +218,7 @@ def _shared(read: _Read) -> list[str]:
     return shared_images({split: [image.path for image in listing.images] for split, listing in _ordered(listings)})
 
 
-def _read_splits(source: _Source, splits: Sequence[str]) -> _Read:
+def _read_splits(source: Source, splits: Sequence[str]) -> _Read:
     """Read the splits that are needed, and the others for training or where boxes define the classes."""
     needed = {split: source.read(split) for split in source.parts if split in splits}
     others: dict[str, Listing] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
@@ -18,6 +19,11 @@ from faster_rcnn.structures import ImageSize
 MIN_IMAGES, MIN_OBJECTS = 10, 50
 """With fewer images or objects, one detection more or less changes AP by points, and chance chooses the best epoch."""
 
+SMALL = 4
+"""Pixels of the resized image: half a step of the finest features, so that little is left of a smaller object."""
+UNEVEN = 20
+"""Quotient of the numbers of objects of two classes that is worth a remark."""
+
 
 def few_objects(split: Split) -> list[str]:
     """A line where a split has too few images or objects for a reliable AP."""
@@ -28,6 +34,33 @@ def few_objects(split: Split) -> list[str]:
     return [
         f"{split.name} has {images} image{'' if images == 1 else 's'} and {objects} objects: its AP changes by chance "
         f"from epoch to epoch; a comparison needs at least {MIN_IMAGES} images and {MIN_OBJECTS} objects"
+    ]
+
+
+def small_objects(split: Split, image: ImageConfig) -> list[str]:
+    """A line about objects of at least a pixel and less than ``SMALL`` pixels of the resized image."""
+    sides = _shorter_sides(split.records, image)[~torch.cat([record.truth.ignored for record in split.records])]
+    small = sides[(sides >= 1) & (sides < SMALL)]
+    if not len(small):
+        return []
+    return [
+        f"{len(small)} of {len(sides)} objects of {split.name} ({len(small) / len(sides):.1%}) are smaller than "
+        f"{SMALL} pixels at an image size of {image.short_side}, the smallest {float(small.min()):.1f}; they are "
+        "hardly found (larger images: --image-size, or tiles)"
+    ]
+
+
+def uneven_classes(split: Split) -> list[str]:
+    """A line where the commonest class of a split has very many more objects than its rarest one."""
+    labels = Counter(label for record in split.records for label in record.truth.labels[~record.truth.ignored].tolist())
+    if not labels:
+        return []
+    (most, many), (least, few) = labels.most_common()[0], labels.most_common()[-1]
+    if many < UNEVEN * few:
+        return []
+    return [
+        f"classes of {split.name} are uneven: {split.classes.name_of(most)} has {many:,} objects and "
+        f"{split.classes.name_of(least)} {few:,}, {many // few:,} times fewer"
     ]
 
 

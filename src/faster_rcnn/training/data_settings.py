@@ -45,12 +45,22 @@ def following_data(config: Config, split: Split) -> Config:
     return config.model_copy(update={"rpn": kept.model_copy(update=changes)})
 
 
-def _anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> dict[str, object]:
-    """Sizes and aspect ratios of anchors that fit the objects better; nothing where those of the settings suffice."""
+def better_anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> AnchorFit | None:
+    """Anchors that fit the objects better than those of the settings; ``None`` where these suffice.
+
+    ``shapes`` are height and width of each object, in pixels of the resized image.
+    """
     strides = build_without_values(config, 1).rpn.anchors.strides
-    rpn = _with_finer_level(config.rpn, shapes, strides)
-    fit = fitted_to(shapes, rpn, strides)
+    fit = fitted_to(shapes, _with_finer_level(config.rpn, shapes, strides), strides)
     if fit is None or fit.before.half >= ENOUGH or fit.after.half < fit.before.half + GAIN:
+        return None
+    return fit
+
+
+def _anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> dict[str, object]:
+    """The settings of better anchors; nothing where those of the settings suffice."""
+    fit = better_anchors(config, shapes)
+    if fit is None:
         return {}
     _LOG.info(_words(fit))
     return {"anchor_sizes": fit.sizes, "anchor_heights_over_widths": fit.heights_over_widths}

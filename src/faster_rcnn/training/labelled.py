@@ -9,7 +9,7 @@ from faster_rcnn.data.fingerprint import TRAINED_ON
 from faster_rcnn.data.objects import without_classes
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Dataset
-from faster_rcnn.data.remarks import few_objects, tiny_boxes
+from faster_rcnn.data.remarks import few_objects, small_objects, tiny_boxes, uneven_classes
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import Config
 
@@ -36,8 +36,11 @@ def load_for_training(data: Path, config: Config) -> Dataset:
         if name in dataset.splits:
             for note in dataset.splits[name].notes:
                 _LOG.info(note)
-    for remark in tiny_boxes(dataset.splits["train"], config.image):
+    train = dataset.splits["train"]
+    for remark in tiny_boxes(train, config.image):
         _LOG.warning(remark)
+    for remark in (*small_objects(train, config.image), *uneven_classes(train)):
+        _LOG.info(remark)
     for remark in few_objects(dataset.splits["val"]) if "val" in dataset.splits else ():
         _LOG.info(remark)
     for warning in dataset.warnings:

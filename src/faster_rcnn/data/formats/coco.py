@@ -53,7 +53,13 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
     """
     if source.is_dir():
         raise several_files(candidates(source)[split], source, split)
-    payload = read_json(source)
+    return listing_of(read_json(source), source, split, images, folders, root)
+
+
+def listing_of(
+    payload: dict[str, Any], source: Path, split: str, images: Path | None, folders: Folders, root: Path
+) -> Listing:
+    """The listing that the content of an annotation file is; the arguments and errors are those of ``read``."""
     pictures = [_picture(entry, source) for entry in payload["images"]]
     _refuse_repeated_ids([picture.image_id for picture in pictures], source)
     categories, notes = _categories(payload["categories"], source)

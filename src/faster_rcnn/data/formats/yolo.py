@@ -66,6 +66,21 @@ def read(
         DatasetError: a place does not exist (E101), no image has a label file (E104), a label line is no object (E103)
             or has a class without a name (E111).
     """
+    listing = listed(places, split, description, images, folders, labels_required)
+    annotated = ((image.annotation, image.boxes) for image in listing.images)
+    refuse_unknown_classes(annotated, listing.categories or (), description.file)
+    return listing
+
+
+def listed(
+    places: Sequence[Path],
+    split: str,
+    description: Description,
+    images: Path | None,
+    folders: Folders,
+    labels_required: bool = False,
+) -> Listing:
+    """The listing as ``read`` gives it, in which boxes may have classes without a name."""
     root = description.root
     refuse_absent(description, split, tuple(places))
     categories, keypoints = class_names(description), keypoint_shape(description)
@@ -80,8 +95,6 @@ def read(
         _image(picture, label_files, root, number, keypoints, labels_required)
         for number, picture in enumerate(pictures, start=1)
     ]
-    listed = tuple(image for image, _ in read_ones)
-    refuse_unknown_classes(((image.annotation, image.boxes) for image in listed), categories, description.file)
     stated = sources(description, split)
     notes = [
         *_other_files(description.file),
@@ -92,7 +105,8 @@ def read(
         *_shared_labels(there),
         *orphans(places, paths, label_files, folders, root),
     ]
-    return Listing(FORMAT, split, places[0], listed, "cxcywh", categories, notes=tuple(notes))
+    entries = tuple(image for image, _ in read_ones)
+    return Listing(FORMAT, split, places[0], entries, "cxcywh", categories, notes=tuple(notes))
 
 
 def _images_of(place: Path, images: Path | None, root: Path, folders: Folders) -> _Found:

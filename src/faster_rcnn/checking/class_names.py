@@ -1,0 +1,207 @@
+"""The classes of all splits, joined by their names, and everything on which splits, names and ids disagree."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from faster_rcnn.checking.finding import Finding
+from faster_rcnn.data.layout.listing import Listing
+from faster_rcnn.errors import DatasetError
+from faster_rcnn.parsing.values import cut, first_of
+from faster_rcnn.structures import ClassMap
+
+_BACKGROUND = ("background", "__background__", "_background_")
+
+Key = int | str
+"""What a box has for its class: an id, or a name where the format has no ids."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """The classes of a data set, without contradictions."""
+
+    map: ClassMap
+    labels: dict[str, dict[Key, int]]
+    """For each split the label of each key; a key without a label is of no class."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """One name of one split, with its key."""
+
+    split: str
+    key: Key
+    name: str
+    boxes: int
+
+
+def class_names(listings: Mapping[str, Listing]) -> Classes:
+    """Join the classes of all splits by their names; raises ``DatasetError`` where there is no class at all."""
+    named = [one for listing in listings.values() for one in _names(listing)]
+    named, skipped = _without_background(named)
+    findings = [*skipped, *_two_names(named), *_two_ids(named), *_other_ids(named)]
+    groups: dict[str, list[_Named]] = defaultdict(list)
+    for one in named:
+        groups[folded(one.name)].append(one)
+    chosen = {fold: _spelling(group) for fold, group in groups.items()}
+    findings += [_spelled(chosen[fold], group) for fold, group in groups.items() if len(_spellings(group)) > 1]
+    findings += _in_one_split(groups, chosen, listings)
+    by_names = all(listing.categories is None for listing in listings.values())
+    if by_names and "train" in listings:  # boxes define the classes, so others than those of train cannot be declared
+        groups = {fold: group for fold, group in groups.items() if any(one.split == "train" for one in group)}
+    if not groups:
+        raise DatasetError(f"{next(iter(listings.values())).source} has no classes: nothing to train on", code="E115")
+    classes = _class_map(groups, chosen, by_names)
+    place = {folded(classes.name_of(label)): label for label in range(len(classes))}
+    labels: dict[str, dict[Key, int]] = {split: {} for split in listings}
+    for one in named:
+        if (label := place.get(folded(one.name))) is not None:
+            labels[one.split].setdefault(one.key, label)
+    return Classes(classes, labels, (*findings, *_undeclared(listings, named, skipped)))
+
+
+def folded(name: str) -> str:
+    """The name without what letter case and blanks make of it."""
+    return " ".join(name.split()).casefold()
+
+
+def _names(listing: Listing) -> list[_Named]:
+    """The declared classes of a split, or those of its boxes where none are declared; never an unused parent."""
+    used = Counter(box.category for image in listing.images for box in image.boxes)
+    if listing.categories is None:
+        return [_Named(listing.split, key, str(key), count) for key, count in used.items() if key != ""]
+    return [
+        _Named(listing.split, number, name, used[number])
+        for number, name in dict.fromkeys(listing.categories)
+        if used[number] or not (number == 0 and name in listing.parents)
+    ]
+
+
+def _without_background(named: Sequence[_Named]) -> tuple[list[_Named], list[Finding]]:
+    background = [one for one in named if folded(one.name) in _BACKGROUND]
+    findings = [
+        Finding(
+            "class.background", one.split, "", f"class '{cut(one.name)}'", f"{one.boxes} boxes", "the boxes are dropped"
+        )
+        for one in background
+        if one.boxes
+    ]
+    return [one for one in named if one not in background], findings
+
+
+def _two_names(named: Sequence[_Named]) -> Iterator[Finding]:
+    for (split, key), group in _grouped(named, lambda one: (one.split, one.key)).items():
+        if len(names := {folded(one.name): one.name for one in group}) > 1:
+            yield Finding("class.id-twice", split, "", f"class id {key}", f"the names {first_of(names.values())}")
+
+
+def _two_ids(named: Sequence[_Named]) -> Iterator[Finding]:
+    for (split, name), group in _grouped(named, lambda one: (one.split, one.name)).items():
+        if len(keys := sorted({one.key for one in group}, key=str)) > 1:
+            change = f"all boxes get the id {keys[0]}"
+            yield Finding(
+                "class.name-twice", split, "", f"class '{cut(str(name))}'", f"the ids {first_of(keys)}", change
+            )
+
+
+def _other_ids(named: Sequence[_Named]) -> Iterator[Finding]:
+    first: dict[str, _Named] = {}
+    for one in named:
+        if isinstance(one.key, str):
+            continue
+        known = first.setdefault(folded(one.name), one)
+        if known.key != one.key and known.split != one.split:
+            yield Finding(
+                "class.ids-differ",
+                one.split,
+                "",
+                f"class '{cut(one.name)}'",
+                f"the id {one.key}, in {known.split} {known.key}",
+                f"the class has the id {known.key} in both",
+            )
+
+
+def _grouped(named: Sequence[_Named], key: Callable[[_Named], tuple[str, Key]]) -> dict[tuple[str, Key], list[_Named]]:
+    groups: dict[tuple[str, Key], list[_Named]] = defaultdict(list)
+    for one in named:
+        groups[key(one)].append(one)
+    return groups
+
+
+def _spellings(group: Sequence[_Named]) -> Counter[str]:
+    counts = Counter[str]()
+    for one in group:
+        counts[one.name] += one.boxes
+    return counts
+
+
+def _spelling(group: Sequence[_Named]) -> str:
+    """The spelling with most boxes, without blanks around it."""
+    return " ".join(_spellings(group).most_common(1)[0][0].split())
+
+
+def _spelled(chosen: str, group: Sequence[_Named]) -> Finding:
+    counts = ", ".join(f"'{cut(name)}' {count} boxes" for name, count in _spellings(group).most_common(5))
+    splits = first_of(dict.fromkeys(one.split for one in group))
+    return Finding("class.spelling", splits, "", f"class '{cut(chosen)}'", counts, f"all are '{cut(chosen)}'")
+
+
+def _in_one_split(
+    groups: Mapping[str, Sequence[_Named]], chosen: Mapping[str, str], listings: Mapping[str, Listing]
+) -> Iterator[Finding]:
+    """Declared classes that a split lacks; where boxes define the classes, those that train lacks."""
+    for fold, group in groups.items():
+        there = {one.split for one in group}
+        for split, listing in listings.items():
+            by_boxes = listing.categories is None
+            if split in there or (by_boxes and split != "train"):
+                continue
+            boxes = sum(one.boxes for one in group)
+            change = "the boxes of the class are dropped" if by_boxes else "the class is declared in all splits"
+            lacks = "has no box of it" if by_boxes else "does not declare it"
+            value = f"{split} {lacks}, {first_of(sorted(there))} has {boxes} boxes"
+            yield Finding("class.one-split", split, "", f"class '{cut(chosen[fold])}'", value, change)
+
+
+def _class_map(groups: Mapping[str, Sequence[_Named]], chosen: Mapping[str, str], by_names: bool) -> ClassMap:
+    """Names in the order of their ids, which are those of the first split that has them; else in their own order."""
+    if by_names:
+        names = sorted(chosen[fold] for fold in groups)
+        return ClassMap(tuple(names), tuple(range(1, len(names) + 1)))
+    taken: dict[int, str] = {}
+    later = []
+    for fold, group in groups.items():
+        number = next(one.key for one in group)
+        if isinstance(number, int) and number not in taken:
+            taken[number] = chosen[fold]
+        else:
+            later.append(chosen[fold])
+    for name in later:
+        taken[max(taken, default=0) + 1] = name
+    return ClassMap(tuple(taken[number] for number in sorted(taken)), tuple(sorted(taken)))
+
+
+def _undeclared(
+    listings: Mapping[str, Listing], named: Sequence[_Named], skipped: Sequence[Finding]
+) -> Iterator[Finding]:
+    """Boxes whose class id no split of theirs declares; those of the background are findings already."""
+    known = {(one.split, one.key) for one in named}
+    for split, listing in listings.items():
+        if listing.categories is None:
+            continue
+        background = {number for number, name in listing.categories if folded(name) in _BACKGROUND}
+        for image in listing.images:
+            for box in image.boxes:
+                if (split, box.category) not in known and box.category not in background:
+                    yield Finding(
+                        "class.undeclared",
+                        split,
+                        image.file_name,
+                        f"{image.annotation} {box.where}",
+                        f"class {cut(str(box.category))}; declared are {first_of(sorted(dict(listing.categories)), 8)}",
+                        "the box is dropped",
+                        image.path,
+                    )
