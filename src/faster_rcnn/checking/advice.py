@@ -108,7 +108,7 @@ def anchors_of(objects: Objects, config: Config) -> Anchors | None:
             objects.classes.name_of(label): _recall(ious[objects.labels == label]) for label, _ in counts.most_common()
         },
         by_size={name: _recall(each) for name, each in by_size.items() if len(each)},
-        fit=better_anchors(config, shapes),
+        fit=better_anchors(config.rpn, shapes, strides),
         follows=config.rpn.follow_data,
     )
 

@@ -108,20 +108,19 @@ def _two_ids(named: Sequence[_Named]) -> Iterator[Finding]:
 
 
 def _other_ids(named: Sequence[_Named]) -> Iterator[Finding]:
-    first: dict[str, _Named] = {}
+    """Ids of a class that the first split with the class does not give it."""
+    first: dict[str, str] = {}
+    given: dict[str, list[Key]] = defaultdict(list)
     for one in named:
+        fold = folded(one.name)
         if isinstance(one.key, str):
             continue
-        known = first.setdefault(folded(one.name), one)
-        if known.key != one.key and known.split != one.split:
-            yield Finding(
-                "class.ids-differ",
-                one.split,
-                "",
-                f"class '{cut(one.name)}'",
-                f"the id {one.key}, in {known.split} {known.key}",
-                f"the class has the id {known.key} in both",
-            )
+        if first.setdefault(fold, one.split) == one.split:
+            given[fold].append(one.key)
+        elif one.key not in given[fold]:
+            record, value = f"class '{cut(one.name)}'", f"the id {one.key}, in {first[fold]} {given[fold][0]}"
+            change = f"the class has the id {given[fold][0]} in both"
+            yield Finding("class.ids-differ", one.split, "", record, value, change)
 
 
 def _grouped(named: Sequence[_Named], key: Callable[[_Named], tuple[str, Key]]) -> dict[tuple[str, Key], list[_Named]]:

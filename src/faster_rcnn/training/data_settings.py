@@ -45,13 +45,12 @@ def following_data(config: Config, split: Split) -> Config:
     return config.model_copy(update={"rpn": kept.model_copy(update=changes)})
 
 
-def better_anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> AnchorFit | None:
+def better_anchors(rpn: RpnConfig, shapes: Float[Tensor, "truths 2"], strides: tuple[int, ...]) -> AnchorFit | None:
     """Anchors that fit the objects better than those of the settings; ``None`` where these suffice.
 
-    ``shapes`` are height and width of each object, in pixels of the resized image.
+    ``shapes`` are height and width of each object, in pixels of the resized image, ``strides`` those of the levels.
     """
-    strides = build_without_values(config, 1).rpn.anchors.strides
-    fit = fitted_to(shapes, _with_finer_level(config.rpn, shapes, strides), strides)
+    fit = fitted_to(shapes, _with_finer_level(rpn, shapes, strides), strides)
     if fit is None or fit.before.half >= ENOUGH or fit.after.half < fit.before.half + GAIN:
         return None
     return fit
@@ -59,7 +58,7 @@ def better_anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> AnchorF
 
 def _anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> dict[str, object]:
     """The settings of better anchors; nothing where those of the settings suffice."""
-    fit = better_anchors(config, shapes)
+    fit = better_anchors(config.rpn, shapes, build_without_values(config, 1).rpn.anchors.strides)
     if fit is None:
         return {}
     _LOG.info(_words(fit))
