@@ -321,17 +321,15 @@ def _labels(folder: Path) -> list[Path]:
     return sorted((folder / "labels" / "train").glob("*.txt"))
 
 
-def _lines(path: Path, change: Callable[[list[float], tuple[int, int]], list[float]], most: int = 10_000) -> None:
+def _lines(path: Path, change: Callable[[list[float], tuple[int, int]], list[float]]) -> None:
     image = next((path.parents[2] / "images" / "train").glob(f"{path.stem}.*"))
     with Image.open(image) as opened:
         size = opened.size
     lines = []
-    for number, line in enumerate(path.read_text().splitlines()):
+    for line in path.read_text().splitlines():
         label, *values = line.split()
-        numbers = [float(value) for value in values]
-        lines.append(
-            " ".join([label, *(f"{value:.9g}" for value in (change(numbers, size) if number < most else numbers))])
-        )
+        numbers = change([float(value) for value in values], size)
+        lines.append(" ".join([label, *(f"{value:.9g}" for value in numbers)]))
     path.write_text("\n".join(lines) + "\n")
 
 

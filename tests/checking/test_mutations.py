@@ -14,12 +14,12 @@ from faster_rcnn.checking.run import Checked, check_data
 from faster_rcnn.data.converting import WRITERS, convert
 from faster_rcnn.data.reading import load_present
 from faster_rcnn.data.records import Dataset
-from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.settings.schema import DataConfig, DetectorConfig
 from files import bytes_below
 from mutated_data import MUTATIONS, Mutation, few_images
 from tiny import tiny_config
 
-CONFIG = tiny_config(detector={"kind": "fast-rcnn"})
+CONFIG = tiny_config().model_copy(update={"detector": DetectorConfig(kind="fast-rcnn")})
 """Without anchors: building a detector for their strides would take most of the time."""
 LOST = {"nothing": 0, "box": 1}
 SETS = tuple(dict.fromkeys((each.data, each.format) for each in MUTATIONS))

@@ -38,6 +38,8 @@ class _Judged(NamedTuple):
     kind: str | None = None
     value: str = ""
     change: str | None = DROPPED
+    place: Corners | None = None
+    """Where a dropped box would be, for its picture."""
 
 
 def judge_boxes(
@@ -71,9 +73,8 @@ def judge_boxes(
 def _finding(one: Usable, split: str, box: ListedBox, judged: _Judged) -> Finding:
     record = f"{one.image.annotation} {box.where}"
     kind = judged.kind or ""
-    return Finding(
-        kind, split, one.image.file_name, record, judged.value, judged.change, one.image.path, judged.corners
-    )
+    box = judged.corners or judged.place
+    return Finding(kind, split, one.image.file_name, record, judged.value, judged.change, one.image.path, box)
 
 
 def _judge(box: ListedBox, meaning: Meaning, size: ImageSize) -> _Judged:
@@ -87,7 +88,7 @@ def _judge(box: ListedBox, meaning: Meaning, size: ImageSize) -> _Judged:
     if edges[2] < edges[0] or edges[3] < edges[1]:
         return _swapped(edges, meaning.first_pixel, size)._replace(value=written)
     if edges[2] == edges[0] or edges[3] == edges[1]:
-        return _Judged(None, "box.flat", written)
+        return _Judged(None, "box.flat", written, place=corners)
     if not meaning.shares and max(map(abs, values)) <= 1:
         shares = corners_of(values, meaning._replace(shares=True), size)
         if _lies_inside(shares, size) and min(shares[2] - shares[0], shares[3] - shares[1]) >= 1:

@@ -103,7 +103,7 @@ def meaning_of(listing: Listing, usable: Sequence[Usable]) -> tuple[Meaning, lis
         fit = f"{before.mean():.0%} of {len(array)} boxes leave the image or have no area"
         evidence = f"{fit} as {usual}, and {after.mean():.0%} so"
     image = example.one.image
-    value = f"{shown(list(example.box.written))} looks like {found}: {evidence}"
+    value = f"{shown(list(example.box.written))} looks like {found}: {evidence}{_doubt(array, found, sides)}"
     change = f"all {len(array)} boxes are read as {found}"
     record = f"{image.annotation} {example.box.where}"
     return found, [Finding("box.format", listing.split, image.file_name, record, value, change, image.path)]
@@ -129,6 +129,14 @@ def other_meaning(values: _Array, usual: Meaning, sides: Float[np.ndarray, "boxe
     # The first of several that fit equally well: the same unit as the format has comes first.
     best = max(others, key=lambda each: float(_fits(values, each, sides).mean()))
     return best if 1 - float(_fits(values, best, sides).mean()) <= MAX_BAD_OTHER else None
+
+
+def _doubt(values: _Array, found: Meaning, sides: Float[np.ndarray, "boxes 2"]) -> str:
+    """Words on rows that come first, which fit as well as columns in square images and in shares."""
+    rows_first = found._replace(order="yxyx")
+    if found.order != "xyxy" or _fits(values, rows_first, sides).mean() < _fits(values, found, sides).mean():
+        return ""
+    return f"; {NAMES['yxyx']} would fit as well, so compare the pictures on the page"
 
 
 def _is_speck(values: _Array, usual: Meaning) -> bool:

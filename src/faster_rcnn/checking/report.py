@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from faster_rcnn.checking.finding import Finding, by_kind, count_levels
@@ -16,14 +17,15 @@ from faster_rcnn.system.wording import count_of
 
 REPORT = "check_report.json"
 WIDTH = 80
+INDENT = " " * 8
 EXAMPLES = 3
 """Findings of a kind that the table shows; all of them are in the file."""
 
 
 def table(checked: Checked) -> str:
     """Every kind of finding with its number and first examples, in lines of at most 80 characters."""
-    lines = [cut(line, WIDTH) for line in (*_splits(checked), *_kinds(checked))]
-    return "\n".join([*lines, *_verdict(checked)])
+    lines = [cut(line, WIDTH) for line in _splits(checked)]
+    return "\n".join([*lines, *_kinds(checked), *_verdict(checked)])
 
 
 def _splits(checked: Checked) -> Iterator[str]:
@@ -36,21 +38,19 @@ def _splits(checked: Checked) -> Iterator[str]:
 def _kinds(checked: Checked) -> Iterator[str]:
     for kind, group in by_kind(checked.findings).items():
         about = KINDS[kind]
-        yield f"{about.level:<7} {len(group):>6}  {about.title}"
+        yield cut(f"{about.level:<7} {len(group):>6}  {about.title}", WIDTH)
         for finding in group[:EXAMPLES]:
-            yield f"{'':16}{_example(finding)}"
+            yield from _example(finding)
         if len(group) > EXAMPLES:
-            yield f"{'':16}and {len(group) - EXAMPLES:,} more"
+            yield f"{INDENT}and {len(group) - EXAMPLES:,} more"
 
 
-def _example(finding: Finding) -> str:
-    """Place and value, the place cut to half of the line where both do not fit."""
-    room = WIDTH - 16
-    place, value = finding.place, finding.value
-    if len(place) + 2 + len(value) > room and place:
-        half = max(room // 2, room - 2 - len(value))
-        place = place if len(place) <= half else f"...{place[-(half - 3) :]}"
-    return f"{place}: {value}" if place else value
+def _example(finding: Finding) -> list[str]:
+    """Place and value in at most two lines."""
+    text = f"{finding.place}: {finding.value}" if finding.place else finding.value
+    return wrap(
+        text, WIDTH, initial_indent=INDENT, subsequent_indent=f"{INDENT}  ", max_lines=2, placeholder=" ..."
+    )
 
 
 def _verdict(checked: Checked) -> Iterator[str]:

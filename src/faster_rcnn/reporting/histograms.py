@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from itertools import pairwise
 
 WIDTH, HEIGHT = 360, 190
 """Size in units of the drawing, small enough that text stays legible on a phone, where it is 350 pixels wide."""
@@ -49,12 +48,12 @@ def draw_histogram(title: str, unit: str, labels: Sequence[str], counts: Sequenc
 
 
 def spans(values: Sequence[float], borders: Sequence[float]) -> tuple[list[str], list[int]]:
-    """Labels and counts of values between ascending borders, each span with its upper border.
+    """Labels and counts of values between ascending borders; a span includes its upper border, which is its label.
 
     >>> spans([1, 3, 3, 9], [2, 4])
-    (['to 2', '2-4', '> 4'], [1, 2, 1])
+    (['≤2', '≤4', '>4'], [1, 2, 1])
     """
-    labels = [f"to {borders[0]:g}", *(f"{low:g}-{high:g}" for low, high in pairwise(borders)), f"> {borders[-1]:g}"]
+    labels = [*(f"≤{border:g}" for border in borders), f">{borders[-1]:g}"]
     counts = [0] * len(labels)
     for value in values:
         counts[sum(value > border for border in borders)] += 1
