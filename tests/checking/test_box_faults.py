@@ -18,7 +18,9 @@ SIZE = ImageSize(80, 100)
 XYWH, VOC = Meaning("xywh", False), Meaning("xyxy", False, 1.0)
 
 
-def judged(meaning: Meaning, *written: object, keys: tuple[int | str, ...] = ()) -> tuple[list[Sound], list[Finding], int]:
+def judged(
+    meaning: Meaning, *written: object, keys: tuple[int | str, ...] = ()
+) -> tuple[list[Sound], list[Finding], int]:
     boxes = tuple(
         ListedBox(f"object {n}", tuple(each) if isinstance(each, tuple) else (each,), keys[n] if keys else 1)
         for n, each in enumerate(written)

@@ -73,8 +73,8 @@ def judge_boxes(
 def _finding(one: Usable, split: str, box: ListedBox, judged: _Judged) -> Finding:
     record = f"{one.image.annotation} {box.where}"
     kind = judged.kind or ""
-    box = judged.corners or judged.place
-    return Finding(kind, split, one.image.file_name, record, judged.value, judged.change, one.image.path, box)
+    corners = judged.corners or judged.place
+    return Finding(kind, split, one.image.file_name, record, judged.value, judged.change, one.image.path, corners)
 
 
 def _judge(box: ListedBox, meaning: Meaning, size: ImageSize) -> _Judged:

@@ -48,9 +48,7 @@ def _kinds(checked: Checked) -> Iterator[str]:
 def _example(finding: Finding) -> list[str]:
     """Place and value in at most two lines."""
     text = f"{finding.place}: {finding.value}" if finding.place else finding.value
-    return wrap(
-        text, WIDTH, initial_indent=INDENT, subsequent_indent=f"{INDENT}  ", max_lines=2, placeholder=" ..."
-    )
+    return wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=f"{INDENT}  ", max_lines=2, placeholder=" ...")
 
 
 def _verdict(checked: Checked) -> Iterator[str]:
