@@ -49,6 +49,7 @@ ORDER = (
     ("explanation.dataset",),
     ("explanation.plots",),
     ("explanation",),
+    ("checking",),
     ("benchmark",),
     ("export",),
     ("comparison",),

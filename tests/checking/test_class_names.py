@@ -55,6 +55,9 @@ def test_a_name_with_two_ids_is_one_class_and_an_id_with_two_names_has_to_be_dec
     twice = joined(listing("train", ((1, "cat"), (2, "cat")), 1, 2))
     assert (twice.map.ids, twice.labels["train"]) == ((1,), {1: 0, 2: 0})
     assert found(twice) == [("class.name-twice", "train", "the ids 1, 2")]
+    entry_twice = joined(listing("train", ((1, "cat"), (1, "cat"), (2, "dog")), 1))
+    assert found(entry_twice) == [("class.name-twice", "train", "2 entries with the id 1")]
+    assert entry_twice.map.names == ("cat", "dog")
     two_names = joined(listing("train", ((1, "cat"), (1, "dog")), 1))
     assert found(two_names) == [("class.id-twice", "train", "the names cat, dog")]
     assert two_names.findings[0].change is None

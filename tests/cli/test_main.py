@@ -327,6 +327,13 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
         ),
         ("demo", {"out": None, "device": "auto"}),
         ("config", {"model": "small"}),
+        (
+            "check cells --fix mended --strict --out report --model base",
+            {
+                "data": Path("cells"), "fix": Path("mended"), "strict": True, "out": Path("report"), "model": "base",
+                "settings": None,
+            },
+        ),
     ],
 )  # fmt: skip
 def test_options_become_arguments(line: str, arguments: dict[str, Any], fake_command: Fake) -> None:

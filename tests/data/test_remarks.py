@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.data.remarks import few_objects, tiny_boxes
+from faster_rcnn.data.remarks import few_objects, small_objects, tiny_boxes, uneven_classes
 from faster_rcnn.settings.schema import ImageConfig
 from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
 
@@ -64,3 +65,29 @@ def test_boxes_below_a_pixel_of_the_file_are_for_the_annotator(side: float) -> N
 
 def test_a_split_without_boxes_has_no_small_ones() -> None:
     assert tiny_boxes(split(2, []), ImageConfig()) == []
+
+
+def test_objects_between_one_and_four_pixels_are_counted() -> None:
+    # 100 x 200 to 50 x 100: sides of 7.9 become 3.95, those of 8 become 4, and 1.9 becomes less than a pixel.
+    boxes = [[0.0, 0.0, 7.9, 50.0], [0.0, 0.0, 5.0, 50.0], [0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 1.9, 50.0]]
+    image = ImageConfig(short_side=50, long_side=100)
+    (line,) = small_objects(split(1, boxes), image)
+    assert line == (
+        "2 of 4 objects of val (50.0%) are smaller than 4 pixels at an image size of 50, the smallest 2.5; they are "
+        "hardly found (larger images: --image-size, or tiles)"
+    )
+    assert small_objects(split(1, boxes[2:]), image) == []
+    assert small_objects(split(1, boxes, ignored=True), image) == []
+
+
+def test_uneven_classes_are_the_commonest_and_the_rarest() -> None:
+    def of(*counts: int) -> Split:
+        labels = torch.tensor([label for label, count in enumerate(counts) for _ in range(count)])
+        one = split(1, [[0.0, 0.0, 9.0, 9.0]] * len(labels))
+        truth = replace(one.records[0].truth, labels=labels)
+        names = ClassMap(tuple("abc"), (1, 2, 3))
+        return replace(one, records=(replace(one.records[0], truth=truth),), classes=names)
+
+    assert uneven_classes(of(5, 99, 7)) == []
+    assert uneven_classes(of(5, 100, 7)) == ["classes of val are uneven: b has 100 objects and a 5, 20 times fewer"]
+    assert uneven_classes(split(2, [])) == []

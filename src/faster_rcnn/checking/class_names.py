@@ -42,7 +42,7 @@ def class_names(listings: Mapping[str, Listing]) -> Classes:
     """Join the classes of all splits by their names; raises ``DatasetError`` where there is no class at all."""
     named = [one for listing in listings.values() for one in _names(listing)]
     named, skipped = _without_background(named)
-    findings = [*skipped, *_two_names(named), *_two_ids(named), *_other_ids(named)]
+    findings = [*skipped, *_repeated(listings), *_two_names(named), *_two_ids(named), *_other_ids(named)]
     groups: dict[str, list[_Named]] = defaultdict(list)
     for one in named:
         groups[folded(one.name)].append(one)
@@ -60,7 +60,7 @@ def class_names(listings: Mapping[str, Listing]) -> Classes:
     for one in named:
         if (label := place.get(folded(one.name))) is not None:
             labels[one.split].setdefault(one.key, label)
-    return Classes(classes, labels, (*findings, *_undeclared(listings, named, skipped)))
+    return Classes(classes, labels, (*findings, *_undeclared(listings, named)))
 
 
 def folded(name: str) -> str:
@@ -90,6 +90,15 @@ def _without_background(named: Sequence[_Named]) -> tuple[list[_Named], list[Fin
         if one.boxes
     ]
     return [one for one in named if one not in background], findings
+
+
+def _repeated(listings: Mapping[str, Listing]) -> Iterator[Finding]:
+    """Entries of the list of classes that occur several times, word for word."""
+    for split, listing in listings.items():
+        for (number, name), count in Counter(listing.categories or ()).items():
+            if count > 1:
+                value = f"{count} entries with the id {number}"
+                yield Finding("class.name-twice", split, "", f"class '{cut(name)}'", value, "one entry stays")
 
 
 def _two_names(named: Sequence[_Named]) -> Iterator[Finding]:
@@ -183,24 +192,18 @@ def _class_map(groups: Mapping[str, Sequence[_Named]], chosen: Mapping[str, str]
     return ClassMap(tuple(taken[number] for number in sorted(taken)), tuple(sorted(taken)))
 
 
-def _undeclared(
-    listings: Mapping[str, Listing], named: Sequence[_Named], skipped: Sequence[Finding]
-) -> Iterator[Finding]:
+def _undeclared(listings: Mapping[str, Listing], named: Sequence[_Named]) -> Iterator[Finding]:
     """Boxes whose class id no split of theirs declares; those of the background are findings already."""
     known = {(one.split, one.key) for one in named}
     for split, listing in listings.items():
         if listing.categories is None:
             continue
         background = {number for number, name in listing.categories if folded(name) in _BACKGROUND}
-        for image in listing.images:
-            for box in image.boxes:
-                if (split, box.category) not in known and box.category not in background:
-                    yield Finding(
-                        "class.undeclared",
-                        split,
-                        image.file_name,
-                        f"{image.annotation} {box.where}",
-                        f"class {cut(str(box.category))}; declared are {first_of(sorted(dict(listing.categories)), 8)}",
-                        "the box is dropped",
-                        image.path,
-                    )
+        declared = first_of(sorted(dict(listing.categories)), 8)
+        for image, box in ((image, box) for image in listing.images for box in image.boxes):
+            if (split, box.category) not in known and box.category not in background:
+                record = f"{image.annotation} {box.where}"
+                value = f"class {cut(str(box.category))}; declared are {declared}"
+                yield Finding(
+                    "class.undeclared", split, image.file_name, record, value, "the box is dropped", image.path
+                )
