@@ -200,7 +200,7 @@ def _undeclared(listings: Mapping[str, Listing], named: Sequence[_Named]) -> Ite
             continue
         background = {number for number, name in listing.categories if folded(name) in _BACKGROUND}
         declared = first_of(sorted(dict(listing.categories)), 8)
-        for image, box in ((image, box) for image in listing.images for box in image.boxes):
+        for image, box in ((each, box) for each in listing.images for box in each.boxes):
             if (split, box.category) not in known and box.category not in background:
                 record = f"{image.annotation} {box.where}"
                 value = f"class {cut(str(box.category))}; declared are {declared}"
