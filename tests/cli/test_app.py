@@ -11,7 +11,7 @@ from faster_rcnn.cli.main import main
 COMMANDS = (
     *("demo", "train", "evaluate", "predict", "explain"),
     *("proposals", "recall", "compare"),
-    *("import", "export", "config", "doctor", "quantize", "benchmark", "completion", "convert", "check"),
+    *("import", "export", "config", "doctor", "quantize", "benchmark", "completion", "convert", "check", "serve"),
 )
 
 

@@ -10,9 +10,9 @@ from faster_rcnn.cli.main import main
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("trian x", 'unknown command "trian". Did you mean train? The commands are benchmark, compare, completion,'),
+        ("trian x", 'unknown command "trian". Did you mean train? The commands are benchmark, check, compare,'),
         ("nothing", 'unknown command "nothing". The commands are'),
-        ("nothing", "quantize, recall, train."),
+        ("nothing", "quantize, recall, serve, train."),
         ("train x --epoch 3", "unknown option: --epoch. Did you mean --epochs?"),
         ("train x --epochs three", 'invalid value for --epochs: unable to convert "three" into int.'),
         ("train x --epochs 2.5", 'invalid value for --epochs: unable to convert "2.5" into int.'),

@@ -54,6 +54,7 @@ EXAMPLES: dict[str, list[object]] = {
     "proposals": [Path("a.safetensors")],
     "val_share": [0.0, 0.25],
     "processes": [4],
+    "log": ["mlflow", "tensorboard,wandb"],
     "resume": [True, False],
 }
 
@@ -85,7 +86,7 @@ def test_options_are_frozen() -> None:
 
 
 def test_the_command_has_the_options_and_no_others() -> None:
-    assert list(inspect.signature(train).parameters) == ["data", "options"]
+    assert list(inspect.signature(train).parameters) == ["data", "options", "preview"]
 
 
 def test_types_of_options_need_no_torch() -> None:
