@@ -39,8 +39,8 @@ def antialiasing_weights(side: int, target: int) -> Weights:
     """Integer weights of antialiased resizing: a triangle around each centre, as wide as a target pixel.
 
     >>> antialiasing_weights(4, 2).matrix.T
-    tensor([[14043., 14043.,  4681.,     0.],
-            [    0.,  4681., 14043., 14043.]])
+    tensor([[28087., 28087.,  9362.,     0.],
+            [    0.,  9362., 28087., 28087.]])
     """
     scale = side / target
     width = max(scale, 1.0)

@@ -92,12 +92,16 @@ def compared_with(
         found.undecided += decided.count(False)
         for count in (batch,) if batch else BATCHES:
             found.calls.add((count, size))
-            for start in range(0, len(images), count):
-                part = slice(start, start + count)
-                of_file = exported.detect(images[part])
-                for one, other, is_decided in zip(of_file, expected[part], decided[part], strict=True):
-                    compare_detections(found, one, other, is_decided=is_decided)
+            of_file = _in_batches(exported, images, count)
+            for one, other, is_decided in zip(of_file, expected, decided, strict=True):
+                compare_detections(found, one, other, is_decided=is_decided)
     return found
+
+
+def _in_batches(exported: ExportedDetector, images: Sequence[Tensor], count: int) -> list[Detections]:
+    """The detections of a file for all images, ``count`` of them in each call."""
+    starts = range(0, len(images), count)
+    return [found for start in starts for found in exported.detect(images[start : start + count])]
 
 
 def images_of(size: ImageSize, given: Sequence[Tensor]) -> list[UInt8[Tensor, "3 height width"]]:
