@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from faster_rcnn import errors
+from faster_rcnn.checking.kinds import KINDS
 from faster_rcnn.cli.app import app
 from faster_rcnn.settings.resolve import all_keys
 
@@ -38,10 +39,12 @@ OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts", "--stand
 OTHERS_FLAGS |= {"--server-host", "--function-module", "--allow-unmatched-labels", "--conf-threshold"}
 OTHERS_FLAGS |= {"--data-binary", "--read-only", "--tmpfs", "--cap-drop", "--rm"}
 """Flags of pip, docker, torchrun, cvat-cli and curl."""
-PROSE = {"model", "models"}
+PROSE = {"model", "models", "did"}
 """What follows the project's name where it is no command."""
 FILE_NAMES = {"data.json", "data.yaml"}
 """What could be a setting and is a file."""
+FINDINGS = {kind.partition("-")[0] for kind in KINDS}
+"""What could be a setting and is a kind of finding, such as image.size-differs, up to its first hyphen."""
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -60,7 +63,7 @@ def promises_not_kept(text: str) -> list[str]:
     bad = [f"command {name}" for name in COMMAND.findall(text) if name not in COMMANDS | PROSE]
     bad += [f"flag {name}" for name in FLAG.findall(text) if name not in FLAGS | OTHERS_FLAGS]
     settings = SETTING.findall(text) + DOTTED.findall(text)
-    bad += [f"setting {key}" for key in settings if key not in {*all_keys(), *FILE_NAMES, "section.key"}]
+    bad += [f"setting {key}" for key in settings if key not in {*all_keys(), *FILE_NAMES, *FINDINGS, "section.key"}]
     return bad + [f"extra {name}" for name in EXTRA.findall(text) if name not in extras()]
 
 
@@ -76,10 +79,10 @@ def test_messages_name_only_what_exists(name: str) -> None:
 
 
 def test_the_search_can_fail() -> None:
-    program = "raise OptionError(f'E1 {x}: run faster-rcnn check, pass --bad-images {y} or --set data.foo={z}' 'x')"
+    program = "raise OptionError(f'E1 {x}: run faster-rcnn verify, pass --bad-images {y} or --set data.foo={z}' 'x')"
     [(line, text)] = list(texts(ast.parse(program)))
-    assert (line, text) == (1, "E1 {}: run faster-rcnn check, pass --bad-images {} or --set data.foo={}x")
-    assert promises_not_kept(text) == ["command check", "flag --bad-images", "setting data.foo", "setting data.foo"]
+    assert (line, text) == (1, "E1 {}: run faster-rcnn verify, pass --bad-images {} or --set data.foo={}x")
+    assert promises_not_kept(text) == ["command verify", "flag --bad-images", "setting data.foo", "setting data.foo"]
     assert promises_not_kept("needs rpn.nms_iuo; pip install 'faster-rcnn[demmo]'") == [
         "setting rpn.nms_iuo",
         "extra demmo",
