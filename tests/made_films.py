@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 cv2: Any = pytest.importorskip("cv2", reason="needs OpenCV: pip install opencv-contrib-python-headless")
+cv2.setNumThreads(1)  # selective search hangs in a process that is forked where OpenCV has started threads
 
 RATE = 25
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80", ".mkv": "mp4v"}

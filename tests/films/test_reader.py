@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import multiprocessing
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -110,3 +113,22 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         FilmReader(tmp_path / "stret.mp4", 1, FilmTally())
     with pytest.raises(OptionError, match=r"^E122 .* is a folder, a pipe or a device; a film is a file"):
         FilmReader(tmp_path, 1, FilmTally())
+
+
+def test_a_process_that_is_forked_later_can_use_opencv(tmp_path: Path) -> None:
+    """Processes of selective search are forked, and hang where OpenCV has started threads before."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("needs processes that are forked")
+    program = (
+        "import cv2, multiprocessing, sys\n"
+        "from pathlib import Path\n"
+        "from faster_rcnn.films.reader import FilmReader, FilmTally\n"
+        "assert FilmReader(Path(sys.argv[1]), 1, FilmTally()).read() is not None\n"
+        "child = multiprocessing.get_context('fork').Process(target=cv2.setNumThreads, args=(1,))\n"
+        "child.start()\n"
+        "child.join(60)\n"
+        "child.kill()\n"
+        "sys.exit(child.exitcode)\n"
+    )
+    command = [sys.executable, "-c", program, str(film_file(tmp_path / "a.mp4", width=640, height=480))]
+    assert subprocess.run(command, check=False).returncode == 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from faster_rcnn.data.layout.folders import nearby
@@ -89,7 +90,8 @@ class FilmReader:
                 continue
             is_decoded, pixels = self._capture.retrieve()
             if is_decoded:
-                rgb = self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2RGB)
+                # Without OpenCV's cvtColor: it starts threads, with which a process that is forked later would hang.
+                rgb = np.ascontiguousarray(pixels[:, :, ::-1])
                 return Frame(rgb, number, self._tally.end, str(self._path))
             self._tally.passed -= 1
             self._tally.broken.append(number)
