@@ -105,15 +105,14 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Fl
 
     The result keeps the memory format of the image.
     """
+    shares = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
     shift, spread = (constant(each, pixels.device) for each in (mean, std))
-    # In its own memory, pass by pass: new memory for every result would take longer than the arithmetic.
-    shares = pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels.to(torch.float32, copy=True)
     if not pixels.permute(1, 2, 0).is_contiguous():
-        return shares.sub_(shift[:, None, None]).div_(spread[:, None, None])
+        return (shares - shift[:, None, None]) / spread[:, None, None]
     # Channels-last: whole rows with the three numbers repeated, so that many numbers are computed at a time.
-    rows, columns = shares.permute(1, 2, 0).flatten(start_dim=1), pixels.shape[2]  # a view
-    rows.sub_(shift.repeat(columns)).div_(spread.repeat(columns))
-    return shares
+    rows, columns = shares.permute(1, 2, 0).flatten(start_dim=1), pixels.shape[2]
+    normalised = (rows - shift.repeat(columns)) / spread.repeat(columns)
+    return normalised.reshape(len(rows), columns, 3).permute(2, 0, 1)
 
 
 def pad_to_batch(

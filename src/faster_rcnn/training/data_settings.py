@@ -15,6 +15,7 @@ from torch import Tensor
 from faster_rcnn.building import build_without_values
 from faster_rcnn.data.anchor_fitting import MIN_STRIDES, AnchorFit, fitted_to, shapes_of
 from faster_rcnn.data.records import Split
+from faster_rcnn.errors import OptionError
 from faster_rcnn.settings.presets import preset
 from faster_rcnn.settings.schema import Config, RpnConfig
 
@@ -58,7 +59,11 @@ def better_anchors(rpn: RpnConfig, shapes: Float[Tensor, "truths 2"], strides: t
 
 def _anchors(config: Config, shapes: Float[Tensor, "truths 2"]) -> dict[str, object]:
     """The settings of better anchors; nothing where those of the settings suffice."""
-    fit = better_anchors(config.rpn, shapes, build_without_values(config, 1).rpn.anchors.strides)
+    try:
+        strides = build_without_values(config, 1).rpn.anchors.strides
+    except OptionError:  # the body does not fit; what builds the detector for training says so
+        return {}
+    fit = better_anchors(config.rpn, shapes, strides)
     if fit is None:
         return {}
     _LOG.info(_words(fit))

@@ -37,6 +37,6 @@ def test_it_finds_the_same() -> None:
 
 def test_what_torchvision_does_not_have_is_refused() -> None:
     with pytest.raises(
-        ModelFileError, match=r"E123 small is none .*backbone\.body is .*these: 1; .* benchmark mobile-320"
+        ModelFileError, match=r"E123 small is none .*backbone\.body is .*these: 6; .* benchmark mobile-320"
     ):
         plan_torchvision("small", preset("small"))
