@@ -38,7 +38,7 @@ def _margins(conv: Conv2dSame) -> tuple[int, int, int, int]:
 
 
 def _plain(conv: Conv2dSame) -> nn.Conv2d:
-    plain = nn.utils.skip_init(
+    plain: nn.Conv2d = nn.utils.skip_init(
         nn.Conv2d,
         conv.in_channels,
         conv.out_channels,

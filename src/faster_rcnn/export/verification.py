@@ -83,14 +83,13 @@ def compared_with(
 ) -> Differences:
     """Compare a file with its detector on a blank image, noise and ``given`` or made-up ones, in several batches."""
     exact, found = ready_detector(loaded, "float32", "cpu"), Differences()
-    batch = exported.network.opened.exported.facts.batch  # type: ignore[attr-defined]
     for size in sizes:
         images = images_of(size, given)
         expected = [exact.detect([each])[0] for each in images]
         again = [_with_noise(exact, each) for each in images]
         decided = [not _unequal(*pair) for pair in zip(expected, again, strict=True)]
         found.undecided += decided.count(False)
-        for count in (batch,) if batch else BATCHES:
+        for count in (exported.batch,) if exported.batch else BATCHES:
             found.calls.add((count, size))
             of_file = _in_batches(exported, images, count)
             for one, other, is_decided in zip(of_file, expected, decided, strict=True):

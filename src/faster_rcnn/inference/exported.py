@@ -148,6 +148,12 @@ class ExportedDetector(PreparedDetector):
         """Never: the runtime has threads of its own for one image."""
         return False
 
+    @property
+    def batch(self) -> int | None:
+        """The number of images of each call; ``None`` for any number."""
+        assert isinstance(self.network, ExportedNetwork)
+        return self.network.opened.exported.facts.batch
+
 
 def exported_detector(
     path: Path, precision: str = "auto", device: str = "auto", settings: str | Sequence[str] | None = None
