@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.inference.limits import refuse_limits, refuse_share
+from faster_rcnn.inference.limits import names_in, refuse_limits, refuse_share
 from faster_rcnn.inference.tiles import tiling_of
 
 
@@ -87,3 +87,9 @@ def test_tiles_are_numbers_too(tile: Any, overlap: Any, message: str) -> None:
 def test_any_share_has_its_own_name() -> None:
     with pytest.raises(OptionError, match=r"^E125 iou 45: IoUs are between 0 and 1; 45 % is 0\.45$"):
         refuse_share("iou", 45, "IoUs are")
+
+
+def test_a_list_names_what_is_known_each_once() -> None:
+    assert names_in("--save", "voc, coco,voc", ("coco", "voc"), "format") == ("voc", "coco")
+    with pytest.raises(OptionError, match="E125 --save coco,: there is no format ''; formats are coco, voc"):
+        names_in("--save", "coco,", ("coco", "voc"), "format")

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from faster_rcnn.data.formats.coco_writer import COCO
@@ -19,6 +20,7 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.atomic import as_machine_error
+from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.progress import counted
 
 WRITERS: dict[str, Writer] = {"coco": COCO, "voc": VOC, "yolo": YOLO, "csv": CSV}
@@ -91,7 +93,7 @@ def names_in_folders(paths: Mapping[str, Sequence[Path]], writer: Writer) -> tup
     for split, own in paths.items():
         taken, names[split] = used[writer.images(split)], []
         for path in own:
-            stem = next(each for each in _stems(path.stem) if each.casefold() not in taken)
+            stem = first_free(Path(path.stem), partial(_is_taken, taken)).name
             taken.add(stem.casefold())
             names[split].append(stem + path.suffix)
             if stem != path.stem:
@@ -102,12 +104,8 @@ def names_in_folders(paths: Mapping[str, Sequence[Path]], writer: Writer) -> tup
     return names, notes
 
 
-def _stems(stem: str) -> Iterator[str]:
-    yield stem
-    number = 2
-    while True:
-        yield f"{stem}-{number}"
-        number += 1
+def _is_taken(taken: set[str], stem: Path) -> bool:
+    return stem.name.casefold() in taken
 
 
 def _written(records: Sequence[ImageRecord], names: Sequence[str]) -> list[WrittenImage]:

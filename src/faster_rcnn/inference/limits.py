@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 from faster_rcnn.errors import OptionError
@@ -53,6 +53,20 @@ def _without_quotes(name: str, value: object) -> str:
     except ValueError:
         return ""
     return f": {name.replace('-', '_')}={value.strip()}"
+
+
+def names_in(option: str, text: str, known: Iterable[str], kind: str) -> tuple[str, ...]:
+    """The different names of a list with commas, such as ``coco,crops``; ``kind`` says what they name.
+
+    Raises ``OptionError`` for a name that is none of ``known`` (E125).
+    """
+    names = tuple(dict.fromkeys(each.strip() for each in text.split(",")))
+    known = tuple(known)
+    unknown = next((each for each in names if each not in known), None)
+    if unknown is not None:
+        listed = ", ".join(known)
+        raise OptionError(f"{option} {text}: there is no {kind} '{unknown}'; {kind}s are {listed}", code="E125")
+    return names
 
 
 def refuse_unknown(name: str, value: object, choices: Sequence[object]) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from faster_rcnn.data.converting import WRITERS, names_in_folders, write_data_set
 from faster_rcnn.data.formats.written import WrittenBox, WrittenImage, number
 from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.limits import names_in
 from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.sources import is_pipe
 from faster_rcnn.structures import ClassMap, ImageSize
@@ -33,15 +34,7 @@ JPEG_QUALITY = 95
 
 def formats_of(given: str | None) -> tuple[str, ...]:
     """The formats of ``--save coco,crops``; raises ``OptionError`` (E125) for one that does not exist."""
-    if given is None:
-        return ()
-    formats = tuple(dict.fromkeys(each.strip() for each in given.split(",")))
-    unknown = [each for each in formats if each not in FORMATS]
-    if unknown:
-        raise OptionError(
-            f"--save {given}: there is no format '{unknown[0]}'; formats are {', '.join(FORMATS)}", code="E125"
-        )
-    return formats
+    return () if given is None else names_in("--save", given, FORMATS, "format")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.limits import names_in
 from faster_rcnn.training.loggers.logger import Logger
 from faster_rcnn.training.loggers.mlflow_logger import MlflowLogger
 from faster_rcnn.training.loggers.tensorboard_logger import TensorBoardLogger
@@ -27,10 +27,4 @@ def loggers_of(given: str | None) -> tuple[Logger, ...]:
     """
     if given is None:
         return ()
-    names = dict.fromkeys(each.strip() for each in given.split(","))
-    unknown = [name for name in names if name not in LOGGERS]
-    if unknown:
-        raise OptionError(
-            f"--log {given}: there is no logger '{unknown[0]}'; loggers are {', '.join(LOGGERS)}", code="E125"
-        )
-    return tuple(LOGGERS[name]() for name in names)
+    return tuple(LOGGERS[name]() for name in names_in("--log", given, LOGGERS, "logger"))
