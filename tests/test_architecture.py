@@ -85,6 +85,7 @@ LAZY_IMPORTS = {
     "training.loggers.tensorboard_logger imports torch.utils.tensorboard.SummaryWriter": "optional: for loggers",
     "training.loggers.mlflow_logger imports mlflow": "optional: the extra for loggers",
     "training.loggers.mlflow_logger imports mlflow.entities.Metric": "optional: the extra for loggers",
+    "training.loggers.mlflow_logger imports mlflow.entities.Param": "optional: the extra for loggers",
     "training.loggers.wandb_logger imports wandb": "optional: the extra for loggers",
     "evaluation.engine imports pycocotools.coco.COCO": "optional: stands in where hotcoco does not load",
     "evaluation.engine imports pycocotools.cocoeval.COCOeval": "optional: stands in where hotcoco does not load",
