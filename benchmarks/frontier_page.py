@@ -45,6 +45,16 @@ class Place:
         """Where a run belongs."""
         return cls(run.processor, run.precision, run.images, run.fold == FINAL)
 
+    def runs_of(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs that belong here."""
+        return [run for run in runs if Place.of(run) == self]
+
+    def times_of(self, times: Sequence[Times]) -> dict[str, Times]:
+        """The times in this precision on this kind of processor, by variant; the last line of each counts."""
+        return {
+            each.variant: each for each in times if (each.processor, each.precision) == (self.processor, self.precision)
+        }
+
     @property
     def title(self) -> str:
         """The heading of its table."""
@@ -69,7 +79,7 @@ def read_times(path: Path) -> list[Times]:
 def tables(runs: Sequence[Run], times: Sequence[Times]) -> str:
     """All tables, those of the splits that nothing was chosen on first, and what the names stand for."""
     places = sorted(dict.fromkeys(map(Place.of, runs)), key=lambda place: not place.final)
-    parts = [_table(place, [run for run in runs if Place.of(run) == place], times) for place in places]
+    parts = [_table(place, place.runs_of(runs), times) for place in places]
     used = [name for name in VARIANTS if any(run.variant == name for run in runs)]
     names = [f"- `{name}`: {' '.join(f'`{each}`' for each in VARIANTS[name].settings) or 'as it was'}" for name in used]
     return "\n".join([*parts, "## The variants\n", "Settings in which each differs from `small-before`.\n", *names, ""])
@@ -95,9 +105,7 @@ def interval(gains: dict[str, list[float]], draws: int = DRAWS) -> tuple[float, 
 
 def _table(place: Place, runs: Sequence[Run], times: Sequence[Times]) -> str:
     data = sorted({run.data for run in runs})
-    own = {
-        each.variant: each for each in times if (each.processor, each.precision) == (place.processor, place.precision)
-    }
+    own = place.times_of(times)
     head = ["variant", "seeds", "GFLOP", "time of an image", "in a stream", *data, "difference in AP"]
     rows = [head, ["---"] * len(head)]
     for variant in dict.fromkeys(run.variant for run in runs):
@@ -139,7 +147,7 @@ def draw(runs: Sequence[Run], times: Sequence[Times], path: Path) -> None:
     points = {
         place: found
         for place in dict.fromkeys(map(Place.of, runs))
-        if len(found := _points([run for run in runs if Place.of(run) == place], times)) > 1
+        if len(found := _points(place, place.runs_of(runs), times)) > 1
     }
     figure = Figure(figsize=(5.2 * len(points), 4.4), layout="constrained")
     panels = figure.subplots(1, len(points), squeeze=False)[0]
@@ -155,18 +163,14 @@ def draw(runs: Sequence[Run], times: Sequence[Times], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _points(runs: Sequence[Run], times: Sequence[Times]) -> dict[str, tuple[float, float]]:
+def _points(place: Place, runs: Sequence[Run], times: Sequence[Times]) -> dict[str, tuple[float, float]]:
     """Time of an image and mean AP of the variants that were run on all data sets of the place."""
     data = {run.data for run in runs}
     found = {}
-    for each in times:
-        mine = [
-            run
-            for run in runs
-            if (run.variant, run.processor, run.precision) == (each.variant, each.processor, each.precision)
-        ]
+    for name, each in place.times_of(times).items():
+        mine = [run for run in runs if run.variant == name]
         if {run.data for run in mine} == data:
-            found[each.variant] = (each.ratio, fmean(fmean(r.ap for r in mine if r.data == name) for name in data))
+            found[name] = (each.ratio, fmean(fmean(r.ap for r in mine if r.data == one) for one in data))
     return found
 
 

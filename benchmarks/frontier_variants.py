@@ -87,7 +87,7 @@ VARIANTS = {
     "plain": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1"),
     "plain-96": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=96"),
     "plain-64": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "backbone.pyramid_channels=64"),
-    "slim": _small(COARSE, HUNDRED, "backbone.pyramid_plain=1", "rpn.head_channels=64", "roi.head_hidden=[512, 512]"),
+    "slim": _slim(recipe=()),
     "slim-adamw": _slim(),
     "slim-adamw-24": _slim(recipe=("training.optimizer=adamw", "training.lr=0.0024", "training.weight_decay=0.05")),
     "lean": _lean(),

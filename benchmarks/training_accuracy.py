@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measured(options: argparse.Namespace, seed: int, folder: Path) -> tuple[Trained, Trained]:
     """Train both with one seed: ours, then the peer."""
     flags = {"epochs": options.epochs, "batch": options.batch, "image_size": options.image_size, "seed": seed}
-    config = resolve_config("small", None, PEER, flags)
+    config = resolve_config(options.preset, None, PEER, flags)
     dataset = load_dataset(options.data, config.data)
     test = dataset.split(options.split)
     ours = train_ours(options, seed, folder / f"seed-{seed}")
