@@ -16,7 +16,11 @@ from faster_rcnn.system import quota
 from faster_rcnn.system.devices import using_threads
 
 COMMANDS = Path(__file__).parents[2] / "src" / "faster_rcnn" / "cli"
-NO_NETWORK = {"doctor": "a torch that does not load is one of its findings", "recall": "compares boxes of files"}
+NO_NETWORK = {
+    "doctor": "a torch that does not load is one of its findings",
+    "recall": "compares boxes of files",
+    "convert": "copies files",
+}
 """Commands that print their first line and leave torch's threads alone, and why."""
 
 

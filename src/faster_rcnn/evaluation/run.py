@@ -102,7 +102,7 @@ def evaluate_detector(
 def evaluate_results(results: Path, data: Path, split: str | None, choice: Choice = Choice()) -> Evaluation:  # noqa: B008
     """Metrics of the detections in a file, see ``read_results``; raises ``DatasetError`` and ``OptionError``.
 
-    Of ``choice``, the classes alone matter.
+    Only the classes of ``choice`` are used.
     """
     side = _side_of_results(results, split_to_measure(data, DataConfig(), split), choice)
     return Evaluation(measure_split(side.split, side.found), side.split.name)
