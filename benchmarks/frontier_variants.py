@@ -67,6 +67,7 @@ def _small(*settings: str) -> Variant:
 
 
 PIXELS_320 = ("image.short_side=320", "image.long_side=512")
+PIXELS_288 = ("image.short_side=288", "image.long_side=480")
 HEADS = ("rpn.head_channels=64", "roi.head_hidden=[512, 512]")
 ADAMW = ("training.optimizer=adamw", "training.lr=0.0016", "training.weight_decay=0.05")
 
@@ -102,6 +103,9 @@ VARIANTS = {
     "lean-320-96": _lean(*PIXELS_320, "backbone.pyramid_channels=96"),
     "lean-320-96-18": _lean(*PIXELS_320, "backbone.pyramid_channels=96", anchors=FINER),
     "lean-320-64": _lean(*PIXELS_320, "backbone.pyramid_channels=64"),
+    "lean-288-96": _lean(*PIXELS_288, "backbone.pyramid_channels=96"),
+    "lean-288-80": _lean(*PIXELS_288, "backbone.pyramid_channels=80"),
+    "lean-288-64": _lean(*PIXELS_288, "backbone.pyramid_channels=64"),
     "mobile-320": Variant("mobile-320", ("backbone.weights=none", "backbone.norm=batch", "backbone.frozen_stages=0")),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
