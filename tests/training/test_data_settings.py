@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import Split
 from faster_rcnn.settings.presets import preset
+from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config, DataConfig
+from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.training.data_settings import following_data
 from files import coco_folder
@@ -68,6 +71,14 @@ def test_settings_of_the_user_are_kept(tmp_path: Path) -> None:
     assert following_data(never, split) == never
     alone = config.model_copy(update={"detector": config.detector.model_copy(update={"kind": "fast-rcnn"})})
     assert following_data(alone, split) == alone
+
+
+@pytest.mark.parametrize("ratios", [(0.7, 1.0, 1.4), (1.0,), ((0.5, 1.0, 2.0),) * 5])
+def test_aspect_ratios_of_the_user_are_kept(tmp_path: Path, ratios: tuple[Any, ...]) -> None:
+    split = split_of(tmp_path, 8, 9, 10, 12, 14, 16)  # whose anchors would be fitted
+    given = resolved(TrainOptions(settings=[f"rpn.anchor_heights_over_widths={json.dumps(ratios)}"]))
+    assert given.rpn.anchor_heights_over_widths == ratios
+    assert changed(given, following_data(given, split)) == PLAIN
 
 
 def test_many_objects_get_more_proposals(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,8 @@ def following_data(config: Config, split: Split) -> Config:
     kept, usual = config.rpn, preset(config.preset).rpn
     changes: dict[str, object] = {"follow_data": False}
     shapes = [shapes_of(record.truth, record.size, config.image) for record in split.records]
-    if kept.anchor_sizes == usual.anchor_sizes:
+    anchors = [(rpn.anchor_sizes, rpn.anchor_heights_over_widths) for rpn in (kept, usual)]
+    if anchors[0] == anchors[1]:  # a fit replaces sizes and aspect ratios together
         changes |= _anchors(config, torch.cat(shapes))
     if kept.proposals_after_nms == usual.proposals_after_nms:
         changes |= _proposals(kept, max(map(len, shapes)))
