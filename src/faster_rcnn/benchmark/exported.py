@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from faster_rcnn.benchmark.picture import FILE_NAME, made_up_picture, own_size
-from faster_rcnn.benchmark.timing import MIN_SCORE, pixels_of
+from faster_rcnn.benchmark.timing import time_contenders
 from faster_rcnn.benchmark.values import Amount, Spread
 from faster_rcnn.inference.exported import ExportedNetwork
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import PreparedDetector
-from faster_rcnn.system.devices import precision_name
-from faster_rcnn.system.progress import counted
-from faster_rcnn.system.timing import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +43,8 @@ def time_exported(model: str, detector: PreparedDetector, images: Sequence[Path]
     """Time images, or without any a made-up picture of the size that the file takes; a first round is not counted."""
     assert isinstance(detector.network, ExportedNetwork)
     facts = detector.network.opened.exported.facts
-    predictor = Predictor(detector, batch=1)
     with TemporaryDirectory() as folder:
         size = facts.size if facts.size is not None and facts.prepares else own_size(detector.config)
         paths = list(images) or [made_up_picture(Path(folder) / FILE_NAME, size)] * amount.images
-        pixels = {path: pixels_of(predictor, path) for path in dict.fromkeys(paths)}
-    for each in pixels.values():
-        predictor.predict_one(each, MIN_SCORE)
-    work = [path for _ in range(amount.rounds) for path in paths]
-    seconds = [
-        timed(partial(predictor.predict_one, pixels[path], MIN_SCORE), detector.device)[0]
-        for path in counted(work, "images timed", len(work))
-    ]
-    return ExportedTimes(model, facts.format, precision_name(detector.precision), len(paths), Spread.of(seconds))
+        [ours] = time_contenders(Predictor(detector, batch=1), [], paths, amount.rounds)
+    return ExportedTimes(model, facts.format, ours.precision, len(paths), ours.seconds)

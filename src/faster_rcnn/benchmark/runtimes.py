@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from faster_rcnn.benchmark.subprocess_peer import in_own_process
-from faster_rcnn.errors import MissingExtraError, OptionError
+from faster_rcnn.errors import OptionError
+from faster_rcnn.system.packages import imported
 
 RUNTIMES = {"torchvision": (), "onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 """Packages that each runtime needs; the extra in ``EXTRAS`` installs them."""
@@ -46,10 +47,7 @@ def runtimes_named(text: str) -> list[str]:
         raise OptionError(f"--compare {text}: name some of {','.join(RUNTIMES)}, each once", code="E125")
     for name in names:
         for package in RUNTIMES[name]:
-            try:
-                importlib.import_module(package)
-            except ImportError as error:
-                raise MissingExtraError(package, EXTRAS[name]) from error
+            imported(package, EXTRAS[name])
     return names
 
 

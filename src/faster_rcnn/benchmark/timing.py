@@ -91,7 +91,7 @@ def time_contenders(
         for one in every:
             one.detect(pixels)
     work = [(number, path) for number in range(rounds) for path in images]
-    for number, path in counted(work, "images timed beside others", len(work)):
+    for number, path in counted(work, "images timed beside others" if others else "images timed", len(work)):
         pixels = pixels_of(ours, path)
         for index, one in enumerate(every):
             each, boxes = timed(partial(one.detect, pixels), ours.detector.device)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from faster_rcnn.weights.model_file import LoadedModel
 
 TORCHVISION = "torchvision"
 
@@ -128,7 +127,7 @@ def _write_checkpoint(model: str, out: Path, layout: str | None) -> int:
             code="E125",
         )
     require_file("--out", out, [model_file(model)])
-    loaded: LoadedModel = resolve_model(model)
+    loaded = resolve_model(model)
     plan = plan_export(model, loaded.config, layout)
     write_checkpoint(loaded, plan.layout, out)
     say(f"wrote {out} as {plan.layout}, read it back and found it equal. It is loaded by")

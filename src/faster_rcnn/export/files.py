@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.export.program import exported_program, preparing_program, quiet
 from faster_rcnn.export.suppression import IN_ONNX, IN_TORCH
 from faster_rcnn.inference.sessions import (
@@ -21,6 +20,7 @@ from faster_rcnn.inference.sessions import (
     program_weights_digest,
     runtime_of,
 )
+from faster_rcnn.system.packages import imported
 from faster_rcnn.weights.exported import ExportFacts, metadata_text, plain_metadata
 from faster_rcnn.weights.header import METADATA_KEY
 from faster_rcnn.weights.model_file import LoadedModel
@@ -39,10 +39,7 @@ def require_packages(kind: str) -> None:
     """Raise ``MissingExtraError`` where a package is missing with which files of a format are written and verified."""
     needed = {"onnx": ("onnx", "onnxscript"), "openvino": ("onnx", "onnxscript"), "pt2": ()}
     for package in needed[kind]:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(package, kind) from error
+        imported(package, kind)
     if kind != "pt2":
         runtime_of(kind)
 

@@ -16,7 +16,7 @@ from faster_rcnn.export.first_stage import Level, padded_proposals
 from faster_rcnn.export.second_stage import candidates_of, padded_detections, pooled_features
 from faster_rcnn.export.suppression import Selections
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.rpn.anchors import fitted_strides, grid_of_anchors
+from faster_rcnn.rpn.anchors import grid_of_anchors
 from faster_rcnn.structures import ImageSize
 
 
@@ -63,9 +63,7 @@ class DetectionGraph(nn.Module):
     def _levels(self, features: list[Tensor], padded: ImageSize) -> list[Level]:
         """Output and anchors of each level that has anchors, which are those of ``AnchorGenerator``."""
         grids = [ImageSize(*feature.shape[-2:]) for feature in features]
-        strides = [(float(stride), float(stride)) for stride in self.generator.strides]
-        if self.generator.fitted:
-            strides = fitted_strides(padded, grids)
+        strides = self.generator.strides_of(padded, grids)
         skipped = self.rpn_head.skipped
         return [
             Level(

@@ -54,9 +54,10 @@ def verify(loaded: LoadedModel, path: Path, images: Sequence[Tensor] = ()) -> Di
     """
     opened = open_exported(path)
     header, facts = opened.exported.header, opened.exported.facts
-    if opened.weights != facts.weights:
+    weights = opened.digest()
+    if weights != facts.weights:
         raise VerificationError(
-            f"{path}: its weights were changed after the export: their checksum is {opened.weights}, and "
+            f"{path}: its weights were changed after the export: their checksum is {weights}, and "
             f"{facts.weights} was stored"
         )
     if header.classes != loaded.classes:
@@ -69,11 +70,9 @@ def verify(loaded: LoadedModel, path: Path, images: Sequence[Tensor] = ()) -> Di
 
 def _sizes(facts: ExportFacts, config: Config) -> list[ImageSize]:
     """The sizes that are tried: the one that a graph is for, or one that is wide and one that is high."""
-    if facts.size is not None and facts.prepares:
+    if facts.size is not None:
         return [facts.size]
     short, long = config.image.short_side, config.image.long_side
-    if facts.size is not None:  # images that are resized and padded to just this size
-        return [facts.size]
     wide = ImageSize(short, min(long, short * 4 // 3))
     return [wide, ImageSize(wide.width * 9 // 8, wide.height * 7 // 8)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from faster_rcnn.ops.boxes import clip_to, sides_at_least
 from faster_rcnn.ops.deltas import decode
 from faster_rcnn.ops.roi_align import roi_align, roi_pool
 from faster_rcnn.roi.detections import DetectionFilter, class_probabilities
-from faster_rcnn.roi.pooling import Pooling, pyramid_level
+from faster_rcnn.roi.pooling import Pooling
 from faster_rcnn.structures import RoiOutput
 
 NO_LABEL = -1
@@ -51,8 +50,7 @@ def pooled_features(
     rois = torch.cat((images.expand(-1, boxes.shape[1], 1), boxes), dim=2).flatten(0, 1)  # (R, 5)
     if len(rule.strides) == 1:
         return _pooled(features[0], rois, rule.strides[0], rule)
-    finest, coarsest = round(math.log2(rule.strides[0])), round(math.log2(rule.strides[-1]))
-    levels = pyramid_level(rois[:, 1:], rule.canonical_size, finest, coarsest) - finest  # (R,)
+    levels = rule.levels_of(rois[:, 1:])  # (R,)
     result = torch.zeros(
         (rois.shape[0], features[0].shape[1], rule.side, rule.side), dtype=features[0].dtype, device=boxes.device
     )

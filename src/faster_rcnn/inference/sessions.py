@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from faster_rcnn.errors import MissingExtraError, ModelFileError
+from faster_rcnn.system.packages import imported
 from faster_rcnn.weights.exported import ENDINGS, Exported, parse_metadata
 from faster_rcnn.weights.header import METADATA_KEY
 
@@ -34,8 +35,8 @@ class OpenedFile:
     path: Path
     exported: Exported
     session: Session
-    weights: str
-    """CRC-32 of the weights that the file holds now."""
+    digest: Callable[[], str]
+    """Computes CRC-32 of the weights that the file holds now, which only a verification needs."""
 
 
 def open_exported(path: Path) -> OpenedFile:
@@ -62,11 +63,7 @@ def open_exported(path: Path) -> OpenedFile:
 
 def runtime_of(kind: str) -> Any:
     """The module that runs files of a format; raises ``MissingExtraError`` where it is not installed."""
-    package, extra = EXTRAS[kind]
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError(package, extra) from error
+    return imported(*EXTRAS[kind])
 
 
 def digest_of_parts(parts: Iterable[bytes | memoryview]) -> str:
@@ -116,8 +113,11 @@ def _open_onnx(path: Path) -> OpenedFile:
         given = {name: each.numpy() for name, each in zip(names, inputs, strict=True)}
         return [torch.from_numpy(each) for each in session.run(None, given)]
 
-    onnx: Any = importlib.import_module("onnx")
-    return OpenedFile(path, exported, run, onnx_weights_digest(onnx.load(str(path))))
+    return OpenedFile(path, exported, run, partial(_onnx_digest, path))
+
+
+def _onnx_digest(path: Path) -> str:
+    return onnx_weights_digest(imported("onnx", "onnx").load(str(path)))
 
 
 def _open_openvino(path: Path) -> OpenedFile:
@@ -137,7 +137,7 @@ def _open_openvino(path: Path) -> OpenedFile:
         found = request.infer([each.numpy() for each in inputs])
         return [torch.from_numpy(each.copy()) for each in found.values()]
 
-    return OpenedFile(path, exported, run, digest_of_parts([path.with_suffix(".bin").read_bytes()]))
+    return OpenedFile(path, exported, run, lambda: digest_of_parts([path.with_suffix(".bin").read_bytes()]))
 
 
 def _open_program(path: Path) -> OpenedFile:
@@ -151,4 +151,4 @@ def _open_program(path: Path) -> OpenedFile:
         with torch.no_grad():
             return list(module(*inputs))
 
-    return OpenedFile(path, _metadata(path, extra[METADATA_FILE]), run, program_weights_digest(program))
+    return OpenedFile(path, _metadata(path, extra[METADATA_FILE]), run, partial(program_weights_digest, program))

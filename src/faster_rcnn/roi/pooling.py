@@ -34,6 +34,11 @@ class Pooling:
         """Whether regions are shifted by half a feature, to where a feature's centre is."""
         return self.method == "aligned-align"
 
+    def levels_of(self, boxes: Float[Tensor, "regions 4"]) -> Int[Tensor, " regions"]:
+        """The level that each region reads, as an index among ``strides``."""
+        finest, coarsest = (round(math.log2(stride)) for stride in (self.strides[0], self.strides[-1]))
+        return pyramid_level(boxes, self.canonical_size, finest, coarsest) - finest
+
 
 def pyramid_level(
     boxes: Float[Tensor, "regions 4"], canonical_size: float, finest: int, coarsest: int
@@ -52,11 +57,9 @@ def pool_regions(
     features: Sequence[Tensor], regions: Sequence[Float[Tensor, "_ 4"]], rule: Pooling
 ) -> Float[Tensor, "regions channels side side"]:
     """Pool the features of every region of every image, image by image, in the order given."""
-    finest = round(math.log2(rule.strides[0]))
-    coarsest = round(math.log2(rule.strides[-1]))
     boxes = torch.cat(list(regions))
     images = torch.cat([torch.full_like(each[:, 0], index) for index, each in enumerate(regions)])
-    levels = pyramid_level(boxes, rule.canonical_size, finest, coarsest) - finest
+    levels = rule.levels_of(boxes)
     rois = torch.cat((images[:, None], boxes), dim=1)
     if rule.method == "pool":
         return roi_pool_levels(features, rois, levels, strides=rule.strides, side=rule.side)

@@ -117,15 +117,19 @@ class AnchorGenerator:
         """The number of positions of some anchors of this generator, over all levels."""
         return sum(anchors.per_level) // self.per_position
 
+    def strides_of(self, padded: ImageSize, grids: Sequence[ImageSize]) -> list[tuple[float, float]]:
+        """Distances of the anchors of each level, down and to the right, in padded pixels."""
+        if self.fitted:
+            return fitted_strides(padded, grids)
+        return [(float(stride), float(stride)) for stride in self.strides]
+
     def __call__(self, features: Sequence[Tensor], images: ImageBatch) -> Anchors:
         """The anchors of every image of a batch with these feature maps, in the frame of the padded pixels."""
         grids = tuple(ImageSize(*feature.shape[-2:]) for feature in features)
         size, on = ImageSize(*images.pixels.shape[-2:]), images.pixels.device
         last = self._last  # read once: another thread may replace it
         if last is None or last[0] != (grids, size, on):
-            strides = [(float(stride), float(stride)) for stride in self.strides]
-            if self.fitted:
-                strides = fitted_strides(size, grids)
+            strides = self.strides_of(size, grids)
             # A tensor of inference mode could not be used in training.
             with torch.inference_mode(False):
                 last = (grids, size, on), anchors_of_levels(self.base, grids, strides, on, self.offset)

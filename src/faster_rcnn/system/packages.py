@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib import metadata
+from typing import Any
+
+from faster_rcnn.errors import MissingExtraError
 
 REQUIRED = ("torch", "torchvision", "timm", "pydantic", "safetensors", "hotcoco", "pillow", "numpy")
 OPTIONAL = {
@@ -21,6 +25,14 @@ OPTIONAL = {
     "pycocotools": "test",
 }
 """Optional packages, each with the extra that installs it."""
+
+
+def imported(package: str, extra: str) -> Any:
+    """An optional package; raises ``MissingExtraError`` where it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, extra) from error
 
 
 def required_packages() -> str:

@@ -14,7 +14,6 @@ from faster_rcnn.explanation.record.assignment import assigned_anchors, sampled_
 from faster_rcnn.explanation.record.fates import AnchorFates, Fate
 from faster_rcnn.explanation.record.recording import FirstStage, PartRecording
 from faster_rcnn.ops.boxes import inside
-from faster_rcnn.roi.pooling import pyramid_level
 from faster_rcnn.rpn.proposals import objectness_logit
 from faster_rcnn.structures import GroundTruth, ImageSize, Matches
 
@@ -236,8 +235,7 @@ def region_numbers(part: PartRecording, proposal: int) -> RegionNumbers:
     if part.second is None:
         raise ValueError("a first stage alone pools no regions")
     rule, box = part.network.roi.pooling, part.proposals.boxes[proposal]
-    finest, coarsest = (round(math.log2(stride)) for stride in (rule.strides[0], rule.strides[-1]))
-    level = int(pyramid_level(box[None], rule.canonical_size, finest, coarsest)[0]) - finest
+    level = int(rule.levels_of(box[None])[0])
     stride = rule.strides[level]
     x1, y1, x2, y2 = (box / stride).tolist()
     return RegionNumbers(level, level_name(part, level), stride, (x1, y1, x2, y2))
