@@ -135,7 +135,7 @@ def test_a_stream_is_lazy_and_endless(predictor: Predictor) -> None:
     for number in range(1, 4):
         alone = predictor.predict_one(rgb(seed=number), conf=0.0)
         assert_same(next(results), alone, tolerance=tolerance_of(predictor))
-        assert taken == number + 1
+        assert number + 1 <= taken <= number + 2
     results.close()  # type: ignore[attr-defined]  # it is a generator
 
 

@@ -23,7 +23,7 @@ part and of the node in the fused graph, such as ``body.fused_3``; model files h
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import pairwise
 
 import torch
@@ -69,7 +69,7 @@ def quantized_model(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     precision = next(network.parameters()).dtype
     parts = verified_parts(network, _every_operation)
 
-    def quantize(name: str, input_ranges: Sequence[Range | None] = (), *, emits: bool = False) -> Outputs:
+    def quantize(name: str, input_ranges: Sequence[Range | None] = (), *, emits: int | None = None) -> Outputs:
         own = {key.removeprefix(f"{name}."): each for key, each in ranges.items() if key.startswith(f"{name}.")}
         return _quantize_part(parts[name], own, precision, input_ranges=input_ranges, emits=emits)
 
@@ -77,10 +77,11 @@ def quantized_model(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     """Ranges of the feature maps that come out of the parts so far; empty where those are floats."""
     chain = [name for name in ("body", "pyramid", "rpn") if name != "pyramid" or network.backbone.pyramid is not None]
     for name, reader in pairwise(chain):
-        # Integers are given only to a part that was traced; everything else reads floats.
-        emits = reader in parts
-        outputs = quantize(name, maps, emits=emits) if name in parts else []
-        maps = outputs if emits else []
+        # Integers are given only to a part that was traced; everything else reads floats, such as the second stage,
+        # which alone reads the maps that have no anchors.
+        first = network.rpn.head.skipped if reader == "rpn" else 0
+        outputs = quantize(name, maps, emits=first if reader in parts else None) if name in parts else []
+        maps = outputs if reader in parts else []
     if "rpn" in parts:
         quantize("rpn", maps)
     if "head" in parts:
@@ -171,21 +172,28 @@ def _quantize_part(
     precision: torch.dtype,
     *,
     input_ranges: Sequence[Range | None] = (),
-    emits: bool = False,
+    emits: int | None = None,
 ) -> Outputs:
     """Rewrite a part to int8, in place; returns the ranges of its outputs.
 
-    ``input_ranges`` are those of its input maps; without any, all inputs are floats. It gives integers itself if it
-    ``emits`` them.
+    ``input_ranges`` are those of its input maps; without any, all inputs are floats. From its output number ``emits``
+    on it gives integers itself.
     """
-    integers = _integer_nodes(part, ranges, input_ranges, emits)
-    _rewrite(part, ranges, integers, precision, emits=emits)
+    emitted = set() if emits is None else set(_outputs(part)[emits:])
+    integers = _integer_nodes(part, ranges, input_ranges, emitted)
+    _rewrite(part, ranges, integers, precision, emitted)
+    return [integers.get(each) for each in _outputs(part)]
+
+
+def _outputs(part: fx.GraphModule) -> list[fx.Node]:
+    """The nodes that give the list of a part's outputs; none where it gives something else."""
     [outputs] = part.graph.output_node().args
-    given = outputs if isinstance(outputs, list | tuple) else ()
-    return [integers.get(each) if isinstance(each, fx.Node) else None for each in given]
+    return [each for each in outputs if isinstance(each, fx.Node)] if isinstance(outputs, list | tuple) else []
 
 
-def _integer_nodes(part: fx.GraphModule, ranges: Ranges, input_ranges: Sequence[Range | None], emits: bool) -> Integers:
+def _integer_nodes(
+    part: fx.GraphModule, ranges: Ranges, input_ranges: Sequence[Range | None], emitted: Set[fx.Node]
+) -> Integers:
     """First pass: the nodes whose results are integers.
 
     Inputs are if the part before made them so. Forwards, a candidate is a convolution, or moves the values of one.
@@ -199,7 +207,7 @@ def _integer_nodes(part: fx.GraphModule, ranges: Ranges, input_ranges: Sequence[
             continue
         is_sum = len(node.args) > 1 and node.op == "call_module"  # made in the memory of its second term
         readers = [each for each in node.users if each.target is not getattr]
-        if is_sum or any(_reads_integers(part, each, integers, emits) for each in readers):
+        if is_sum or any(_reads_integers(part, node, each, integers, emitted) for each in readers):
             integers[node] = candidates[node]
     return integers
 
@@ -215,10 +223,12 @@ def _candidates(part: fx.GraphModule, ranges: Ranges) -> Integers:
     return candidates
 
 
-def _rewrite(part: fx.GraphModule, ranges: Ranges, integers: Integers, precision: torch.dtype, *, emits: bool) -> None:
+def _rewrite(
+    part: fx.GraphModule, ranges: Ranges, integers: Integers, precision: torch.dtype, emitted: Set[fx.Node]
+) -> None:
     """Second pass: layers in int8, and conversions where floats and integers meet; ``integers`` gains the new nodes."""
     for node, value_range in list(integers.items()):
-        others = [reader for reader in node.users if not _reads_integers(part, reader, integers, emits)]
+        others = [reader for reader in node.users if not _reads_integers(part, node, reader, integers, emitted)]
         if others:
             floats = _insert_after(part, node, f"dequantized_{node.name}", Dequantize(value_range, precision))
             for reader in others:
@@ -271,9 +281,11 @@ def _is_int8_layer(part: fx.GraphModule, node: fx.Node) -> bool:
     return isinstance(layer_of(part, node), FusedLinear | FusedConv2d)
 
 
-def _reads_integers(part: fx.GraphModule, reader: fx.Node, integers: Integers, emits: bool) -> bool:
-    """Whether a node takes integers; the sizes of a map are the same in any type."""
-    takes = _is_int8_layer(part, reader) or (emits and reader.op == "output")
+def _reads_integers(
+    part: fx.GraphModule, node: fx.Node, reader: fx.Node, integers: Integers, emitted: Set[fx.Node]
+) -> bool:
+    """Whether a reader takes the result of a node as integers; the sizes of a map are the same in any type."""
+    takes = _is_int8_layer(part, reader) or (reader.op == "output" and node in emitted)
     return bool(takes or reader in integers or (reader.target is getattr and "shape" in reader.args))
 
 

@@ -116,7 +116,8 @@ def map_two_workers(items: Iterable[Item], work: Callable[[Item], Done]) -> Iter
         workers = ThreadPoolExecutor(2, THREADS, take_threads, (max(1, threads // 2), threads))
         every = chain((first, second), left)
         del first, second  # items may be large, and streams long
-        yield from _in_order(every, work, workers, 1)
+        # A third item waits, so that a worker that is done with the second one before the first one goes on.
+        yield from _in_order(every, work, workers, 2)
 
 
 class Gate:
@@ -168,12 +169,15 @@ def take_threads(count: int, of_others: int) -> None:
 def _in_order(
     items: Iterable[Item], work: Callable[[Item], Done], workers: ThreadPoolExecutor, ahead: int
 ) -> Iterator[Done]:
-    """The results of ``work`` in the order of the items, with ``ahead`` more items submitted; ends the workers."""
+    """The results of ``work`` in the order of the items, with at most ``ahead`` more items submitted; ends the workers.
+
+    A result that is there is not held back until so many items are: those of a camera come slowly.
+    """
     pending: deque[Future[Done]] = deque()
     try:
         for started in _started(items, work, workers):
             pending.append(started)
-            if len(pending) > ahead:
+            if len(pending) > ahead or (len(pending) > 1 and pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
