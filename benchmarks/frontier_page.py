@@ -5,7 +5,7 @@
 Each table holds the runs of one instruction set, precision and number of images, either on folds of training splits or,
 for the last variants, on splits that nothing was chosen on. A difference is the mean, over the data sets, of the
 differences in AP to the first variant with the same fold and seed; its interval is that of the differences, drawn again
-2,000 times within each data set.
+2,000 times within each data set. Recipes of training, which leave the network as it is, have tables of their own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ PLOT = PAGE.parent / "images" / "frontier.png"
 MARK = "<!-- tables of benchmarks/frontier_page.py -->\n"
 DRAWS = 2000
 FIRST = "small-before"
+RECIPE, RECIPES = "lean-sgd", ("lean", "lean-ciou", "lean-ema", "lean-wide", "lean-unfrozen")
+"""The recipe that `small` was trained with before, on the lighter network, and those that were tried beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,11 @@ def read_times(path: Path) -> list[Times]:
 def tables(runs: Sequence[Run], times: Sequence[Times]) -> str:
     """All tables, those of the splits that nothing was chosen on first, and what the names stand for."""
     places = sorted(dict.fromkeys(map(Place.of, runs)), key=lambda place: not place.final)
-    parts = [_table(place, place.runs_of(runs), times) for place in places]
+    of_recipes = [run for run in runs if run.variant in (RECIPE, *RECIPES)]
+    of_networks = [run for run in runs if run not in of_recipes or run.variant == RECIPES[0]]
+    parts = [_table(place, place.runs_of(of_networks), times, FIRST) for place in places]
+    compared = [place for place in places if len({run.variant for run in place.runs_of(of_recipes)}) > 1]
+    parts += [_table(place, place.runs_of(of_recipes), times, RECIPE, "recipes: ") for place in compared]
     used = [name for name in VARIANTS if any(run.variant == name for run in runs)]
     names = [f"- `{name}`: {' '.join(f'`{each}`' for each in VARIANTS[name].settings) or 'as it was'}" for name in used]
     return "\n".join([*parts, "## The variants\n", "Settings in which each differs from `small-before`.\n", *names, ""])
@@ -103,7 +109,8 @@ def interval(gains: dict[str, list[float]], draws: int = DRAWS) -> tuple[float, 
     return means[int(0.025 * draws)], means[int(0.975 * draws) - 1]
 
 
-def _table(place: Place, runs: Sequence[Run], times: Sequence[Times]) -> str:
+def _table(place: Place, runs: Sequence[Run], times: Sequence[Times], first: str, about: str = "") -> str:
+    title = f"{about}{place.title}"
     data = sorted({run.data for run in runs})
     own = place.times_of(times)
     head = ["variant", "seeds", "GFLOP", "time of an image", "in a stream", *data, "difference in AP"]
@@ -115,11 +122,11 @@ def _table(place: Place, runs: Sequence[Run], times: Sequence[Times]) -> str:
             str(len({run.seed for run in mine})),
             *_cells_of_times(own.get(variant)),
             *(_mean([run.ap for run in mine if run.data == each]) for each in data),
-            _difference(gains_of(runs, variant, FIRST)) if variant != FIRST else "",
+            _difference(gains_of(runs, variant, first)) if variant != first else "",
         ]
         rows.append(cells)
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([f"## {place.title[0].upper()}{place.title[1:]}\n", *lines, ""])
+    return "\n".join([f"## {title[0].upper()}{title[1:]}\n", *lines, ""])
 
 
 def _cells_of_times(times: Times | None) -> list[str]:
