@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of, measure
-from faster_rcnn.evaluation.engine import BOOTSTRAP_CONFIDENCE, BOOTSTRAP_SAMPLES, BootstrapInterval, change_intervals
+from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of, metrics_of
+from faster_rcnn.evaluation.engine import (
+    BOOTSTRAP_CONFIDENCE,
+    BOOTSTRAP_SAMPLES,
+    BootstrapInterval,
+    change_intervals,
+    curves,
+)
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.structures import ClassMap, Detections
 
@@ -70,9 +76,9 @@ def change_between(
     classes: ClassMap,
 ) -> Change:
     """Measure the detections of two detectors in the same images, which are in the order of ``truths``."""
-    was, now = ([_exact(each) for each in side] for side in (before, after))
-    first, second = (measure(truths, side, classes) for side in (was, now))
-    intervals = change_intervals(columns_of(truths, was, classes), columns_of(truths, now, classes)) or {}
+    was, now = (columns_of(truths, side, classes) for side in (before, after))
+    first, second = (metrics_of(curves(columns), columns, classes) for columns in (was, now))
+    intervals = change_intervals(was, now) or {}
     values = {name: (getattr(first, field), getattr(second, field)) for name, field in NAMES.items()}
     return Change(first, second, {name: MetricChange(*both, intervals.get(name)) for name, both in values.items()})
 
@@ -95,10 +101,6 @@ def verdict_on(change: MetricChange) -> str:
     if change.change == 0:
         return "no change"
     return "significant" if change.is_significant else "may be chance"
-
-
-def _exact(found: Detections | ExactDetections) -> ExactDetections:
-    return ExactDetections.of(found) if isinstance(found, Detections) else found
 
 
 def _number(value: float | None) -> str:

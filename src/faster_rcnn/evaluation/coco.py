@@ -72,8 +72,7 @@ def measure(
         detections: one per image in the same order, in the same pixels.
         classes: names and ids of the labels; holes are not categories and no box may have them.
     """
-    found = [ExactDetections.of(one) if isinstance(one, Detections) else one for one in detections]
-    columns = columns_of(truths, found, classes)
+    columns = columns_of(truths, detections, classes)
     return metrics_of(curves(columns), columns, classes)
 
 
@@ -103,10 +102,13 @@ def metrics_of(curve: Curves, columns: Columns, classes: ClassMap) -> Metrics:
     )
 
 
-def columns_of(truths: Sequence[TruthOfImage], found: Sequence[ExactDetections], classes: ClassMap) -> Columns:
+def columns_of(
+    truths: Sequence[TruthOfImage], detections: Sequence[Detections | ExactDetections], classes: ClassMap
+) -> Columns:
     """Truths and detections of the same images, in the same order, as the rows that COCO's rules take."""
-    if len(truths) != len(found):
-        raise ValueError(f"{len(found)} images with detections for {len(truths)} images with truths")
+    if len(truths) != len(detections):
+        raise ValueError(f"{len(detections)} images with detections for {len(truths)} images with truths")
+    found = [ExactDetections.of(one) if isinstance(one, Detections) else one for one in detections]
     order = order_of_ids([one.image_id for one in truths])
     numbers = _category_numbers(classes)
     truths, found = [truths[place] for place in order], [found[place] for place in order]

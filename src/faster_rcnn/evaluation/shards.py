@@ -118,8 +118,7 @@ def _numbers_of(split: Split, places: Sequence[int]) -> NDArray[np.int64]:
 
 def _columns_of(split: Split, places: Sequence[int], found: Mapping[int, Detections]) -> Columns:
     truths = truths_of([split.records[place] for place in places])
-    exact = [ExactDetections.of(found[place]) if place in found else _NOTHING for place in places]
-    return columns_of(truths, exact, split.classes)
+    return columns_of(truths, [found.get(place, _NOTHING) for place in places], split.classes)
 
 
 _NOTHING = ExactDetections(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from faster_rcnn.evaluation.coco import ExactDetections, columns_of, measure
+from faster_rcnn.evaluation.coco import columns_of, measure
 from faster_rcnn.evaluation.engine import TideErrors, tide_errors
 from faster_rcnn.evaluation.split import truths_of
 from faster_rcnn.explanation.causes.false_positives import FalseKind
@@ -79,7 +79,7 @@ def impact_of(images: Sequence[JudgedImage], classes: ClassMap) -> Impact:
     stand_ins = [each.stand_ins() for each in mendings]
 
     def effect(count: int, detections: Callable[[int], Detections]) -> Effect:
-        found = [ExactDetections.of(detections(place)) for place in range(len(images))]
+        found = [detections(place) for place in range(len(images))]
         metrics = measure(truths_of([each.record for each in images]), found, classes)
         return Effect(count, metrics.ap, metrics.ap50)
 
@@ -113,7 +113,7 @@ def tide_of(images: Sequence[JudgedImage], classes: ClassMap, thresholds: Thresh
     """TIDE's numbers of judged images; ``None`` without hotcoco, which alone computes them."""
 
     def errors(conf: float) -> TideErrors | None:
-        found = [ExactDetections.of(each.detections.above(conf)) for each in images]
+        found = [each.detections.above(conf) for each in images]
         truths = truths_of([each.record for each in images])
         return tide_errors(columns_of(truths, found, classes), thresholds.iou)
 
