@@ -8,10 +8,9 @@ from typing import Any
 
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import OptionError
-from faster_rcnn.evaluation.change import NAME, Change, MetricChange, change_between, metric_lines
+from faster_rcnn.evaluation.change import NAME, Change, MetricChange, change_between, change_line, metric_lines
 from faster_rcnn.evaluation.coco import ExactDetections
 from faster_rcnn.evaluation.engine import BOOTSTRAP_CONFIDENCE
-from faster_rcnn.evaluation.metrics import ClassMetrics
 from faster_rcnn.evaluation.split import truths_of
 from faster_rcnn.structures import Detections
 from faster_rcnn.system.terminal import printable
@@ -87,7 +86,8 @@ class Comparison:
 
     def _class_lines(self) -> list[str]:
         rows = zip(self.change.before.per_class, self.change.after.per_class, strict=True)
-        return [f"{'AP of a class':<{NAME}}before   after  change", *(_class_line(*both) for both in rows)]
+        lines = [change_line(after.name, before.ap, after.ap) for before, after in rows]
+        return [f"{'AP of a class':<{NAME}}before   after  change", *lines]
 
 
 def compare_sides(own: Side, other: Side) -> Comparison:
@@ -109,11 +109,3 @@ def compare_sides(own: Side, other: Side) -> Comparison:
 def _change(change: MetricChange) -> dict[str, Any]:
     numbers = change.to_json()
     return {"change": numbers["change"], "interval": numbers["interval"], "significant": change.is_significant}
-
-
-def _class_line(before: ClassMetrics, after: ClassMetrics) -> str:
-    values = [f"{'n/a' if each is None else format(each, '.3f'):>6}" for each in (before.ap, after.ap)]
-    change = "n/a" if before.ap is None or after.ap is None else f"{after.ap - before.ap:+.3f}"
-    name = printable(after.name)
-    name = name if len(name) < NAME else f"{name[: NAME - 3]}.."
-    return f"{name:<{NAME}}{'  '.join(values)}  {change:>6}"

@@ -16,6 +16,7 @@ from faster_rcnn.evaluation.engine import (
 )
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.structures import ClassMap, Detections
+from faster_rcnn.system.terminal import printable
 
 NAMES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
 """COCO's names of the metrics that are compared, with the names of their fields in ``Metrics``."""
@@ -87,13 +88,25 @@ def metric_lines(changes: Mapping[str, MetricChange]) -> list[str]:
     """The metrics of both detectors, with the interval of the change."""
     lines = [f"{'':<{NAME}}before   after  change  95 % of bootstrap samples"]
     for name, each in changes.items():
-        line = f"{name:<{NAME}}{_number(each.before):>6}  {_number(each.after):>6}  {_signed(each.change):>6}"
+        line = change_line(name, each.before, each.after)
         if each.interval is not None:
             line += f"  {_signed(each.interval.lower)} to {_signed(each.interval.upper)}, {verdict_on(each)}"
         lines.append(line)
     if all(each.interval is None for each in changes.values()):
         lines.append("intervals of the change need hotcoco, and at least one object")
     return lines
+
+
+def change_line(name: str, before: float | None, after: float | None) -> str:
+    """A value of both detectors, and how much it rises."""
+    change = None if before is None or after is None else after - before
+    return f"{short_name(name):<{NAME}}{_number(before):>6}  {_number(after):>6}  {_signed(change):>6}"
+
+
+def short_name(name: str) -> str:
+    """A name that fits the column of names, without control characters."""
+    name = printable(name)
+    return name if len(name) < NAME else f"{name[: NAME - 3]}.."
 
 
 def verdict_on(change: MetricChange) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from faster_rcnn.evaluation.change import NAME
+from faster_rcnn.evaluation.change import NAME, short_name
 from faster_rcnn.explanation.causes.kinds import ORDER, VerdictKind
 from faster_rcnn.explanation.dataset.pairs import TruthPair
-from faster_rcnn.system.terminal import printable
 
 
 def truth_lines(pairs: Sequence[TruthPair]) -> list[str]:
@@ -45,10 +44,5 @@ def class_lines(pairs: Sequence[TruthPair], names: Sequence[str]) -> list[str]:
             before = f"{100 * sum(not each.before.missed for each in own) / len(own):.1f}%"
             after = f"{100 * sum(not each.after.missed for each in own) / len(own):.1f}%"
             gained, lost = sum(each.gained for each in own), sum(each.lost for each in own)
-            lines.append(f"{_short(name):<{NAME}}{len(own):>6}  {before:>6}  {after:>6}  {gained:>6}  {lost:>6}")
+            lines.append(f"{short_name(name):<{NAME}}{len(own):>6}  {before:>6}  {after:>6}  {gained:>6}  {lost:>6}")
     return lines
-
-
-def _short(name: str) -> str:
-    name = printable(name)
-    return name if len(name) < NAME else f"{name[: NAME - 3]}.."
