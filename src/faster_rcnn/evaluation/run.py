@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from faster_rcnn.data.chosen import split_of_classes
 from faster_rcnn.data.fingerprint import split_digest
 from faster_rcnn.data.reading import load_split
-from faster_rcnn.data.records import Split
+from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.evaluation.against import Side
 from faster_rcnn.evaluation.detector import choose_split, detect_in, measure_detector, settings_for, split_to_measure
 from faster_rcnn.evaluation.matching import NamedImage
@@ -85,16 +86,9 @@ def evaluate_detector(
             other labelled images than the first one; or the detector or the data lacks a class of ``choice``.
         ModelFileError: the data has classes that the detector lacks.
     """
-
-    def read() -> tuple[Split, Predictor]:
-        dataset = load_split(data, settings_for(data, detector.config.data, tiling), split)
-        part = choose_split(dataset, split)
-        source = None if proposals is None else split_source(detector, proposals, dataset.root, part, model)
-        return part, Predictor(detector, batch=batch, proposals=source, tiling=tiling, choice=choice)
-
-    with processes.first_logs():
-        part, predictor = processes.together(read)
-    refuse_differing(processes, {"the labelled images": split_digest(part)} if processes.are_several else {})
+    contenders = [Contender(model, detector)]
+    part, [predictor] = _opened(contenders, data, split, proposals, tiling, choice, batch, processes)
+    assert predictor is not None  # it is no file
     metrics = measure_detector(predictor, part, model, processes)
     return Evaluation(metrics, part.name, **_how(detector))
 
@@ -134,28 +128,43 @@ def evaluate_against(
     The data are read once, as those that the own detector was trained on. The other arguments are those of
     ``evaluate_detector``, for both, and so are the errors.
     """
-
-    def read() -> tuple[Split, list[Predictor | None]]:
-        settings = DataConfig() if own.detector is None else settings_for(data, own.detector.config.data, tiling)
-        dataset = load_split(data, settings, split)
-        part = choose_split(dataset, split)
-        predictors: list[Predictor | None] = []
-        for each in (own, other):
-            if (detector := each.detector) is None:
-                predictors.append(None)
-                continue
-            source = None if proposals is None else split_source(detector, proposals, dataset.root, part, each.model)
-            predictors.append(Predictor(detector, batch=batch, proposals=source, tiling=tiling, choice=choice))
-        return part, predictors
-
-    with processes.first_logs():
-        part, predictors = processes.together(read)
-    refuse_differing(processes, {"the labelled images": split_digest(part)} if processes.are_several else {})
+    part, predictors = _opened([own, other], data, split, proposals, tiling, choice, batch, processes)
     first, second = (
         _side(each.model, predictor, part, choice, processes)
         for each, predictor in zip((own, other), predictors, strict=True)
     )
     return first, second
+
+
+def _opened(
+    contenders: Sequence[Contender],
+    data: Path,
+    split: str | None,
+    proposals: Path | None,
+    tiling: Tiling | None,
+    choice: Choice,
+    batch: int | None,
+    processes: Processes,
+) -> tuple[Split, list[Predictor | None]]:
+    """The split, read as the data that the first detector was trained on, and a predictor of each; None for a file."""
+
+    def predictor_of(each: Contender, dataset: Dataset, part: Split) -> Predictor | None:
+        if each.detector is None:
+            return None
+        source = None if proposals is None else split_source(each.detector, proposals, dataset.root, part, each.model)
+        return Predictor(each.detector, batch=batch, proposals=source, tiling=tiling, choice=choice)
+
+    def read() -> tuple[Split, list[Predictor | None]]:
+        own = contenders[0].detector
+        settings = DataConfig() if own is None else settings_for(data, own.config.data, tiling)
+        dataset = load_split(data, settings, split)
+        part = choose_split(dataset, split)
+        return part, [predictor_of(each, dataset, part) for each in contenders]
+
+    with processes.first_logs():
+        part, predictors = processes.together(read)
+    refuse_differing(processes, {"the labelled images": split_digest(part)} if processes.are_several else {})
+    return part, predictors
 
 
 def _side(model: str, predictor: Predictor | None, part: Split, choice: Choice, processes: Processes) -> Side:
