@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.inference.limits import names_in, refuse_limits, refuse_share
+from faster_rcnn.inference.limits import names_in, refuse_below_one, refuse_limits, refuse_share
 from faster_rcnn.inference.tiles import tiling_of
 
 
@@ -93,3 +93,18 @@ def test_a_list_names_what_is_known_each_once() -> None:
     assert names_in("--save", "voc, coco,voc", ("coco", "voc"), "format") == ("voc", "coco")
     with pytest.raises(OptionError, match="E125 --save coco,: there is no format ''; formats are coco, voc"):
         names_in("--save", "coco,", ("coco", "voc"), "format")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(0, "E125 every 0: it is 1 for all"), (-3, "E125 every -3: it is 1 for all"), (1.5, "E125 every 1.5 is no integer")],
+)
+def test_a_number_below_one_is_refused_with_its_rule(value: int, message: str) -> None:
+    with pytest.raises(OptionError) as error:
+        refuse_below_one("every", value, "it is 1 for all")
+    assert str(error.value) == message
+
+
+def test_one_and_more_are_taken() -> None:
+    refuse_below_one("every", 1)
+    refuse_below_one("every", np.int64(7))  # type: ignore[arg-type]

@@ -77,8 +77,9 @@ def _refuse_other_device(device: str) -> None:
 
 
 def _refuse_count(count: int) -> None:
-    if count < 1:
-        raise OptionError(f"--count {count}: activation ranges need at least one image", code="E125")
+    from faster_rcnn.inference.limits import refuse_below_one
+
+    refuse_below_one("--count", count, "activation ranges need at least one image")
 
 
 def _refuse_without_int8() -> None:

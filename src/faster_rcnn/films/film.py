@@ -8,13 +8,13 @@ from contextlib import ExitStack, closing
 from itertools import pairwise, repeat
 from pathlib import Path
 
-from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.errors import ImageError
 from faster_rcnn.films.camera import CameraReader, open_camera
 from faster_rcnn.films.names import camera_number
 from faster_rcnn.films.reader import DEFAULT_RATE, FilmFacts, FilmReader, FilmTally
 from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.given import path_given
-from faster_rcnn.inference.limits import refuse_non_integer
+from faster_rcnn.inference.limits import refuse_below_one
 from faster_rcnn.inference.prefetch import map_prefetched
 from faster_rcnn.system.wording import count_of
 
@@ -48,9 +48,7 @@ class Film:
             MissingExtraError: OpenCV is not installed.
             MachineError: there is no such camera.
         """
-        refuse_non_integer("every", every)
-        if every < 1:
-            raise OptionError(f"every {every}: it is 1 for all frames, 2 for every second one", code="E125")
+        refuse_below_one("every", every, "it is 1 for all frames, 2 for every second one")
         self.name = str(path_given("source", source))
         self.every = every
         self.camera = camera_number(self.name)

@@ -12,13 +12,9 @@ def refuse_limits(conf: float, max_detections: int | None, batch: int | None = N
     """Raise ``OptionError`` for a score outside 0..1, or a limit of detections or a batch of images below 1."""
     refuse_share("conf", conf, "scores are")
     if max_detections is not None:
-        refuse_non_integer("max-det", max_detections)
-        if max_detections < 1:
-            raise OptionError(f"max-det {max_detections}: an image can have 1 detection or more", code="E125")
+        refuse_below_one("max-det", max_detections, "an image can have 1 detection or more")
     if batch is not None:
-        refuse_non_integer("batch", batch)
-        if batch < 1:
-            raise OptionError(f"batch {batch}: 1 image or more are detected together", code="E125")
+        refuse_below_one("batch", batch, "1 image or more are detected together")
 
 
 def refuse_share(name: str, value: float, what: str) -> None:
@@ -27,6 +23,13 @@ def refuse_share(name: str, value: float, what: str) -> None:
     if not 0 <= value <= 1:
         hint = f"; {value:g} % is {value / 100:g}" if 1 < value <= 100 else ""
         raise OptionError(f"{name} {value:g}: {what} between 0 and 1{hint}", code="E125")
+
+
+def refuse_below_one(name: str, value: int, rule: str = "it must be 1 or more") -> None:
+    """Raise ``OptionError`` for anything but an integer of 1 or more."""
+    refuse_non_integer(name, value)
+    if value < 1:
+        raise OptionError(f"{name} {value}: {rule}", code="E125")
 
 
 def refuse_non_integer(name: str, value: int) -> None:

@@ -10,18 +10,12 @@ from pathlib import Path
 
 from faster_rcnn.choices import Precision
 from faster_rcnn.errors import MissingExtraError, OptionError
-from faster_rcnn.inference.limits import refuse_limits, refuse_non_integer, refuse_non_number
+from faster_rcnn.inference.limits import refuse_below_one, refuse_limits, refuse_non_integer, refuse_non_number
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 SHORTEST_KEY = 16
 """Characters of the shortest key that is taken: shorter ones are found by trying."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
-
-
-def _refuse_below_one(name: str, value: int) -> None:
-    refuse_non_integer(name, value)
-    if value < 1:
-        raise OptionError(f"{name} {value}: it must be 1 or more", code="E125")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ class Limits:
         """Raise ``OptionError`` (E125) for a limit that is not positive."""
         names = {"max-megabytes": self.megabytes, "max-megapixels": self.megapixels, "max-images": self.images}
         for name, value in {**names, "queue": self.queue}.items():
-            _refuse_below_one(name, value)
+            refuse_below_one(name, value)
         refuse_non_number("timeout", self.timeout)
         if not (isfinite(self.timeout) and self.timeout > 0):
             raise OptionError(f"timeout {self.timeout:g}: an answer takes some seconds, such as 30", code="E125")
@@ -78,9 +72,9 @@ class ServeOptions:
     def __post_init__(self) -> None:
         """Raise ``OptionError`` (E125) for a value that makes no sense."""
         refuse_limits(self.conf, self.max_det)
-        _refuse_below_one("workers", self.workers)
+        refuse_below_one("workers", self.workers)
         if self.batch is not None:
-            _refuse_below_one("batch", self.batch)
+            refuse_below_one("batch", self.batch)
         if self.label_studio is not None and not self.label_studio.startswith(("http://", "https://")):
             raise OptionError(
                 f"label-studio {self.label_studio}: give its address, such as http://localhost:8080", code="E125"
