@@ -97,7 +97,11 @@ def test_a_list_names_what_is_known_each_once() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(0, "E125 every 0: it is 1 for all"), (-3, "E125 every -3: it is 1 for all"), (1.5, "E125 every 1.5 is no integer")],
+    [
+        (0, "E125 every 0: it is 1 for all"),
+        (-3, "E125 every -3: it is 1 for all"),
+        (1.5, "E125 every 1.5 is no integer"),
+    ],
 )
 def test_a_number_below_one_is_refused_with_its_rule(value: int, message: str) -> None:
     with pytest.raises(OptionError) as error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import yaml
 
+from faster_rcnn.evaluation.change import NAMES
 from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.reporting.pages import decimal
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.terminal import printable
-
-MEASURED = (("AP", "ap"), ("AP50", "ap50"), ("AP75", "ap75"))
-"""COCO's names of the metrics in a card, with their fields in ``Metrics``."""
-UNDEFINED = "n/a"
+from faster_rcnn.system.wording import count_of
 
 
 def model_card(
@@ -37,8 +36,8 @@ def model_card(
     sections = [
         f"---\n{yaml.safe_dump(_metadata(repository, metrics, data, licence), sort_keys=False, allow_unicode=True)}---",
         f"# {_text(repository.rpartition('/')[2])}",
-        f"A Faster R-CNN that finds {len(names)} {'class' if len(names) == 1 else 'classes'} of objects, in the format "
-        "of [faster-rcnn](https://pypi.org/project/faster-rcnn/).",
+        f"A Faster R-CNN that finds {count_of(len(names), 'class', 'classes')} of objects, in the format of "
+        "[faster-rcnn](https://pypi.org/project/faster-rcnn/).",
         "## Use",
         f"```sh\npip install 'faster-rcnn[hub]'\nfaster-rcnn predict hf://{repository} photo.jpg\n```",
         "```python\nfrom faster_rcnn import Detector\n\n"
@@ -63,7 +62,7 @@ def _metadata(repository: str, metrics: Metrics | None, data: str | None, licenc
     }
     if licence is not None:
         metadata["license"] = licence
-    defined = [] if metrics is None else [(key, getattr(metrics, field)) for key, field in MEASURED]
+    defined = [] if metrics is None else [(key, getattr(metrics, field)) for key, field in NAMES.items()]
     values = [{"type": key, "value": round(value, 4)} for key, value in defined if value is not None]
     if values:
         task = {"type": "object-detection"}
@@ -95,18 +94,14 @@ def _measured(metrics: Metrics | None, data: str | None) -> list[str]:
     if metrics is None:
         return []
     on = f"On {_text(data)}: " if data else "On "
-    rows = [f"| {key} | {_number(getattr(metrics, field))} |" for key, field in MEASURED]
-    per_class = [f"| {_text(each.name)} | {_number(each.ap)} | {each.truths:,} |" for each in metrics.per_class]
+    rows = [f"| {key} | {decimal(getattr(metrics, field))} |" for key, field in NAMES.items()]
+    per_class = [f"| {_text(each.name)} | {decimal(each.ap)} | {each.truths:,} |" for each in metrics.per_class]
     return [
         "## Measured",
         f"{on}{metrics.images:,} images with {metrics.truths:,} objects, by COCO's rules.",
         "\n".join(["| metric | value |", "|---|---|", *rows]),
         "\n".join(["| class | AP | objects |", "|---|---|---|", *per_class]),
     ]
-
-
-def _number(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:.3f}"
 
 
 def _text(value: object) -> str:
