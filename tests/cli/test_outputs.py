@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.cli.outputs import json_lines, json_text, require_file, require_folder, require_json, write_json
+from faster_rcnn.cli.outputs import json_lines, require_file, require_folder, require_json, write_json
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.system.streams import ClosedStream
 
@@ -202,12 +202,6 @@ def test_standard_output_of_any_encoding_holds_json(encoding: str, monkeypatch: 
     first, second = raw.getvalue().decode(encoding).splitlines()
     assert json.loads(first) == {"label": "红枣é", "image": "\udce9"}
     assert json.loads(second) == "红枣"
-
-
-def test_names_stay_readable_where_they_can() -> None:
-    assert json_text("红枣é") == '"红枣é"'
-    assert json_text("é", "cp1252") == '"é"'
-    assert json_text("é", None) == '"\\u00e9"'
 
 
 def test_json_on_standard_output_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:

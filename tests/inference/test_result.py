@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.detection import Detection
+from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.result import Result, shortest
 from faster_rcnn.structures import Detections, ImageSize
@@ -167,6 +169,25 @@ def test_a_result_is_saved_by_the_ending_of_the_name(tmp_path: Path) -> None:
     assert not (tmp_path / "a.pdf").exists()
 
 
+def test_one_place_may_be_a_tensor_without_an_axis() -> None:
+    result = result_of("a.png")
+    for place in (torch.tensor(1), np.array(1), np.int64(1), torch.tensor(-1)):
+        assert result[place] == result[1]
+    for other in (torch.tensor(True), np.array(False), torch.tensor(0.0), torch.tensor(2)):
+        with pytest.raises(IndexError):
+            result[other]
+
+
+def test_names_that_are_not_utf_8_are_saved(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    result = result_of(str(image_file(tmp_path / f"{name}.png")))
+    saved = json.loads(result.save(tmp_path / f"{name}.json").read_text())
+    assert saved == result.to_json()
+    assert saved["image"].endswith(f"{name}.png")
+    with Image.open(result.save(tmp_path / f"{name}.jpg")) as picture:
+        assert picture.size == (60, 40)
+
+
 def test_no_file_appears_without_its_picture(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="E104"):
         result_of(str(tmp_path / "gone.png")).save(tmp_path / "out" / "a.jpg")
@@ -184,6 +205,13 @@ def test_a_notebook_shows_the_picture_and_the_numbers(tmp_path: Path) -> None:
     assert "<img" not in gone
     assert "&lt;b&gt;.png" in gone
     assert "0 detections" in nothing_in(rgb())._repr_html_()
+
+
+def test_a_notebook_names_the_frame_of_a_film() -> None:
+    assert (
+        "<caption>frame 12 of street.mp4, 60x40: 2 detections"
+        in result_of(Frame(rgb(), 12, 0.48, "street.mp4"))._repr_html_()
+    )
 
 
 def test_a_notebook_shows_the_best_of_many() -> None:

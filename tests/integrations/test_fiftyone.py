@@ -71,6 +71,16 @@ def test_detections_are_stored_as_labels(tmp_path: Path, caplog: pytest.LogCaptu
     assert "1 image of 3 could not be read, see above" in caplog.text
 
 
+@pytest.mark.usefixtures("_fiftyone")
+def test_an_iterator_of_classes_serves_all_samples(tmp_path: Path) -> None:
+    detector = Detector(loaded_model(), "cpu", "float32")
+    samples = [Sample(image_file(tmp_path / f"{seed}.png", seed=seed)) for seed in range(3)]
+    assert apply_model(Samples(*samples), detector, conf=0.0, classes=(name for name in ("cat", "dog"))) == 3
+    for sample in samples:
+        found = detector.predict(sample.filepath, 0.0, classes=["cat", "dog"])
+        assert [each.label for each in sample["predictions"].detections] == found.names
+
+
 def test_films_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"^E125 samples are of the type 'video', and images are needed; for the fra"):
         apply_model(Samples(media_type="video"), Detector(loaded_model(), "cpu"))

@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.reporting.json_text import json_text
 from faster_rcnn.system.atomic import as_machine_error, atomic_write, is_stream, open_stream, refuse_unwritable
 from faster_rcnn.system.console import say, show
 from faster_rcnn.system.streams import writing_results
@@ -157,20 +158,6 @@ def write_json(target: str, value: object) -> None:
         return
     with atomic_write(Path(target)) as temporary:
         temporary.write_text(json_text(value, indent=2) + "\n", encoding="utf-8")
-
-
-def json_text(value: object, encoding: str | None = "utf-8", indent: int | None = None) -> str:
-    """JSON text with the letters of names as they are; letters that the encoding lacks are escaped.
-
-    A byte of a file name that is no UTF-8 becomes the escape of U+DC80 to U+DCFF, as in Python's strings:
-    ``os.fsencode`` converts what was read into the name again.
-    """
-    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode(encoding or "ascii")
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=indent, allow_nan=False)
-    return text
 
 
 def _shown_line_writer(indent: int | None = None) -> Callable[[object], None]:

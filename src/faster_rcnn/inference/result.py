@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
 from faster_rcnn.losses import Losses
 from faster_rcnn.reporting.drawing.boxes import draw_detections
+from faster_rcnn.reporting.json_text import json_text
 from faster_rcnn.reporting.pages import render_page
 from faster_rcnn.structures import ClassMap, Detections, ImageSize
 from faster_rcnn.system.atomic import as_machine_error, atomic_write
@@ -92,8 +92,8 @@ class Result:
 
         Raises ``IndexError`` for a place that does not exist, and for a mask of another length.
         """
-        if isinstance(rows, int | np.integer):
-            return next(iter(self[[int(rows)]]))
+        if isinstance(rows, int | np.integer) or _is_place(rows):
+            return next(iter(self[[int(cast(int, rows))]]))
         return replace(self, detections=self.detections[_places(cast(Rows, rows), len(self))])
 
     def __repr__(self) -> str:
@@ -102,8 +102,7 @@ class Result:
         )
         more = ", ..." if len(self) > 3 else ""
         found = f"{len(self)} detections" + (f": {best}{more}" if best else "")
-        source = self.path or (self.frame.name if self.frame is not None else "image")
-        return printable(f"Result({source}, {self.size.width}x{self.size.height}, {found})")
+        return printable(f"Result({self._title}, {self.size.width}x{self.size.height}, {found})")
 
     @property
     def names(self) -> list[str]:
@@ -143,15 +142,20 @@ class Result:
 
         That of a frame has ``film``, ``frame`` (its number) and ``time`` in the place of ``image``.
         """
-        rows = zip(shortest(self.boxes), shortest(self.scores), self.names, self.label_ids, strict=True)
         return {
             **self._source(),
             "width": self.size.width,
             "height": self.size.height,
             "detections": [
-                {"box": box, "score": score, "label": name, "label_id": label_id} for box, score, name, label_id in rows
+                {"box": list(each.box), "score": each.score, "label": each.name, "label_id": each.label_id}
+                for each in self
             ],
         }
+
+    @property
+    def _title(self) -> str:
+        """The image in messages and captions."""
+        return self.frame.name if self.frame is not None else str(self.path or "image")
 
     def _source(self) -> dict[str, Any]:
         if self.frame is not None:
@@ -189,7 +193,7 @@ class Result:
         picture = None if ending == ".json" else self.picture()
         with atomic_write(target) as temporary, as_machine_error(target):
             if picture is None:
-                temporary.write_text(json.dumps(self.to_json(), ensure_ascii=False) + "\n", encoding="utf-8")
+                temporary.write_text(json_text(self.to_json()) + "\n", encoding="utf-8")
             else:
                 picture.save(temporary, format=PICTURES[ending])
         return target
@@ -201,7 +205,8 @@ class Result:
             picture = self.picture()
             picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         shown = list(self[:SHOWN_ROWS])
-        return render_page("result.html.jinja", result=self, picture=picture, shown=shown, more=len(self) - len(shown))
+        values = {"result": self, "title": self._title, "picture": picture, "shown": shown}
+        return render_page("result.html.jinja", **values, more=len(self) - len(shown))
 
     def picture(self) -> Image.Image:
         """The image with its boxes drawn; an image that was given by its path is read again."""
@@ -234,11 +239,20 @@ def shortest(values: Float[Tensor, "*shape"]) -> list[Any]:
     return numbers
 
 
+def _is_place(rows: object) -> bool:
+    """Whether a tensor or an array is one integer, without an axis."""
+    if not isinstance(rows, Tensor | np.ndarray) or rows.ndim:
+        return False
+    given = torch.as_tensor(rows)
+    return not (given.dtype == torch.bool or given.is_floating_point())
+
+
 def _places(rows: Rows, count: int) -> Int[Tensor, " rows"]:
     """The places of some of ``count`` detections, from 0."""
     if isinstance(rows, slice):
         return torch.arange(count)[list(range(count))[rows]]
-    given = torch.as_tensor(rows) if len(rows) else torch.zeros(0, dtype=torch.int64)
+    is_empty = np.ndim(rows) > 0 and not len(rows)
+    given = torch.zeros(0, dtype=torch.int64) if is_empty else torch.as_tensor(rows)
     if given.dtype == torch.bool:
         if given.shape != (count,):
             raise IndexError(f"a mask of {tuple(given.shape)} values for {count} detections")

@@ -12,7 +12,7 @@ from typing import Any
 
 from faster_rcnn.detector import Detector
 from faster_rcnn.errors import ImageError, OptionError
-from faster_rcnn.inference.choice import ChoiceOptions
+from faster_rcnn.inference.choice import ChoiceOptions, choice_of
 from faster_rcnn.system.wording import count_of
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +63,8 @@ def apply_model(
             "to dataset.to_frames()",
             code="E125",
         )
-    choice: ChoiceOptions = {"classes": classes, "iou": iou, "agnostic_nms": agnostic_nms}
+    names = choice_of(classes, iou, agnostic_nms).classes  # an iterator of names serves all samples
+    choice: ChoiceOptions = {"classes": names, "iou": iou, "agnostic_nms": agnostic_nms}
     stored, failed = 0, 0
     for sample in samples.iter_samples(progress=progress, autosave=True):
         try:
