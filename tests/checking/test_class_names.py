@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from faster_rcnn.checking.class_names import Classes, class_names
+from faster_rcnn.data.classes import agree
 from faster_rcnn.data.layout.listing import ListedBox, ListedImage, Listing
 from faster_rcnn.errors import DatasetError
 
@@ -66,11 +68,57 @@ def test_a_name_with_two_ids_is_one_class_and_an_id_with_two_names_has_to_be_dec
 def test_classes_of_one_split_are_declared_in_all_or_dropped_where_boxes_define_them() -> None:
     declared = joined(listing("train", CATS, 3), listing("val", (*CATS, (9, "owl")), 9))
     assert declared.map.names == ("cat", "dog", "owl")
-    assert found(declared) == [("class.one-split", "train", "train does not declare it, val has 1 boxes")]
+    assert found(declared) == [("class.one-split", "train", "train does not declare it, val has 1 box")]
     by_boxes = joined(listing("train", None, "cat"), listing("val", None, "owl", "cat"))
     assert by_boxes.map.names == ("cat",)
     assert by_boxes.labels["val"] == {"cat": 0}
-    assert found(by_boxes) == [("class.one-split", "train", "train has no box of it, val has 1 boxes")]
+    assert found(by_boxes) == [("class.one-split", "train", "train has no box of it, val has 1 box")]
+
+
+OWL = (*CATS, (9, "owl"))
+COCO, BOXES = True, False
+
+
+@pytest.mark.parametrize(
+    ("with_owl", "declares", "expected"),
+    [
+        ("train", COCO, [("class.one-split", "val"), ("class.not-in-test", "test")]),
+        ("val", COCO, [("class.one-split", "train")]),
+        ("test", COCO, [("class.one-split", "train")]),
+        ("train val", COCO, [("class.not-in-test", "test")]),
+        ("train test", COCO, [("class.one-split", "val")]),
+        ("val test", COCO, [("class.one-split", "train")]),
+        ("train", BOXES, []),
+        ("test", BOXES, [("class.one-split", "train")]),
+    ],
+)
+def test_a_class_that_a_split_lacks_is_an_error_where_it_stops_training_or_is_not_learnt(
+    with_owl: str, declares: bool, expected: list[tuple[str, str]]
+) -> None:
+    splits = [
+        listing(split, OWL if split in with_owl else CATS, 3, *[9] * (split in with_owl))
+        if declares
+        else listing(split, None, "cat", *["owl"] * (split in with_owl))
+        for split in ("train", "val", "test")
+    ]
+    assert [(each.kind, each.split) for each in joined(*splits).findings] == expected
+
+
+def test_without_train_a_class_that_a_split_lacks_is_a_warning() -> None:
+    assert found(joined(listing("val", CATS, 3), listing("test", OWL, 9))) == [
+        ("class.not-in-test", "val", "val does not declare it, test has 1 box")
+    ]
+    assert joined(listing("val", None, "cat"), listing("test", None, "owl")).findings == ()
+
+
+def test_a_parent_that_has_boxes_in_one_split_is_a_class_of_all() -> None:
+    declared = ((0, "pets"), *CATS)
+    train, val = listing("train", declared, 0, 3), listing("val", declared, 3, 7)
+    both = [replace(each, parents=frozenset({"pets"})) for each in (train, val)]
+    agree(both)  # so that training starts
+    classes = joined(*both)
+    assert classes.findings == ()
+    assert classes.map.names == ("pets", "cat", "dog")
 
 
 def test_background_has_no_label_and_is_a_fault_where_it_has_boxes() -> None:

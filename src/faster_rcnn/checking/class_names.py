@@ -11,6 +11,7 @@ from faster_rcnn.data.layout.listing import Listing
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import cut, first_of
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.system.wording import count_of
 
 _BACKGROUND = ("background", "__background__", "_background_")
 
@@ -40,7 +41,8 @@ class _Named:
 
 def class_names(listings: Mapping[str, Listing]) -> Classes:
     """Join the classes of all splits by their names; raises ``DatasetError`` where there is no class at all."""
-    named = [one for listing in listings.values() for one in _names(listing)]
+    used = sum((_boxes(listing) for listing in listings.values()), Counter[Key]())
+    named = [one for listing in listings.values() for one in _names(listing, used)]
     named, skipped = _without_background(named)
     findings = [*skipped, *_repeated(listings), *_two_names(named), *_two_ids(named), *_other_ids(named)]
     groups: dict[str, list[_Named]] = defaultdict(list)
@@ -68,16 +70,24 @@ def folded(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _names(listing: Listing) -> list[_Named]:
-    """The declared classes of a split, or those of its boxes where none are declared; never an unused parent."""
-    used = Counter(box.category for image in listing.images for box in image.boxes)
+def _names(listing: Listing, used: Counter[Key]) -> list[_Named]:
+    """The declared classes of a split, or those of its boxes where none are declared; never an unused parent.
+
+    ``used`` counts the boxes of all splits: a parent that has boxes in one of them is a class in all.
+    """
+    own = _boxes(listing)
     if listing.categories is None:
-        return [_Named(listing.split, key, str(key), count) for key, count in used.items() if key != ""]
+        return [_Named(listing.split, key, str(key), count) for key, count in own.items() if key != ""]
     return [
-        _Named(listing.split, number, name, used[number])
+        _Named(listing.split, number, name, own[number])
         for number, name in dict.fromkeys(listing.categories)
         if used[number] or not (number == 0 and name in listing.parents)
     ]
+
+
+def _boxes(listing: Listing) -> Counter[Key]:
+    """The number of boxes of each class."""
+    return Counter(box.category for image in listing.images for box in image.boxes)
 
 
 def _without_background(named: Sequence[_Named]) -> tuple[list[_Named], list[Finding]]:
@@ -160,18 +170,24 @@ def _spelled(chosen: str, group: Sequence[_Named]) -> Finding:
 def _in_one_split(
     groups: Mapping[str, Sequence[_Named]], chosen: Mapping[str, str], listings: Mapping[str, Listing]
 ) -> Iterator[Finding]:
-    """Declared classes that a split lacks; where boxes define the classes, those that train lacks."""
+    """Declared classes that a split lacks; where boxes define the classes, those that train lacks.
+
+    Where train lacks a class, that is the only finding about it.
+    """
     for fold, group in groups.items():
         there = {one.split for one in group}
-        for split, listing in listings.items():
-            by_boxes = listing.categories is None
-            if split in there or (by_boxes and split != "train"):
+        lacking = [split for split in listings if split not in there]
+        for split in lacking[:1] if "train" in lacking else lacking:
+            by_boxes = listings[split].categories is None
+            if by_boxes and split != "train":
                 continue
+            stops_training = split == "train" or (split == "val" and "train" in there)
             boxes = sum(one.boxes for one in group)
             change = "the boxes of the class are dropped" if by_boxes else "the class is declared in all splits"
             lacks = "has no box of it" if by_boxes else "does not declare it"
-            value = f"{split} {lacks}, {first_of(sorted(there))} has {boxes} boxes"
-            yield Finding("class.one-split", split, "", f"class '{cut(chosen[fold])}'", value, change)
+            value = f"{split} {lacks}, {first_of(sorted(there))} has {count_of(boxes, 'box', 'boxes')}"
+            kind = "class.one-split" if stops_training else "class.not-in-test"
+            yield Finding(kind, split, "", f"class '{cut(chosen[fold])}'", value, change)
 
 
 def _class_map(groups: Mapping[str, Sequence[_Named]], chosen: Mapping[str, str], by_names: bool) -> ClassMap:

@@ -190,8 +190,14 @@ KINDS: dict[str, Kind] = {
     ),
     "class.one-split": Kind(
         "error",
-        "classes that are not in every split",
-        "Evaluation would score them 0, so training does not start.",
+        "classes that train or val lacks",
+        "The class is not learnt, or not validated, so training does not start or an evaluation is refused.",
+        "Declare the same classes in all splits.",
+    ),
+    "class.not-in-test": Kind(
+        "warning",
+        "classes that only some of the splits for measuring declare",
+        "Training leaves the split aside, and convert does not start.",
         "Declare the same classes in all splits.",
     ),
     "class.background": Kind(
