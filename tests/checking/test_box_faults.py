@@ -47,6 +47,8 @@ def judged(
         (XYWH, None, "box.numbers", None),
         (VOC, (11, 21, 40, 60), None, (10, 20, 40, 60)),
         (VOC, (40, 21, 11, 60), "box.swapped", (10, 20, 40, 60)),
+        (VOC._replace(order="xywh"), (40, 20, -30, 40), "box.swapped", (10, 20, 40, 60)),  # sizes in VOC count from 0
+        (VOC._replace(order="yxyx"), (60, 11, 21, 40), "box.swapped", (10, 20, 40, 60)),
         (VOC, (11, 21, 11, 60), "box.flat", None),  # one pixel by VOC's counting, but a slip of the mouse
     ],
 )

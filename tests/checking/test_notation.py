@@ -38,6 +38,11 @@ def test_the_first_pixel_moves_the_left_and_upper_edge_of_corners_in_pixels_alon
     assert corners_of((0.5, 0.5, 0.75, 1.0), Meaning("xyxy", True, 1.0), SIZE) == (320, 240, 480, 480)
 
 
+def test_only_corners_in_pixels_have_a_first_pixel() -> None:
+    having = [(order, shares) for order in ORDERS for shares in (False, True) if Meaning(order, shares, 1.0).first_pixel]
+    assert having == [("xyxy", False), ("yxyx", False)]
+
+
 def many(order: Order, shares: bool) -> Any:
     """Boxes all over an image of 640 x 480, written in a meaning."""
     random = np.random.default_rng(0)

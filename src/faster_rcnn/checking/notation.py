@@ -46,8 +46,8 @@ class Meaning(NamedTuple):
 
     @property
     def first_pixel(self) -> float:
-        """What is subtracted from the left and upper edge; shares have no first pixel."""
-        return 0.0 if self.shares else self.offset
+        """What is subtracted from the left and upper edge of corners in pixels; nothing else counts pixels."""
+        return self.offset if self.order in ("xyxy", "yxyx") and not self.shares else 0.0
 
     def __str__(self) -> str:
         return f"{NAMES[self.order]} in {'shares of the image' if self.shares else 'pixels'}"
