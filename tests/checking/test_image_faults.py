@@ -69,8 +69,14 @@ def test_boxes_on_stored_pixels_keep_the_stored_size(tmp_path: Path) -> None:
 
 def test_types_and_channels(tmp_path: Path) -> None:
     assert judged(tmp_path, Picture(SIZE, type="PNG")) == ([(SIZE, "renamed")], [("image.type", "its content is PNG")])
-    assert judged(tmp_path, Picture(SIZE, 1, "CMYK", "JPEG")) == ([(SIZE, "upright")], [("image.channels", "CMYK")])
+    for odd in ("CMYK", "16-bit", "1-bit", "LAB", "YCbCr"):
+        found = judged(tmp_path, Picture(SIZE, 1, odd, "JPEG"))
+        assert found == ([(SIZE, "upright")], [("image.channels", odd)])
     assert judged(tmp_path, Picture(SIZE, 1, "grey", "JPEG")) == ([(SIZE, None)], [("image.converted", "grey")])
+    assert judged(tmp_path, Picture(SIZE, 3, "grey, EXIF rotation", "JPEG")) == (
+        [(SIZE, "upright")],
+        [("image.orientation", "EXIF orientation 3"), ("image.converted", "grey")],
+    )
     remark = Picture(SIZE, type="JPEG", remark="2 extraneous bytes")
     assert judged(tmp_path, remark) == ([(SIZE, None)], [("image.decoder", "2 extraneous bytes")])
     assert judged(tmp_path, Picture(SIZE, type="MPO")) == ([(SIZE, None)], [])

@@ -77,6 +77,33 @@ def test_a_turned_image_is_the_same_picture_upright(tmp_path: Path, orientation:
     assert Image.open(written).getexif().get(0x0112, 1) == 1
 
 
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_the_stored_pixels_of_a_turned_image_of_any_kind_are_kept(tmp_path: Path, ending: str, orientation: int) -> None:
+    data = coco_folder(tmp_path / "data", [[BOX]], split="train")
+    file = data / "annotations" / "train.json"
+    file.write_text(file.read_text().replace("1.png", f"1.{ending}"))
+    (data / "images" / "1.png").unlink()
+    stored, exif = rgb(40, 60)[:, :, 0], Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored.astype(np.uint16) * 257).save(data / "images" / f"1.{ending}", exif=exif)
+    mend(check(data), tmp_path / "out")
+    written = np.asarray(Image.open(tmp_path / "out" / "images" / "train" / "1.png"))
+    assert np.array_equal(written, np.repeat(stored[:, :, None], 3, axis=2))
+
+
+def test_one_bit_becomes_rgb(tmp_path: Path) -> None:
+    data = coco_folder(tmp_path / "data", [[BOX]], split="train")
+    bits = rgb()[:, :, 0] > 127
+    Image.fromarray(bits).save(data / "images" / "1.png")
+    checked = check(data)
+    assert [each.kind for each in checked.findings if each.level == "warning"] == ["image.channels"]
+    mend(checked, tmp_path / "out")
+    with Image.open(tmp_path / "out" / "images" / "train" / "1.png") as image:
+        assert image.mode == "RGB"
+        assert np.array_equal(np.asarray(image)[:, :, 0] == 255, bits)
+
+
 def test_what_only_a_person_can_decide_is_refused(tmp_path: Path) -> None:
     data = coco_folder(tmp_path / "data", [[BOX]], split="train")
     (data / "annotations" / "val.json").write_text("{")

@@ -62,6 +62,21 @@ def test_too_many_pixels_are_refused(tmp_path: Path) -> None:
     assert picture.fault[0] == "E120"
 
 
+@pytest.mark.filterwarnings("error")
+def test_our_limit_holds_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = image_file(tmp_path / "a.png", 40, 60)
+    for pillows in (2000, 1000):  # of which Pillow warns from the limit on, and refuses twice as many pixels
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows)
+        picture = read_picture(path, 2400)
+        assert (picture.fault, picture.type) == (None, "PNG")
+
+
+def test_one_bit_is_no_grey(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.eye(20, dtype=bool)).save(path)
+    assert read_picture(path, LIMIT).conversion == "1-bit"
+
+
 def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [image_file(tmp_path / f"{number}.png", 20, 30, seed=number) for number in range(20)]
     paths.append(tmp_path / "absent.png")

@@ -29,7 +29,8 @@ ENDINGS = {
 }
 """Usual endings of the types that are mistaken for each other; the first one is written."""
 _KINDS_OF_CODES = {"damaged": "image.damaged", "E119": "image.values", "E120": "image.too-large"}
-_UNUSUAL = ("16-bit", "CMYK", "YCCK", "LAB", "HSV")
+_USUAL = ("grey", "palette", "alpha removed")
+"""Conversions that every tool does alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +96,8 @@ def _turned(image: ListedImage, picture: Picture) -> ImageSize | None:
 
 def _odd(image: ListedImage, split: str, picture: Picture) -> tuple[Redraw | None, list[Finding]]:
     """How an unusual image is written again, and findings about it."""
-    conversion = picture.conversion or ""
-    unusual = [word for word in _UNUSUAL if word in conversion]
+    conversions = [word for word in (picture.conversion or "").split(", ") if word not in ("", "EXIF rotation")]
+    unusual = [word for word in conversions if word not in _USUAL]
     found = list(_about_type(image, split, picture))
     redraw: Redraw | None = "renamed" if found else None
     if picture.orientation > 1:
@@ -111,8 +112,8 @@ def _odd(image: ListedImage, split: str, picture: Picture) -> tuple[Redraw | Non
         change = "saved as PNG in 8-bit RGB"
         found.append(Finding("image.channels", split, image.file_name, "", unusual[0], change, image.path))
         redraw = "upright"
-    elif conversion.replace("EXIF rotation", "").strip(" ,"):
-        found.append(Finding("image.converted", split, image.file_name, "", conversion, path=image.path))
+    elif conversions:
+        found.append(Finding("image.converted", split, image.file_name, "", conversions[0], path=image.path))
     if picture.remark is not None:
         found.append(Finding("image.decoder", split, image.file_name, "", cut(picture.remark, 200), path=image.path))
     return redraw, found

@@ -19,10 +19,9 @@ from faster_rcnn.checking.finding import Finding
 from faster_rcnn.checking.image_faults import ENDINGS, Redraw
 from faster_rcnn.checking.run import Checked, nothing_left
 from faster_rcnn.data.converting import WRITERS, convert
-from faster_rcnn.data.decode import read_image
+from faster_rcnn.data.decode import image_header, read_image
 from faster_rcnn.data.formats import coco, table, voc, yolo
 from faster_rcnn.data.formats.written import Writer
-from faster_rcnn.data.opening import opened
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import first_of
@@ -31,6 +30,13 @@ from faster_rcnn.system.atomic import as_machine_error, atomic_write
 CHANGES = "CHANGES.md"
 """The list of changes in a mended copy; no reader takes it for annotations."""
 _WRITERS = {coco.FORMAT: "coco", voc.FORMAT: "voc", yolo.FORMAT: "yolo", table.FORMAT: "csv"}
+_TO_STORED = {
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""What turns an upright image back to the stored pixels, by EXIF orientation."""
 _WHOLE = 1e-3
 """How near to integers the corners of a VOC box are, in pixels, as float32 has them."""
 
@@ -97,19 +103,14 @@ def _with_image(record: ImageRecord, redraw: Redraw | None, folder: Path) -> Ima
         return record
     folder.mkdir(parents=True)
     pixels = record.size.height * record.size.width
+    header = image_header(record.path, pixels)
     if redraw == "renamed":
-        with opened(record.path, pixels) as (image, _):
-            ending = ENDINGS[image.format or "PNG"][0]
+        ending = ENDINGS[header.type][0]
         path = Path(shutil.copyfile(record.path, folder / f"{record.path.stem}{ending}"))
-    elif redraw == "upright":
-        path = folder / f"{record.path.stem}.png"
-        Image.fromarray(read_image(record.path, pixels)[0].permute(1, 2, 0).contiguous().numpy()).save(path)
     else:
         path = folder / f"{record.path.stem}.png"
-        with opened(record.path, pixels) as (image, _):
-            rgb = image.convert("RGB")
-        rgb.info.clear()  # which holds the orientation
-        rgb.save(path)
+        image = Image.fromarray(read_image(record.path, pixels)[0].permute(1, 2, 0).contiguous().numpy())
+        (image.transpose(_TO_STORED[header.orientation]) if redraw == "stored" else image).save(path)
     return replace(record, path=path)
 
 

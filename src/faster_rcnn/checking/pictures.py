@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from faster_rcnn.data.decode import decode_image, image_header
-from faster_rcnn.data.opening import DAMAGE, NamedBytes
+from faster_rcnn.data.opening import NamedBytes
 from faster_rcnn.data.workers import begin_reading, received, sheltered, worker_death_as_machine_error, workers_here
 from faster_rcnn.errors import ImageError
 from faster_rcnn.structures import ImageSize
@@ -58,6 +57,13 @@ class Picture(NamedTuple):
     """Size of the file."""
 
 
+class _OfBytes(TypedDict):
+    """The facts that every file has that can be read."""
+
+    digest: bytes
+    bytes: int
+
+
 def read_pictures(paths: Sequence[Path], max_pixels: int) -> list[Picture]:
     """The facts about files, in their order; several processes read them, and progress is counted.
 
@@ -65,8 +71,8 @@ def read_pictures(paths: Sequence[Path], max_pixels: int) -> list[Picture]:
         MachineError: a process that reads images ended.
     """
     workers = workers_here(0 if len(paths) <= FEW else processors())
-    loader: DataLoader[list[Picture]] = DataLoader(
-        _Files([str(path) for path in paths], max_pixels),  # type: ignore[arg-type]
+    loader: DataLoader[Picture] = DataLoader(
+        _Files([str(path) for path in paths], max_pixels),
         batch_size=BATCH,
         num_workers=workers,
         worker_init_fn=begin_reading,
@@ -102,12 +108,12 @@ def read_picture(path: Path, max_pixels: int) -> Picture:
             content = NamedBytes(stream.read(), path.name)
     except OSError as error:
         return Picture(None, fault=("E104", f"cannot read {path.name}: {error.strerror}"))
-    known = {"digest": hashlib.blake2b(content, digest_size=16).digest(), "bytes": len(content)}
+    known: _OfBytes = {"digest": hashlib.blake2b(content, digest_size=16).digest(), "bytes": len(content)}
     try:
         header = image_header(content, max_pixels)
     except ImageError as error:
-        return Picture(None, fault=(error.code or "E105", error.text), **known)  # type: ignore[arg-type]
-    seen = Picture(header.size, header.orientation, header.conversion, _type(content), **known)  # type: ignore[arg-type]
+        return Picture(None, fault=(error.code or "E105", error.text), **known)
+    seen = Picture(header.size, header.orientation, header.conversion, header.type, **known)
     try:
         decoded = decode_image(content, max_pixels)
     except ImageError as error:
@@ -131,10 +137,3 @@ def _grey(pixels: Tensor) -> Image.Image:
     part = pixels[:, ::step, ::step].permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(part).convert("L")
 
-
-def _type(content: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.format or ""
-    except DAMAGE:  # read a moment ago, with the limits of this package
-        return ""

@@ -51,6 +51,8 @@ class ImageHeader(NamedTuple):
     """EXIF: 1 is upright as stored, 5 to 8 swap width and height."""
     conversion: str | None
     """The conversion to upright 8-bit RGB that is needed; ``None`` if none is."""
+    type: str
+    """The type of the content, as Pillow names it: ``JPEG``, ``PNG``."""
 
 
 def image_header(source: Path | bytes, max_pixels: int) -> ImageHeader:
@@ -155,7 +157,7 @@ def _header(image: Image.Image) -> ImageHeader:
     if orientation >= 5 and image.format != "TIFF":
         width, height = height, width
     steps = [step for step in (_mode_step(image), "EXIF rotation" if orientation > 1 else None) if step]
-    return ImageHeader(ImageSize(height, width), orientation, ", ".join(steps) or None)
+    return ImageHeader(ImageSize(height, width), orientation, ", ".join(steps) or None, image.format or "")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -172,7 +174,9 @@ def _mode_step(image: Image.Image) -> str | None:
     mode = image.mode
     if mode.startswith("I") or ";16" in str(getattr(image, "tile", "")):
         return "16-bit"
-    if mode in ("1", "L"):
+    if mode == "1":
+        return "1-bit"
+    if mode == "L":
         return "grey"
     if mode in ("P", "PA"):
         return "palette"
