@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from faster_rcnn.data.decode import read_image
 from faster_rcnn.data.reading import load_present
 from faster_rcnn.errors import DatasetError, MachineError
 from faster_rcnn.settings.schema import DataConfig, DetectorConfig
+from faster_rcnn.system.terminal import printable
 from files import bytes_below, coco_folder, image_file, rgb
 from tiny import tiny_config
 
@@ -128,6 +132,41 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(MachineError, match="no space left"):
         mend(check(data), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_list_of_changes_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        assert (path.parent / "images" / "train" / "1.png").is_file()  # everything else is written before
+        raise MachineError("no space left")
+        yield path
+
+    data = coco_folder(tmp_path / "data", [[BOX, FLAT]], split="train")
+    if there:
+        (tmp_path / "out").mkdir()
+    monkeypatch.setattr(mending, "atomic_write", full)
+    with pytest.raises(MachineError, match="no space left"):
+        mend(check(data), tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["data", "out"] if there else ["data"])
+    assert not there or list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png"])
+def test_names_that_are_no_text_are_listed(tmp_path: Path, name: bytes) -> None:
+    data = coco_folder(tmp_path / "data", [[BOX, FLAT]], split="train")
+    odd = os.fsdecode(name)
+    (data / "images" / "1.png").rename(data / "images" / odd)
+    file = data / "annotations" / "train.json"
+    file.write_text(file.read_text().replace('"1.png"', json.dumps(odd)))
+    mend(check(data), tmp_path / "out")
+    lines = (tmp_path / "out" / CHANGES).read_text().splitlines()
+    assert [line.split(": ")[0] for line in lines if line.startswith("- train")] == [
+        f"- train {printable(odd)} train.json annotation id 2"
+    ]
+    assert [each.kind for each in check(tmp_path / "out").findings if each.level != "remark"] == []
 
 
 def test_outlines_are_told_to_be_lost(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +18,7 @@ from faster_rcnn.data.formats.written import WrittenBox
 from faster_rcnn.data.reading import load_present
 from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import MachineError, OptionError
+from faster_rcnn.parsing.values import is_text
 from faster_rcnn.settings.schema import DataConfig
 from files import bytes_below, coco_folder
 
@@ -113,10 +116,35 @@ def test_images_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
     file = data / "annotations" / "train.json"
     file.write_text(file.read_text().replace('"2.png"', '"more/1.png"'))
     done = convert(read(data), WRITERS["yolo"], tmp_path / "out")
-    assert done.notes[0] == f"images renamed, since others have their names: 1 ({inner / '1.png'} is 1-2.png)"
+    why = "since others have their names, or label files cannot hold them"
+    assert done.notes[0] == f"images renamed, {why}: 1 ({inner / '1.png'} is 1-2.png)"
     assert sorted(each.name for each in (tmp_path / "out" / "images" / "train").iterdir()) == ["1-2.png", "1.png"]
     after = read(tmp_path / "out").splits["train"].records
     assert {record.path.stem: record.truth.labels.tolist() for record in after} == {"1": [0], "1-2": [1]}
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_names_that_label_files_cannot_hold_are_changed(to: str, tmp_path: Path) -> None:
+    names = [os.fsdecode(b"caf\xe9.png"), "a\nb.png", " a.png", "a .png", "a\\b.png", "p.jpg.png", ".b.png", "c 1.png"]
+    names += ["#1.png", "d,e.png", "ü, 'x' & \"y\" <z>.png", "f;g.png", "%20.png", "a:b.png", "-1.png", "7.png"]
+    rows = [[(number % 3, number + 1.0, 2.0, 9.0, 9.0)] for number in range(len(names))]
+    data = coco_folder(tmp_path / "data", rows, split="train")
+    file = data / "annotations" / "train.json"
+    content = json.loads(file.read_text())
+    for entry, name in zip(content["images"], names, strict=True):
+        (data / "images" / entry["file_name"]).rename(data / "images" / f"new {name}")
+        entry["file_name"] = name
+    for name in names:
+        (data / "images" / f"new {name}").rename(data / "images" / name)
+    file.write_text(json.dumps(content))
+    done = convert(read(data), WRITERS[to], tmp_path / "out")
+    assert "images renamed, since others have their names, or label files cannot hold them: 7 (" in done.notes[0]
+    split = read(tmp_path / "out").splits["train"]
+    found = {record.path.name: round(record.boxes_xywh[0, 0].item(), 6) for record in split.records}
+    assert all(is_text(name) for name in found)
+    new = {"c 1.png": 8.0, "#1.png": 9.0, "7.png": 16.0, "p_jpg.png": 6.0, "_b.png": 7.0, "caf_.png": 1.0}
+    assert {name: found[name] for name in new} == new
+    assert sorted(found.values()) == [float(number) for number in range(1, len(names) + 1)]
 
 
 def test_targets_that_hold_something_are_refused(made: Path, tmp_path: Path) -> None:

@@ -18,14 +18,15 @@ from PIL import Image
 from faster_rcnn.checking.finding import Finding
 from faster_rcnn.checking.image_faults import ENDINGS, Redraw
 from faster_rcnn.checking.run import Checked, nothing_left
-from faster_rcnn.data.converting import WRITERS, convert
+from faster_rcnn.data.converting import WRITERS, convert, emptied_on_failure
 from faster_rcnn.data.decode import image_header, read_image
 from faster_rcnn.data.formats import coco, table, voc, yolo
 from faster_rcnn.data.formats.written import Writer
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import first_of
-from faster_rcnn.system.atomic import as_machine_error, atomic_write
+from faster_rcnn.system.atomic import atomic_write
+from faster_rcnn.system.terminal import printable
 
 CHANGES = "CHANGES.md"
 """The list of changes in a mended copy; no reader takes it for annotations."""
@@ -63,12 +64,14 @@ def mend(checked: Checked, target: Path) -> list[str]:
     """
     refuse_undecided(checked)
     writer, notes = _writer(checked)
-    with as_machine_error(target), tempfile.TemporaryDirectory() as place:
-        dataset = _redrawn(checked, Path(place))
-        notes += convert(dataset, writer, target).notes
-    notes += _not_copied(checked)
-    with atomic_write(target / CHANGES) as temporary:
-        temporary.write_text("\n".join([*_changes(checked), *_noted(notes)]) + "\n", encoding="utf-8")
+    with emptied_on_failure(target):
+        with tempfile.TemporaryDirectory(dir=target) as place:  # on the disk that has to have the space
+            dataset = _redrawn(checked, Path(place))
+            notes += convert(dataset, writer, target).notes
+        notes += _not_copied(checked)
+        lines = map(printable, (*_changes(checked), *_noted(notes)))
+        with atomic_write(target / CHANGES) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return notes
 
 

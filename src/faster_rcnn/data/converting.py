@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from faster_rcnn.data.formats.table_writer import CSV
 from faster_rcnn.data.formats.voc_writer import VOC
 from faster_rcnn.data.formats.written import Splits, Writer, WrittenBox, WrittenImage
 from faster_rcnn.data.formats.yolo_writer import YOLO
+from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import OptionError
 from faster_rcnn.parsing.values import first_of
@@ -72,7 +74,7 @@ def write_data_set(
     Raises:
         MachineError: the disk is full, or may not be written to; nothing is left.
     """
-    with _emptied_on_failure(target):
+    with emptied_on_failure(target):
         for split, images in splits.items():
             folder = target / writer.images(split)
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,8 @@ def write_data_set(
 def names_in_folders(paths: Mapping[str, Sequence[Path]], writer: Writer) -> tuple[dict[str, list[str]], list[str]]:
     """File names of the images of each split, and a line on images with a new name.
 
-    No other image of the same folder has its stem, in any spelling, since label files are named by stems.
+    No other image of the same folder has its stem, in any spelling, since label files are named by stems. Every format
+    can hold the names.
     """
     names: dict[str, list[str]] = {}
     used: dict[str, set[str]] = defaultdict(set)
@@ -93,15 +96,32 @@ def names_in_folders(paths: Mapping[str, Sequence[Path]], writer: Writer) -> tup
     for split, own in paths.items():
         taken, names[split] = used[writer.images(split)], []
         for path in own:
-            stem = first_free(Path(path.stem), partial(_is_taken, taken)).name
+            stem = first_free(Path(plain_stem(path.stem)), partial(_is_taken, taken)).name
             taken.add(stem.casefold())
             names[split].append(stem + path.suffix)
             if stem != path.stem:
                 renamed.append(f"{path} is {stem}{path.suffix}")
-    notes = (
-        [f"images renamed, since others have their names: {len(renamed):,} ({first_of(renamed)})"] if renamed else []
-    )
-    return names, notes
+    why = "since others have their names, or label files cannot hold them"
+    return names, [f"images renamed, {why}: {len(renamed):,} ({first_of(renamed)})"] if renamed else []
+
+
+def plain_stem(stem: str) -> str:
+    """The name of an image without its ending, with ``_`` for what label files and their readers do not keep.
+
+    These are bytes that are not UTF-8, control characters, backslashes, blanks at the ends, a dot that hides the file,
+    and the dot of a second ending.
+
+    >>> plain_stem("photo.jpg"), plain_stem(" a\\b")
+    ('photo_jpg', '_a_b')
+    """
+    plain = "".join(each if each.isprintable() and each != "\\" else "_" for each in stem)
+    inner = plain.strip(" ")
+    left = len(plain) - len(plain.lstrip(" "))
+    plain = "_" * left + inner + "_" * (len(plain) - left - len(inner))
+    if plain.startswith("."):
+        plain = f"_{plain[1:]}"
+    name, ending = os.path.splitext(plain)
+    return f"{name}_{ending[1:]}" if ending.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES | {".xml", ".txt"} else plain
 
 
 def _is_taken(taken: set[str], stem: Path) -> bool:
@@ -129,7 +149,7 @@ def written_image(record: ImageRecord, name: str, image_id: int) -> WrittenImage
 
 
 @contextmanager
-def _emptied_on_failure(target: Path) -> Iterator[None]:
+def emptied_on_failure(target: Path) -> Iterator[None]:
     """Make a folder; where what follows fails, everything in it is removed, and it, too, if it was not there before."""
     existed = target.is_dir()
     try:
