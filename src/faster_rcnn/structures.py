@@ -78,7 +78,7 @@ class ImageBatch(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroundTruth(_Value):
+class GroundTruth(_Rows):
     """The objects that an annotator drew in one image."""
 
     boxes: Float[Tensor, "truths 4"]

@@ -6,10 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
-from faster_rcnn.data.records import Dataset, Split, evenly_spread
+from faster_rcnn.data.records import Dataset, ImageRecord, Split, evenly_spread, with_truths
 from faster_rcnn.errors import OptionError
-from faster_rcnn.structures import ClassMap
+from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize
 
 
 def dataset(*names: str) -> Dataset:
@@ -29,6 +30,20 @@ def test_a_missing_split_says_which_exist() -> None:
     assert caught.value.exit_code == 2
     with pytest.raises(OptionError, match="neither a test nor a val split; it has: train"):
         dataset("train").split()
+
+
+def test_truths_are_chosen_with_all_that_belongs_to_them() -> None:
+    boxes = torch.tensor([[1.0, 2, 3, 5], [4, 4, 9, 9], [0, 0, 7, 2]])
+    truth = GroundTruth(boxes, torch.tensor([4, 5, 6]), torch.tensor([False, True, False]))
+    areas = torch.tensor([6.0, 25, 14], dtype=torch.float64)
+    xywh = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), dim=1).double()
+    record = ImageRecord(Path("a.jpg"), "a.jpg", 1, ImageSize(10, 10), truth, areas, xywh)
+    for rows in (torch.tensor([False, True, True]), torch.tensor([1, 2])):
+        some = with_truths(record, rows)
+        assert some.truth.boxes.tolist() == boxes[1:].tolist()
+        assert (some.truth.labels.tolist(), some.truth.ignored.tolist()) == ([5, 6], [True, False])
+        assert (some.areas.tolist(), some.boxes_xywh.tolist()) == ([25, 14], [[4, 4, 5, 5], [0, 0, 7, 2]])
+        assert with_truths(record, rows, torch.tensor([0, 9])).truth.labels.tolist() == [0, 9]
 
 
 def test_items_are_spread_by_hand() -> None:

@@ -6,10 +6,8 @@ from collections.abc import Set
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
-from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.records import Split, with_truths
 from faster_rcnn.errors import OptionError
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ClassMap
@@ -26,16 +24,5 @@ def split_of_classes(split: Split, names: Set[str]) -> Split:
             raise OptionError(f"classes: {split.name} has no class '{name}'; it has {first_of(known, 10)}", code="E125")
     kept = tuple(name if name in names else None for name in split.classes.names)
     chosen = torch.tensor([name is not None for name in kept], dtype=torch.bool)
-    records = tuple(_with_classes(record, chosen) for record in split.records)
+    records = tuple(with_truths(record, chosen[record.truth.labels]) for record in split.records)
     return replace(split, classes=ClassMap(kept, split.classes.ids), records=records)
-
-
-def _with_classes(record: ImageRecord, chosen: Bool[Tensor, " classes"]) -> ImageRecord:
-    rows = chosen[record.truth.labels]
-    truth = replace(
-        record.truth,
-        boxes=record.truth.boxes[rows],
-        labels=record.truth.labels[rows],
-        ignored=record.truth.ignored[rows],
-    )
-    return replace(record, truth=truth, areas=record.areas[rows], boxes_xywh=record.boxes_xywh[rows])

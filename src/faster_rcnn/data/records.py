@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from faster_rcnn.errors import OptionError
@@ -33,6 +33,14 @@ class ImageRecord:
     """Areas in square pixels: COCO's ``area`` (of the object's outline) where the data has it, else that of the box."""
     boxes_xywh: Float64[Tensor, "truths 4"]
     """The boxes of ``truth`` as (x, y, width, height) with all digits of the file, for metrics."""
+
+
+def with_truths(record: ImageRecord, rows: Tensor, labels: Int[Tensor, " rows"] | None = None) -> ImageRecord:
+    """The record with some of its truths, by a mask or by indices, and with other labels for these."""
+    truth = record.truth[rows]
+    if labels is not None:
+        truth = replace(truth, labels=labels)
+    return replace(record, truth=truth, areas=record.areas[rows], boxes_xywh=record.boxes_xywh[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.records import ImageRecord, Split, with_truths
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.parsing.values import first_of
-from faster_rcnn.structures import ClassMap, Detections, GroundTruth
+from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.system.wording import count_of
 
 
@@ -68,11 +68,9 @@ def in_labels_of(split: Split, detector: ClassMap, model: str) -> JudgedSplit:
     return JudgedSplit(replace(split, records=records, classes=_shared_classes(detector, split.classes)), unknown)
 
 
-def _with_labels(record: ImageRecord, to_label: Tensor) -> ImageRecord:
+def _with_labels(record: ImageRecord, to_label: Int[Tensor, " classes"]) -> ImageRecord:
     labels = to_label[record.truth.labels]
-    kept = torch.nonzero(labels >= 0)[:, 0]
-    truth = GroundTruth(record.truth.boxes[kept], labels[kept], record.truth.ignored[kept])
-    return replace(record, truth=truth, areas=record.areas[kept], boxes_xywh=record.boxes_xywh[kept])
+    return with_truths(record, labels >= 0, labels[labels >= 0])
 
 
 def _shared_classes(detector: ClassMap, data: ClassMap) -> ClassMap:

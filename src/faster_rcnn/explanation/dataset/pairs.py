@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from faster_rcnn.data.records import ImageRecord
+from faster_rcnn.data.records import ImageRecord, with_truths
 from faster_rcnn.explanation.causes.kinds import Verdict
 from faster_rcnn.explanation.dataset.judged import JudgedImage, JudgedTruth
 from faster_rcnn.explanation.record.lives import Corners, corners
-from faster_rcnn.structures import ClassMap, Detections, GroundTruth
+from faster_rcnn.structures import ClassMap, Detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,7 @@ def _box(image: JudgedImage, truth: JudgedTruth) -> Corners:
 
 def _record(record: ImageRecord, places: Mapping[int, int]) -> ImageRecord:
     rows, labels = _kept(record.truth.labels.tolist(), places)
-    truth = GroundTruth(record.truth.boxes[rows], labels, record.truth.ignored[rows])
-    return replace(record, truth=truth, areas=record.areas[rows], boxes_xywh=record.boxes_xywh[rows])
+    return with_truths(record, rows, labels)
 
 
 def _detections(found: Detections, places: Mapping[int, int]) -> Detections:
