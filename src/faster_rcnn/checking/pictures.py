@@ -10,12 +10,12 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from faster_rcnn.data.decode import decode_image, image_header
 from faster_rcnn.data.opening import NamedBytes
-from faster_rcnn.data.workers import begin_reading, received, sheltered, worker_death_as_machine_error, workers_here
+from faster_rcnn.data.workers import begin_reading, started, workers_here
 from faster_rcnn.errors import ImageError
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.system.files import open_file
@@ -77,12 +77,11 @@ def read_pictures(paths: Sequence[Path], max_pixels: int) -> list[Picture]:
         num_workers=workers,
         worker_init_fn=begin_reading,
         collate_fn=list,
+        generator=Generator(),  # its own one: the global state of the caller's process stays as it is
     )
     found: list[Picture] = []
     with progress("checking images", len(paths), passing=True) as meter:
-        with sheltered(), worker_death_as_machine_error():
-            batches = iter(loader)
-        for batch in received(batches):
+        for batch in started(loader):
             found += batch
             meter.advance(steps=len(batch))
     return found
@@ -136,4 +135,3 @@ def _grey(pixels: Tensor) -> Image.Image:
     step = max(1, min(pixels.shape[1:]) // 256)
     part = pixels[:, ::step, ::step].permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(part).convert("L")
-

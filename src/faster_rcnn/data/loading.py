@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, st
 from faster_rcnn.data.damage import DamagedImages
 from faster_rcnn.data.decode import decode_image
 from faster_rcnn.data.records import ImageRecord, Split
-from faster_rcnn.data.workers import begin_reading, received, sheltered, worker_death_as_machine_error, workers_here
+from faster_rcnn.data.workers import begin_reading, started, workers_here
 from faster_rcnn.errors import ImageError
 from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
 from faster_rcnn.settings.schema import DataConfig, ImageConfig
@@ -227,11 +226,7 @@ class TrainingLoader:
 
     def _run(self, batches: list[list[_Key]]) -> Iterator[StepImages]:
         self._sampler.batches = batches
-        with warnings.catch_warnings(), sheltered(), worker_death_as_machine_error():
-            # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
-            warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-            iterator = iter(self._loader)
-        arriving = received(iterator)
+        arriving = started(self._loader)
         for _ in batches:
             images: list[TrainingImage | _Unreadable] = []
             shares = self._processes.outcomes(partial(_receive, arriving, images))

@@ -7,12 +7,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch._C import _error_if_any_worker_fails
+from torch.utils.data import DataLoader
 
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.system.signals import STOPPING
@@ -116,6 +118,18 @@ def _same_handler_of_children() -> Iterator[None]:
     finally:
         if before is not None:  # None stands for a handler that was not set in Python
             signal.signal(signal.SIGCHLD, before)
+
+
+def started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Start the processes of a loader, sheltered, and return its batches as ``received`` gives them.
+
+    Raises:
+        MachineError: a worker ended too early.
+    """
+    with warnings.catch_warnings(), sheltered(), worker_death_as_machine_error():
+        # Python warns of forking beside threads; a worker uses none of them before it sets torch to one thread.
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+        return received(iter(loader))
 
 
 def received(batches: Iterator[Batch]) -> Iterator[Batch]:
