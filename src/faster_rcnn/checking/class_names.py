@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from faster_rcnn.checking.finding import Finding
+from faster_rcnn.data.classes import folded, is_background, is_parent
 from faster_rcnn.data.layout.listing import Listing
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import cut, first_of
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.wording import count_of
-
-_BACKGROUND = ("background", "__background__", "_background_")
 
 Key = int | str
 """What a box has for its class: an id, or a name where the format has no ids."""
@@ -65,11 +64,6 @@ def class_names(listings: Mapping[str, Listing]) -> Classes:
     return Classes(classes, labels, (*findings, *_undeclared(listings, named)))
 
 
-def folded(name: str) -> str:
-    """The name without what letter case and blanks make of it."""
-    return " ".join(name.split()).casefold()
-
-
 def _names(listing: Listing, used: Counter[Key]) -> list[_Named]:
     """The declared classes of a split, or those of its boxes where none are declared; never an unused parent.
 
@@ -81,7 +75,7 @@ def _names(listing: Listing, used: Counter[Key]) -> list[_Named]:
     return [
         _Named(listing.split, number, name, own[number])
         for number, name in dict.fromkeys(listing.categories)
-        if used[number] or not (number == 0 and name in listing.parents)
+        if used[number] or not is_parent(number, name, listing)
     ]
 
 
@@ -91,7 +85,7 @@ def _boxes(listing: Listing) -> Counter[Key]:
 
 
 def _without_background(named: Sequence[_Named]) -> tuple[list[_Named], list[Finding]]:
-    background = [one for one in named if folded(one.name) in _BACKGROUND]
+    background = [one for one in named if is_background(one.name)]
     findings = [
         Finding(
             "class.background", one.split, "", f"class '{cut(one.name)}'", f"{one.boxes} boxes", "the boxes are dropped"
@@ -214,7 +208,7 @@ def _undeclared(listings: Mapping[str, Listing], named: Sequence[_Named]) -> Ite
     for split, listing in listings.items():
         if listing.categories is None:
             continue
-        background = {number for number, name in listing.categories if folded(name) in _BACKGROUND}
+        background = {number for number, name in listing.categories if is_background(name)}
         declared = first_of(sorted(dict(listing.categories)), 8)
         for image, box in ((each, box) for each in listing.images for box in each.boxes):
             if (split, box.category) not in known and box.category not in background:

@@ -56,12 +56,27 @@ def labels_of(classes: ClassMap, listing: Listing) -> dict[int | str, int]:
     return {key: label for label, key in enumerate(keys) if key is not None}
 
 
+def folded(name: str) -> str:
+    """The name without what letter case and blanks make of it."""
+    return " ".join(name.split()).casefold()
+
+
+def is_background(name: str | None) -> bool:
+    """Whether a class is that of every place without an object, in any spelling."""
+    return name is not None and folded(name) in ("background", "__background__", "_background_")
+
+
+def is_parent(number: int, name: str, listing: Listing) -> bool:
+    """Whether a declared class is Roboflow's parent of all classes, which is none itself where it has no boxes."""
+    return number == 0 and name in listing.parents
+
+
 def _alike(classes: ClassMap) -> list[str]:
     """Notes on class names that a person may confuse; each remains a class of its own."""
     names = [name for name in classes.names if name is not None]
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        groups[" ".join(name.split()).casefold()].append(name)
+        groups[folded(name)].append(name)
     alike = [" and ".join(f"'{cut(name)}'" for name in group) for group in groups.values() if len(group) > 1]
     spaced = [f"'{name}'" for name in names if name != name.strip()]
     notes = []
@@ -100,11 +115,7 @@ def _declared(listing: Listing, used: Counter[int | str]) -> dict[int, str]:
 
 
 def _is_no_class(number: int, name: str, listing: Listing) -> bool:
-    return _is_background(name) or (number == 0 and name in listing.parents)
-
-
-def _is_background(name: str | None) -> bool:
-    return name is not None and name.strip().lower() in ("background", "__background__", "_background_")
+    return is_background(name) or is_parent(number, name, listing)
 
 
 def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
@@ -113,7 +124,7 @@ def _skipped(listing: Listing, classes: ClassMap) -> list[str]:
     for number, name in sorted(listing.categories or ()):
         if number in kept:
             continue
-        why = "background is built in" if _is_background(name) else "it is the parent of the other categories"
+        why = "background is built in" if is_background(name) else "it is the parent of the other categories"
         notes.append(f"category '{cut(name)}' (id {number}) is declared but has no annotation; {why}, so it is skipped")
     return notes
 
@@ -201,7 +212,7 @@ def _refuse_undeclared(listing: Listing, classes: ClassMap) -> None:
 
 def _refuse_background(classes: ClassMap, used: Counter[int | str], listings: Sequence[Listing]) -> None:
     for number, name in zip(classes.ids, classes.names, strict=True):
-        if _is_background(name):
+        if is_background(name):
             count = used[number] + used[str(name)]
             files = first_of(listing.source for listing in listings)
             raise DatasetError(
