@@ -42,6 +42,9 @@ def judged(
         (XYWH, (80, 20, 20.5, 40), "trimmed", (80, 20, 100, 60)),
         (XYWH, (0.1, 0.25, 0.3, 0.5), "box.normalised", (10, 20, 40, 60)),
         (XYWH, (0, 0, 1, 1), "box.normalised", (0, 0, 100, 80)),
+        (XYWH, (1e308, 20, 1e308, 40), "box.outside", None),
+        (XYWH, (-1e300, -1e300, 1e308, 1e308), "box.beyond", (0, 0, 100, 80)),
+        (Meaning("cxcywh", True), (1e308, 0.5, 1e308, 0.5), "box.outside", None),
         (XYWH, (10, 20, 30), "box.numbers", None),
         (XYWH, (10, 20, "nan", 40), "box.numbers", None),
         (XYWH, None, "box.numbers", None),
@@ -56,6 +59,7 @@ def test_a_box_alone(meaning: Meaning, written: object, kind: str | None, corner
     sound, findings, trimmed = judged(meaning, written)
     assert [each.kind for each in findings] == ([] if kind in (None, "trimmed") else [kind])
     assert trimmed == (kind == "trimmed")
+    assert all(each.box is None or max(map(abs, each.box)) < 1e8 for each in findings)  # for its picture
     assert [each.corners for each in sound] == ([] if corners is None else [pytest.approx(corners)])
     assert all(each.changed == (kind is not None) for each in sound)
 

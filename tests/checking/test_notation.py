@@ -30,17 +30,17 @@ WRITTEN: dict[tuple[Order, bool], tuple[float, float, float, float]] = {
 
 @pytest.mark.parametrize(("order", "shares"), WRITTEN)
 def test_every_meaning_gives_the_same_corners(order: Order, shares: bool) -> None:
-    assert corners_of(WRITTEN[order, shares], Meaning(order, shares), SIZE) == pytest.approx(BOX)
+    assert corners_of(WRITTEN[order, shares], Meaning(order, shares), 640.0, 480.0) == pytest.approx(BOX)
 
 
 def test_the_first_pixel_moves_the_left_and_upper_edge_of_corners_in_pixels_alone() -> None:
-    assert corners_of((11, 21, 30, 40), Meaning("xyxy", False, 1.0), SIZE) == (10, 20, 30, 40)
-    assert corners_of((0.5, 0.5, 0.75, 1.0), Meaning("xyxy", True, 1.0), SIZE) == (320, 240, 480, 480)
+    assert corners_of((11.0, 21.0, 30.0, 40.0), Meaning("xyxy", False, 1.0), 640.0, 480.0) == (10, 20, 30, 40)
+    assert corners_of((0.5, 0.5, 0.75, 1.0), Meaning("xyxy", True, 1.0), 640.0, 480.0) == (320, 240, 480, 480)
 
 
 def test_only_corners_in_pixels_have_a_first_pixel() -> None:
-    having = [(order, shares) for order in ORDERS for shares in (False, True) if Meaning(order, shares, 1.0).first_pixel]
-    assert having == [("xyxy", False), ("yxyx", False)]
+    meanings = [Meaning(order, shares, 1.0) for order in ORDERS for shares in (False, True)]
+    assert [each[:2] for each in meanings if each.first_pixel] == [("xyxy", False), ("yxyx", False)]
 
 
 def many(order: Order, shares: bool) -> Any:
@@ -81,6 +81,12 @@ def test_numbers_that_nothing_explains_are_left_to_the_rules_for_single_boxes() 
     few_bad = many("xywh", False)
     few_bad[0] = -50.0
     assert other_meaning(few_bad, Meaning("xywh", False), SIDES) is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("usual", [Meaning("xywh", False), Meaning("cxcywh", True)], ids=str)
+def test_numbers_that_overflow_fit_nowhere(usual: Meaning) -> None:
+    assert other_meaning(np.full((10, 4), 1e308), usual, SIDES[:10]) is None
 
 
 def test_the_finding_has_the_evidence() -> None:

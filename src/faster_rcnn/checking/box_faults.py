@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from faster_rcnn.checking.class_names import Key
 from faster_rcnn.checking.finding import Finding
 from faster_rcnn.checking.image_faults import Usable
-from faster_rcnn.checking.notation import TOLERANCE, Meaning, corners_of
-from faster_rcnn.data.boxes import Corners, as_numbers
+from faster_rcnn.checking.notation import Meaning, corners_of
+from faster_rcnn.data.boxes import MIN_SIDE, TOLERANCE, Corners, as_numbers
 from faster_rcnn.data.layout.listing import ListedBox
+from faster_rcnn.data.opening import LONGEST_SIDE
 from faster_rcnn.parsing.json_values import shown
 from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ImageSize
 
-MIN_SIDE = 0.01
-"""Minimum length of a side in pixels; edges that are much closer are equal in float32."""
 DROPPED = "the box is dropped"
 
 
@@ -74,6 +74,8 @@ def _finding(one: Usable, split: str, box: ListedBox, judged: _Judged) -> Findin
     record = f"{one.image.annotation} {box.where}"
     kind = judged.kind or ""
     corners = judged.corners or judged.place
+    if corners is not None and not all(abs(each) <= LONGEST_SIDE for each in corners):
+        corners = None  # so far away that no picture shows it
     return Finding(kind, split, one.image.file_name, record, judged.value, judged.change, one.image.path, corners)
 
 
@@ -83,17 +85,23 @@ def _judge(box: ListedBox, meaning: Meaning, size: ImageSize) -> _Judged:
         return _Judged(None, "box.numbers", written)
     if box.category == "":
         return _Judged(None, "box.no-class", written)
-    corners = corners_of(values, meaning, size)
-    edges = corners_of(values, meaning._replace(offset=0.0), size)  # as they are written: VOC's have one pixel more
+    corners = _corners(values, meaning, size)
+    edges = _corners(values, meaning._replace(offset=0.0), size)  # as they are written: VOC's have one pixel more
+    if not all(map(math.isfinite, (*corners, *edges))):
+        return _Judged(None, "box.outside", written)
     if edges[2] < edges[0] or edges[3] < edges[1]:
         return _swapped(edges, meaning.first_pixel, size)._replace(value=written)
     if edges[2] == edges[0] or edges[3] == edges[1]:
         return _Judged(None, "box.flat", written, place=corners)
     if not meaning.shares and max(map(abs, values)) <= 1:
-        shares = corners_of(values, meaning._replace(shares=True), size)
+        shares = _corners(values, meaning._replace(shares=True), size)
         if _lies_inside(shares, size) and min(shares[2] - shares[0], shares[3] - shares[1]) >= 1:
             return _Judged(shares, "box.normalised", written, f"multiplied by {size.width} and {size.height}")
     return _clipped(corners, size, written)
+
+
+def _corners(values: Corners, meaning: Meaning, size: ImageSize) -> Corners:
+    return corners_of(values, meaning, float(size.width), float(size.height))
 
 
 def _swapped(edges: Corners, first_pixel: float, size: ImageSize) -> _Judged:

@@ -7,17 +7,16 @@ makes many of them leave their images or have no area, and another one makes nea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from faster_rcnn.checking.finding import Finding
 from faster_rcnn.checking.image_faults import Usable
-from faster_rcnn.data.boxes import Corners, as_numbers
+from faster_rcnn.data.boxes import TOLERANCE, Corners, as_numbers
 from faster_rcnn.data.layout.listing import ListedBox, Listing
 from faster_rcnn.parsing.json_values import shown
-from faster_rcnn.structures import ImageSize
 
 Order = Literal["xywh", "xyxy", "cxcywh", "yxyx"]
 ORDERS: tuple[Order, ...] = ("xywh", "xyxy", "cxcywh", "yxyx")
@@ -27,11 +26,11 @@ NAMES: dict[Order, str] = {
     "cxcywh": "[centre x, centre y, width, height]",
     "yxyx": "[y1, x1, y2, x2]",
 }
-TOLERANCE = 1.0
-"""Pixels that a box may extend beyond the image."""
 MAX_BAD, MAX_BAD_OTHER = 0.05, 0.02
 """Shares of boxes that do not fit: from the first on another meaning is searched, up to the second one is accepted."""
 
+Value = TypeVar("Value", float, Float[np.ndarray, " boxes"])
+"""A number of one box, or a column with those of many."""
 _Array = Float[np.ndarray, "boxes 4"]
 
 
@@ -58,13 +57,15 @@ def declared(listing: Listing) -> Meaning:
     return Meaning(listing.notation, listing.notation == "cxcywh", listing.offset)
 
 
-def corners_of(values: Corners, meaning: Meaning, size: ImageSize) -> Corners:
-    """Corners (x1, y1, x2, y2) in continuous pixels of one box."""
+def corners_of(
+    values: tuple[Value, Value, Value, Value], meaning: Meaning, width: Value, height: Value
+) -> tuple[Value, Value, Value, Value]:
+    """Corners (x1, y1, x2, y2) in continuous pixels of one box in an image of this size, or of many, by columns."""
     a, b, c, d = values
     if meaning.order == "yxyx":
         a, b, c, d = b, a, d, c
     if meaning.shares:
-        a, b, c, d = a * size.width, b * size.height, c * size.width, d * size.height
+        a, b, c, d = a * width, b * height, c * width, d * height
     if meaning.order in ("xyxy", "yxyx"):
         return a - meaning.first_pixel, b - meaning.first_pixel, c, d
     if meaning.order == "cxcywh":
@@ -144,22 +145,11 @@ def _is_speck(values: _Array, usual: Meaning) -> bool:
     return not usual.shares and bool((np.abs(values) <= 1).all())
 
 
-def _corners(values: _Array, meaning: Meaning, sides: Float[np.ndarray, "boxes 2"]) -> _Array:
-    if meaning.order == "yxyx":
-        values = values[:, [1, 0, 3, 2]]
-    if meaning.shares:
-        values = values * np.tile(sides, (1, 2))
-    first, second = values[:, :2], values[:, 2:]
-    if meaning.order in ("xyxy", "yxyx"):
-        return np.concatenate((first - meaning.first_pixel, second), axis=1)
-    if meaning.order == "cxcywh":
-        first = first - second / 2
-    return np.concatenate((first, first + second), axis=1)
-
-
 def _fits(values: _Array, meaning: Meaning, sides: Float[np.ndarray, "boxes 2"]) -> Bool[np.ndarray, " boxes"]:
     """Whether each box has an area and lies in its image."""
-    corners = _corners(values, meaning, sides)
-    has_area = (corners[:, 2:] > corners[:, :2]).all(axis=1)
-    inside = (corners[:, :2] >= -TOLERANCE).all(axis=1) & (corners[:, 2:] <= sides + TOLERANCE).all(axis=1)
-    return np.asarray(has_area & inside)
+    width, height = sides.T
+    a, b, c, d = values.T
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows lies in no image
+        x1, y1, x2, y2 = corners_of((a, b, c, d), meaning, width, height)
+    inside = (np.minimum(x1, y1) >= -TOLERANCE) & (x2 <= width + TOLERANCE) & (y2 <= height + TOLERANCE)
+    return np.asarray(inside & (x2 > x1) & (y2 > y1))

@@ -17,10 +17,10 @@ from faster_rcnn.structures import ImageSize
 
 Corners = tuple[float, float, float, float]
 
-_TOLERANCE = 1.0
+TOLERANCE = 1.0
 """Pixels that a box may extend beyond the image without a fault: not all tools include the last pixel."""
 
-_MIN_SIDE = 0.01
+MIN_SIDE = 0.01
 """Minimum length of a side in pixels; edges that are much closer are equal in float32."""
 
 _NO_NUMBERS = frozenset((bool, type(None)))
@@ -123,7 +123,7 @@ def _is_inside(corners: Corners, size: ImageSize) -> bool:
     """Whether a box is inside its image and not too thin, so that it needs no change."""
     x1, y1, x2, y2 = corners
     inside = x1 >= 0 and y1 >= 0 and x2 <= size.width and y2 <= size.height
-    return inside and min(x2 - x1, y2 - y1) >= _MIN_SIDE
+    return inside and min(x2 - x1, y2 - y1) >= MIN_SIDE
 
 
 def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:
@@ -133,12 +133,12 @@ def _clip(corners: Corners, size: ImageSize, place: str) -> Judgement:
     shorter = min(inside[2] - inside[0], inside[3] - inside[1])
     if shorter <= 0:
         return Judgement(None, Fault("E108", f"{place} lies fully outside, {image}; dropped"))
-    if shorter < _MIN_SIDE:
+    if shorter < MIN_SIDE:
         return Judgement(None, Fault("E107", f"{place} has no visible area, {image}; dropped"))
     if inside == corners:
         return Judgement(corners)
     overhang = max(abs(before - after) for before, after in zip(corners, inside, strict=True))
-    if overhang <= _TOLERANCE:
+    if overhang <= TOLERANCE:
         return Judgement(inside, trimmed=True)
     return Judgement(inside, Fault("E108", f"{place} sticks out by {overhang:g} pixels, {image}; clipped"))
 
