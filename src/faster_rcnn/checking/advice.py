@@ -52,9 +52,14 @@ class Objects:
     classes: ClassMap
 
     @property
+    def shapes(self) -> Float[Tensor, "objects 2"]:
+        """Height and width of each."""
+        return (self.boxes[:, 2:] - self.boxes[:, :2]).flip(1)
+
+    @property
     def sides(self) -> Float[Tensor, " objects"]:
         """Square roots of their areas."""
-        return (self.boxes[:, 2:] - self.boxes[:, :2]).prod(dim=1).sqrt()
+        return self.shapes.prod(dim=1).sqrt()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +105,6 @@ def anchors_of(objects: Objects, config: Config) -> Anchors | None:
     counts = Counter(objects.labels.tolist())
     spans = pairwise((0.0, *SIZES, float("inf")))
     by_size = {f"{low:g} to {high:g}": ious[(sides > low) & (sides <= high)] for low, high in spans}
-    shapes = (objects.boxes[:, 2:] - objects.boxes[:, :2]).flip(1)
     return Anchors(
         preset=config.preset,
         all=_recall(ious),
@@ -108,7 +112,7 @@ def anchors_of(objects: Objects, config: Config) -> Anchors | None:
             objects.classes.name_of(label): _recall(ious[objects.labels == label]) for label, _ in counts.most_common()
         },
         by_size={name: _recall(each) for name, each in by_size.items() if len(each)},
-        fit=better_anchors(config.rpn, shapes, strides),
+        fit=better_anchors(config.rpn, objects.shapes, strides),
         follows=config.rpn.follow_data,
     )
 

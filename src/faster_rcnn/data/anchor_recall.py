@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faster_rcnn.data.anchor_fitting import ratios_of_levels
 from faster_rcnn.rpn.anchors import base_anchors
 from faster_rcnn.settings.schema import RpnConfig
 
@@ -27,7 +28,7 @@ def best_ious(boxes: Float[Tensor, "objects 4"], rpn: RpnConfig, strides: Sequen
     best = torch.zeros(len(boxes))
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for sizes, ratios, stride in zip(rpn.anchor_sizes, _ratios(rpn, len(strides)), strides, strict=True):
+    for sizes, ratios, stride in zip(rpn.anchor_sizes, ratios_of_levels(rpn, len(strides)), strides, strict=True):
         if not sizes:
             continue
         # The nearest position is the best one along both axes, since the overlap falls with the distance.
@@ -39,10 +40,3 @@ def best_ious(boxes: Float[Tensor, "objects 4"], rpn: RpnConfig, strides: Sequen
             shared = reach.prod(dim=1)
             best = torch.maximum(best, shared / (sides.prod(dim=1) + anchor.prod() - shared))
     return best
-
-
-def _ratios(rpn: RpnConfig, levels: int) -> list[tuple[float, ...]]:
-    """The aspect ratios of each level, from one list for all or a list for each."""
-    lists = [each for each in rpn.anchor_heights_over_widths if isinstance(each, tuple)]
-    flat = tuple(each for each in rpn.anchor_heights_over_widths if not isinstance(each, tuple))
-    return lists or [flat] * levels
