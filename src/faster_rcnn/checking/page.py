@@ -72,7 +72,7 @@ def check_page(checked: Checked) -> str:
     shown = [tile for each in (*tiles.values(), *samples.values()) for tile in each]
     urls = dict(zip(map(id, shown), data_urls([tile.picture for tile in shown], MAX_BYTES), strict=True))
     views = {id(tile): TileView(tile, urls[id(tile)]) for tile in shown}
-    listings = checked.content.listings.values()
+    listings, rows = checked.content.listings.values(), class_rows(checked)
     return render_page(
         TEMPLATE,
         name=checked.content.source.root.resolve().name,
@@ -88,8 +88,8 @@ def check_page(checked: Checked) -> str:
         ],
         samples={name: [views[id(tile)] for tile in each] for name, each in samples.items() if each},
         histograms=histograms(checked),
-        classes=class_rows(checked)[:MAX_CLASSES],
-        num_classes=len(class_rows(checked)),
+        classes=rows[:MAX_CLASSES],
+        num_classes=len(rows),
         anchors=checked.anchors,
     )
 
@@ -99,8 +99,8 @@ def histograms(checked: Checked) -> list[tuple[str, str]]:
     objects = checked.objects
     if objects is None or not len(objects.labels):
         return []
-    sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
-    ratios = (sides[:, 1] / sides[:, 0].clamp(min=1e-6)).tolist()
+    heights, widths = objects.shapes.unbind(dim=1)
+    ratios = (heights / widths.clamp(min=1e-6)).tolist()
     per_image = [float(len(record.truth.labels)) for record in checked.mended.splits["train"].records]
     drawn = (
         ("Size of objects", "square root of the area, pixels after resizing", objects.sides.tolist(), SIDES),
