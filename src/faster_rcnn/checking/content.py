@@ -12,7 +12,7 @@ from faster_rcnn.checking.finding import Finding
 from faster_rcnn.data.finding import Part
 from faster_rcnn.data.formats import coco, coco_files, yolo
 from faster_rcnn.data.layout.listing import ListedImage, Listing
-from faster_rcnn.data.reading import Source, located
+from faster_rcnn.data.reading import Source, filled, located
 from faster_rcnn.data.unused import unused_pictures
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import DataConfig
@@ -61,18 +61,12 @@ def _listing(source: Source, split: str, part: Part) -> tuple[Listing, list[Find
     settings, file = source.settings, part.sources[0]
     if part.format == coco.FORMAT and not file.is_dir():
         payload, findings = without_broken_ids(coco_files.read_json(file), file, split)
-        return _filled(coco.listing_of(payload, file, split, source.images, source.folders, source.root)), findings
+        return filled(coco.listing_of(payload, file, split, source.images, source.folders, source.root)), findings
     if part.format == yolo.FORMAT and part.description is not None:
         required = settings.missing_labels == "error"
         places = part.sources
-        return _filled(yolo.listed(places, split, part.description, source.images, source.folders, required)), []
+        return filled(yolo.listed(places, split, part.description, source.images, source.folders, required)), []
     return source.read(split), []
-
-
-def _filled(listing: Listing) -> Listing:
-    if not listing.images:
-        raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
-    return listing
 
 
 def _joined(listing: Listing) -> tuple[Listing, list[Finding]]:

@@ -41,9 +41,7 @@ class Source(NamedTuple):
 
     def read(self, split: str) -> Listing:
         """Read one split, as its files list it; raises ``DatasetError`` where that cannot be done."""
-        listing = _read(self.parts[split], split, self.root, self.images, self.folders, self.settings)
-        if not listing.images:
-            raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
+        listing = filled(_read(self.parts[split], split, self.root, self.images, self.folders, self.settings))
         _log_listing(listing)
         return listing
 
@@ -55,6 +53,13 @@ class _Read(NamedTuple):
     others: dict[str, Listing]
     """Splits that are read for their class names alone."""
     warnings: list[str]
+
+
+def filled(listing: Listing) -> Listing:
+    """The listing; raises ``DatasetError`` where it has no image."""
+    if not listing.images:
+        raise DatasetError(f"{listing.source} lists no images, so {listing.split} is empty", code="E115")
+    return listing
 
 
 def load_dataset(data: Path, settings: DataConfig, splits: Sequence[str] | None = None) -> Dataset:
