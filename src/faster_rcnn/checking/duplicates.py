@@ -15,6 +15,7 @@ import numpy as np
 from faster_rcnn.checking.finding import Finding
 from faster_rcnn.checking.image_faults import Usable
 from faster_rcnn.checking.pictures import SIDE
+from faster_rcnn.data.finding import ORDER
 
 MAX_BITS = 6
 """Bits of 64 in which the hashes of near copies may differ; those of two photographs differ in some 30."""
@@ -72,7 +73,7 @@ def duplicates(members: Sequence[Member]) -> tuple[list[Finding], set[int]]:
 
 
 def _place(members: Sequence[Member], index: int) -> int:
-    return ("train", "val", "test").index(members[index].split)
+    return ORDER.index(members[index].split)
 
 
 def _about(members: Sequence[Member], index: int, other: int, within: str, across: str, words: str) -> Finding:
