@@ -11,7 +11,6 @@ apart.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -19,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from bars import Bar, judge
+from coco_data import make_folders, write_split
 from PIL import Image
 from timing import machine, seconds
 
@@ -36,8 +36,8 @@ CLASSES = 10
 def make(sources: list[Path], folder: Path, count: int) -> None:
     """Write a COCO data set of cut-outs of some images."""
     chance = random.Random(0)
-    images, annotations = [], []
-    (folder / "images").mkdir()
+    images, objects = [], []
+    make_folders(folder)
     for number in range(count):
         with Image.open(sources[number % len(sources)]) as opened:
             picture = opened.convert("RGB")
@@ -48,16 +48,20 @@ def make(sources: list[Path], folder: Path, count: int) -> None:
         cut = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
         cut.save(folder / "images" / name, quality=92)
         images.append({"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT})
-        annotations += [_box(chance, number, BOXES * number + each) for each in range(BOXES)]
-    categories = [{"id": number, "name": f"class {number}"} for number in range(CLASSES)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "train.json").write_text(json.dumps(content))
+        objects += [_box(chance, number, BOXES * number + each) for each in range(BOXES)]
+    write_split(folder, "train", images, objects, [f"class {number}" for number in range(CLASSES)])
 
 
 def _box(chance: random.Random, image: int, number: int) -> dict[str, object]:
     width, height = chance.uniform(10, 300), chance.uniform(10, 300)
     box = [chance.uniform(0, WIDTH - width), chance.uniform(0, HEIGHT - height), width, height]
-    return {"id": number, "image_id": image, "category_id": number % CLASSES, "bbox": box, "iscrowd": 0}
+    return {
+        "image_id": image,
+        "category_id": 1 + number % CLASSES,
+        "bbox": box,
+        "area": width * height,
+        "iscrowd": 0,
+    }
 
 
 def _processor_seconds() -> float:
@@ -79,7 +83,7 @@ def main() -> int:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.processors])
     print(machine())
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+        folder = Path(place) / "data"
         print(
             f"made {options.images} images in {seconds(lambda: make(sources, folder, options.images)):.1f} s",
             flush=True,

@@ -200,11 +200,12 @@ def as_corners(folder: Path) -> str:
     return _all_boxes(folder, lambda box, _: [box[0], box[1], box[0] + box[2], box[1] + box[3]])
 
 
+def _in_shares(box: list[float], image: dict[str, Any]) -> list[float]:
+    return [value / image[side] for value, side in zip(box, ("width", "height") * 2, strict=True)]
+
+
 def as_shares(folder: Path) -> str:
-    return _all_boxes(
-        folder,
-        lambda box, image: [value / image[side] for value, side in zip(box, ("width", "height") * 2, strict=True)],
-    )
+    return _all_boxes(folder, _in_shares)
 
 
 def as_centres(folder: Path) -> str:
@@ -224,10 +225,7 @@ def negative_width(folder: Path) -> str:
 
 
 def one_in_shares(folder: Path) -> str:
-    return _one_box(
-        folder,
-        lambda box, image: [value / image[side] for value, side in zip(box, ("width", "height") * 2, strict=True)],
-    )
+    return _one_box(folder, _in_shares)
 
 
 def flat(folder: Path) -> str:
@@ -283,22 +281,17 @@ def voc_sizes(folder: Path) -> str:
     return "train"
 
 
-def voc_swapped(folder: Path) -> str:
-    def swapped(found: re.Match[str]) -> str:
-        x1, y1, x2, y2 = map(int, found.groups())
-        return _corners(x2, y1, x1, y2)
-
-    _edit(_xml(folder), BOX, swapped, 1)
+def _one_voc_box(folder: Path, change: Callable[[int, int, int, int], tuple[int, int, int, int]]) -> str:
+    _edit(_xml(folder), BOX, lambda found: _corners(*change(*map(int, found.groups()))), 1)
     return f"Annotations/{_xml(folder).name} object 1"
+
+
+def voc_swapped(folder: Path) -> str:
+    return _one_voc_box(folder, lambda x1, y1, x2, y2: (x2, y1, x1, y2))
 
 
 def voc_one_pixel(folder: Path) -> str:
-    def thin(found: re.Match[str]) -> str:
-        x1, y1, _, y2 = map(int, found.groups())
-        return _corners(x1, y1, x1, y2)
-
-    _edit(_xml(folder), BOX, thin, 1)
-    return f"Annotations/{_xml(folder).name} object 1"
+    return _one_voc_box(folder, lambda x1, y1, x2, y2: (x1, y1, x1, y2))
 
 
 def voc_without_name(folder: Path) -> str:
