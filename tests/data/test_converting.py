@@ -20,6 +20,7 @@ from faster_rcnn.data.records import Dataset, ImageRecord
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.parsing.values import is_text
 from faster_rcnn.settings.schema import DataConfig
+from faster_rcnn.structures import ClassMap
 from files import bytes_below, coco_folder
 
 PIXELS = {"coco": 0.01, "yolo": 0.01, "csv": 0.01, "voc": 0.5}
@@ -116,7 +117,7 @@ def test_images_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
     file = data / "annotations" / "train.json"
     file.write_text(file.read_text().replace('"2.png"', '"more/1.png"'))
     done = convert(read(data), WRITERS["yolo"], tmp_path / "out")
-    why = "since others have their names, or label files cannot hold them"
+    why = "since others have their names, label files cannot hold them, or no picture has their ending"
     assert done.notes[0] == f"images renamed, {why}: 1 ({inner / '1.png'} is 1-2.png)"
     assert sorted(each.name for each in (tmp_path / "out" / "images" / "train").iterdir()) == ["1-2.png", "1.png"]
     after = read(tmp_path / "out").splits["train"].records
@@ -126,7 +127,18 @@ def test_images_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("to", WRITERS)
 def test_names_that_label_files_cannot_hold_are_changed(to: str, tmp_path: Path) -> None:
     names = [os.fsdecode(b"caf\xe9.png"), "a\nb.png", " a.png", "a .png", "a\\b.png", "p.jpg.png", ".b.png", "c 1.png"]
-    names += ["#1.png", "d,e.png", "ü, 'x' & \"y\" <z>.png", "f;g.png", "%20.png", "a:b.png", "-1.png", "7.png"]
+    names += [
+        "#1.png",
+        "d,e.png",
+        "ü, 'x' & \"y\" <z>.png",
+        "f;g.png",
+        "%20.png",
+        "a:b.png",
+        "-1.png",
+        "7.png",
+        "8",
+        "9.image",
+    ]
     rows = [[(number % 3, number + 1.0, 2.0, 9.0, 9.0)] for number in range(len(names))]
     data = coco_folder(tmp_path / "data", rows, split="train")
     file = data / "annotations" / "train.json"
@@ -138,13 +150,43 @@ def test_names_that_label_files_cannot_hold_are_changed(to: str, tmp_path: Path)
         (data / "images" / f"new {name}").rename(data / "images" / name)
     file.write_text(json.dumps(content))
     done = convert(read(data), WRITERS[to], tmp_path / "out")
-    assert "images renamed, since others have their names, or label files cannot hold them: 7 (" in done.notes[0]
+    assert done.notes[0].startswith("images renamed, ")
+    assert ": 9 (" in done.notes[0]
     split = read(tmp_path / "out").splits["train"]
     found = {record.path.name: round(record.boxes_xywh[0, 0].item(), 6) for record in split.records}
     assert all(is_text(name) for name in found)
-    new = {"c 1.png": 8.0, "#1.png": 9.0, "7.png": 16.0, "p_jpg.png": 6.0, "_b.png": 7.0, "caf_.png": 1.0}
+    new = {
+        "c 1.png": 8.0,
+        "#1.png": 9.0,
+        "7.png": 16.0,
+        "p_jpg.png": 6.0,
+        "_b.png": 7.0,
+        "caf_.png": 1.0,
+        "8.png": 17.0,
+        "9.image.png": 18.0,
+    }
     assert {name: found[name] for name in new} == new
     assert sorted(found.values()) == [float(number) for number in range(1, len(names) + 1)]
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_class_names_that_a_format_cannot_hold_are_changed(to: str, tmp_path: Path) -> None:
+    names = (" cat", "cat", "a\tb\x00c", "x\n", "<&>'\"", "a/b", "ü\u3000ü", "yes", "1")
+    rows = [[(label, 1.0 + label, 2.0, 9.0, 9.0) for label in range(len(names))]]
+    data = coco_folder(tmp_path / "data", rows, ClassMap(names, tuple(range(1, 1 + len(names)))), split="train")
+    done = convert(read(data), WRITERS[to], tmp_path / "out")
+    after = read(tmp_path / "out")
+    truth = after.splits["train"].records[0].truth
+    places = truth.boxes[:, 0].tolist()
+    found = {
+        round(place) - 1: after.classes.name_of(label)
+        for place, label in zip(places, truth.labels.tolist(), strict=True)
+    }
+    expected = names if to in ("coco", "yolo") else ("cat", "cat_", "a_b_c", "x", *names[4:])
+    assert found == dict(enumerate(expected))
+    assert any(note.startswith(f"class names changed, since {to.upper()} cannot") for note in done.notes) == (
+        expected != names
+    )
 
 
 def test_targets_that_hold_something_are_refused(made: Path, tmp_path: Path) -> None:

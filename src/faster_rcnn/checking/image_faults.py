@@ -9,7 +9,7 @@ from typing import Literal
 
 from faster_rcnn.checking.finding import Finding
 from faster_rcnn.checking.pictures import Picture
-from faster_rcnn.data.layout.folders import Folders
+from faster_rcnn.data.layout.folders import ENDINGS, Folders
 from faster_rcnn.data.layout.listing import ListedImage, Listing
 from faster_rcnn.parsing.values import cut
 from faster_rcnn.structures import ImageSize
@@ -18,16 +18,6 @@ Redraw = Literal["upright", "stored", "renamed"]
 """How an image is written again: upright as RGB, with its stored pixels as RGB, or as it is with another ending."""
 
 _LEFT_OUT = "the image is left out"
-ENDINGS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
-"""Usual endings of the types that are mistaken for each other; the first one is written."""
 _KINDS_OF_CODES = {"damaged": "image.damaged", "E119": "image.values", "E120": "image.too-large"}
 _USUAL = ("grey", "palette", "alpha removed")
 """Conversions that every tool does alike."""

@@ -16,12 +16,13 @@ import torch
 from PIL import Image
 
 from faster_rcnn.checking.finding import Finding
-from faster_rcnn.checking.image_faults import ENDINGS, Redraw
+from faster_rcnn.checking.image_faults import Redraw
 from faster_rcnn.checking.run import Checked, nothing_left
 from faster_rcnn.data.converting import WRITERS, convert, emptied_on_failure
 from faster_rcnn.data.decode import image_header, read_image
-from faster_rcnn.data.formats import coco, table, voc, yolo
+from faster_rcnn.data.formats import coco
 from faster_rcnn.data.formats.written import Writer
+from faster_rcnn.data.layout.folders import ENDINGS
 from faster_rcnn.data.records import Dataset, ImageRecord, Split
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.parsing.values import first_of
@@ -30,7 +31,6 @@ from faster_rcnn.system.terminal import printable
 
 CHANGES = "CHANGES.md"
 """The list of changes in a mended copy; no reader takes it for annotations."""
-_WRITERS = {coco.FORMAT: "coco", voc.FORMAT: "voc", yolo.FORMAT: "yolo", table.FORMAT: "csv"}
 _TO_STORED = {
     5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_90,
@@ -49,10 +49,14 @@ def refuse_undecided(checked: Checked) -> None:
     if checked.undecided:
         first = checked.undecided[0]
         raise DatasetError(
-            f"{checked.content.source.root} cannot be mended, since {len(checked.undecided)} faults need a decision: "
+            f"{checked.content.source.root} cannot be mended, since {_decisions(len(checked.undecided))}: "
             f"{first.place}: {first.value}. {first.about.remedy} Nothing was written",
             code="E103",
         )
+
+
+def _decisions(count: int) -> str:
+    return "a fault needs a decision" if count == 1 else f"{count:,} faults need a decision"
 
 
 def mend(checked: Checked, target: Path) -> list[str]:
@@ -77,11 +81,11 @@ def mend(checked: Checked, target: Path) -> list[str]:
 
 def _writer(checked: Checked) -> tuple[Writer, list[str]]:
     """The writer of the data's own format, or that of COCO JSON for VOC with numbers that are no integers."""
-    name = _WRITERS[checked.content.format]
-    if name == "voc" and not all(_is_whole(split) for split in checked.mended.splits.values()):
+    writer = next(each for each in WRITERS.values() if each.title == checked.content.format)
+    if writer is WRITERS["voc"] and not all(_is_whole(split) for split in checked.mended.splits.values()):
         note = "written as COCO JSON, since some boxes have corners that are no integers, which VOC cannot hold"
         return WRITERS["coco"], [note]
-    return WRITERS[name], []
+    return writer, []
 
 
 def _is_whole(split: Split) -> bool:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from faster_rcnn.data.decode import image_header
 from faster_rcnn.data.formats.coco_writer import COCO
 from faster_rcnn.data.formats.table_writer import CSV
 from faster_rcnn.data.formats.voc_writer import VOC
-from faster_rcnn.data.formats.written import Splits, Writer, WrittenBox, WrittenImage
+from faster_rcnn.data.formats.written import Splits, Writer, WrittenBox, WrittenImage, held
 from faster_rcnn.data.formats.yolo_writer import YOLO
-from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from faster_rcnn.data.layout.folders import ENDINGS, IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from faster_rcnn.data.opening import LONGEST_SIDE
 from faster_rcnn.data.records import Dataset, ImageRecord
-from faster_rcnn.errors import OptionError
+from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.atomic import as_machine_error
@@ -96,17 +98,18 @@ def names_in_folders(paths: Mapping[str, Sequence[Path]], writer: Writer) -> tup
     for split, own in paths.items():
         taken, names[split] = used[writer.images(split)], []
         for path in own:
-            stem = first_free(Path(plain_stem(path.stem)), partial(_is_taken, taken)).name
+            stem, ending = _parts(path)
+            stem = first_free(Path(plain_stem(stem)), partial(_is_taken, taken)).name
             taken.add(stem.casefold())
-            names[split].append(stem + path.suffix)
-            if stem != path.stem:
-                renamed.append(f"{path} is {stem}{path.suffix}")
-    why = "since others have their names, or label files cannot hold them"
+            names[split].append(stem + ending)
+            if stem + ending != path.name:
+                renamed.append(f"{path} is {stem}{ending}")
+    why = "since others have their names, label files cannot hold them, or no picture has their ending"
     return names, [f"images renamed, {why}: {len(renamed):,} ({first_of(renamed)})"] if renamed else []
 
 
 def plain_stem(stem: str) -> str:
-    """The name of an image without its ending, with ``_`` for what label files and their readers do not keep.
+    r"""The name of an image without its ending, with ``_`` for what label files and their readers do not keep.
 
     These are bytes that are not UTF-8, control characters, backslashes, blanks at the ends, a dot that hides the file,
     and the dot of a second ending.
@@ -114,14 +117,24 @@ def plain_stem(stem: str) -> str:
     >>> plain_stem("photo.jpg"), plain_stem(" a\\b")
     ('photo_jpg', '_a_b')
     """
-    plain = "".join(each if each.isprintable() and each != "\\" else "_" for each in stem)
-    inner = plain.strip(" ")
-    left = len(plain) - len(plain.lstrip(" "))
-    plain = "_" * left + inner + "_" * (len(plain) - left - len(inner))
+    plain = held(stem).replace("\\", "_")
+    before, after = len(plain) - len(plain.lstrip()), len(plain) - len(plain.rstrip())
+    plain = "_" * before + plain.strip() + "_" * after
     if plain.startswith("."):
         plain = f"_{plain[1:]}"
     name, ending = os.path.splitext(plain)
     return f"{name}_{ending[1:]}" if ending.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES | {".xml", ".txt"} else plain
+
+
+def _parts(path: Path) -> tuple[str, str]:
+    """The name of an image and its ending, which is that of its content where pictures do not have its own."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return path.stem, path.suffix
+    try:
+        endings = ENDINGS.get(image_header(path, LONGEST_SIDE**2).type)
+    except ImageError:
+        endings = None
+    return (path.stem, path.suffix) if endings is None else (path.name, endings[0])
 
 
 def _is_taken(taken: set[str], stem: Path) -> bool:

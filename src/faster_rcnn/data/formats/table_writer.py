@@ -6,7 +6,15 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from faster_rcnn.data.formats.written import Splits, Writer, WrittenImage, left_out, number, unused_classes
+from faster_rcnn.data.formats.written import (
+    Splits,
+    Writer,
+    WrittenImage,
+    left_out,
+    number,
+    unused_classes,
+    with_held_names,
+)
 from faster_rcnn.structures import ClassMap
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
@@ -14,6 +22,7 @@ COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
 
 def write(root: Path, splits: Splits, classes: ClassMap) -> list[str]:
     """Write a table for each split; an image without a box has a row with empty cells."""
+    classes, changed = with_held_names(classes, "CSV")
     for split, images in splits.items():
         has_scores = any(box.score is not None for image in images for box in image.boxes)
         with (root / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -21,7 +30,7 @@ def write(root: Path, splits: Splits, classes: ClassMap) -> list[str]:
             rows.writerow((*COLUMNS, "score") if has_scores else COLUMNS)
             for image in images:
                 rows.writerows(_rows(image, f"images/{split}/{image.name}", classes, has_scores))
-    return [*left_out(splits, "CSV"), *unused_classes(splits, classes, "CSV")]
+    return [*changed, *left_out(splits, "CSV"), *unused_classes(splits, classes, "CSV")]
 
 
 def _rows(image: WrittenImage, name: str, classes: ClassMap, has_scores: bool) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from faster_rcnn.data.formats.written import Splits, Writer, WrittenBox, WrittenImage, unused_classes
+from faster_rcnn.data.formats.written import Splits, Writer, WrittenBox, WrittenImage, unused_classes, with_held_names
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.system.wording import count_of
 
@@ -21,6 +21,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def write(root: Path, splits: Splits, classes: ClassMap) -> list[str]:
     """Write an XML for each image and a list for each split."""
+    classes, changed = with_held_names(classes, "VOC")
     annotations, lists = root / "Annotations", root / "ImageSets" / "Main"
     annotations.mkdir()
     lists.mkdir(parents=True)
@@ -31,7 +32,7 @@ def write(root: Path, splits: Splits, classes: ClassMap) -> list[str]:
             tree.write(annotations / f"{PurePath(image.name).stem}.xml", encoding="utf-8", xml_declaration=True)
         stems = "".join(f"{PurePath(image.name).stem}\n" for image in images)
         (lists / f"{split}.txt").write_text(stems, encoding="utf-8")
-    return [*_moved(splits), *unused_classes(splits, classes, "VOC")]
+    return [*changed, *_moved(splits), *unused_classes(splits, classes, "VOC")]
 
 
 def annotation(image: WrittenImage, classes: ClassMap) -> Element:

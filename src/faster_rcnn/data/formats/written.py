@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ClassMap, ImageSize
+
+_NOT_HELD = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,29 @@ def unused_classes(splits: Splits, classes: ClassMap, format_name: str) -> list[
     if not lost:
         return []
     return [f"classes without a box are lost, since {format_name} has no list of classes: {first_of(lost)}"]
+
+
+def held(text: str) -> str:
+    r"""A name with ``_`` for control characters and for bytes that are not UTF-8, which no XML and no table holds.
+
+    >>> held("a\tb")
+    'a_b'
+    """
+    return _NOT_HELD.sub("_", text)
+
+
+def with_held_names(classes: ClassMap, format_name: str) -> tuple[ClassMap, list[str]]:
+    """The classes under names that a format without escapes holds and its reader keeps, and a line on new names."""
+    names: list[str | None] = []
+    for name in classes.names:
+        new = None if name is None else held(name.strip())
+        while new is not None and new in names:
+            new += "_"
+        names.append(new)
+    pairs = zip(classes.names, names, strict=True)
+    renamed = [f"{before!a} is {after!a}" for before, after in pairs if before != after]
+    notes = [f"class names changed, since {format_name} cannot hold them: {first_of(renamed)}"] if renamed else []
+    return ClassMap(tuple(names), classes.ids), notes
 
 
 def number(value: float) -> str:

@@ -30,6 +30,18 @@ UNREAD_SUFFIXES = frozenset(f".{ending}" for ending in _NOT_READ.split())
 """Endings of pictures that are not read: Apple's HEIC, JPEG XL, floats, drawings, and the raw files of cameras."""
 
 
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""Usual endings of the types that are mistaken for each other; the first one is written."""
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is skipped: ``.ipynb_checkpoints``, or the ``._0.jpg`` that macOS leaves."""
     return name.startswith(".")
@@ -106,9 +118,17 @@ def walk(root: str | Path) -> Iterator[tuple[str, list[str], list[str]]]:
     while waiting:
         place = waiting.pop()
         entries = _entries(place)
-        folders = [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
-        yield place, [entry.name for entry in folders], [entry.name for entry in entries if not entry.is_dir()]
+        folders = [entry for entry in entries if _is_folder(entry) and not is_hidden(entry.name)]
+        yield place, [entry.name for entry in folders], [entry.name for entry in entries if not _is_folder(entry)]
         waiting += [entry.path for entry in folders if not entry.is_symlink()]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself is neither."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def file_kinds(root: Path, max_folders: int = 1000) -> Counter[str]:
