@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from faster_rcnn.checking.run import check_data, nothing_left
+from faster_rcnn.data.reading import load_dataset
+from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import DataConfig
 from files import bytes_below, coco_folder
 from tiny import tiny_config
@@ -47,6 +49,26 @@ def test_a_split_without_a_usable_image_is_named(tmp_path: Path) -> None:
     assert checked.mended.splits == {}
     assert nothing_left(checked) == "no image of train can be used"
     assert checked.objects is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "crowd", "value"),
+    [
+        ([[], []], 0, "2 images without a sound box"),
+        ([[(1, 5.0, 5.0, 0.0, 7.0)]], 0, "1 image without a sound box"),
+        ([[BOX]], 1, "1 image without a sound box, only 1 that are ignored (crowd or difficult)"),
+    ],
+)
+def test_a_train_split_without_objects_is_an_error(
+    tmp_path: Path, rows: list[list[tuple[float, ...]]], crowd: int, value: str
+) -> None:
+    data = coco_folder(tmp_path, rows, split="train")
+    file = data / "annotations" / "train.json"
+    file.write_text(file.read_text().replace('"iscrowd": 0', f'"iscrowd": {crowd}'))
+    checked = check_data(data, tiny_config())
+    assert [each.value for each in checked.undecided] == [value]
+    with pytest.raises(DatasetError):
+        load_dataset(data, DataConfig())
 
 
 def test_settings_of_the_data_hold(tmp_path: Path) -> None:

@@ -33,6 +33,12 @@ KINDS: dict[str, Kind] = {
         "Nothing of the split can be used, and training does not start.",
         "Follow the message, and check again.",
     ),
+    "split.no-objects": Kind(
+        "error",
+        "a train split without objects",
+        "There is nothing to train on, so training does not start.",
+        "Label objects, or correct the faults of the boxes.",
+    ),
     "image.missing": Kind("error", "images that do not exist", _LOST, "Put the file there, or correct its name."),
     "image.undecodable": Kind("error", "files that are no images", _LOST, "Replace the file by the image."),
     "image.damaged": Kind("error", "damaged or truncated images", _LOST, "Copy the image again from its origin."),

@@ -75,10 +75,20 @@ def check_data(data: Path, config: Config) -> Checked:
     mended = Dataset(content.source.root, content.format, classes.map, splits, tuple(splits))
     objects = objects_of(splits["train"], config.image) if "train" in splits else None
     anchors = None if objects is None else anchors_of(objects, config)
-    findings += [*found, *advice_on(splits, anchors, config)]
+    findings += [*found, *_without_objects(objects, splits), *advice_on(splits, anchors, config)]
     ordered = tuple(each for group in by_kind(findings).values() for each in group)
     redraws = {one.image.path: one.redraw for part in left for one, _ in part.images if one.redraw is not None}
     return Checked(content, ordered, mended, redraws, objects, anchors)
+
+
+def _without_objects(objects: Objects | None, splits: Mapping[str, Split]) -> list[Finding]:
+    if objects is None or len(objects.labels):
+        return []
+    records = splits["train"].records
+    ignored = sum(len(record.truth.ignored) for record in records)
+    of_these = f", only {ignored:,} that are ignored (crowd or difficult)" if ignored else ""
+    value = f"{count_of(len(records), 'image')} without a sound box{of_these}"
+    return [Finding("split.no-objects", "train", "", "", value)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,7 +52,12 @@ def read(source: Path, split: str, images: Path | None, folders: Folders, root: 
             folders may hold the images (E104), an image id used twice (E113).
     """
     if source.is_dir():
-        raise several_files(candidates(source)[split], source, split)
+        files = candidates(source).get(split)
+        if files is None:
+            raise DatasetError(
+                f"{source} is a folder and no annotation file; rename it, or put the file there", code="E101"
+            )
+        raise several_files(files, source, split)
     return listing_of(read_json(source), source, split, images, folders, root)
 
 
