@@ -50,7 +50,7 @@ def test_spellings_are_joined_under_the_one_with_most_boxes() -> None:
     classes = joined(listing("train", None, "car", "car", "Car"), listing("val", None, " car"))
     assert classes.map.names == ("car",)
     assert classes.labels == {"train": {"car": 0, "Car": 0}, "val": {" car": 0}}
-    assert found(classes) == [("class.spelling", "train, val", "'car' 2 boxes, 'Car' 1 boxes, ' car' 1 boxes")]
+    assert found(classes) == [("class.spelling", "train, val", "'car' 2 boxes, 'Car' 1 box, ' car' 1 box")]
 
 
 def test_a_name_with_two_ids_is_one_class_and_an_id_with_two_names_has_to_be_decided() -> None:
@@ -68,11 +68,11 @@ def test_a_name_with_two_ids_is_one_class_and_an_id_with_two_names_has_to_be_dec
 def test_classes_of_one_split_are_declared_in_all_or_dropped_where_boxes_define_them() -> None:
     declared = joined(listing("train", CATS, 3), listing("val", (*CATS, (9, "owl")), 9))
     assert declared.map.names == ("cat", "dog", "owl")
-    assert found(declared) == [("class.one-split", "train", "train does not declare it, val has 1 box")]
+    assert found(declared) == [("class.one-split", "train", "train does not declare it: 1 box in val")]
     by_boxes = joined(listing("train", None, "cat"), listing("val", None, "owl", "cat"))
     assert by_boxes.map.names == ("cat",)
     assert by_boxes.labels["val"] == {"cat": 0}
-    assert found(by_boxes) == [("class.one-split", "train", "train has no box of it, val has 1 box")]
+    assert found(by_boxes) == [("class.one-split", "train", "train has no box of it: 1 box in val")]
 
 
 OWL = (*CATS, (9, "owl"))
@@ -106,7 +106,7 @@ def test_a_class_that_a_split_lacks_is_an_error_where_it_stops_training_or_is_no
 
 def test_without_train_a_class_that_a_split_lacks_is_a_warning() -> None:
     assert found(joined(listing("val", CATS, 3), listing("test", OWL, 9))) == [
-        ("class.not-in-test", "val", "val does not declare it, test has 1 box")
+        ("class.not-in-test", "val", "val does not declare it: 1 box in test")
     ]
     assert joined(listing("val", None, "cat"), listing("test", None, "owl")).findings == ()
 
@@ -124,7 +124,7 @@ def test_a_parent_that_has_boxes_in_one_split_is_a_class_of_all() -> None:
 def test_background_has_no_label_and_is_a_fault_where_it_has_boxes() -> None:
     classes = joined(listing("train", ((0, "background"), *CATS), 0, 3))
     assert (classes.map.names, classes.labels["train"]) == (("cat", "dog"), {3: 0, 7: 1})
-    assert found(classes) == [("class.background", "train", "1 boxes")]
+    assert found(classes) == [("class.background", "train", "1 box")]
     assert joined(listing("train", ((0, "background"), *CATS), 3)).findings == ()
 
 

@@ -89,7 +89,7 @@ RGB = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype
         (RGB, "BMP", None),
         (RGB.convert("L"), "PNG", "grey"),
         (RGB.convert("L"), "JPEG", "grey"),
-        (RGB.convert("1"), "PNG", "grey"),
+        (RGB.convert("1"), "PNG", "1-bit"),
         (RGB.convert("P"), "PNG", "palette"),
         (RGB.convert("P"), "GIF", "palette"),
         (RGB.convert("CMYK"), "JPEG", "CMYK"),

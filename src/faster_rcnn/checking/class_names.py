@@ -86,13 +86,11 @@ def _boxes(listing: Listing) -> Counter[Key]:
 
 def _without_background(named: Sequence[_Named]) -> tuple[list[_Named], list[Finding]]:
     background = [one for one in named if is_background(one.name)]
-    findings = [
-        Finding(
-            "class.background", one.split, "", f"class '{cut(one.name)}'", f"{one.boxes} boxes", "the boxes are dropped"
-        )
-        for one in background
-        if one.boxes
-    ]
+    findings = []
+    for one in background:
+        if one.boxes:
+            record, value = f"class '{cut(one.name)}'", count_of(one.boxes, "box", "boxes")
+            findings.append(Finding("class.background", one.split, "", record, value, "the boxes are dropped"))
     return [one for one in named if one not in background], findings
 
 
@@ -156,7 +154,8 @@ def _spelling(group: Sequence[_Named]) -> str:
 
 
 def _spelled(chosen: str, group: Sequence[_Named]) -> Finding:
-    counts = ", ".join(f"'{cut(name)}' {count} boxes" for name, count in _spellings(group).most_common(5))
+    spellings = _spellings(group).most_common(5)
+    counts = ", ".join(f"'{cut(name)}' {count_of(count, 'box', 'boxes')}" for name, count in spellings)
     splits = first_of(dict.fromkeys(one.split for one in group))
     return Finding("class.spelling", splits, "", f"class '{cut(chosen)}'", counts, f"all are '{cut(chosen)}'")
 
@@ -179,7 +178,7 @@ def _in_one_split(
             boxes = sum(one.boxes for one in group)
             change = "the boxes of the class are dropped" if by_boxes else "the class is declared in all splits"
             lacks = "has no box of it" if by_boxes else "does not declare it"
-            value = f"{split} {lacks}, {first_of(sorted(there))} has {count_of(boxes, 'box', 'boxes')}"
+            value = f"{split} {lacks}: {count_of(boxes, 'box', 'boxes')} in {first_of(sorted(there))}"
             kind = "class.one-split" if stops_training else "class.not-in-test"
             yield Finding(kind, split, "", f"class '{cut(chosen[fold])}'", value, change)
 
