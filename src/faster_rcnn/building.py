@@ -286,4 +286,4 @@ def _inference_filter(config: RpnConfig) -> ProposalFilter:
 
 
 def _proposal_filter(config: RpnConfig, before_nms: int, after_nms: int) -> ProposalFilter:
-    return ProposalFilter(before_nms, after_nms, config.nms_iou, config.min_side, config.score_floor)
+    return ProposalFilter(before_nms, after_nms, config.nms_iou, config.min_side, config.min_objectness)

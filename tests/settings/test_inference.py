@@ -95,6 +95,15 @@ def test_values_that_do_not_fit_are_refused(setting: Any, message: str) -> None:
     assert refused(setting).startswith(message)
 
 
+def test_a_floor_that_only_training_can_choose_is_refused() -> None:
+    assert refused("rpn.score_floor=auto") == (
+        "E125 --set rpn.score_floor=auto: only training chooses a floor, by the objects of its validation split; "
+        "give a number, such as rpn.score_floor=0.1, or train with --set rpn.score_floor=auto"
+    )
+    assert refused("rpn.score_floor=most").startswith("E125 --set rpn.score_floor=most: it must be a valid number")
+    assert refused("rpn.score_floor=1").startswith("E125 --set rpn.score_floor=1: it must be less than 1")
+
+
 def test_what_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     assert refused(5) == "E125 settings 5: a setting is text, such as 'rpn.nms_iou=0.8'; give a list of them"

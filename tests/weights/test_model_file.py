@@ -82,6 +82,12 @@ def test_round_trip(path: Path, model: FasterRCNN, config: Config) -> None:
         assert torch.equal(stored_tensors(loaded.model)[name], tensor), name
 
 
+def test_a_floor_that_no_run_has_chosen_is_stored_as_0(tmp_path: Path, model: FasterRCNN, config: Config) -> None:
+    auto = config.model_copy(update={"rpn": config.rpn.model_copy(update={"score_floor": "auto"})})
+    save_model(tmp_path / "auto.safetensors", model, auto, CLASSES)
+    assert read_model_config(tmp_path / "auto.safetensors") == config
+
+
 def test_loaded_model_detects_the_same(path: Path, model: FasterRCNN) -> None:
     image = random_image(64, 80)
     model.roi.detection_filter = load_model(path).model.roi.detection_filter  # which knows the hole

@@ -64,7 +64,7 @@ def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
     rpn, roi = predictor.config.rpn, predictor.config.roi
     min_score, max_detections = roi.score_floor, roi.max_detections
     if predictor.config.detector.kind == "rpn":
-        min_score, max_detections = rpn.score_floor, rpn.proposals_after_nms
+        min_score, max_detections = rpn.min_objectness, rpn.proposals_after_nms
     if conf < min_score:
         say(f"--conf {conf:g}: the model itself reports no score below {min_score:g}")
     if max_det is not None and max_det > max_detections:

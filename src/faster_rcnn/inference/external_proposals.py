@@ -250,11 +250,21 @@ def write_rpn_proposals(detector: PreparedDetector, name: str, out: Path, root: 
         raise OptionError(f"{name} is a Fast R-CNN, which has no first stage; --method rpn needs one")
     found: dict[str, ImageProposals] = {}
     records = {image_key(root, record.path): record for split in splits for record in split.records}
-    for key, record in counted(records.items(), "images", len(records)):
+    for key, (record, proposals) in zip(records, rpn_proposals(detector, list(records.values())), strict=True):
+        if proposals is not None:
+            found[key] = ImageProposals(record.size, proposals, fingerprint(record.path))
+    save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())
+
+
+def rpn_proposals(
+    detector: PreparedDetector, records: Sequence[ImageRecord]
+) -> Iterator[tuple[ImageRecord, Proposals | None]]:
+    """Each image with the proposals of a detector's first stage, in its pixels; ``None`` where it cannot be read."""
+    for record in counted(records, "images", len(records)):
         try:
             pixels, _ = read_image(record.path, detector.config.data.max_pixels)
         except ImageError as error:
             _LOG.warning(f"{error}; it has no proposals")
-            continue
-        found[key] = ImageProposals(record.size, detector.propose(pixels), fingerprint(record.path))
-    save_proposals(out, f"the RPN of {name}", found, records.keys() - found.keys())
+            yield record, None
+        else:
+            yield record, detector.propose(pixels)

@@ -38,7 +38,19 @@ def with_inference_settings(config: Config, settings: str | Sequence[str] | None
     for text in given:
         _refuse_others(text)
         _refuse_missing_stage(config, text)
-    return resolve_config(None, None, given, {}, start=config)
+    changed = resolve_config(None, None, given, {}, start=config)
+    refuse_unchosen_floor(changed)
+    return changed
+
+
+def refuse_unchosen_floor(config: Config) -> None:
+    """Raise ``OptionError`` (E125) for ``rpn.score_floor=auto`` in a detector that is trained already."""
+    if config.rpn.score_floor == "auto":
+        raise OptionError(
+            "--set rpn.score_floor=auto: only training chooses a floor, by the objects of its validation split; give "
+            "a number, such as rpn.score_floor=0.1, or train with --set rpn.score_floor=auto",
+            code="E125",
+        )
 
 
 def _refuse_missing_stage(config: Config, text: str) -> None:

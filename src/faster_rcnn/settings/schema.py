@@ -147,8 +147,14 @@ class RpnConfig(Section):
     """IoU threshold of NMS among the proposals of a level (FRCNN, 3.3)."""
     min_side: float = Field(1e-3, ge=0)
     """Minimum side of a proposal in pixels of the resized image; smaller ones are dropped (TV)."""
-    score_floor: float = Field(0.0, ge=0, lt=1)
-    """Minimum objectness of a proposal, 0..1; lower ones are dropped (TV: 0; 0.05 in its mobile models)."""
+    score_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = 0.0
+    """Minimum objectness of a proposal, 0..1; lower ones are dropped (TV: 0; 0.05 in its mobile models). ``auto``: none
+    in training; when it ends, the model stores the floor that loses 0.1 point of the validation split's recall."""
+
+    @property
+    def min_objectness(self) -> float:
+        """``score_floor`` as a number: 0 while it is ``auto``, since no proposal is dropped before it is chosen."""
+        return 0.0 if self.score_floor == "auto" else self.score_floor
 
 
 class RoiConfig(Section):

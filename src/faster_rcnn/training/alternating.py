@@ -31,6 +31,7 @@ from faster_rcnn.training import run_folder
 from faster_rcnn.training.initial_weights import Parts
 from faster_rcnn.training.machine_settings import with_training
 from faster_rcnn.training.report import REPORT
+from faster_rcnn.training.score_floor import store_floor
 from faster_rcnn.training.session import Task, go_on_with, train_task
 from faster_rcnn.weights.model_file import LoadedModel, load_model, new_model, save_model, stored_tensors
 
@@ -71,9 +72,11 @@ def _train_detector(
 
 
 def _step_of(whole: Task, number: int, kind: Literal["rpn", "fast-rcnn"], *, fixed: bool) -> Task:
-    """One step as a run: its stage alone, in a folder of its own."""
+    """One step as a run: its stage alone, in a folder of its own; ``auto`` chooses for the detector of all steps."""
     config = whole.config
-    changed = config.model_copy(update={"detector": config.detector.model_copy(update={"kind": kind})})
+    rpn = config.rpn.model_copy(update={"score_floor": config.rpn.min_objectness})
+    stage = config.detector.model_copy(update={"kind": kind})
+    changed = config.model_copy(update={"detector": stage, "rpn": rpn})
     folder = whole.folder / f"step-{number}"
     whole.processes.of_first(partial(folder.mkdir, exist_ok=True))
     layers = "fixed" if fixed else "trained"
@@ -155,6 +158,9 @@ def _unite(task: Task, rpn: LoadedModel, detector: LoadedModel) -> Path:
     model.load_state_dict(parts | stored_tensors(detector.model), strict=False)
     for name in (run_folder.BEST, run_folder.LAST):
         save_model(folder / name, model, task.config, task.dataset.classes)
+    settings = task.config.training
+    device, precision = choose_device(settings.device), PRECISIONS[settings.precision]
+    store_floor(folder, task.config, task.dataset.splits.get("val"), device, precision)
     last = folder / "step-4"
     summaries = [_summary(folder / f"step-{step}") for step in (1, 2, 3, 4)]
     for name in (run_folder.METRICS, REPORT):

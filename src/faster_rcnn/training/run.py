@@ -47,6 +47,7 @@ from faster_rcnn.training.resume import (
     stored_config,
 )
 from faster_rcnn.training.schedule import MAX_EPOCHS, MIN_EPOCHS, MIN_STEPS, learning_rate, number_of_epochs
+from faster_rcnn.training.score_floor import remark_on_floor_of
 from faster_rcnn.training.session import Task, train_task
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.resolve import resolve_model
@@ -96,6 +97,7 @@ def _chosen(options: TrainOptions) -> tuple[Config, LoadedModel | None]:
     start = resolve_model(str(options.weights)) if options.weights else None
     config = with_val_seed(_with_external_proposals(resolved(options, settings_of(start))))
     _refuse_alternating_with_one_stage(config)
+    remark_on_floor_of(start, config)
     return config, start
 
 

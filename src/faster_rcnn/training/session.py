@@ -42,6 +42,7 @@ from faster_rcnn.training.schedule import (
     learning_rate_of_batch,
     warm_up_steps,
 )
+from faster_rcnn.training.score_floor import remark_on_early_end, store_floor
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.training.summary import summary_of
 from faster_rcnn.training.validation import Validator, validating_predictor
@@ -96,6 +97,7 @@ def _resumable(run: Run, task: Task) -> Iterator[None]:
         # From the weights of a run that diverged, the same steps would diverge again.
         if run.saved_step is not None and not isinstance(error, DivergedError):
             _LOG.info(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
+            remark_on_early_end(run.config)
         raise
     finally:
         run.train.close()
@@ -261,6 +263,7 @@ def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], 
     value = summary["best"].get(chosen_by)
     best = "" if value is None else f", {chosen_by} {value:.3f}"
     _LOG.info(f"{reason}; the best model is of epoch {summary['best']['epoch']}{best}: {run.folder / run_folder.BEST}")
+    store_floor(run.folder, run.config, run.val, next(run.model.parameters()).device, run.precision)
     # The best epoch was not measured here if it came before an interruption.
     examples = _report(run, task, summary, measured.get(run.progress.best_epoch))
     run_folder.write_summary(run.folder, summary)

@@ -69,11 +69,17 @@ def save_model(
 
 def packed_model(loaded: LoadedModel) -> bytes:
     """Return the bytes of a model file; the weights may be on any device."""
-    text = header_text(loaded.config, loaded.classes, loaded.ranges)
+    text = header_text(_with_number(loaded.config), loaded.classes, loaded.ranges)
     content = save(stored_tensors(loaded.model), metadata={METADATA_KEY: text})
     place = place_of_checksum(content)
     assert place is not None
     return content[:place] + f"{zlib.crc32(content):08x}".encode() + content[place + len(NO_CHECKSUM) :]
+
+
+def _with_number(config: Config) -> Config:
+    """The settings with a number as the floor of objectness, which is 0 where ``auto`` has chosen none."""
+    rpn = config.rpn.model_copy(update={"score_floor": config.rpn.min_objectness})
+    return config.model_copy(update={"rpn": rpn})
 
 
 def load_model(path: Path) -> LoadedModel:

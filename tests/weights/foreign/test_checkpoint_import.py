@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from faster_rcnn.weights.foreign.checkpoint_import import _text, table_of
+from pathlib import Path
+
+import pytest
+
+from faster_rcnn.errors import OptionError
+from faster_rcnn.weights.foreign.checkpoint_import import _text, import_checkpoint, table_of
 from faster_rcnn.weights.foreign.layouts import Fit
 
 
@@ -21,3 +26,9 @@ def test_settings_are_written_as_options_take_them() -> None:
     assert _text(((32.0, 64.0), (0.5, 1 / 3))) == "[[32,64],[0.5,0.333333]]"
     assert _text(True) == "true"
     assert _text("plain") == '"plain"'
+
+
+def test_a_floor_that_only_training_can_choose_is_refused(tmp_path: Path) -> None:
+    layout = "torchvision:fasterrcnn_resnet50_fpn"
+    with pytest.raises(OptionError, match=r"E125 --set rpn\.score_floor=auto: only training chooses a floor"):
+        import_checkpoint(tmp_path / "gone.pth", layout=layout, settings=["rpn.score_floor=auto"])

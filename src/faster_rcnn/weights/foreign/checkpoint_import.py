@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from faster_rcnn.errors import OptionError
+from faster_rcnn.settings.inference import refuse_unchosen_floor
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.weights.foreign.layouts import Fit, classes_of, count_classes, fit_of, layout_named, model_from_layout
@@ -61,6 +62,7 @@ def import_checkpoint(
     """
     own = layout_named(layout).config()
     config = resolve_config(None, None, settings, {}, start=own)  # before a large file is read
+    refuse_unchosen_floor(config)
     checkpoint = read_checkpoint(file, key)
     for note in checkpoint.notes:
         _LOG.info(note)
