@@ -47,7 +47,10 @@ class Validation:
 
 
 class Validator:
-    """Measures a detector in training as ``evaluate`` measures its file: the numbers are equal to the last digit."""
+    """Measures a detector in training as ``evaluate`` measures its file: the numbers are equal to the last digit.
+
+    The exception is a file that has got a floor of objectness when training had ended (``rpn.score_floor=auto``).
+    """
 
     def __init__(
         self,
