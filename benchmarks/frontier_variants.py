@@ -106,6 +106,7 @@ VARIANTS = {
     "lean-288-96": _lean(*PIXELS_288, "backbone.pyramid_channels=96"),
     "lean-288-80": _lean(*PIXELS_288, "backbone.pyramid_channels=80"),
     "lean-288-64": _lean(*PIXELS_288, "backbone.pyramid_channels=64"),
+    "lean-plus": _lean("backbone.body=tf_efficientnet_lite2", "image.short_side=512", "image.long_side=800"),
     "mobile-320": Variant("mobile-320", ("backbone.weights=none", "backbone.norm=batch", "backbone.frozen_stages=0")),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
     "eight-adamw": _small(
