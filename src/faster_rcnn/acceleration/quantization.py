@@ -77,8 +77,7 @@ def quantized_model(network: FasterRCNN, ranges: Ranges) -> FasterRCNN:
     """Ranges of the feature maps that come out of the parts so far; empty where those are floats."""
     chain = [name for name in ("body", "pyramid", "rpn") if name != "pyramid" or network.backbone.pyramid is not None]
     for name, reader in pairwise(chain):
-        # Integers are given only to a part that was traced; everything else reads floats, such as the second stage,
-        # which alone reads the maps that have no anchors.
+        # Only a part that was traced gets integers, not the second stage, which alone reads the maps without anchors.
         first = network.rpn.head.skipped if reader == "rpn" else 0
         outputs = quantize(name, maps, emits=first if reader in parts else None) if name in parts else []
         maps = outputs if reader in parts else []
@@ -186,9 +185,8 @@ def _quantize_part(
 
 
 def _outputs(part: fx.GraphModule) -> list[fx.Node]:
-    """The nodes that give the list of a part's outputs; none where it gives something else."""
-    [outputs] = part.graph.output_node().args
-    return [each for each in outputs if isinstance(each, fx.Node)] if isinstance(outputs, list | tuple) else []
+    """The nodes that give the outputs of a part, in their order."""
+    return part.graph.output_node().all_input_nodes
 
 
 def _integer_nodes(
