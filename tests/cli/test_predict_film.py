@@ -137,11 +137,12 @@ def test_a_frame_that_cannot_be_predicted_is_left_out(
     model: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film_file(Path("a.mp4"), frames=3, width=2000, height=2)  # resizing to 128 pixels leaves nothing of 2 rows
-    assert run(model, "a.mp4", json="x") == 2
+    assert run(model, "a.mp4", out=Path("o"), json="x") == 2
     err = capsys.readouterr().err
     assert "frame 1 of a.mp4" in err
     assert "a.mp4: 0 frames, 0 detections; 3 frames could not be predicted, see above\n" in err
     assert Path("x").read_text() == ""
+    assert list(Path("o").iterdir()) == []  # an empty film would be none
 
 
 def refused(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -74,6 +74,12 @@ def test_after_an_error_there_is_no_film(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_picture_there_is_no_film(tmp_path: Path) -> None:
+    with written_film(tmp_path / "a.mp4", 10):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_incomplete_film_is_removed(tmp_path: Path) -> None:
     def work() -> None:
         with written_film(tmp_path / "a.mp4", 10) as writer:

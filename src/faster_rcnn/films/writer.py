@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ detector itself. The animation of an explanation, which is short, is written in 
 """
 MAX_REPEATS = 250
 """Largest number of times that a picture is repeated for a gap between two frames."""
+
+
+class _NoPictureError(Exception):
+    """No picture was written, so that the empty file is not kept."""
 
 
 class FilmWriter:
@@ -96,14 +100,18 @@ class FilmWriter:
 
 @contextmanager
 def written_film(path: Path, rate: float) -> Iterator[FilmWriter]:
-    """Give a writer of a film that replaces ``path`` at the end of the block; after an error there is no film.
+    """Give a writer of a film that replaces ``path`` at the end of the block.
+
+    After an error, or without a picture, nothing is replaced.
 
     Raises ``VerificationError`` where the film is incomplete, and ``MachineError`` where it cannot be written.
     """
-    with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
+    with suppress(_NoPictureError), atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
         # OpenCV chooses the container by the ending, which a temporary file does not have: a link has it.
         link = Path(folder) / "film.mp4"
         link.symlink_to(temporary.resolve())
         writer = FilmWriter(link, rate)
         yield writer
         writer.close()
+        if not writer.written:
+            raise _NoPictureError
