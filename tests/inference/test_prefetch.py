@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from faster_rcnn.inference.prefetch import Gate, map_concurrently, map_prefetched, map_two_workers
+from faster_rcnn.inference.prefetch import Gate, map_concurrently, map_prefetched, map_two_workers, take_threads
 
 Do = Callable[[Iterable[Any], Callable[[Any], Any]], Iterator[Any]]
 WAYS = [partial(map_prefetched, ahead=1), partial(map_prefetched, ahead=4), map_two_workers]
@@ -111,6 +111,30 @@ def test_two_items_are_processed_concurrently_each_on_half_of_the_threads() -> N
         assert (torch.get_num_threads(), of_new_threads) == (6, [6])
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_thread_keeps_its_number_where_another_one_sets_that_of_new_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(number: int) -> None:
+        thread = threading.Thread(target=set_threads, args=(number,))
+        thread.start()
+        thread.join()
+
+    def set_and_be_interrupted(number: int) -> None:
+        set_threads(number)
+        elsewhere(5)
+
+    set_threads, before, found = torch.set_num_threads, torch.get_num_threads(), list[int]()
+    monkeypatch.setattr(torch, "set_num_threads", set_and_be_interrupted)
+
+    def work() -> None:
+        take_threads(2, 6)
+        found.append(torch.get_num_threads())
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert found == [2]
+    set_threads(before)
 
 
 def test_a_single_item_has_all_threads() -> None:

@@ -159,8 +159,8 @@ def _grouped(reads: Iterable[Read], size: int, is_alone: Callable[[Read], bool])
 
 def take_threads(count: int, of_others: int) -> None:
     """Let torch compute on ``count`` threads where this thread calls it, and on ``of_others`` in all new threads."""
+    torch.get_num_threads()  # this thread takes the initial number now; or else it would when it first computes
     torch.set_num_threads(count)  # sets the number of this thread, and the initial number of new threads
-    torch.get_num_threads()  # fixes it; or else this thread would take the number of new threads when it first computes
     restoring = Thread(target=torch.set_num_threads, args=(of_others,))
     restoring.start()
     restoring.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from typing import Any
@@ -15,6 +16,7 @@ from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.loading import ready_detector
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import PreparedDetector
+from faster_rcnn.serving.http import queue as of_queue
 from faster_rcnn.serving.http.queue import DetectionQueue, Wanted
 from files import loaded_model, rgb
 from tiny import assert_equal_detections
@@ -134,5 +136,30 @@ def test_two_threads_share_those_of_torch_where_results_need_not_be_exact(detect
         exact.close()
         shared.close()
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_threads_share_the_number_that_torch_has_when_the_queue_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[tuple[int, int]] = []
+
+    def take(count: int, of_others: int) -> None:  # a thread is interrupted before it restores that of others
+        torch.set_num_threads(count)
+        shares.append((count, of_others))
+
+    class Slow(threading.Thread):
+        def start(self) -> None:
+            wanted = len(shares) + 1
+            super().start()
+            while len(shares) < wanted and self.is_alive():
+                time.sleep(0.001)
+
+    monkeypatch.setattr(of_queue, "take_threads", take)
+    monkeypatch.setattr(of_queue.threading, "Thread", Slow)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        DetectionQueue(ready_detector(loaded_model(), "auto", "cpu")).close()
+        assert shares == [(2, 4), (2, 4)]
     finally:
         torch.set_num_threads(before)

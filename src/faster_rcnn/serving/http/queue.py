@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import torch
 
@@ -61,10 +62,11 @@ class DetectionQueue:
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
-        count = 2 if self.batch == 1 and detector.runs_two_images and torch.get_num_threads() > 1 else 1
+        threads = torch.get_num_threads()  # here: a thread of the queue changes the number that the next one finds
+        count = 2 if self.batch == 1 and detector.runs_two_images and threads > 1 else 1
         # Daemons: a process that ends by force does not wait for them.
         self._threads = [
-            threading.Thread(target=self._work, args=(count,), name=f"{THREADS}-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(count, threads), name=f"{THREADS}-{number}", daemon=True)
             for number in range(count)
         ]
         for thread in self._threads:
@@ -101,8 +103,7 @@ class DetectionQueue:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, workers: int) -> None:
-        threads = torch.get_num_threads()
+    def _work(self, workers: int, threads: int) -> None:
         if workers > 1:
             take_threads(max(1, threads // workers), threads)
         while group := self._next_group():
@@ -118,7 +119,7 @@ class DetectionQueue:
                 if not self._jobs:
                     return []
                 first = self._jobs.popleft()
-                group = [first, *(job for job in self._jobs if job.wanted == first.wanted)][: self.batch]
+                group = [first, *islice((job for job in self._jobs if job.wanted == first.wanted), self.batch - 1)]
                 for job in group[1:]:
                     self._jobs.remove(job)
             group = [job for job in group if job.result.set_running_or_notify_cancel()]
