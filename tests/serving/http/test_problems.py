@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from faster_rcnn.errors import ImageError, ImageMemoryError, OptionError
+from faster_rcnn.serving.http.guards import HEADERS
 from faster_rcnn.serving.http.problems import first_fault, problem_of
 from faster_rcnn.serving.http.service import Service
 from served import png, served
@@ -34,14 +35,15 @@ def test_a_fault_of_the_server_is_one_line_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Service, "predict", lambda *_: 1 / 0)
-    logging.getLogger("uvicorn.error").disabled = True
     with served() as server, caplog.at_level(logging.ERROR):
         reply = server.predict(png())
-    logging.getLogger("uvicorn.error").disabled = False
+        metrics = server.get("/metrics").body.decode()
     assert (reply.status, reply.error) == (
         500, "internal fault: ZeroDivisionError; the log of the server has more"
     )  # fmt: skip
-    assert "internal fault at /predict: ZeroDivisionError: division by zero" in caplog.text
+    assert caplog.messages == ["internal fault at /predict: ZeroDivisionError: division by zero"]
+    assert {name: reply.headers[name.lower()] for name in HEADERS} == HEADERS
+    assert 'faster_rcnn_responses_total{route="/predict",status="500"} 1.0' in metrics
 
 
 def test_what_terminals_obey_is_escaped_in_a_reply() -> None:

@@ -155,7 +155,7 @@ def test_the_threads_share_the_number_that_torch_has_when_the_queue_is_made(monk
                 time.sleep(0.001)
 
     monkeypatch.setattr(of_queue, "take_threads", take)
-    monkeypatch.setattr(of_queue.threading, "Thread", Slow)
+    monkeypatch.setattr(threading, "Thread", Slow)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:

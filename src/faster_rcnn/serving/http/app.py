@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from faster_rcnn._version import __version__
-from faster_rcnn.serving.http.guards import CountRequests, LimitBytes, RequireKey
+from faster_rcnn.serving.http.guards import AnswerFaults, CountRequests, LimitBytes, RequireKey
 from faster_rcnn.serving.http.label_studio import LabelStudio, label_studio_routes
 from faster_rcnn.serving.http.native import native_routes
 from faster_rcnn.serving.http.open_inference import open_inference_routes
@@ -50,6 +50,7 @@ def make_app(service: Service) -> FastAPI:
     # The last one that is added is the first one that a request meets.
     app.add_middleware(LimitBytes, megabytes=service.limits.megabytes)
     app.add_middleware(RequireKey, keys=service.options.keys)
+    app.add_middleware(AnswerFaults)
     app.add_middleware(CountRequests, counts=service.counts, routes=routes)
     return app
 

@@ -1,4 +1,4 @@
-"""What stands before all routes: the key, the limit of bytes, the headers of security, and the counts of requests.
+"""What stands before all routes: the key, the limit of bytes, faults, the headers of security, and the counts.
 
 They are plain ASGI applications around the next one, so that a body passes through as it arrives.
 """
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from faster_rcnn.serving.http.metrics import Counts
-from faster_rcnn.serving.http.problems import ProblemError, reply
+from faster_rcnn.serving.http.problems import ProblemError, internal_fault, reply
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,6 +97,33 @@ class LimitBytes:
             return message
 
         await self.app(scope, counted, send)
+
+
+class AnswerFaults:
+    """Answers a fault of the server in one line (500), with the headers and the count of every other reply.
+
+    Starlette's own handler of unknown faults stands before all of these guards.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """``app``: what may fail."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; a fault after the beginning of the reply is raised, which ends the connection."""
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception as error:
+            if scope["type"] != "http" or has_begun:
+                raise
+            await internal_fault(scope["path"], error)(scope, receive, send)
 
 
 class CountRequests:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ def reply(status: int, text: str, headers: Mapping[str, str] | None = None) -> J
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Let every fault end in one line of JSON."""
+    """Let every fault that is known end in one line of JSON; ``AnswerFaults`` answers the others."""
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
@@ -95,10 +96,13 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def left(request: Request, error: ClientDisconnect) -> JSONResponse:
         return reply(400, "the client left before its body had arrived")  # which nobody reads
 
-    @app.exception_handler(Exception)
-    async def unknown(request: Request, error: Exception) -> JSONResponse:
-        _LOG.error("internal fault at %s: %s: %s", request.scope["path"], type(error).__name__, error)
-        return reply(500, f"internal fault: {type(error).__name__}; the log of the server has more")
+
+def internal_fault(path: str, error: Exception) -> JSONResponse:
+    """The reply of a request that failed by a fault of the server, which is logged."""
+    _LOG.error("internal fault at %s: %s: %s", path, type(error).__name__, error)
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        _LOG.debug("%s", line)
+    return reply(500, f"internal fault: {type(error).__name__}; the log of the server has more")
 
 
 def _sentence(request: Request, error: HTTPException) -> str:
