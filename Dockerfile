@@ -1,7 +1,8 @@
 # A server of one detector on CPUs: docker build -t faster-rcnn .
 # It runs as a user without rights and writes to /tmp only, so that the root may be read-only:
-#   docker run --rm --read-only --tmpfs /tmp --cap-drop ALL -p 127.0.0.1:8000:8000 \
+#   docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --stop-timeout 70 -p 127.0.0.1:8000:8000 \
 #       -v "$PWD/runs/cells:/model:ro" faster-rcnn serve /model --host 0.0.0.0
+# docker stop kills after 10 seconds otherwise, and a request may take 60 (twice --timeout).
 
 FROM python:3.12-slim AS build
 WORKDIR /source

@@ -48,7 +48,7 @@ def serve(
         max_megapixels: Largest image, in millions of pixels.
         max_images: Most images of a request.
         queue: Most requests of a process that are received, wait or are computed; others are refused.
-        timeout: Seconds in which a body must arrive, and in which it is answered.
+        timeout: Seconds in which a body must arrive, and then in which it is answered.
         label_studio: Address of the Label Studio whose images are fetched, such as http://localhost:8080.
         label_studio_key_file: File with the access token of that Label Studio.
     """

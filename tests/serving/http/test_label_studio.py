@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from faster_rcnn.detector import Detector
+from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.serving.http.options import Limits, ServeOptions
 from files import loaded_model
 from served import Served, png, served
@@ -88,6 +90,19 @@ def test_tasks_have_the_boxes_of_predict_in_percent(server: Served) -> None:
         for region, each in zip(prediction["result"], kept, strict=True):
             assert region["value"]["x"] * 60 / 100 == pytest.approx(each["box"][0])
             assert region["value"]["height"] * 40 / 100 == pytest.approx(each["box"][3] - each["box"][1])
+
+
+def test_tasks_that_take_too_long_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = PreparedDetector.detect
+
+    def slow(self: PreparedDetector, *given: Any) -> Any:
+        time.sleep(0.25)
+        return detect(self, *given)
+
+    monkeypatch.setattr(PreparedDetector, "detect", slow)
+    with served(ServeOptions("m", precision="float32", limits=Limits(images=1, timeout=1))) as server:
+        reply = server.post("/predict", tasks(*[data_url(png())] * 6))
+    assert (reply.status, reply.error) == (503, "no result within 1 s: too many images wait; try again later")
 
 
 def test_images_are_fetched_from_label_studio_with_the_token(server: Served, studio: str) -> None:

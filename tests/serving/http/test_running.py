@@ -16,7 +16,8 @@ import pytest
 from serve_command import ServeCommand
 
 from faster_rcnn.errors import MachineError, OptionError
-from faster_rcnn.serving.http.running import address_of, listening
+from faster_rcnn.serving.http.options import Limits, ServeOptions
+from faster_rcnn.serving.http.running import _config, address_of, listening
 from files import model_file
 from served import Reply, Served, png
 
@@ -57,6 +58,14 @@ def test_an_address_of_version_6_is_in_brackets() -> None:
             assert address_of(listener).startswith("http://[::1]:")
     except (OptionError, MachineError):
         pytest.skip("this machine has no IPv6")
+
+
+def test_the_time_after_sigterm_is_longer_than_a_request_may_take() -> None:
+    """Its body may arrive for as long as it may be answered then."""
+    options = ServeOptions("m", limits=Limits(timeout=30))
+    seconds = _config(object(), options, is_factory=False).timeout_graceful_shutdown
+    assert seconds is not None
+    assert seconds > 2 * options.limits.timeout
 
 
 def test_sigterm_under_load_loses_no_accepted_request(model: Path) -> None:

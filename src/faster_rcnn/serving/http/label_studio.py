@@ -12,6 +12,7 @@ import binascii
 import logging
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from http.client import HTTPException, HTTPMessage
 from typing import Any
 
@@ -20,6 +21,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from faster_rcnn.data.opening import NamedBytes
+from faster_rcnn.inference.result import Result
 from faster_rcnn.serving.http.bodies import json_body, read_json
 from faster_rcnn.serving.http.label_config import LabelConfig, read_label_config
 from faster_rcnn.serving.http.problems import ProblemError, documented
@@ -92,16 +94,21 @@ class LabelStudio:
     async def predict(self, request: Request, wanted: Wanted) -> JSONResponse:
         """The predictions of the tasks of an admitted request, in their order."""
         body = await read_json(request, self.service.limits, TasksBody)
-        config = self.config(body.label_config)
+        config, name = self.config(body.label_config), self.service.name
+        async with self.service.in_time():
+            found = await self._found(body.tasks, config, wanted)
+        return JSONResponse({"results": [config.prediction(each, name) for each in found], "model_version": name})
+
+    async def _found(self, tasks: Sequence[TaskBody], config: LabelConfig, wanted: Wanted) -> list[Result]:
+        """The results of tasks, as many images at a time as a request may have."""
         found, step = [], self.service.limits.images
-        for start in range(0, len(body.tasks), step):
+        for start in range(0, len(tasks), step):
             images = [
                 await self._image(task, config, f"task {number}")
-                for number, task in enumerate(body.tasks[start : start + step], start + 1)
+                for number, task in enumerate(tasks[start : start + step], start + 1)
             ]
             found += await self.service.predict(images, wanted)
-        name = self.service.name
-        return JSONResponse({"results": [config.prediction(each, name) for each in found], "model_version": name})
+        return found
 
     def config(self, text: str) -> LabelConfig:
         """Read a configuration, and log the classes that it has no label for."""

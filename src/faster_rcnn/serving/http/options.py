@@ -31,7 +31,12 @@ class Limits:
     queue: int = 64
     """Requests of a process that are received, wait or are computed; the next one is refused."""
     timeout: float = 30.0
-    """Seconds from the first byte of a body to the answer."""
+    """Seconds in which a body must arrive, and then in which it is answered."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a request takes at most."""
+        return 2 * self.timeout
 
     def __post_init__(self) -> None:
         """Raise ``OptionError`` (E125) for a limit that is not positive."""

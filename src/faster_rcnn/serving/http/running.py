@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from math import ceil
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from types import FrameType
@@ -127,7 +128,7 @@ def _config(app: object, options: ServeOptions, *, is_factory: bool) -> uvicorn.
         backlog=BACKLOG,
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=round(options.limits.timeout + SECONDS_TO_END),
+        timeout_graceful_shutdown=ceil(options.limits.longest + SECONDS_TO_END),
         timeout_worker_healthcheck=SECONDS_TO_LOAD,
     )
 

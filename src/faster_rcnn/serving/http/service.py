@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +59,16 @@ class Service:
             self._admitted -= 1
             self.counts.requests_inside.dec()
 
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Within it a request has the time of an answer; raises ``ProblemError`` (503) where that is over."""
+        try:
+            async with asyncio.timeout(self.limits.timeout):
+                yield
+        except TimeoutError as error:
+            text = f"no result within {self.limits.timeout:g} s: too many images wait; try again later"
+            raise overloaded(503, text) from error
+
     async def predict(self, images: Sequence[AnyImage], wanted: Wanted) -> list[Result]:
         """The results of the images of an admitted request, in their order.
 
@@ -70,11 +80,8 @@ class Service:
         start = time.perf_counter()
         futures = [asyncio.wrap_future(self.queue.put(image, wanted)) for image in images]
         try:
-            async with asyncio.timeout(self.limits.timeout):
+            async with self.in_time():
                 results = await asyncio.gather(*futures)
-        except TimeoutError as error:
-            text = f"no result within {self.limits.timeout:g} s: too many images wait; try again later"
-            raise overloaded(503, text) from error
         except ImageError as error:
             self.counts.images_refused.labels(error.code or "none").inc()
             raise
