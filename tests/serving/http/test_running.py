@@ -113,19 +113,26 @@ def half_sent(server: Served, content: bytes) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_several_processes_serve_one_port_and_add_up_their_counts(model: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
+def test_several_processes_serve_one_port_and_add_up_their_counts(model: Path, number: signal.Signals) -> None:
+    """At the end a request has sent half of its body; a terminal that closes sends SIGHUP to all processes."""
     with ServeCommand(model, "--workers", 2, "--precision", "float32") as serve:
-        bodies = {Served(serve.port).predict(png()).body for _ in range(12)}
+        server, content = Served(serve.port), png()
+        bodies = {server.predict(content).body for _ in range(12)}
         assert len(bodies) == 1
-        images = re.search(
-            r"^faster_rcnn_images_total (\S+)", Served(serve.port).get("/metrics").body.decode(), re.MULTILINE
-        )
+        images = re.search(r"^faster_rcnn_images_total (\S+)", server.get("/metrics").body.decode(), re.MULTILINE)
         assert images is not None
         assert float(images[1]) == 12
         assert any(" by 2 processes" in line for line in serve.lines)
         children = processes_of(serve.process.pid)
         assert len(children) >= 2
-        assert serve.end(signal.SIGTERM) == 0
+        with half_sent(server, content) as connection:
+            for each in (serve.process.pid, *(children if number == signal.SIGHUP else ())):
+                os.kill(each, number)
+            time.sleep(1)  # the first process looks for signals twice a second
+            connection.sendall(content[1000:])
+            assert connection.recv(20).startswith(b"HTTP/1.1 200 ")
+        assert serve.wait() == 0
         assert "every request that was taken is answered" in serve.lines
         limit = time.monotonic() + 60  # the process that cleans up after the others ends last
         while any(Path(f"/proc/{child}").exists() for child in children):

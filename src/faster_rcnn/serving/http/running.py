@@ -150,11 +150,26 @@ def _end(server: uvicorn.Server, number: int, frame: FrameType | None) -> None:
     server.should_exit = True
 
 
+class _Processes(Multiprocess):
+    """The processes of a server: SIGHUP ends them, where uvicorn would replace them, and is ignored where it was."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        """Handle signals from here on; no process is started yet."""
+        is_ignored = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        super().__init__(config, sockets)
+        if is_ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def handle_hup(self) -> None:
+        """End all processes after their last answers."""
+        self.should_exit.set()
+
+
 def _serve_by_several(options: ServeOptions, listener: socket.socket) -> None:
     _silence_uvicorn()
     with tempfile.TemporaryDirectory(prefix="faster-rcnn-metrics-") as folder, _environment(FOLDER, folder):
         make = partial(_app_of_process, options, flags_of_shown())
-        supervisor = Multiprocess(_config(make, options, is_factory=True), [listener])
+        supervisor = _Processes(_config(make, options, is_factory=True), [listener])
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             raise MachineError(
@@ -168,6 +183,8 @@ def _app_of_process(options: ServeOptions, flags: tuple[str, ...] | None) -> Fas
     if flags is not None:
         # It is never left: it holds as long as the process.
         shown(quiet="--quiet" in flags, verbose="--verbose" in flags, debug="--debug" in flags).__enter__()
+    if hasattr(signal, "SIGHUP"):  # a terminal that closes sends it to all processes; the first one ends the others
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(default_threads(options.workers))
     try:
