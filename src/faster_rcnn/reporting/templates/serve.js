@@ -87,7 +87,10 @@
     find("classes").replaceChildren();
     const numbers = new Map();
     for (const each of found) if (each.confidence >= lowest()) numbers.set(each.class_id, (numbers.get(each.class_id) ?? 0) + 1);
-    for (const { id, name, colour } of data.classes) {
+    /* Classes that were found in this image come first: a detector may have hundreds. */
+    const has = new Set(found.map((each) => each.class_id));
+    const order = [...data.classes].sort((one, other) => has.has(other.id) - has.has(one.id));
+    for (const { id, name, colour } of order) {
       const label = put(find("classes"), "label"), box = put(label, "input", { type: "checkbox", "data-class": id });
       box.checked = !off.has(id);
       put(label, "span", { class: "swatch" }).style.background = colour;
@@ -99,6 +102,11 @@
     }
   };
 
+  const summary = () => {
+    if (!found.length) return `Nothing was found with a score of ${data.lowest} or more`;
+    return `${count(shown().length, "detection")} of ${found.length} shown`;
+  };
+
   /* Keeps the focus on the switch of a class that was used, whose elements are made anew. */
   const refresh = () => {
     const focused = document.activeElement?.dataset?.class;
@@ -108,7 +116,8 @@
     draw();
     list();
     if (focused) find("classes").querySelector(`[data-class="${focused}"]`).focus();
-    if (took) find("status").textContent = `${count(shown().length, "detection")} of ${found.length} shown; ${size.width} × ${size.height} pixels, ${took} ms`;
+    if (took) find("status").textContent = `${summary()}; ${size.width} × ${size.height} pixels, ${took} ms`;
+    find("empty").hidden = shown().length > 0;
     showCode();
   };
 
