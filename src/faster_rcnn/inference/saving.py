@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image
 from faster_rcnn.data.converting import WRITERS, names_in_folders, write_data_set
 from faster_rcnn.data.formats.written import WrittenBox, WrittenImage, number
 from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.label_studio import LabelledBox, prediction
 from faster_rcnn.inference.limits import names_in
 from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.sources import is_pipe
@@ -130,40 +131,19 @@ class Saver:
         return [*notes, *write_data_set(self.folder / name, writer, {SPLIT: images}, paths, self.classes)]
 
     def _tasks(self) -> list[dict[str, Any]]:
-        """Tasks of Label Studio with predictions; boxes are in percent of the image's sides."""
+        """Tasks of Label Studio with predictions."""
         return [
             {
                 "data": {"image": f"/data/local-files/?d={quote(each.path.as_posix().lstrip('/'))}"},
-                "predictions": [
-                    {
-                        "model_version": "faster-rcnn",
-                        "score": max((box.score or 0.0 for box in each.boxes), default=0.0),
-                        "result": [self._region(box, each.size, place) for place, box in enumerate(each.boxes, 1)],
-                    }
-                ],
+                "predictions": [prediction("faster-rcnn", each.size, self._labelled(each))],
             }
             for each in self._found
         ]
 
-    def _region(self, box: WrittenBox, size: ImageSize, place: int) -> dict[str, Any]:
-        shares = {
-            "x": 100 * box.x / size.width,
-            "y": 100 * box.y / size.height,
-            "width": 100 * box.width / size.width,
-            "height": 100 * box.height / size.height,
-            "rotation": 0,
-        }
-        return {
-            "id": str(place),
-            "from_name": "label",
-            "to_name": "image",
-            "type": "rectanglelabels",
-            "original_width": size.width,
-            "original_height": size.height,
-            "image_rotation": 0,
-            "score": box.score,
-            "value": {**shares, "rectanglelabels": [self.classes.name_of(box.label)]},
-        }
+    def _labelled(self, found: _Found) -> Iterator[LabelledBox]:
+        for place, box in enumerate(found.boxes, 1):
+            xywh = box.x, box.y, box.width, box.height
+            yield LabelledBox(place, xywh, box.score or 0.0, self.classes.name_of(box.label))
 
     def _cvat(self) -> Element:
         """The element ``annotations`` of CVAT's format for images, version 1.1."""

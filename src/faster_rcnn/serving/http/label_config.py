@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from faster_rcnn.inference.label_studio import LabelledBox, prediction
 from faster_rcnn.inference.result import Result
 from faster_rcnn.serving.http.problems import ProblemError
 
@@ -37,31 +38,13 @@ class LabelConfig:
 
     def prediction(self, result: Result, model: str) -> dict[str, Any]:
         """The prediction of a task, without detections of classes that have no label."""
-        rows = zip(result.to_json()["detections"], map(self.label_of, result.names), strict=True)
-        regions = [self._region(result, each, label, place) for place, (each, label) in enumerate(rows, 1) if label]
-        best = max((region["score"] for region in regions), default=0.0)
-        return {"model_version": model, "score": best, "result": regions}
+        return prediction(model, result.size, self._labelled(result), self.from_name, self.to_name)
 
-    def _region(self, result: Result, found: Mapping[str, Any], label: str, place: int) -> dict[str, Any]:
-        (x1, y1, x2, y2), (height, width) = found["box"], result.size
-        percent = {
-            "x": 100 * x1 / width,
-            "y": 100 * y1 / height,
-            "width": 100 * (x2 - x1) / width,
-            "height": 100 * (y2 - y1) / height,
-            "rotation": 0,
-        }
-        return {
-            "id": str(place),
-            "from_name": self.from_name,
-            "to_name": self.to_name,
-            "type": "rectanglelabels",
-            "original_width": width,
-            "original_height": height,
-            "image_rotation": 0,
-            "score": found["score"],
-            "value": {**percent, "rectanglelabels": [label]},
-        }
+    def _labelled(self, result: Result) -> Iterator[LabelledBox]:
+        for place, found in enumerate(result.to_json()["detections"], 1):
+            if label := self.label_of(found["label"]):
+                x1, y1, x2, y2 = found["box"]
+                yield LabelledBox(place, (x1, y1, x2 - x1, y2 - y1), found["score"], label)
 
 
 def read_label_config(text: str) -> LabelConfig:
