@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from faster_rcnn.errors import MachineError, MissingExtraError, OptionError
+from faster_rcnn.system.environment import variables_set
 from faster_rcnn.system.signals import STOPPING, Signalled
 from faster_rcnn.system.threads import processors
 
@@ -136,16 +137,12 @@ def _new_secret() -> dict[str, str]:
 @contextmanager
 def _silenced(variables: Mapping[str, str]) -> Iterator[None]:
     """Within it Ray prints nothing, sends no statistics, warns of nothing, and finds these variables, too."""
-    inside = {**ENVIRONMENT, **variables}
-    before = {name: os.environ.get(name) for name in inside}
-    os.environ.update(inside)
-    try:
-        with warnings.catch_warnings(action="ignore"), redirect_stdout(_ToLog()):
-            yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            os.environ.update({} if value is None else {name: value})
+    with (
+        variables_set({**ENVIRONMENT, **variables}),
+        warnings.catch_warnings(action="ignore"),
+        redirect_stdout(_ToLog()),
+    ):
+        yield
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from faster_rcnn.serving.http.metrics import FOLDER
 from faster_rcnn.serving.http.options import LOCAL, ServeOptions
 from faster_rcnn.serving.http.service import load_service
 from faster_rcnn.system.console import flags_of_shown, shown
+from faster_rcnn.system.environment import variables_set
 from faster_rcnn.system.signals import Signalled
 from faster_rcnn.system.threads import default_threads
 from faster_rcnn.system.wording import count_of
@@ -167,7 +168,7 @@ class _Processes(Multiprocess):
 
 def _serve_by_several(options: ServeOptions, listener: socket.socket) -> None:
     _silence_uvicorn()
-    with tempfile.TemporaryDirectory(prefix="faster-rcnn-metrics-") as folder, _environment(FOLDER, folder):
+    with tempfile.TemporaryDirectory(prefix="faster-rcnn-metrics-") as folder, variables_set({FOLDER: folder}):
         make = partial(_app_of_process, options, flags_of_shown())
         supervisor = _Processes(_config(make, options, is_factory=True), [listener])
         supervisor.run()
@@ -199,17 +200,6 @@ def _end_with_parent() -> None:
     if (parent := parent_process()) is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        os.environ.update({} if before is None else {name: before})
 
 
 def _silence_uvicorn() -> None:
