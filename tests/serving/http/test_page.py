@@ -146,6 +146,23 @@ def test_the_threshold_shows_and_hides_boxes(
         assert page.locator("#list button").count() == 0
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_labels_of_boxes_are_as_large_on_every_screen(browser: Browser, server: Served, width: int) -> None:
+    """In a small image and a large one, too, although they are drawn in pixels of the image."""
+    with page_of(browser, server, width) as page:
+        for content in (CONTENT, png(400, 700)):
+            page.locator("#file").set_input_files({**PHOTO, "buffer": content})  # type: ignore[list-item]
+            page.get_by_text(f"{240 if content is CONTENT else 700} × ").wait_for()
+            set_threshold(page, 0.05)
+            page.locator("#list button").first.click()  # of many boxes the chosen one alone has a label
+            heights = page.locator("#boxes g.tags text").evaluate_all(
+                "all => all.map((each) => each.getBoundingClientRect().height)"
+            )
+            assert heights
+            assert min(heights) > 11
+            assert max(heights) < 20
+
+
 def test_classes_are_switched(browser: Browser, server: Served, detections: list[dict[str, Any]]) -> None:
     dogs = [each for each in detections if each["label"] == "dog" and each["score"] >= 0.3]
     with page_of(browser, server) as page:

@@ -37,7 +37,8 @@
     const [x1, y1] = each.box, { colour, name } = byId.get(each.class_id), text = `${name} ${each.confidence.toFixed(2)}`;
     const group = put(parent, "g", each === chosen ? { class: "on" } : {});
     const ground = put(group, "rect", { class: "tag", fill: colour });
-    const label = put(group, "text", { "font-size": 13 * unit, fill: isLight(colour) ? "#000" : "#fff" }, text);
+    const label = put(group, "text", { fill: isLight(colour) ? "#000" : "#fff" }, text);
+    label.style.fontSize = `${13 * unit}px`; // an attribute would yield to the style of the page
     const width = label.getComputedTextLength() + 8 * unit, height = 18 * unit;
     const left = Math.max(0, Math.min(x1, size.width - width)), top = y1 >= height ? y1 - height : y1;
     for (const [key, value] of Object.entries({ x: left, y: top, width, height })) ground.setAttribute(key, value);
