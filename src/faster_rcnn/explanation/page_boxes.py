@@ -14,7 +14,7 @@ from faster_rcnn.explanation.causes.sentences import false_positive_sentence, ve
 from faster_rcnn.explanation.occlusion import occlusion_map
 from faster_rcnn.explanation.record.lives import Corners, Life, corners
 from faster_rcnn.ops.boxes import iou
-from faster_rcnn.reporting.drawing.colours import colour_of
+from faster_rcnn.reporting.drawing.colours import colour_of, hex_of
 from faster_rcnn.structures import GroundTruth
 from faster_rcnn.system.terminal import printable
 
@@ -64,7 +64,7 @@ class PageBox:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the page: coordinates to a tenth of a pixel, scores and IoUs to four digits."""
-        colour = "#ffffff" if self.label is None else "#{:02x}{:02x}{:02x}".format(*colour_of(self.label))
+        colour = "#ffffff" if self.label is None else hex_of(colour_of(self.label))
         return {
             "kind": self.kind,
             "name": self.name,

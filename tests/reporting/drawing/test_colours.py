@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from faster_rcnn.reporting.drawing.colours import colour_of, is_light
+from faster_rcnn.reporting.drawing.colours import colour_of, hex_of, is_light
 
 
 def test_first_colours_are_fixed_and_all_differ() -> None:
@@ -16,3 +16,7 @@ def test_first_colours_are_fixed_and_all_differ() -> None:
 def test_black_is_read_on_yellow_and_white_on_indigo() -> None:
     assert is_light(colour_of(3))
     assert not is_light(colour_of(13))
+
+
+def test_pages_write_a_colour_in_six_digits() -> None:
+    assert hex_of((0, 10, 255)) == "#000aff"

@@ -28,6 +28,15 @@ def colour_of(label: int) -> Colour:
     return round(red_ * 255), round(green_ * 255), round(blue_ * 255)
 
 
+def hex_of(colour: Colour) -> str:
+    """A colour as pages write it.
+
+    >>> hex_of((230, 159, 0))
+    '#e69f00'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 def is_light(colour: Colour) -> bool:
     """Whether black text can be read on a colour better than white text."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > MIDDLE

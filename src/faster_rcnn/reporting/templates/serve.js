@@ -15,10 +15,6 @@
     return element;
   };
   const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
-  const isLight = (colour) => {
-    const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-    return 0.299 * red + 0.587 * green + 0.114 * blue > 120;
-  };
   const lowest = () => Number(threshold.value);
   const shown = () => found.filter((each) => each.confidence >= lowest() && !off.has(each.class_id));
   const fail = (text) => {
@@ -34,10 +30,10 @@
   };
 
   const tag = (parent, each, unit) => {
-    const [x1, y1] = each.box, { colour, name } = byId.get(each.class_id), text = `${name} ${each.confidence.toFixed(2)}`;
+    const [x1, y1] = each.box, { colour, is_light, name } = byId.get(each.class_id), text = `${name} ${each.confidence.toFixed(2)}`;
     const group = put(parent, "g", each === chosen ? { class: "on" } : {});
     const ground = put(group, "rect", { class: "tag", fill: colour });
-    const label = put(group, "text", { fill: isLight(colour) ? "#000" : "#fff" }, text);
+    const label = put(group, "text", { fill: is_light ? "#000" : "#fff" }, text);
     label.style.fontSize = `${13 * unit}px`; // an attribute would yield to the style of the page
     const width = label.getComputedTextLength() + 8 * unit, height = 18 * unit;
     const left = Math.max(0, Math.min(x1, size.width - width)), top = y1 >= height ? y1 - height : y1;

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 
 from faster_rcnn.explanation.embedding import json_for_script, policy_of, script_text
-from faster_rcnn.reporting.drawing.colours import colour_of
+from faster_rcnn.reporting.drawing.colours import colour_of, hex_of, is_light
 from faster_rcnn.reporting.pages import render_page
 from faster_rcnn.serving.http.service import Service
 
@@ -40,10 +40,13 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
 def predict_page(service: Service) -> tuple[str, str]:
     """The page where images are dropped, and its content security policy."""
     classes = service.classes
-    colours = ["#{:02x}{:02x}{:02x}".format(*colour_of(label)) for label in range(len(classes))]
-    named = zip(classes.ids, classes.names, colours, strict=True)
+    named = zip(classes.ids, classes.names, map(colour_of, range(len(classes))), strict=True)
     data = {
-        "classes": [{"id": label, "name": name, "colour": colour} for label, name, colour in named if name is not None],
+        "classes": [
+            {"id": label, "name": name, "colour": hex_of(colour), "is_light": is_light(colour)}
+            for label, name, colour in named
+            if name is not None
+        ],
         "conf": service.options.conf,
         "lowest": LOWEST_SCORE,
         "needs_key": bool(service.options.keys),
