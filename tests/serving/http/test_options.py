@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,10 @@ def test_a_token_is_one_line(tmp_path: Path) -> None:
         read_token(file)
     with pytest.raises(OptionError, match=r"E125 cannot read .*: No such file or directory"):
         read_token(tmp_path / "none")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_without_a_writer_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "keys")
+    with pytest.raises(OptionError, match=r"E125 cannot read .*keys: it is a named pipe, not a file"):
+        read_keys(tmp_path / "keys")

@@ -11,6 +11,7 @@ from pathlib import Path
 from faster_rcnn.choices import Precision
 from faster_rcnn.errors import MissingExtraError, OptionError
 from faster_rcnn.inference.limits import refuse_below_one, refuse_limits, refuse_non_integer, refuse_non_number
+from faster_rcnn.system.files import read_argument
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 SHORTEST_KEY = 16
@@ -134,7 +135,7 @@ def read_token(path: Path) -> str:
 
 def _lines(path: Path) -> Sequence[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        return [line.strip() for line in read_argument(path).decode().splitlines()]
     except OSError as error:
         raise OptionError(f"cannot read {path}: {error.strerror}", code="E125") from error
     except UnicodeDecodeError as error:
