@@ -18,7 +18,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from faster_rcnn.data.opening import NamedBytes
 from faster_rcnn.inference.result import Result
@@ -35,15 +35,11 @@ _LOG = logging.getLogger(__name__)
 class TaskBody(BaseModel):
     """A task; other fields are not used."""
 
-    model_config = ConfigDict(extra="allow")
-
     data: dict[str, Any] = Field(description="The image under the key that label_config names.")
 
 
 class TasksBody(BaseModel):
     """Tasks of a project."""
-
-    model_config = ConfigDict(extra="allow")
 
     tasks: list[TaskBody]
     label_config: str = Field(description="The labelling configuration of the project.")
@@ -52,23 +48,17 @@ class TasksBody(BaseModel):
 class SetupBody(BaseModel):
     """A project that connects to this server."""
 
-    model_config = ConfigDict(extra="allow")
-
     label_schema: str | None = Field(None, alias="schema", description="The labelling configuration of the project.")
 
 
 class SetupReply(BaseModel):
     """The name that predictions bear."""
 
-    model_config = ConfigDict(protected_namespaces=())
-
     model_version: str
 
 
 class EventBody(BaseModel):
     """An event of a project."""
-
-    model_config = ConfigDict(extra="allow")
 
     action: str = Field(description="Such as ANNOTATION_CREATED.")
 

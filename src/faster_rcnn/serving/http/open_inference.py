@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from faster_rcnn._version import __version__
 from faster_rcnn.serving.http.asking import Asked
@@ -24,15 +24,11 @@ from faster_rcnn.serving.http.tensors import INPUT, OUTPUTS, InputTensor, images
 class RequestedOutput(BaseModel):
     """An output that a request names."""
 
-    model_config = ConfigDict(extra="allow")
-
     name: str
 
 
 class InferBody(BaseModel):
     """A request of inference."""
-
-    model_config = ConfigDict(extra="allow")
 
     id: str | None = None
     inputs: list[InputTensor] = Field(min_length=1)
@@ -51,8 +47,6 @@ class TensorReply(BaseModel):
 
 class InferReply(BaseModel):
     """The detections of all images."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
     model_version: str

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from faster_rcnn.data.opening import NamedBytes
 from faster_rcnn.inference.inputs import AnyImage
@@ -29,8 +29,6 @@ OUTPUTS = {
 
 class InputTensor(BaseModel):
     """A tensor of a request."""
-
-    model_config = ConfigDict(extra="allow")
 
     name: str
     shape: list[int] = Field(min_length=1, max_length=4)
