@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import urllib.error
 import urllib.request
@@ -161,7 +160,7 @@ def _content(url: str, name: str) -> bytes:
         if not comma or not head.endswith(";base64"):
             raise ValueError("it is not in base64")
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise ProblemError(422, f"{name}: its data URL cannot be read: {error}") from error
 
 
