@@ -142,7 +142,7 @@ def _opened(names: Sequence[str], every: int) -> tuple[list[Film], int]:
             films.append(Film(name, every))
         except FasterRCNNError as error:
             errors.append(error)
-    if not films or any(error.exit_code == 5 for error in errors):
+    if not films:
         raise errors[0]
     for each in errors:
         warn(f"{each}; it is left out")
@@ -156,14 +156,17 @@ def _targets(folder: Path | None, films: Sequence[Film]) -> list[Path | None]:
     targets: list[Path | None] = []
     for film in films:
         stem = film.name.replace(":", "-") if film.camera is not None else Path(film.name).stem
-        names = (f"{stem}.mp4", *(f"{stem}-{number}.mp4" for number in range(2, len(films) + 2)))
-        target = next(folder / name for name in names if folder / name not in targets)
+        target = _film(first_free(folder / stem, lambda path: _film(path) in targets))
         if os.path.lexists(target):
             raise OptionError(
                 f"--out {folder}: {target} is there already; remove it, or name another folder", code="E132"
             )
         targets.append(target)
     return targets
+
+
+def _film(path: Path) -> Path:
+    return path.with_name(f"{path.name}.mp4")
 
 
 def _predict_film(

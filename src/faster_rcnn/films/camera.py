@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from faster_rcnn.errors import MachineError
-from faster_rcnn.films.opencv import silent_opencv
+from faster_rcnn.films.opencv import rgb_of, silent_opencv
 from faster_rcnn.films.reader import FilmTally
 from faster_rcnn.inference.frame import Frame
 
@@ -78,8 +78,7 @@ class CameraReader:
         candidates = newest.number // self._every - self._given // self._every  # those since the frame before
         self._tally.skipped += candidates - 1
         self._given = newest.number
-        rgb = np.ascontiguousarray(newest.pixels[:, :, ::-1])
-        return Frame(rgb, newest.number, round(newest.seconds, 6), self._name)
+        return Frame(rgb_of(newest.pixels), newest.number, round(newest.seconds, 6), self._name)
 
     def close(self) -> None:
         """Stop the thread and release the camera."""

@@ -119,7 +119,8 @@ def _faults(name: str, facts: FilmFacts, tally: FilmTally) -> Iterator[str]:
     broken, container = len(tally.broken), facts.container
     if broken:
         verb = "is" if broken == 1 else "are"
-        numbers = ", ".join(_ranges(tally.broken)[:10]) + (", ..." if len(_ranges(tally.broken)) > 10 else "")
+        ranges = _ranges(tally.broken)
+        numbers = ", ".join([*ranges[:10], "..."] if len(ranges) > 10 else ranges)
         yield f"{name}: {count_of(broken, 'frame')} cannot be decoded and {verb} left out: {numbers}"
     missing = (facts.frames or 0) - tally.passed - broken
     if container.is_truncated:

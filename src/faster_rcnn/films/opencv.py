@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from faster_rcnn.errors import MissingExtraError
 
 FFMPEG_MESSAGES = ("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -27,6 +29,14 @@ def require_opencv() -> Any:
         raise MissingExtraError("opencv-contrib-python-headless", "video") from error
     os.environ.setdefault(*FFMPEG_MESSAGES)
     return cv2
+
+
+def rgb_of(pixels: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+    """A frame (height, width, 3) in the order red, green, blue from OpenCV's own order, and back.
+
+    OpenCV's ``cvtColor`` starts threads, with which a process that is forked later would hang.
+    """
+    return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 @contextmanager

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from faster_rcnn.data.layout.folders import nearby
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.films.container import Container, container_of
-from faster_rcnn.films.opencv import silent_opencv
+from faster_rcnn.films.opencv import rgb_of, silent_opencv
 from faster_rcnn.inference.frame import Frame
 from faster_rcnn.structures import ImageSize
 
@@ -90,9 +89,7 @@ class FilmReader:
                 continue
             is_decoded, pixels = self._capture.retrieve()
             if is_decoded:
-                # Without OpenCV's cvtColor: it starts threads, with which a process that is forked later would hang.
-                rgb = np.ascontiguousarray(pixels[:, :, ::-1])
-                return Frame(rgb, number, self._tally.end, str(self._path))
+                return Frame(rgb_of(pixels), number, self._tally.end, str(self._path))
             self._tally.passed -= 1
             self._tally.broken.append(number)
         return None
