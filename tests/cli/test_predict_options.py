@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.cli.predict_options import PredictOptions, load_predictor
+from faster_rcnn.cli.predict_options import PredictOptions, load_predictor, refuse_given, refuse_torchrun
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.tiles import Tiling
 from files import model_file
@@ -28,3 +28,17 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     model = str(model_file(tmp_path / "tiny.safetensors"))
     with pytest.raises(OptionError, match=r"^E125 classes: the detector has no class 'bird'"):
         load_predictor(model, PredictOptions(0.5, None, None, None, "bird", None, False, "auto", None), "cpu")
+
+
+def test_an_option_that_makes_no_sense_is_named_with_the_reason() -> None:
+    refuse_given({"--save": None}, "is for images")
+    with pytest.raises(OptionError, match=r"^E125 --batch is for images; leave it out$"):
+        refuse_given({"--save": None, "--batch": 0, "--engine": "ray"}, "is for images")
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    refuse_torchrun("it is one film")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match=r"^E125 it is one film; run the command once, without torchrun$"):
+        refuse_torchrun("it is one film")

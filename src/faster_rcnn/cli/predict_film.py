@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, require_folder, require_json
-from faster_rcnn.cli.predict_options import PredictOptions, load_predictor
+from faster_rcnn.cli.predict_options import PredictOptions, load_predictor, refuse_given, refuse_torchrun
 from faster_rcnn.errors import FasterRCNNError, OptionError
 from faster_rcnn.films.names import CAMERA, films_among, is_film
 from faster_rcnn.inference.limits import refuse_limits
@@ -119,14 +119,8 @@ def predict_films(
 
 
 def _refuse_options(names: Sequence[str], refused: Mapping[str, object]) -> None:
-    given = next((name for name, value in refused.items() if value is not None), None)
-    if given is not None:
-        raise OptionError(f"{given} is for images, and {names[0]} is a film; leave it out", code="E125")
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise OptionError(
-            f"{names[0]} is decoded from its beginning on, by one process; run the command once, without torchrun",
-            code="E125",
-        )
+    refuse_given(refused, f"is for images, and {names[0]} is a film")
+    refuse_torchrun(f"{names[0]} is decoded from its beginning on, by one process")
     if len(names) > 1 and any(name.startswith(CAMERA) for name in names):
         raise OptionError("a camera does not end by itself; predict it alone", code="E125")
 

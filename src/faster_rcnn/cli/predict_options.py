@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import say
 
 if TYPE_CHECKING:
@@ -32,6 +34,19 @@ class PredictOptions:
         """The options as arguments, and as the manifest holds them."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**given, "settings": None if self.settings is None else list(self.settings)}
+
+
+def refuse_given(refused: Mapping[str, object], reason: str) -> None:
+    """Raise ``OptionError`` (E125) for the first option that has a value, with the reason why it makes no sense."""
+    given = next((name for name, value in refused.items() if value is not None), None)
+    if given is not None:
+        raise OptionError(f"{given} {reason}; leave it out", code="E125")
+
+
+def refuse_torchrun(reason: str) -> None:
+    """Raise ``OptionError`` (E125) in one of several processes of torchrun."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise OptionError(f"{reason}; run the command once, without torchrun", code="E125")
 
 
 def load_predictor(

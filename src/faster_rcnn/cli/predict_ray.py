@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.order import refuse_swapped
 from faster_rcnn.cli.outputs import require_folder
-from faster_rcnn.cli.predict_options import PredictOptions
+from faster_rcnn.cli.predict_options import PredictOptions, refuse_given, refuse_torchrun
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import refuse_limits
 from faster_rcnn.inference.sources import STDIN_NAMES, is_pipe, require_images
@@ -89,19 +88,14 @@ def predict_with_ray(
 
 def _require_options(source: Sequence[str], device: str, out: Path | None, refused: Mapping[str, object]) -> Path:
     """The folder of the results; raises ``OptionError`` for options that do not go with this engine."""
-    given = next((name for name, value in refused.items() if value is not None), None)
-    if given is not None:
-        raise OptionError(
-            f"{given} does not go with --engine ray, which writes Parquet files; leave it out", code="E125"
-        )
+    refuse_given(refused, "does not go with --engine ray, which writes Parquet files")
     if any(each in STDIN_NAMES or is_pipe(each) for each in source):
         raise OptionError(
             "--engine ray reads images in other processes, which have no standard input and no pipes; give files, "
             "folders or patterns",
             code="E125",
         )
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise OptionError("--engine ray starts processes itself; run the command once, without torchrun", code="E125")
+    refuse_torchrun("--engine ray starts processes itself")
     if device not in ("auto", "cpu", "cuda"):
         raise OptionError(
             f"--device {device}: with --engine ray the cluster chooses GPUs; use auto, cpu or cuda", code="E126"
