@@ -92,7 +92,9 @@ def test_the_deployment_answers_with_two_replicas(folder: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, timeout=300
     )
     # Ray prints lines of its own before and after these.
-    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines() if line.startswith(("answers: ", "replicas: ")))
+    lines = dict(
+        line.split(": ", 1) for line in done.stdout.splitlines() if line.startswith(("answers: ", "replicas: "))
+    )
     answers, expected = json.loads(lines["answers"]), Detector.load("runs/cells", device="cpu").predict("photo.jpg")
     assert [each["detections"] for each in answers] == [expected.to_json()["detections"]] * 6
     assert json.loads(lines["replicas"]) == {"RUNNING": 2}
