@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,25 @@ WIDE = """() => {
 
 
 @contextmanager
-def opened(browser: Browser, path: Path, width: int = 1200, scheme: Any = "light") -> Iterator[Page]:
-    """The page of a file; fails where it writes to the console, raises an error or asks the network for anything."""
+def quiet_page(
+    browser: Browser, address: str, is_outside: Callable[[str], bool], width: int, scheme: Any, **options: Any
+) -> Iterator[Page]:
+    """The page of an address; fails where it writes to the console, raises an error or asks for anything outside."""
     noise: list[str] = []
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
     page = context.new_page()
     page.on("console", lambda message: noise.append(message.text))
     page.on("pageerror", lambda error: noise.append(str(error)))
-    page.on("request", lambda request: noise.append(request.url[:60]) if outside(request.url, path) else None)
-    page.goto(path.as_uri())
+    page.on("request", lambda request: noise.append(request.url[:60]) if is_outside(request.url) else None)
+    page.goto(address)
     yield page
     context.close()
     assert noise == []
+
+
+def opened(browser: Browser, path: Path, width: int = 1200, scheme: Any = "light") -> AbstractContextManager[Page]:
+    """The page of a file, which asks the network for nothing."""
+    return quiet_page(browser, path.as_uri(), partial(outside, path=path), width, scheme)
 
 
 def assert_serves_everyone(browser: Browser, path: Path, width: int, scheme: str) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from faster_rcnn.detector import Detector
 from faster_rcnn.serving.http.options import Limits, ServeOptions
 from faster_rcnn.structures import ClassMap
 from files import loaded_model
-from opened_pages import WIDE, WIDTHS, serious_faults
+from opened_pages import WIDE, WIDTHS, quiet_page, serious_faults
 from served import Served, png, served
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -54,22 +54,12 @@ def detections() -> list[dict[str, Any]]:
     return found
 
 
-@contextmanager
 def page_of(
     browser: Browser, server: Served, width: int = 1200, scheme: Any = "light", **options: Any
-) -> Iterator[Page]:
-    """The page; fails where it writes to the console, raises an error or asks another server for anything."""
-    noise: list[str] = []
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
-    page = context.new_page()
-    page.on("console", lambda message: noise.append(message.text))
-    page.on("pageerror", lambda error: noise.append(str(error)))
+) -> AbstractContextManager[Page]:
+    """The page, which asks no other server for anything."""
     own = (server.url, "data:", f"blob:{server.url}")
-    page.on("request", lambda request: None if request.url.startswith(own) else noise.append(request.url))
-    page.goto(server.url)
-    yield page
-    context.close()
-    assert noise == []
+    return quiet_page(browser, server.url, lambda address: not address.startswith(own), width, scheme, **options)
 
 
 def choose_photo(page: Page) -> None:
