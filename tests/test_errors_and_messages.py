@@ -37,7 +37,7 @@ FLAGS = {"--debug", "--help", "--version", "--quiet", "--verbose", "--install-co
 }
 OTHERS_FLAGS = {"--upgrade", "--index-url", "--cpus", "--max-restarts", "--standalone", "--nproc-per-node"}
 OTHERS_FLAGS |= {"--server-host", "--function-module", "--allow-unmatched-labels", "--conf-threshold"}
-OTHERS_FLAGS |= {"--data-binary", "--read-only", "--tmpfs", "--cap-drop", "--rm"}
+OTHERS_FLAGS |= {"--data-binary", "--read-only", "--tmpfs", "--cap-drop", "--stop-timeout", "--rm"}
 """Flags of pip, docker, torchrun, cvat-cli and curl."""
 PROSE = {"model", "models", "did"}
 """What follows the project's name where it is no command."""
