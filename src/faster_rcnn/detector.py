@@ -12,7 +12,7 @@ from typing import Literal, Unpack, get_args, overload
 import torch
 
 from faster_rcnn.choices import Precision
-from faster_rcnn.evaluation.detector import measure_detector, settings_for, split_to_measure
+from faster_rcnn.evaluation.detector import measure_in_detail, settings_for, split_to_measure
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.explanation.causes.truths import GivenTruth
 from faster_rcnn.explanation.trace import Trace, trace_image
@@ -250,7 +250,7 @@ class Detector:
         folder = path_given("data", data)
         with shown_if(progress):
             part = split_to_measure(folder, settings_for(folder, self.config.data, tiling), split)
-            return measure_detector(predictor, part, "the detector")
+            return measure_in_detail(predictor, part, "the detector")
 
     def trace(
         self,

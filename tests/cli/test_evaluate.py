@@ -396,3 +396,33 @@ def test_the_other_model_has_the_classes_of_the_data(model: str, data: Path, tmp
     other = model_file(tmp_path / "other.safetensors", ClassMap(("cat", "bird"), (1, 2)))
     with pytest.raises(ModelFileError, match=rf"E123 {other} lacks 2 classes of test: dog, cow"):
         numbers(model, data, tmp_path, against=str(other))
+
+
+def test_the_page_holds_the_details(model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(model, data, precision="float32", out=tmp_path / "page") == 0
+    out, err = capsys.readouterr()
+    assert f"report: {tmp_path / 'page' / 'report.html'}" in err
+    assert "VOC07" in out
+    page = (tmp_path / "page" / "report.html").read_text()
+    for title in ("How sure these numbers are", "Precision and recall", "Sizes", "Confusion", "Kinds of errors"):
+        assert f"<h2>{title}</h2>" in page
+    assert page.count("<svg") == 2
+    assert "http" not in page
+    with pytest.raises(OptionError, match=r"^E132 --out .*page holds a report\.html already; name another folder"):
+        evaluate(model, data, out=tmp_path / "page")
+    with pytest.raises(OptionError, match=r"^E125 --out .*other: the page is of one detector; leave --against out"):
+        evaluate(model, data, out=tmp_path / "other", against=model)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_numbers_hold_intervals_and_the_points_of_each_class(model: str, data: Path, tmp_path: Path) -> None:
+    found = numbers(model, data, tmp_path)
+    assert set(found["intervals"]) == {"AP", "AP50", "AP75"}
+    for name, each in found["intervals"].items():
+        assert each["lower"] <= found[name] <= each["upper"]
+        assert (each["confidence"], each["samples"]) == (0.95, 1000)
+    for each in found["per_class"].values():
+        assert set(each) >= {"precision", "recall", "F1", "score", "VOC2007", "VOC2012", "sizes"}
+    assert found["confusion"]["classes"][-1] == "background"
+    assert set(found["tide"]["counts"]) == {"Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"}
+    assert len(found["calibration"]["bins"]) == 10

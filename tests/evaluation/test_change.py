@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from faster_rcnn.evaluation.bootstrap import BootstrapInterval
 from faster_rcnn.evaluation.change import MetricChange, change_between, metric_lines, verdict_on
 from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage
-from faster_rcnn.evaluation.engine import BootstrapInterval
 from faster_rcnn.structures import ClassMap, Detections, GroundTruth, ImageSize
 
 CLASSES = ClassMap(("cat",), (1,))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import deliver, model_file, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
 from faster_rcnn.cli.several import refuse_other_inputs
 from faster_rcnn.errors import OptionError
-from faster_rcnn.system.console import warn
+from faster_rcnn.system.console import say, warn
 
 if TYPE_CHECKING:
+    from faster_rcnn.evaluation.run import Evaluation
     from faster_rcnn.inference.prepared import PreparedDetector
     from faster_rcnn.inference.tiles import Tiling
     from faster_rcnn.system.distributed import Processes
@@ -38,8 +39,9 @@ def evaluate(
     against: str | None = None,
     settings: Settings = None,
     json: JsonOut = None,
+    out: Path | None = None,
 ) -> int:
-    """Measure a detector on labelled images: COCO's twelve numbers, and AP of each class.
+    """Measure a detector on labelled images: COCO's twelve numbers with intervals, and the numbers of each class.
 
     Args:
         model: Model file, run folder, exported file or published name; or a COCO results JSON, or the lines of
@@ -60,6 +62,7 @@ def evaluate(
         settings: Settings of inference in place of the model's own, as section.key=value, such as roi.nms_iou=0.6;
             several may follow.
         json: File for the numbers; - for standard output.
+        out: Folder for report.html: curves, calibration, confusion and kinds of errors.
     """
     announce_work(f"evaluating {model} on {data}")
     from faster_rcnn.evaluation.against import compare_sides
@@ -74,6 +77,7 @@ def evaluate(
     with joined() as processes:
         models = [model] if against is None else [model, against]
         processes.together(partial(_refuse_mistakes, processes, models, data, json, proposals, tile))
+        processes.of_first(partial(_refuse_out, out, against))
         processes.together(partial(refuse_limits, 0.0, None, batch))
         tiling = processes.together(partial(tiling_of, tile, overlap))
         choice = processes.together(partial(choice_of, classes, iou, agnostic_nms))
@@ -89,12 +93,34 @@ def evaluate(
         if against is not None:
             sides = evaluate_against(Contender(model, own), Contender(against, detectors[1]), data, split, **how)
             processes.of_first(lambda: deliver(compare_sides(*sides), json))
-        elif own is None:
+            return 0
+        if own is None:
             found = processes.together(partial(evaluate_results, Path(model), data, split, choice))
-            processes.of_first(partial(deliver, found, json))
         else:
-            processes.of_first(partial(deliver, evaluate_detector(own, data, split, model, **how), json))
+            found = evaluate_detector(own, data, split, model, **how)
+        processes.of_first(partial(_deliver, found, json, out, model, data))
     return 0
+
+
+def _deliver(found: Evaluation, json: str | None, out: Path | None, model: str, data: Path) -> None:
+    from faster_rcnn.evaluation.page import write_evaluation
+
+    deliver(found, json)
+    if out is not None:
+        say(f"report: {write_evaluation(out, found.metrics, found.split, model, str(data))}")
+
+
+def _refuse_out(out: Path | None, against: str | None) -> None:
+    """Raise errors of the folder of the page before anything slow."""
+    from faster_rcnn.evaluation.page import REPORT
+
+    if out is None:
+        return
+    if against is not None:
+        raise OptionError(f"--out {out}: the page is of one detector; leave --against out, or give --json", code="E125")
+    require_folder("--out", out)
+    if (out / REPORT).exists():
+        raise OptionError(f"--out {out} holds a {REPORT} already; name another folder, or remove it", code="E132")
 
 
 def _loaded(

@@ -8,9 +8,9 @@ from typing import Any
 
 from faster_rcnn.data.records import Split
 from faster_rcnn.errors import OptionError
+from faster_rcnn.evaluation.bootstrap import CONFIDENCE
 from faster_rcnn.evaluation.change import NAME, Change, MetricChange, change_between, change_line, metric_lines
 from faster_rcnn.evaluation.coco import ExactDetections
-from faster_rcnn.evaluation.engine import BOOTSTRAP_CONFIDENCE
 from faster_rcnn.evaluation.split import truths_of
 from faster_rcnn.structures import Detections
 from faster_rcnn.system.terminal import printable
@@ -66,7 +66,7 @@ class Comparison:
             return f"{sentence}; whether chance explains it is not known without hotcoco."
         sign = 1 if ap.change > 0 else -1  # the interval is that of the better one's lead
         ends = sorted((sign * ap.interval.lower, sign * ap.interval.upper))
-        interval = f"{BOOTSTRAP_CONFIDENCE:.0%} of bootstrap samples lie between {ends[0]:+.3f} and {ends[1]:+.3f}"
+        interval = f"{CONFIDENCE:.0%} of bootstrap samples lie between {ends[0]:+.3f} and {ends[1]:+.3f}"
         if ap.is_significant:
             return f"{sentence}; that is more than chance: {interval}."
         return f"{sentence}; that may be chance: {interval}."

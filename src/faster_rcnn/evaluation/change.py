@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from faster_rcnn.evaluation.bootstrap import BootstrapInterval, change_intervals
 from faster_rcnn.evaluation.coco import ExactDetections, TruthOfImage, columns_of, metrics_of
-from faster_rcnn.evaluation.engine import (
-    BOOTSTRAP_CONFIDENCE,
-    BOOTSTRAP_SAMPLES,
-    BootstrapInterval,
-    change_intervals,
-    curves,
-)
+from faster_rcnn.evaluation.engine import curves
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.structures import ClassMap, Detections
 from faster_rcnn.system.terminal import printable
@@ -50,14 +45,7 @@ class MetricChange:
         numbers = {"before": self.before, "after": self.after, "change": self.change}
         if self.interval is None:
             return {**numbers, "interval": None}
-        interval = {
-            "lower": self.interval.lower,
-            "upper": self.interval.upper,
-            "share_above_0": self.interval.share_above_0,
-            "confidence": BOOTSTRAP_CONFIDENCE,
-            "samples": BOOTSTRAP_SAMPLES,
-        }
-        return {**numbers, "interval": interval}
+        return {**numbers, "interval": {**self.interval.to_json(), "share_above_0": self.interval.share_above_0}}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

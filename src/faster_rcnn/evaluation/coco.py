@@ -110,7 +110,7 @@ def columns_of(
         raise ValueError(f"{len(detections)} images with detections for {len(truths)} images with truths")
     found = [ExactDetections.of(one) if isinstance(one, Detections) else one for one in detections]
     order = order_of_ids([one.image_id for one in truths])
-    numbers = _category_numbers(classes)
+    numbers = category_numbers(classes)
     truths, found = [truths[place] for place in order], [found[place] for place in order]
     return Columns(
         sizes=tuple(one.size for one in truths),
@@ -147,7 +147,7 @@ def _detection_columns(found: Sequence[ExactDetections], numbers: NDArray[np.int
     )
 
 
-def _category_numbers(classes: ClassMap) -> NDArray[np.int64]:
+def category_numbers(classes: ClassMap) -> NDArray[np.int64]:
     """Label to number 1..C in the order of the data's class ids; 0 for holes."""
     # The order of classes decides in which order a mean adds up, and so its last bit.
     used = sorted((class_id, label) for label, class_id in enumerate(classes.ids) if classes.names[label] is not None)
@@ -189,7 +189,7 @@ def mean_of_defined(values: NDArray[np.float64]) -> float | None:
 def _per_class(curve: Curves, classes: ClassMap, required: NDArray[np.int64]) -> tuple[ClassMetrics, ...]:
     counts = Counter(required.tolist())
     rows = []
-    for label, number in enumerate(_category_numbers(classes).tolist()):
+    for label, number in enumerate(category_numbers(classes).tolist()):
         if number:
             precision = curve.precision[:, :, number - 1, 0, -1]
             rows.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +16,9 @@ from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import ImageError, ImageMemoryError
 from faster_rcnn.evaluation.class_mapping import ClassMapping
+from faster_rcnn.evaluation.in_detail import ChosenScores
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.shards import measure_shares
+from faster_rcnn.evaluation.shards import details_of_shares, measure_shares
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.tiles import MAX_PIXELS, Tiling
@@ -43,6 +45,27 @@ def measure_detector(predictor: Predictor, split: Split, model: str, processes: 
         ModelFileError: the detector lacks a class of the data.
         OptionError: the data lacks a class that the user chose.
     """
+    split, found = _detect_share(predictor, split, model, processes)
+    return measure_shares(split, found, processes)
+
+
+def measure_in_detail(
+    predictor: Predictor,
+    split: Split,
+    model: str,
+    processes: Processes = ALONE,
+    chosen: ChosenScores | None = None,
+) -> Metrics:
+    """The metrics of ``measure_detector`` with their details, at the thresholds that are ``chosen``."""
+    split, found = _detect_share(predictor, split, model, processes)
+    metrics = measure_shares(split, found, processes)
+    return replace(metrics, details=details_of_shares(split, found, processes, chosen))
+
+
+def _detect_share(
+    predictor: Predictor, split: Split, model: str, processes: Processes
+) -> tuple[Split, dict[int, Detections]]:
+    """The split with the classes that are measured, and the detections of this process with its labels."""
     split, mapping = _with_classes_of(predictor, split, model, processes)
     found: dict[int, Detections] = {}
 
@@ -51,7 +74,7 @@ def measure_detector(predictor: Predictor, split: Split, model: str, processes: 
 
     with progress(f"images of {split.name}", len(split.records)) as meter:
         predict_shares(predictor, split, processes, keep, lambda _: meter.advance())
-    return measure_shares(split, found, processes)
+    return split, found
 
 
 def detect_in(

@@ -118,50 +118,11 @@ def tide_errors(columns: Columns, iou_threshold: float) -> TideErrors | None:
         return None
     if columns.num_categories == 0 or not columns.sizes:
         return TideErrors(dict.fromkeys((*TIDE, "FP", "FN"), 0.0), dict.fromkeys(TIDE, 0))
-    found = _hotcoco_evaluation(columns, LIMITS).tide_errors(pos_thr=iou_threshold, bg_thr=TIDE_BACKGROUND)
+    found = hotcoco_matched(columns).tide_errors(pos_thr=iou_threshold, bg_thr=TIDE_BACKGROUND)
     return TideErrors(
         {name: float(found["delta_ap"][name]) for name in (*TIDE, "FP", "FN")},
         {name: int(found["counts"][name]) for name in TIDE},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class BootstrapInterval:
-    """How much a metric may change by the choice of the images: an interval of the bootstrap (Efron, 1979)."""
-
-    lower: float
-    upper: float
-    share_above_0: float
-    """Share of the samples in which the metric rises, 0..1."""
-
-
-BOOTSTRAP_SAMPLES = 1000
-BOOTSTRAP_CONFIDENCE = 0.95
-"""Share of the samples that lie in an interval."""
-
-
-def change_intervals(
-    before: Columns, after: Columns, samples: int = BOOTSTRAP_SAMPLES
-) -> dict[str, BootstrapInterval] | None:
-    """Bootstrap intervals of the change of AP, AP50 and AP75 from one detector to another, by hotcoco.
-
-    Args:
-        before: truths and the detections of the first detector.
-        after: the same truths, and the detections of the second one.
-        samples: how often the images are drawn with replacement; the same draws on every machine.
-
-    Returns:
-        The intervals by the name of the metric; ``None`` without a truth, and where pycocotools stands in for hotcoco,
-        which has no bootstrap.
-    """
-    if hotcoco is None or not len(after.truths.images):
-        return None
-    was, now = (_hotcoco_evaluation(columns, LIMITS) for columns in (before, after))
-    found = hotcoco.compare(was, now, n_bootstrap=samples, seed=0, confidence=BOOTSTRAP_CONFIDENCE)["ci"]
-    return {
-        name: BootstrapInterval(found[name]["lower"], found[name]["upper"], found[name]["prob_positive"])
-        for name in ("AP", "AP50", "AP75")
-    }
 
 
 def _no_curves(num_categories: int, num_limits: int) -> Curves:
@@ -175,7 +136,7 @@ def _no_curves(num_categories: int, num_limits: int) -> Curves:
 
 def curves_by_hotcoco(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     """Precision and recall by hotcoco, which takes the columns as they are."""
-    evaluation = _hotcoco_evaluation(columns, limits)
+    evaluation = hotcoco_matched(columns, limits)
     evaluation.accumulate()
     return curves_from(evaluation, hotcoco_name())
 
@@ -185,8 +146,18 @@ def hotcoco_name() -> str:
     return f"hotcoco {hotcoco.__version__}"
 
 
-def _hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
-    """Detections matched with truths, before anything is accumulated."""
+def hotcoco_matched(columns: Columns, limits: Sequence[int] = LIMITS) -> Any:
+    """Detections matched with truths by hotcoco, which must be there, before anything is accumulated.
+
+    It numbers truths and detections from 1, in the order of their rows.
+    """
+    evaluation = hotcoco_evaluation(columns, limits)
+    evaluation.evaluate()
+    return evaluation
+
+
+def hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
+    """An evaluation of hotcoco, which must be there, before anything is matched."""
     truths, found = columns.truths, columns.detections
     coco = hotcoco.COCO.from_arrays(
         _image_entries(columns),
@@ -200,8 +171,30 @@ def _hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
     scored = (found.images, found.boxes_xywh, found.scores, found.categories)
     evaluation = hotcoco.COCOeval(coco, coco.load_res(np.column_stack(scored)), "bbox")
     evaluation.params.maxDets = list(limits)
-    evaluation.evaluate()
     return evaluation
+
+
+def has_hotcoco() -> bool:
+    """Whether hotcoco is there, which alone computes more than precision and recall."""
+    return hotcoco is not None
+
+
+def bootstrapped_change(before: Any, after: Any, samples: int, confidence: float) -> dict[str, dict[str, float]]:
+    """hotcoco's bootstrap intervals of the change between two evaluations that are matched, by metric."""
+    found: dict[str, dict[str, float]] = hotcoco.compare(
+        before, after, n_bootstrap=samples, seed=0, confidence=confidence
+    )["ci"]
+    return found
+
+
+def average_precision(
+    scores: NDArray[np.float64], are_true: NDArray[np.bool_], truths: int, recalls: NDArray[np.float64]
+) -> float:
+    """hotcoco's mean of the interpolated precision at some recalls."""
+    value: float = hotcoco.metrics.average_precision(
+        scores.tolist(), are_true.tolist(), truths, rec_thrs=recalls.tolist()
+    )
+    return value
 
 
 def streaming_evaluator() -> Any:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from faster_rcnn.evaluation.details import Details
 from faster_rcnn.system.terminal import printable
 from faster_rcnn.system.wording import count_of
+from faster_rcnn.weights.thresholds import OperatingPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,22 @@ class Metrics:
     """Name and version of the package that computed the numbers."""
     notes: tuple[str, ...]
     """Lines that a reader of the numbers should know."""
+    details: Details | None = None
+    """Intervals, thresholds, confusion and more; ``None`` where they were not asked for, or hotcoco is absent."""
 
     def to_json(self, split: str) -> dict[str, Any]:
         """The object that ``evaluate --json`` writes; ``None`` where undefined, never -1."""
         numbers = {key: getattr(self, field) for field, key, _ in _ROWS}
         classes = {c.name: {"AP": c.ap, "AP50": c.ap50, "truths": c.truths} for c in self.per_class}
-        return {**numbers, "per_class": classes, "images": self.images, "split": split}
+        if self.details is None:
+            return {**numbers, "per_class": classes, "images": self.images, "split": split}
+        for each in self.details.classes:
+            classes[each.name] |= each.to_json()
+        return {**numbers, "per_class": classes, "images": self.images, "split": split, **self.details.to_json()}
 
     def table(self) -> str:
         """A text table: the twelve numbers, the classes, the counts and the notes."""
-        lines = [self._row(field, key, meaning) for field, key, meaning in _ROWS]
+        lines = [self._row(field, key, meaning) for field, key, meaning in _ROWS] + self._detail_lines()
         counts = f"{count_of(self.images, 'image')}, {count_of(self.truths, 'box', 'boxes')} to find"
         if self.ignored:
             counts += f", {self.ignored} ignored (crowd or difficult)"
@@ -81,16 +89,34 @@ class Metrics:
 
     def _row(self, field: str, key: str, meaning: str) -> str:
         value = getattr(self, field)
+        if self.details is not None and key in self.details.intervals:
+            interval = self.details.intervals[key]
+            meaning += f"; {interval.lower:.3f} to {interval.upper:.3f} by bootstrap"
         size = key[-1] if key[-1] in _SIZES else ""
         reason = f"no {_SIZES[size]} boxes" if size and self.truths else "no boxes to find"
         return f"{key:<6} {_number(value)}  {meaning if value is not None else reason}"
 
+    def _detail_lines(self) -> list[str]:
+        if self.details is None:
+            return []
+        rows = (
+            ("VOC07", self.details.voc2007, "AP of VOC 2007, IoU 0.50: mean over 11 recalls"),
+            ("VOC12", self.details.voc2012, "AP of VOC 2012, IoU 0.50: area below the curve"),
+        )
+        return [f"{key:<6} {_number(value)}  {meaning}" for key, value, meaning in rows]
+
     def _class_lines(self) -> list[str]:
         """A line for each class; names are last, as they have any length, and some scripts letters of two columns."""
-        lines = [f"{'AP':<5}  {'AP50':<5}  boxes  class"]
-        for c in self.per_class:
+        if self.details is None:
+            head, points = "", [""] * len(self.per_class)
+        else:
+            head, points = _POINT, [_point(each.point) for each in self.details.classes]
+        lines = [f"{'AP':<5}  {'AP50':<5}  {head}boxes  class"]
+        for c, point in zip(self.per_class, points, strict=True):
             reason = "" if c.truths else " (no boxes of this class)"
-            lines.append(f"{_number(c.ap)}  {_number(c.ap50)}  {c.truths:>5}  {printable(c.name)}{reason}")
+            lines.append(f"{_number(c.ap)}  {_number(c.ap50)}  {point}{c.truths:>5}  {printable(c.name)}{reason}")
+        if self.details is not None:
+            lines.append(f"prec., recall and F1 at the score of {printable(self.details.rule)}, IoU 0.50")
         return lines
 
 
@@ -111,6 +137,14 @@ _ROWS = (
     ("ar_large", "ARl", "recall of large boxes, with 100"),
 )
 """Field, key in JSON, meaning."""
+
+
+_POINT = f"{'prec.':<5}  {'recall':<6} {'F1':<5}  {'score':<5}  "
+
+
+def _point(point: OperatingPoint | None) -> str:
+    values = (None,) * 4 if point is None else (point.precision, point.recall, point.f1, point.score)
+    return "".join(f"{_number(value)}  " for value in values)
 
 
 def _number(value: float | None) -> str:

@@ -16,11 +16,11 @@ from faster_rcnn.data.fingerprint import split_digest
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.evaluation.against import Side
-from faster_rcnn.evaluation.detector import choose_split, detect_in, measure_detector, settings_for, split_to_measure
+from faster_rcnn.evaluation.detector import choose_split, detect_in, measure_in_detail, settings_for, split_to_measure
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import read_results
-from faster_rcnn.evaluation.split import measure_split
+from faster_rcnn.evaluation.split import measure_split_in_detail
 from faster_rcnn.inference.choice import Choice
 from faster_rcnn.inference.external_proposals import split_source
 from faster_rcnn.inference.predictor import Predictor
@@ -89,7 +89,7 @@ def evaluate_detector(
     contenders = [Contender(model, detector)]
     part, [predictor] = _opened(contenders, data, split, proposals, tiling, choice, batch, processes)
     assert predictor is not None  # it is no file
-    metrics = measure_detector(predictor, part, model, processes)
+    metrics = measure_in_detail(predictor, part, model, processes)
     return Evaluation(metrics, part.name, **_how(detector))
 
 
@@ -99,7 +99,7 @@ def evaluate_results(results: Path, data: Path, split: str | None, choice: Choic
     Only the classes of ``choice`` are used.
     """
     side = _side_of_results(results, split_to_measure(data, DataConfig(), split), choice)
-    return Evaluation(measure_split(side.split, side.found), side.split.name)
+    return Evaluation(measure_split_in_detail(side.split, side.found), side.split.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

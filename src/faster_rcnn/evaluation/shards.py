@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from faster_rcnn.data.records import Split
 from faster_rcnn.evaluation import engine
 from faster_rcnn.evaluation.coco import ExactDetections, columns_of, metrics_of, order_of_ids
+from faster_rcnn.evaluation.details import Details
 from faster_rcnn.evaluation.engine import Columns, Curves
+from faster_rcnn.evaluation.in_detail import ChosenScores, details_of
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.split import measure_split, truths_of
+from faster_rcnn.evaluation.split import columns_of_split, measure_split, truths_of
 from faster_rcnn.structures import Detections
 from faster_rcnn.system.distributed import Processes
 
@@ -55,6 +57,26 @@ def measure_shares(split: Split, found: Mapping[int, Detections], processes: Pro
         return measure_split(split, found)
     parts = processes.gathered_by_first(_part_of(split, found, processes))
     return processes.of_first(partial(_measured, split, parts))
+
+
+def columns_of_shares(split: Split, found: Mapping[int, Detections], processes: Processes) -> Columns | None:
+    """Truths and the detections of all processes, in the first process, as ``measure_shares`` takes them."""
+    parts = processes.gathered_by_first(dict(found))
+    if not processes.is_first:
+        return None
+    return columns_of_split(split, {place: each for part in parts for place, each in part.items()})
+
+
+def details_of_shares(
+    split: Split, found: Mapping[int, Detections], processes: Processes, chosen: ChosenScores | None = None
+) -> Details | None:
+    """Details of the detections of all processes, in every process; see ``details_of``."""
+    columns = columns_of_shares(split, found, processes)
+
+    def work() -> Details | None:
+        return None if columns is None else details_of(columns, split.classes, chosen)
+
+    return processes.of_first(work)
 
 
 def _part_of(split: Split, found: Mapping[int, Detections], processes: Processes) -> _Part:

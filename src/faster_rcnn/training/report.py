@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from faster_rcnn.evaluation.figures import page_values
 from faster_rcnn.evaluation.metrics import ClassMetrics, Metrics
 from faster_rcnn.reporting.curves import Curve, draw_curves, highest
 from faster_rcnn.reporting.pages import render_page, write_page
@@ -100,6 +101,7 @@ def render(
         score=SCORE,
         evaluate=shlex.join(["faster-rcnn", "evaluate", str(folder), summary["data"], "--split", "val"]),
         changes=changed_settings(config),
+        **({"details": None} if metrics is None else page_values(metrics)),
     )
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from faster_rcnn.evaluation.bootstrap import BootstrapInterval
 from faster_rcnn.evaluation.change import MetricChange, metric_lines
-from faster_rcnn.evaluation.engine import BootstrapInterval
 from faster_rcnn.explanation.causes.kinds import Verdict, VerdictKind
 from faster_rcnn.explanation.dataset.change_table import (
     class_lines,
