@@ -19,7 +19,7 @@ from faster_rcnn.explanation.trace import Trace, trace_image
 from faster_rcnn.inference.choice import ChoiceOptions, choice_of
 from faster_rcnn.inference.given import GivenImage, image_given, images_given, path_given
 from faster_rcnn.inference.inputs import KINDS
-from faster_rcnn.inference.limits import refuse_unknown
+from faster_rcnn.inference.limits import Conf, refuse_unknown
 from faster_rcnn.inference.loading import detector_from, write_model
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Result
@@ -133,7 +133,7 @@ class Detector:
     def predict(  # type: ignore[overload-overlap]
         self,
         images: GivenImage,
-        conf: float = 0.5,
+        conf: Conf = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
@@ -146,7 +146,7 @@ class Detector:
     def predict(  # type: ignore[overload-overlap]
         self,
         images: Sequence[GivenImage],
-        conf: float = 0.5,
+        conf: Conf = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
@@ -159,7 +159,7 @@ class Detector:
     def predict(
         self,
         images: Iterable[GivenImage],
-        conf: float = 0.5,
+        conf: Conf = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
@@ -171,7 +171,7 @@ class Detector:
     def predict(
         self,
         images: GivenImage | Iterable[GivenImage],
-        conf: float = 0.5,
+        conf: Conf = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
@@ -189,7 +189,8 @@ class Detector:
                 converted as such files are. Arrays and tensors hold uint8, or floats in 0..1. Or many of them: a
                 list, or an array of paths, gives a list; any other iterable gives an iterator, which is one image
                 ahead of the results that are taken.
-            conf: lowest score that is reported; scores below the detector's ``roi.score_floor`` are never reported.
+            conf: lowest score that is reported; below the detector's ``roi.score_floor`` nothing is. ``"auto"`` gives
+                each class the threshold of its best F1, ``"precision=0.95"`` and ``"recall=0.9"`` that of a target.
             max_det: largest number of detections of an image; with tiles the only limit of an image, as the detector's
                 ``roi.max_detections`` then limits each tile.
             tile: side in pixels of the square tiles into which larger images are cut; the whole image is processed

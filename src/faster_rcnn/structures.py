@@ -206,8 +206,10 @@ class Detections(_Rows):
         """Number of detections."""
         return len(self.scores)
 
-    def above(self, score: float, max_detections: int | None = None) -> Detections:
-        """The detections of at least this score, best first, at most ``max_detections`` of them."""
+    def above(self, score: float | Tensor, max_detections: int | None = None) -> Detections:
+        """The detections of at least this score, best first, at most ``max_detections``; a tensor has one per label."""
+        if isinstance(score, Tensor):
+            return self[self.scores >= score[self.labels]][:max_detections]
         count = int((self.scores >= score).sum())
         return self[: count if max_detections is None else min(count, max_detections)]
 

@@ -410,7 +410,7 @@ def test_the_page_holds_the_details(model: str, data: Path, tmp_path: Path, caps
     assert "http" not in page
     with pytest.raises(OptionError, match=r"^E132 --out .*page holds a report\.html already; name another folder"):
         evaluate(model, data, out=tmp_path / "page")
-    with pytest.raises(OptionError, match=r"^E125 --out .*other: the page is of one detector; leave --against out"):
+    with pytest.raises(OptionError, match=r"^E125 --out .*other: it is for one detector; leave --against out"):
         evaluate(model, data, out=tmp_path / "other", against=model)
     assert not (tmp_path / "other").exists()
 
@@ -426,3 +426,32 @@ def test_the_numbers_hold_intervals_and_the_points_of_each_class(model: str, dat
     assert found["confusion"]["classes"][-1] == "background"
     assert set(found["tide"]["counts"]) == {"Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"}
     assert len(found["calibration"]["bins"]) == 10
+
+
+def test_thresholds_are_kept_and_used(
+    model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OptionError, match=r"^E125 conf auto: the model holds no thresholds; give a number, or store"):
+        evaluate(model, data, precision="float32", conf="auto")
+    kept = tmp_path / "kept.safetensors"
+    best = numbers(model, data, tmp_path, keep_thresholds=kept)
+    same = numbers(str(kept), data, tmp_path, conf="auto")
+    assert same["thresholds"] == "--conf auto"
+    for name, each in best["per_class"].items():
+        assert same["per_class"][name]["F1"] == each["F1"]
+    half = numbers(model, data, tmp_path, conf=1.0)
+    assert {each["recall"] for each in half["per_class"].values()} == {0.0}
+    with pytest.raises(OptionError, match=r"^E125 --conf auto: it is for one detector; leave --against out"):
+        evaluate(str(kept), data, conf="auto", against=model)
+    detector = Detector(str(kept), "cpu", "float32")
+    image = next(data.rglob("*.png"))
+    found = detector.predict(image, "auto")
+    scores = detector._detector.thresholds
+    assert scores is not None
+    assert all(
+        each.score >= min(point.score for point in scores.points[each.label] or [])
+        for each in found
+        if scores.points[each.label]
+    )
+    assert predict(str(kept), [str(image)], conf="precision=0.9", json=str(tmp_path / "found.json")) == 0
+    assert "conf precision=0.9: lowest scores by 3 images of test" in capsys.readouterr().err

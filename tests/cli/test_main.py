@@ -230,11 +230,13 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
     [
         (
             "evaluate m cells --split val --precision float32 --json - --proposals p --tile 640 --overlap 0.3 "
-            "--classes a,b --iou 0.4 --agnostic-nms --batch 4 --against n --out page",
+            "--classes a,b --iou 0.4 --agnostic-nms --batch 4 --against n --out page --conf auto "
+            "--keep-thresholds o",
             {
                 "model": "m", "data": Path("cells"), "split": "val", "precision": "float32", "json": "-",
                 "proposals": Path("p"), "tile": 640, "overlap": 0.3, "device": "auto", "settings": None,
                 "classes": "a,b", "iou": 0.4, "agnostic_nms": True, "batch": 4, "against": "n", "out": Path("page"),
+                "conf": "auto", "keep_thresholds": Path("o"),
             },
         ),
         (

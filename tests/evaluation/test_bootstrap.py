@@ -14,16 +14,15 @@ from made_details import made_columns
 CLASSES = ClassMap(("cat", "cow", "dog"), (1, 2, 3))
 
 
-def test_an_interval_is_that_of_samples_of_the_images() -> None:
-    columns = made_columns(0, images=12)
-    found = metric_intervals(columns, samples=200)
+def test_an_interval_is_as_wide_as_that_of_samples_that_count_an_image_each_time() -> None:
+    columns = made_columns(0, images=40)
+    found = metric_intervals(columns)
     assert found is not None
     random = np.random.default_rng(1)
-    drawn = [_drawn(columns, random.integers(1, 13, 12)) for _ in range(200)]
-    values = [metrics_of(engine.curves(each), each, CLASSES).ap50 for each in drawn]
-    lower, upper = np.percentile(np.array(values, dtype=float), [2.5, 97.5])
-    # Both are drawn 200 times, so that their ends differ by some hundredths.
-    assert (found["AP50"].lower, found["AP50"].upper) == pytest.approx((lower, upper), abs=0.05)
+    drawn = [_drawn(columns, random.integers(1, 41, 40)) for _ in range(300)]
+    values = np.array([metrics_of(engine.curves(each), each, CLASSES).ap50 for each in drawn], dtype=float)
+    # An interval of 95 % is 2 x 1.96 standard deviations wide; of 300 samples these are known to some 4 %.
+    assert found["AP50"].upper - found["AP50"].lower == pytest.approx(2 * 1.96 * values.std(), rel=0.2)
 
 
 def _drawn(columns: engine.Columns, drawn: np.ndarray) -> engine.Columns:
@@ -50,20 +49,24 @@ def _drawn(columns: engine.Columns, drawn: np.ndarray) -> engine.Columns:
     )
 
 
-def test_areas_that_are_left_out_change_no_interval() -> None:
+def test_ends_are_mirrored_and_moved_by_hand() -> None:
+    # Of 2 images 1.5 differ on average, so the factor is sqrt(1.5 / 0.5): 0.5 - 1.732 x 0.1 and 0.5 + 1.732 x 0.2.
+    ends = bootstrap._interval(0.5, {"lower": 0.3, "upper": 0.6, "prob_positive": 1.0}, 2)
+    assert (ends.lower, ends.upper) == pytest.approx((0.3267949, 0.8464102))
+
+
+def test_areas_that_are_left_out_change_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = made_columns(2, images=6)
-    plain = [engine.hotcoco_matched(each) for each in (replace(columns, detections=bootstrap._NOTHING), columns)]
-    expected = engine.bootstrapped_change(plain[0], plain[1], 100, bootstrap.CONFIDENCE)
     found = metric_intervals(columns, samples=100)
-    assert found is not None
-    for name, each in found.items():
-        assert (each.lower, each.upper) == (expected[name]["lower"], expected[name]["upper"])
+    monkeypatch.setattr(bootstrap, "_matched", engine.hotcoco_matched)
+    assert metric_intervals(columns, samples=100) == found
 
 
 def test_there_are_none_without_truths_or_hotcoco(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = made_columns(0, images=3)
     empty = replace(columns, truths=replace(columns.truths, images=np.zeros(0, dtype=np.int64)))
     assert metric_intervals(empty) is None
+    assert metric_intervals(made_columns(0, images=1)) is None
     monkeypatch.setattr(engine, "hotcoco", None)
     assert change_intervals(columns, columns) is None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_folder, require_json
 from faster_rcnn.cli.several import refuse_other_inputs
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import say, warn
@@ -40,6 +41,8 @@ def evaluate(
     settings: Settings = None,
     json: JsonOut = None,
     out: Path | None = None,
+    conf: float | str | None = None,
+    keep_thresholds: Path | None = None,
 ) -> int:
     """Measure a detector on labelled images: COCO's twelve numbers with intervals, and the numbers of each class.
 
@@ -63,10 +66,14 @@ def evaluate(
             several may follow.
         json: File for the numbers; - for standard output.
         out: Folder for report.html: curves, calibration, confusion and kinds of errors.
+        conf: Lowest score at which precision, recall and confusion are measured: a number, auto or a target such as
+            precision=0.95, by the thresholds in the model; by default the best F1 of each class on these images.
+        keep_thresholds: File for a copy of the model with the thresholds of these images, for --conf auto; measure
+            validation images for it, as with --split val.
     """
     announce_work(f"evaluating {model} on {data}")
     from faster_rcnn.evaluation.against import compare_sides
-    from faster_rcnn.evaluation.run import Contender, evaluate_against, evaluate_detector, evaluate_results
+    from faster_rcnn.evaluation.run import Contender, evaluate_against
     from faster_rcnn.inference.choice import choice_of
     from faster_rcnn.inference.limits import refuse_limits
     from faster_rcnn.inference.tiles import tiling_of
@@ -76,51 +83,87 @@ def evaluate(
     idle |= {"--device": device, "--precision": precision, "--proposals": proposals, "--tile": tile, "--set": settings}
     with joined() as processes:
         models = [model] if against is None else [model, against]
+        given = _Given(model, data, split, conf, json, out, keep_thresholds)
         processes.together(partial(_refuse_mistakes, processes, models, data, json, proposals, tile))
-        processes.of_first(partial(_refuse_out, out, against))
-        processes.together(partial(refuse_limits, 0.0, None, batch))
+        processes.together(partial(_refuse_outputs, processes, given, against))
+        processes.together(partial(refuse_limits, 0.0 if conf is None else conf, None, batch))
         tiling = processes.together(partial(tiling_of, tile, overlap))
         choice = processes.together(partial(choice_of, classes, iou, agnostic_nms))
         load = partial(_loaded, processes, precision, device, settings, tiling, idle)
         how: dict[str, Any] = {"proposals": proposals, "tiling": tiling, "choice": choice, "batch": batch}
         how["processes"] = processes
-        chosen = split, tile, overlap, classes, iou, agnostic_nms, batch, settings
+        chosen = split, tile, overlap, classes, iou, agnostic_nms, batch, settings, conf
         detectors = [load(each) for each in models]
         for each, detector in zip(models, detectors, strict=True):
             if detector is not None:
                 refuse_other_inputs(processes, each, detector, [proposals], *chosen)
-        own = detectors[0]
-        if against is not None:
-            sides = evaluate_against(Contender(model, own), Contender(against, detectors[1]), data, split, **how)
-            processes.of_first(lambda: deliver(compare_sides(*sides), json))
+        if against is None:
+            _evaluate_one(given, detectors[0], how)
             return 0
-        if own is None:
-            found = processes.together(partial(evaluate_results, Path(model), data, split, choice))
-        else:
-            found = evaluate_detector(own, data, split, model, **how)
-        processes.of_first(partial(_deliver, found, json, out, model, data))
+        sides = evaluate_against(Contender(model, detectors[0]), Contender(against, detectors[1]), data, split, **how)
+        processes.of_first(lambda: deliver(compare_sides(*sides), json))
     return 0
 
 
-def _deliver(found: Evaluation, json: str | None, out: Path | None, model: str, data: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is measured, and where the results go."""
+
+    model: str
+    data: Path
+    split: str | None
+    conf: float | str | None
+    json: str | None
+    out: Path | None
+    keep_thresholds: Path | None
+
+
+def _evaluate_one(given: _Given, detector: PreparedDetector | None, how: Mapping[str, Any]) -> None:
+    """Measure one detector, or one file of detections, and write what was asked for."""
+    from faster_rcnn.evaluation.run import evaluate_detector, evaluate_results
+
+    processes: Processes = how["processes"]
+    if detector is None:
+        read = partial(evaluate_results, Path(given.model), given.data, given.split, how["choice"], given.conf)
+        found = processes.together(read)
+    else:
+        found = evaluate_detector(detector, given.data, given.split, given.model, conf=given.conf, **how)
+    processes.of_first(partial(_deliver, given, found))
+
+
+def _deliver(given: _Given, found: Evaluation) -> None:
+    from faster_rcnn.evaluation.keeping import keep_thresholds
     from faster_rcnn.evaluation.page import write_evaluation
 
-    deliver(found, json)
-    if out is not None:
-        say(f"report: {write_evaluation(out, found.metrics, found.split, model, str(data))}")
+    deliver(found, given.json)
+    if given.out is not None:
+        page = write_evaluation(given.out, found.metrics, found.split, given.model, str(given.data))
+        say(f"report: {page}")
+    if given.keep_thresholds is not None:
+        file = keep_thresholds(given.model, found.metrics, found.split, given.keep_thresholds)
+        say(f"thresholds of {found.split} are in {file}, for --conf auto")
 
 
-def _refuse_out(out: Path | None, against: str | None) -> None:
-    """Raise errors of the folder of the page before anything slow."""
+def _refuse_outputs(processes: Processes, given: _Given, against: str | None) -> None:
+    """Raise errors of the files that are written before anything slow."""
+    from faster_rcnn.evaluation.keeping import refuse_keeping
     from faster_rcnn.evaluation.page import REPORT
+    from faster_rcnn.evaluation.results import is_results_file
 
-    if out is None:
+    named = {"--out": given.out, "--keep-thresholds": given.keep_thresholds, "--conf": given.conf}
+    alone = next((f"{name} {value}" for name, value in named.items() if value is not None), None)
+    if against is not None and alone is not None:
+        raise OptionError(f"{alone}: it is for one detector; leave --against out", code="E125")
+    if given.keep_thresholds is not None:
+        refuse_keeping(given.model)
+        if is_results_file(Path(given.model)):
+            raise OptionError(f"--keep-thresholds: {given.model} holds detections, and is no model", code="E125")
+    if not processes.is_first:
         return
-    if against is not None:
-        raise OptionError(f"--out {out}: the page is of one detector; leave --against out, or give --json", code="E125")
-    require_folder("--out", out)
-    if (out / REPORT).exists():
-        raise OptionError(f"--out {out} holds a {REPORT} already; name another folder, or remove it", code="E132")
+    require_folder("--out", given.out)
+    if given.out is not None and (given.out / REPORT).exists():
+        raise OptionError(f"--out {given.out} holds a {REPORT} already; name another folder, or remove it", code="E132")
+    require_file("--keep-thresholds", given.keep_thresholds, [model_file(given.model), given.data])
 
 
 def _loaded(

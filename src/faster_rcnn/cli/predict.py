@@ -17,7 +17,7 @@ from faster_rcnn.cli.predict_options import PredictOptions, load_predictor
 from faster_rcnn.cli.predict_ray import Cluster, predict_with_ray
 from faster_rcnn.cli.several import digest_of, refuse_other_inputs
 from faster_rcnn.errors import OptionError
-from faster_rcnn.inference.limits import refuse_limits
+from faster_rcnn.inference.limits import Conf, refuse_limits
 from faster_rcnn.inference.sources import STDIN_NAMES, Sources, is_pipe, require_images
 from faster_rcnn.system.console import say
 from faster_rcnn.system.numbering import first_free
@@ -32,7 +32,7 @@ def predict(
     source: Annotated[list[str], Parameter(required=True)],
     /,
     *,
-    conf: float = 0.5,
+    conf: Conf = 0.5,
     max_det: Integer | None = None,
     tile: Integer | None = None,
     overlap: float | None = None,
@@ -57,7 +57,8 @@ def predict(
         model: Model file, run folder, exported file or published name.
         source: Image files, folders, patterns such as 'photos/*.jpg', or - for an image or paths, one a line, on
             standard input; or films, and camera:0 for a camera, which Ctrl-C ends.
-        conf: Lowest score that is reported.
+        conf: Lowest score that is reported; or auto, by which each class has the threshold of its best F1 on the
+            validation images, or a target such as precision=0.95 or recall=0.9.
         max_det: Most detections of one image; with --tile the only limit, as the model's own is then each tile's.
         tile: Detect in larger images by square tiles of this many of their pixels, and once in the whole image.
         overlap: Share of a tile's side that its neighbour covers too; by default 0.2. Objects smaller than the

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faster_rcnn.errors import OptionError
+from faster_rcnn.inference.limits import Conf
 from faster_rcnn.system.console import say
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class PredictOptions:
     """Options that images, films and ``--engine ray`` honour, by the names of the arguments of ``RayBatch``."""
 
-    conf: float
+    conf: Conf
     max_det: int | None
     tile: int | None
     overlap: float | None
@@ -75,12 +76,16 @@ def load_predictor(
     return predictor
 
 
-def _say_limits(predictor: Predictor, conf: float, max_det: int | None) -> None:
+def _say_limits(predictor: Predictor, conf: Conf, max_det: int | None) -> None:
+    from faster_rcnn.inference.confidence import notes_on
+
+    for note in notes_on(conf, predictor.detector.thresholds, predictor.classes):
+        say(note)
     rpn, roi = predictor.config.rpn, predictor.config.roi
     min_score, max_detections = roi.score_floor, roi.max_detections
     if predictor.config.detector.kind == "rpn":
         min_score, max_detections = rpn.min_objectness, rpn.proposals_after_nms
-    if conf < min_score:
+    if not isinstance(conf, str) and conf < min_score:
         say(f"--conf {conf:g}: the model itself reports no score below {min_score:g}")
     if max_det is not None and max_det > max_detections:
         part = "an image" if predictor.tiling is None else "a tile"

@@ -15,6 +15,7 @@ from typing import Any
 
 from faster_rcnn.cli.outputs import STDOUT, json_lines
 from faster_rcnn.errors import ImageError
+from faster_rcnn.inference.limits import Conf
 from faster_rcnn.inference.pictures import PictureFolder
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Prediction
@@ -73,7 +74,7 @@ class Tally:
 
 
 def predict_all(
-    predictor: Predictor, found: Sources, conf: float, max_det: int | None, outputs: Outputs, processes: Processes
+    predictor: Predictor, found: Sources, conf: Conf, max_det: int | None, outputs: Outputs, processes: Processes
 ) -> Tally:
     """Predict, draw and write image by image, and print a summary; all processes call it together."""
     tally, start, total = Tally(), time.monotonic(), len(found.names)
@@ -110,7 +111,7 @@ def _on_one_terminal(json: str | None) -> bool:
 
 
 def _each(
-    predictor: Predictor, found: Sources, conf: float, max_det: int | None, outputs: Outputs, processes: Processes
+    predictor: Predictor, found: Sources, conf: Conf, max_det: int | None, outputs: Outputs, processes: Processes
 ) -> Iterator[_Done]:
     """What becomes of each image of this process; its picture is written by then."""
     own = replace(found, names=tuple(processes.share(found.names)))

@@ -61,7 +61,7 @@ def quantize(
     for note in train.notes if train is not part else ():
         say(note)
     ranges, images = calibrate_on_files(loaded, [each.path for each in evenly_spread(train.records, count)])
-    save_model(out, loaded.model, loaded.config, loaded.classes, ranges)
+    save_model(out, loaded.model, loaded.config, loaded.classes, ranges, loaded.thresholds)
     say(f"wrote {out}: the detector of {model} with activation ranges from {images} images of train")
     gain = measure_gain(replace(loaded, ranges=ranges), part, model)
     _say_gain(gain, out, model)

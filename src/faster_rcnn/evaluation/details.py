@@ -45,6 +45,8 @@ class ClassDetails:
     """Interpolated precision at the recalls 0.00, 0.01, ... 1.00; empty without truths."""
     calibration_error: float | None
     """Expected calibration error; ``None`` without detections."""
+    choices: tuple[OperatingPoint, ...] = ()
+    """The thresholds between which there is a choice, as a model file holds them."""
 
     def to_json(self) -> dict[str, Any]:
         """The values that ``per_class`` has beside AP."""

@@ -179,11 +179,9 @@ def has_hotcoco() -> bool:
     return hotcoco is not None
 
 
-def bootstrapped_change(before: Any, after: Any, samples: int, confidence: float) -> dict[str, dict[str, float]]:
-    """hotcoco's bootstrap intervals of the change between two evaluations that are matched, by metric."""
-    found: dict[str, dict[str, float]] = hotcoco.compare(
-        before, after, n_bootstrap=samples, seed=0, confidence=confidence
-    )["ci"]
+def bootstrapped_change(before: Any, after: Any, samples: int, confidence: float) -> dict[str, Any]:
+    """hotcoco's comparison of two evaluations that are matched, with percentiles of bootstrap samples."""
+    found: dict[str, Any] = hotcoco.compare(before, after, n_bootstrap=samples, seed=0, confidence=confidence)
     return found
 
 

@@ -72,6 +72,7 @@ def details_of(columns: Columns, classes: ClassMap, chosen: ChosenScores | None 
                 _sizes(columns, curve, place),
                 _levels(curve, place) if hits[place].truths else (),
                 calibration["per_category"].get(str(place + 1)),
+                _rounded(thinned(hits[place].frontier())),
             )
             for name, place in named
         ),

@@ -15,14 +15,18 @@ from faster_rcnn.data.chosen import split_of_classes
 from faster_rcnn.data.fingerprint import split_digest
 from faster_rcnn.data.reading import load_split
 from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.errors import OptionError
 from faster_rcnn.evaluation.against import Side
 from faster_rcnn.evaluation.detector import choose_split, detect_in, measure_in_detail, settings_for, split_to_measure
+from faster_rcnn.evaluation.in_detail import ChosenScores
 from faster_rcnn.evaluation.matching import NamedImage
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.evaluation.results import read_results
 from faster_rcnn.evaluation.split import measure_split_in_detail
 from faster_rcnn.inference.choice import Choice
+from faster_rcnn.inference.confidence import notes_on
 from faster_rcnn.inference.external_proposals import split_source
+from faster_rcnn.inference.limits import Conf, refuse_limits
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.inference.tiles import Tiling
@@ -66,6 +70,7 @@ def evaluate_detector(
     choice: Choice = Choice(),  # noqa: B008  # it is frozen
     batch: int | None = None,
     processes: Processes = ALONE,
+    conf: Conf | None = None,
 ) -> Evaluation:
     """Metrics of a detector on labelled images, in every process where several call it together.
 
@@ -79,6 +84,7 @@ def evaluate_detector(
         choice: the classes that are measured, and the NMS that detections pass.
         batch: the largest number of images that are detected together.
         processes: the processes that predict a part of the images each.
+        conf: lowest score at which precision and recall are measured; ``None`` for the best F1 of each class.
 
     Raises:
         DatasetError: the data or the proposals cannot be used.
@@ -89,17 +95,43 @@ def evaluate_detector(
     contenders = [Contender(model, detector)]
     part, [predictor] = _opened(contenders, data, split, proposals, tiling, choice, batch, processes)
     assert predictor is not None  # it is no file
-    metrics = measure_in_detail(predictor, part, model, processes)
+    chosen = processes.together(lambda: _chosen_scores(conf, predictor))
+    metrics = measure_in_detail(predictor, part, model, processes, chosen)
     return Evaluation(metrics, part.name, **_how(detector))
 
 
-def evaluate_results(results: Path, data: Path, split: str | None, choice: Choice = Choice()) -> Evaluation:  # noqa: B008
+def _chosen_scores(conf: Conf | None, predictor: Predictor) -> ChosenScores | None:
+    """The lowest score of each class of a detector."""
+    if conf is None:
+        return None
+    refuse_limits(conf, None)
+    for note in notes_on(conf, predictor.detector.thresholds, predictor.classes):
+        _LOG.info(note)
+    scores = predictor.min_scores(conf)
+    of_labels = scores.tolist() if isinstance(scores, torch.Tensor) else [scores] * len(predictor.classes)
+    named = zip(predictor.classes.names, of_labels, strict=True)
+    return ChosenScores(f"--conf {conf}", {name: score for name, score in named if name is not None})
+
+
+def evaluate_results(
+    results: Path,
+    data: Path,
+    split: str | None,
+    choice: Choice = Choice(),  # noqa: B008  # it is frozen
+    conf: Conf | None = None,
+) -> Evaluation:
     """Metrics of the detections in a file, see ``read_results``; raises ``DatasetError`` and ``OptionError``.
 
-    Only the classes of ``choice`` are used.
+    Only the classes of ``choice`` are used. ``conf`` is a number, as a file keeps no thresholds.
     """
+    if isinstance(conf, str):
+        raise OptionError(f"--conf {conf}: {results} holds detections, and no thresholds; give a number", code="E125")
+    if conf is not None:
+        refuse_limits(conf, None)
     side = _side_of_results(results, split_to_measure(data, DataConfig(), split), choice)
-    return Evaluation(measure_split_in_detail(side.split, side.found), side.split.name)
+    names = [name for name in side.split.classes.names if name is not None]
+    chosen = None if conf is None else ChosenScores(f"--conf {conf:g}", dict.fromkeys(names, conf))
+    return Evaluation(measure_split_in_detail(side.split, side.found, chosen), side.split.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -88,14 +88,16 @@ def _write_program(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
     facts = replace(facts, weights=program_weights_digest(program))
     with quiet():
         torch.export.save(
-            program, str(path), extra_files={METADATA_FILE: metadata_text(loaded.config, loaded.classes, facts)}
+            program,
+            str(path),
+            extra_files={METADATA_FILE: metadata_text(loaded.config, loaded.classes, facts, loaded.thresholds)},
         )
 
 
 def _write_onnx(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
     model = onnx_model(loaded, facts)
     facts = replace(facts, weights=onnx_weights_digest(model))
-    text = {METADATA_KEY: metadata_text(loaded.config, loaded.classes, facts)}
+    text = {METADATA_KEY: metadata_text(loaded.config, loaded.classes, facts, loaded.thresholds)}
     for key, value in {**text, **plain_metadata(loaded.config, loaded.classes, facts)}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
@@ -111,7 +113,9 @@ def _write_openvino(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None
     source.unlink()
     openvino.save_model(model, str(path), compress_to_fp16=False)  # which writes the weights, for their digest
     facts = replace(facts, weights=digest_of_parts([path.with_suffix(".bin").read_bytes()]))
-    model.set_rt_info(metadata_text(loaded.config, loaded.classes, facts), [METADATA_KEY, "metadata"])
+    model.set_rt_info(
+        metadata_text(loaded.config, loaded.classes, facts, loaded.thresholds), [METADATA_KEY, "metadata"]
+    )
     for key, value in plain_metadata(loaded.config, loaded.classes, facts).items():
         model.set_rt_info(value, [METADATA_KEY, key])
     openvino.save_model(model, str(path), compress_to_fp16=False)

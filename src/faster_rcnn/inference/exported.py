@@ -184,7 +184,16 @@ def detector_of(opened: OpenedFile, precision: str = "auto") -> ExportedDetector
     network = ExportedNetwork(empty, opened).eval()
     kind = getattr(torch, own)
     return ExportedDetector(
-        network, network, None, header.classes, header.config, torch.device("cpu"), kind, torch.float32, exact=False
+        network,
+        network,
+        None,
+        header.classes,
+        header.config,
+        torch.device("cpu"),
+        kind,
+        torch.float32,
+        exact=False,
+        thresholds=header.thresholds,
     )
 
 

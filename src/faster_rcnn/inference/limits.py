@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 from faster_rcnn.errors import OptionError
 
+Conf = float | str
+"""Lowest score that is reported: a number, ``auto``, or a target such as ``precision=0.95``."""
 
-def refuse_limits(conf: float, max_detections: int | None, batch: int | None = None) -> None:
+TARGETS = ("precision", "recall")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the detections of each class are to reach."""
+
+    name: str
+    """One of ``TARGETS``."""
+    value: float
+
+
+def target_of(conf: str) -> Target | None:
+    """The target of a text; ``None`` for ``auto``, the best F1; raises ``OptionError`` (E125) for another text."""
+    name, _, value = conf.partition("=")
+    if conf == "auto":
+        return None
+    if name not in TARGETS:
+        refuse_number_as_text("conf", conf)
+        raise OptionError(
+            f"conf {conf:.40}: it is a number between 0 and 1, auto, or a target such as precision=0.95 or recall=0.9",
+            code="E125",
+        )
+    try:
+        share = float(value)
+    except ValueError:
+        raise OptionError(f"conf {conf:.40}: a {name} is a number, such as {name}=0.9", code="E125") from None
+    refuse_share(f"conf {name}", share, f"a {name} is")
+    return Target(name, share)
+
+
+def refuse_limits(conf: Conf, max_detections: int | None, batch: int | None = None) -> None:
     """Raise ``OptionError`` for a score outside 0..1, or a limit of detections or a batch of images below 1."""
-    refuse_share("conf", conf, "scores are")
+    if isinstance(conf, str):
+        target_of(conf)
+    else:
+        refuse_share("conf", conf, "scores are")
     if max_detections is not None:
         refuse_below_one("max-det", max_detections, "an image can have 1 detection or more")
     if batch is not None:
@@ -37,6 +74,12 @@ def refuse_non_integer(name: str, value: int) -> None:
     refuse_non_number(name, value)
     if not isinstance(value, Integral):
         raise OptionError(f"{name} {value!r} is no integer", code="E125")
+
+
+def refuse_number_as_text(name: str, text: str) -> None:
+    """Raise ``OptionError`` for a text that is a number."""
+    if _without_quotes(name, text):
+        refuse_non_number(name, text)
 
 
 def refuse_non_number(name: str, value: object) -> None:

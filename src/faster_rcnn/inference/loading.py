@@ -79,7 +79,7 @@ def write_model(source: LoadedModel | str, path: Path) -> Path:
     """Write a detector as a model file, returns the path; raises ``OptionError`` for an exported one (E125)."""
     if isinstance(source, str):
         raise OptionError(f"{source} is an exported file, which holds no model to save; copy the file", code="E125")
-    save_model(path, source.model, source.config, source.classes, source.ranges)
+    save_model(path, source.model, source.config, source.classes, source.ranges, source.thresholds)
     return path
 
 

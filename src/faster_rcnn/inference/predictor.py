@@ -16,9 +16,10 @@ from torch import Tensor
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.images import refuse_vanishing, size_of, vanishes
 from faster_rcnn.inference.choice import Choice
+from faster_rcnn.inference.confidence import MinScore, min_scores
 from faster_rcnn.inference.frame import Frame
 from faster_rcnn.inference.inputs import AnyImage, out_of_memory, to_pixels
-from faster_rcnn.inference.limits import refuse_limits
+from faster_rcnn.inference.limits import Conf, refuse_limits
 from faster_rcnn.inference.merging import merge
 from faster_rcnn.inference.prefetch import Schedule, Steps, one_at_a_time, prefetched, two_workers
 from faster_rcnn.inference.prepared import PreparedDetector
@@ -121,14 +122,19 @@ class Predictor:
         """The settings that the detector was built and trained with."""
         return self.detector.config
 
-    def predict_one(self, image: AnyImage, conf: float, max_detections: int | None = None) -> Result:
+    def min_scores(self, conf: Conf) -> MinScore:
+        """The lowest score that is reported, or one for each label; raises ``OptionError`` without thresholds."""
+        return min_scores(conf, self.detector.thresholds)
+
+    def predict_one(self, image: AnyImage, conf: Conf, max_detections: int | None = None) -> Result:
         """Predict on one image; raises like ``stream``."""
         return self.predict_with_pixels(image, conf, max_detections).result
 
-    def predict_with_pixels(self, image: AnyImage, conf: float, max_detections: int | None = None) -> Prediction:
+    def predict_with_pixels(self, image: AnyImage, conf: Conf, max_detections: int | None = None) -> Prediction:
         """Predict on one image as ``predict_one`` does, and return its pixels, too."""
         refuse_limits(conf, max_detections)
-        [one] = self._predict_group([self._decoded(image, "image")], conf, max_detections)
+        scores = self.min_scores(conf)
+        [one] = self._predict_group([self._decoded(image, "image")], scores, max_detections)
         if isinstance(one, ImageError):
             raise one
         return one
@@ -152,12 +158,12 @@ class Predictor:
             choice=choice or self.choice,
         )
 
-    def stream(self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None) -> Iterator[Result]:
+    def stream(self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None = None) -> Iterator[Result]:
         """Predict on each image, in order; an image is taken when its result is, or one image ahead.
 
         Args:
             images: images of any kinds; the iterable may be endless.
-            conf: lowest score that is reported.
+            conf: lowest score that is reported, or a rule by which each class has its own.
             max_detections: limit of the detections of an image, beside the detector's own limit.
 
         Raises:
@@ -165,21 +171,22 @@ class Predictor:
             OptionError: a limit makes no sense.
         """
         refuse_limits(conf, max_detections)
+        self.min_scores(conf)  # raises at the call
         return self._results(images, conf, max_detections)
 
     def predict_each(
-        self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None
+        self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None = None
     ) -> Iterator[Prediction | ImageError]:
         """Predict like ``stream``, with the pixels, and an error in the place of each image that cannot be used."""
         steps = Steps(
             read=self._read,
             prepare=self._compile_for,
-            process=partial(self._predict_group, conf=conf, max_detections=max_detections),
+            process=partial(self._predict_group, conf=self.min_scores(conf), max_detections=max_detections),
             is_alone=_is_error,
         )
         return self._schedule(enumerate(images), steps)
 
-    def _results(self, images: Iterable[AnyImage], conf: float, max_detections: int | None) -> Iterator[Result]:
+    def _results(self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None) -> Iterator[Result]:
         for one in self.predict_each(images, conf, max_detections):
             if isinstance(one, ImageError):
                 raise one
@@ -210,7 +217,7 @@ class Predictor:
             self.detector.compile_for(read.pixels)
 
     def _predict_group(
-        self, group: Sequence[_Read], conf: float, max_detections: int | None
+        self, group: Sequence[_Read], conf: MinScore, max_detections: int | None
     ) -> Iterator[Prediction | ImageError]:
         """Predictions for images that were read, one by one where memory does not suffice for all together.
 
@@ -231,14 +238,16 @@ class Predictor:
         yield from found
 
     def _predictions(
-        self, images: Sequence[_DecodedImage], conf: float, max_detections: int | None
+        self, images: Sequence[_DecodedImage], conf: MinScore, max_detections: int | None
     ) -> Iterator[Prediction]:
         losses, found = self._detect_group(images, conf)
         for one, detections in zip(images, found, strict=True):
             kept = detections.above(conf, max_detections)
             yield Prediction(Result(kept, self.classes, size_of(one.pixels), one.image), one.pixels, losses)
 
-    def _detect_group(self, images: Sequence[_DecodedImage], conf: float) -> tuple[Losses | None, Sequence[Detections]]:
+    def _detect_group(
+        self, images: Sequence[_DecodedImage], conf: MinScore
+    ) -> tuple[Losses | None, Sequence[Detections]]:
         """The losses, in validation, and the detections of each image."""
         pixels = [one.pixels for one in images]
         proposals = [one.proposals for one in images if one.proposals is not None]
@@ -249,7 +258,7 @@ class Predictor:
             return None, [self._detect_in_tiles(each, conf, self.tiling) for each in pixels]
         return None, self.detector.detect(pixels, proposals, self.detection_filter)
 
-    def _detect_in_tiles(self, pixels: UInt8[Tensor, "3 height width"], conf: float, tiling: Tiling) -> Detections:
+    def _detect_in_tiles(self, pixels: UInt8[Tensor, "3 height width"], conf: MinScore, tiling: Tiling) -> Detections:
         """Detect all tiles and the whole image, and merge their detections."""
         detect = partial(self.detector.detect, detection_filter=self.detection_filter)
         size = size_of(pixels)
@@ -259,7 +268,7 @@ class Predictor:
         whole = Tile(0, 0, size.width, size.height), in_whole
         return self.merged(chain([whole], detect_tiles(pixels, tiling, detect, self.batch)), size, conf)
 
-    def merged(self, parts: Iterable[tuple[Tile, Detections]], size: ImageSize, conf: float) -> Detections:
+    def merged(self, parts: Iterable[tuple[Tile, Detections]], size: ImageSize, conf: MinScore) -> Detections:
         """Merge the detections of an image's parts, which are in its pixels: those of the whole image, then of tiles.
 
         Detections below ``conf`` take no part, so that no reported box is suppressed by one that is not reported.

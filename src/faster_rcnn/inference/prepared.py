@@ -23,6 +23,7 @@ from faster_rcnn.structures import ClassMap, Detections, Proposals, TrainingBatc
 from faster_rcnn.system.devices import computing_in, float_precision
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,8 @@ class PreparedDetector:
     """The precision of everything that is not int8."""
     exact: bool
     """Whether float32 results equal torchvision's to the last bit."""
+    thresholds: Thresholds | None = None
+    """Thresholds of scores by class, where the model file keeps them."""
 
     @property
     def runs_two_images(self) -> bool:
@@ -142,4 +145,15 @@ def prepare(
     plain = prepare_for_inference(model, floats, exact)
     network = plain if exact else accelerated_model(plain, precision, loaded)
     compiler = ShapeCompiler(network, plain, device) if compile else None
-    return PreparedDetector(model, network, compiler, loaded.classes, loaded.config, device, precision, floats, exact)
+    return PreparedDetector(
+        model,
+        network,
+        compiler,
+        loaded.classes,
+        loaded.config,
+        device,
+        precision,
+        floats,
+        exact,
+        loaded.thresholds,
+    )

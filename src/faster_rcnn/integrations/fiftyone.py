@@ -13,6 +13,7 @@ from typing import Any
 from faster_rcnn.detector import Detector
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.choice import ChoiceOptions, choice_of
+from faster_rcnn.inference.limits import Conf
 from faster_rcnn.system.wording import count_of
 
 _LOG = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def apply_model(
     samples: Any,
     detector: Detector,
     label_field: str = "predictions",
-    conf: float = 0.5,
+    conf: Conf = 0.5,
     max_det: int | None = None,
     tile: int | None = None,
     overlap: float | None = None,

@@ -18,7 +18,7 @@ from faster_rcnn.data.opening import NamedBytes
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.inference.choice import choice_of
 from faster_rcnn.inference.inputs import AnyImage
-from faster_rcnn.inference.limits import refuse_limits
+from faster_rcnn.inference.limits import Conf, refuse_limits
 from faster_rcnn.inference.loading import loaded_with, ready_detector
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.tiles import tiling_of
@@ -45,7 +45,7 @@ class RayBatch:
     def __init__(
         self,
         model: LoadedModel | str | Path,
-        conf: float = 0.5,
+        conf: Conf = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
@@ -86,6 +86,7 @@ class RayBatch:
         loaded = model if isinstance(model, LoadedModel) else resolve_model(str(model))
         detector = ready_detector(loaded_with(loaded, settings), precision, device)
         self.predictor = Predictor(detector, tiling=tiling, choice=choice)
+        self.predictor.min_scores(conf)  # raises where the model holds no thresholds
         self.conf = conf
         self.max_det = max_det
 

@@ -157,7 +157,7 @@ def _unite(task: Task, rpn: LoadedModel, detector: LoadedModel) -> Path:
     }
     model.load_state_dict(parts | stored_tensors(detector.model), strict=False)
     for name in (run_folder.BEST, run_folder.LAST):
-        save_model(folder / name, model, task.config, task.dataset.classes)
+        save_model(folder / name, model, task.config, task.dataset.classes, thresholds=detector.thresholds)
     settings = task.config.training
     device, precision = choose_device(settings.device), PRECISIONS[settings.precision]
     store_floor(folder, task.config, task.dataset.splits.get("val"), device, precision)

@@ -217,7 +217,7 @@ def _save_epoch(run: Run, best: bool) -> None:
         return
     run_folder.write_metrics(run.folder, run.progress.rows)
     if best:
-        save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes)
+        save_model(run.folder / run_folder.BEST, run.product, run.config, run.classes, thresholds=run.thresholds)
         _LOG.debug(f"saved {run_folder.BEST}: epoch {run.progress.epoch} is the best so far by {criterion(run.config)}")
     age = time.monotonic() - run.saved_at
     if run.progress.epoch == run.epochs or age >= SECONDS_BETWEEN_STATES:

@@ -32,6 +32,7 @@ from faster_rcnn.training.state import (
     refuse_state_of_another_run,
 )
 from faster_rcnn.weights.model_file import save_model
+from faster_rcnn.weights.thresholds import Thresholds
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class Run:
     """Settings and data of the run, as ``run_identity`` returns them."""
     processes: Processes = ALONE
     """The processes that share the images of each step; the first one alone writes the files of the run."""
+    thresholds: Thresholds | None = None
+    """Thresholds of scores by class of the last validation."""
     micro_batch: int | None = None
     """Largest number of images of a step that a process holds at once; ``None`` for all of its images."""
 
@@ -83,7 +86,7 @@ def save_last(run: Run) -> None:
     """Write the last model and the state; the first of several processes writes."""
     if not run.processes.is_first:
         return
-    save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes)
+    save_model(run.folder / run_folder.LAST, run.product, run.config, run.classes, thresholds=run.thresholds)
     save_state(run)
     run.saved_at = time.monotonic()
     _LOG.debug(f"saved {run_folder.LAST} and {run_folder.STATE} after step {run.progress.step}")

@@ -149,7 +149,7 @@ def _store(path: Path, val: Split, device: torch.device, precision: torch.dtype)
             f"{chosen.found} of {chosen.objects:,} objects of {val.name}"
         )
     stored = _with_floor(loaded, chosen.floor)
-    save_model(path, stored.model, stored.config, stored.classes)
+    save_model(path, stored.model, stored.config, stored.classes, thresholds=stored.thresholds)
 
 
 def _measured(loaded: LoadedModel, val: Split, device: torch.device, precision: torch.dtype) -> ScoreFloor:

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
 from faster_rcnn.errors import DivergedError
-from faster_rcnn.evaluation.metrics import Metrics
+from faster_rcnn.evaluation.in_detail import details_of
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import Proposals
@@ -45,7 +45,7 @@ from faster_rcnn.training.schedule import (
 from faster_rcnn.training.score_floor import remark_on_early_end, store_floor
 from faster_rcnn.training.state import Progress, run_identity
 from faster_rcnn.training.summary import summary_of
-from faster_rcnn.training.validation import Validator, validating_predictor
+from faster_rcnn.training.validation import Validation, Validator, validating_predictor
 from faster_rcnn.weights.model_file import LoadedModel, load_model
 
 _LOG = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ def _train(run: Run, task: Task, began: float) -> Path:
     callbacks: tuple[Callback, ...] = ()
     if task.processes.is_first:
         callbacks = (TrainingDisplay(("AP", "AP50") if chosen_by == "AP" else (chosen_by,)), *task.callbacks)
-    measured: dict[int, Metrics] = {}
+    measured: dict[int, Validation] = {}
     validator = None
     if run.val is not None:
         proposals = task.proposals.get(run.val.name)
@@ -221,7 +221,10 @@ def _train(run: Run, task: Task, began: float) -> Path:
     def validate(model: FasterRCNN, image_done: Callable[[], None]) -> Mapping[str, float | None]:
         assert validator is not None
         validation = validator.validate(model, image_done)
-        measured[run.progress.epoch] = validation.metrics
+        run.thresholds = validation.thresholds
+        for epoch in measured.keys() - {run.progress.best_epoch}:
+            del measured[epoch]
+        measured[run.progress.epoch] = validation
         return validation.columns()
 
     examples: list[Example] = []
@@ -256,7 +259,7 @@ def go_on_with(data: Path, folder: Path) -> str:
     return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), "--resume"])
 
 
-def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], seconds: float) -> list[Example]:
+def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Validation], seconds: float) -> list[Example]:
     """Write the report, and the summary, which marks the run as finished; returns the pictures of the report."""
     chosen_by = criterion(run.config)
     summary = summary_of(run, task.data, reason, seconds)
@@ -270,8 +273,11 @@ def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Metrics], 
     return examples
 
 
-def _report(run: Run, task: Task, summary: Mapping[str, Any], metrics: Metrics | None) -> list[Example]:
+def _report(run: Run, task: Task, summary: Mapping[str, Any], measured: Validation | None) -> list[Example]:
     examples: list[Example] = []
+    metrics = None if measured is None else measured.metrics
+    if measured is not None and metrics is not None and measured.boxes is not None and run.val is not None:
+        metrics = replace(metrics, details=details_of(measured.boxes, run.val.classes))
     if run.val:
         best = load_model(run.folder / run_folder.BEST)
         device = next(run.model.parameters()).device

@@ -12,8 +12,10 @@ import torch
 from faster_rcnn.data.batches import image_seed
 from faster_rcnn.data.records import Split
 from faster_rcnn.evaluation.detector import predict_shares
+from faster_rcnn.evaluation.engine import Columns
+from faster_rcnn.evaluation.in_detail import thresholds_of
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.shards import measure_shares
+from faster_rcnn.evaluation.shards import columns_of_shares, measure_shares
 from faster_rcnn.inference.external_proposals import source_of
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.predictor import Predictor, TruthSource
@@ -25,6 +27,7 @@ from faster_rcnn.structures import ClassMap, Detections, GroundTruth, Proposals
 from faster_rcnn.system.devices import choose_precision
 from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.weights.model_file import LoadedModel
+from faster_rcnn.weights.thresholds import Thresholds
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 """Metrics in the row of an epoch."""
@@ -39,6 +42,10 @@ class Validation:
     metrics: Metrics
     split: str
     """Name of the split."""
+    boxes: Columns | None
+    """Truths and detections, in the first of several processes."""
+    thresholds: Thresholds | None
+    """Thresholds of scores by class, in the first of several processes; a region proposal network has none."""
 
     def columns(self) -> dict[str, float | None]:
         """Columns of an epoch's row: losses, as ``val_...``, and metrics."""
@@ -99,7 +106,13 @@ class Validator:
         predict_shares(predictor, self._split, self._processes, keep, take)
         metrics = measure_shares(self._split, found, self._processes)
         means = {name: value / metrics.images for name, value in self._processes.from_first(sums).items()}
-        return Validation(means, metrics, self._split.name)
+        columns = columns_of_shares(self._split, found, self._processes)
+        return Validation(means, metrics, self._split.name, columns, self._thresholds_of(columns))
+
+    def _thresholds_of(self, columns: Columns | None) -> Thresholds | None:
+        if columns is None or self._config.detector.kind == "rpn":
+            return None
+        return thresholds_of(columns, self._classes, self._split.name)
 
     def _truth_of(self, image: AnyImage) -> tuple[GroundTruth, int]:
         """Truth and seed of an image of the split; the seed is the same in every epoch."""

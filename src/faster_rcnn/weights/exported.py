@@ -15,6 +15,7 @@ from faster_rcnn.errors import ModelFileError
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.header import Header, header_text, parse_header
+from faster_rcnn.weights.thresholds import Thresholds
 
 ENDINGS = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
 """Endings of exported files, and the names of their formats."""
@@ -64,9 +65,9 @@ def is_exported(name: str | Path) -> bool:
     return Path(name).suffix.lower() in ENDINGS
 
 
-def metadata_text(config: Config, classes: ClassMap, facts: ExportFacts) -> str:
+def metadata_text(config: Config, classes: ClassMap, facts: ExportFacts, thresholds: Thresholds | None = None) -> str:
     """The JSON of the key ``faster_rcnn``."""
-    header = json.loads(header_text(config, classes, None))
+    header = json.loads(header_text(config, classes, None, thresholds))
     del header["checksum"]  # that of a model file; the weights have one of their own
     return json.dumps({**header, "export": facts.to_json()}, sort_keys=True, separators=(",", ":"))
 

@@ -16,6 +16,7 @@ from faster_rcnn.settings.limits import MAX_CLASSES
 from faster_rcnn.settings.removed import without_removed
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.thresholds import Thresholds
 
 METADATA_KEY = "faster_rcnn"
 FORMAT = 1
@@ -33,17 +34,24 @@ MAX_SETTINGS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Settings, classes, activation ranges and checksum of a model file."""
+    """Settings, classes, activation ranges, thresholds and checksum of a model file."""
 
     config: Config
     classes: ClassMap
     ranges: Mapping[str, Range] | None
     """Activation ranges by the names of layers: a detector needs them to compute in int8."""
+    thresholds: Thresholds | None = None
+    """Thresholds of scores by class; ``None`` where nothing was measured."""
     checksum: str | None = None
     """CRC-32 of the file in hexadecimal digits; files of version 0.1.0 have none."""
 
 
-def header_text(config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None) -> str:
+def header_text(
+    config: Config,
+    classes: ClassMap,
+    ranges: Mapping[str, Range] | None,
+    thresholds: Thresholds | None = None,
+) -> str:
     """Return the header as JSON with sorted keys, with ``NO_CHECKSUM`` as its checksum."""
     header: dict[str, Any] = {
         CHECKSUM_KEY: NO_CHECKSUM,
@@ -53,6 +61,8 @@ def header_text(config: Config, classes: ClassMap, ranges: Mapping[str, Range] |
     }
     if ranges is not None:
         header["ranges"] = {name: [each.low, each.high] for name, each in ranges.items()}
+    if thresholds is not None:
+        header["thresholds"] = thresholds.to_json()
     return json.dumps(header, sort_keys=True, separators=(",", ":"))
 
 
@@ -70,7 +80,8 @@ def parse_header(source: Path | str, text: str) -> Header:
         version = header["format"]
         if version <= FORMAT:
             config = _config(source, header["config"])
-            return Header(config, _classes(header["classes"]), _ranges(header), header.get(CHECKSUM_KEY))
+            classes = _classes(header["classes"])
+            return Header(config, classes, _ranges(header), _thresholds(header, classes), header.get(CHECKSUM_KEY))
     except OptionError as error:
         raise ModelFileError(error.text, code="E123") from error
     except ValidationError as error:
@@ -104,6 +115,10 @@ def _classes(columns: Mapping[str, Any]) -> ClassMap:
     if not all(type(number) is int and abs(number) < 2**63 for number in ids):
         raise ValueError("a class has an id that is not an integer of 64 bits")
     return ClassMap(tuple(names), tuple(ids))
+
+
+def _thresholds(header: Mapping[str, Any], classes: ClassMap) -> Thresholds | None:
+    return Thresholds.from_json(header["thresholds"], len(classes)) if "thresholds" in header else None
 
 
 def _ranges(header: Mapping[str, Any]) -> Mapping[str, Range] | None:

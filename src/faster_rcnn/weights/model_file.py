@@ -3,10 +3,11 @@
 A model file is a safetensors file: float32 tensors under the names of ``FasterRCNN.state_dict()``, and one metadata
 key ``faster_rcnn`` that holds JSON: ``checksum`` (CRC-32 of the whole file, with zeros in the place of these eight
 digits), ``format`` (version), ``config`` (every setting), ``classes`` (names and ids by label; null for a label that is
-never reported) and, in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest and highest activation of each
-layer, from which int8 takes its scales). Keys are sorted and there is no time stamp, so equal models are equal files.
-The counters ``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads them, because
-every batch norm here has a fixed momentum.
+never reported), in a file that ``faster-rcnn quantize`` wrote, ``ranges`` (lowest and highest activation of each layer,
+from which int8 takes its scales) and, where the detector was measured, ``thresholds`` (scores with their precision and
+recall, by label, between which ``--conf auto`` chooses). Keys are sorted and there is no time stamp, so equal models
+are equal files. The counters ``num_batches_tracked`` of batch norm are left out and start again from 0: nothing reads
+them, because every batch norm here has a fixed momentum.
 
 No pickle is read or written: it could run any code.
 """
@@ -42,6 +43,7 @@ from faster_rcnn.weights.header import (
     place_of_checksum,
 )
 from faster_rcnn.weights.tensor_file import Stored, TensorFile, opened, size_of
+from faster_rcnn.weights.thresholds import Thresholds
 
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of files of ``torch.save``: a zip archive with a pickle in it, or, from an old torch, a bare pickle."""
@@ -56,20 +58,27 @@ class LoadedModel:
     classes: ClassMap
     ranges: Mapping[str, Range] | None = None
     """Activation ranges by the names of layers, which computing in int8 needs; ``None`` where it was not quantized."""
+    thresholds: Thresholds | None = None
+    """Thresholds of scores by class; ``None`` where nothing was measured."""
 
 
 def save_model(
-    path: Path, model: FasterRCNN, config: Config, classes: ClassMap, ranges: Mapping[str, Range] | None = None
+    path: Path,
+    model: FasterRCNN,
+    config: Config,
+    classes: ClassMap,
+    ranges: Mapping[str, Range] | None = None,
+    thresholds: Thresholds | None = None,
 ) -> None:
     """Write a model file atomically; raises ``MachineError`` where that fails, and keeps the old file."""
-    content = packed_model(LoadedModel(model, config, classes, ranges))
+    content = packed_model(LoadedModel(model, config, classes, ranges, thresholds))
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def packed_model(loaded: LoadedModel) -> bytes:
     """Return the bytes of a model file; the weights may be on any device."""
-    text = header_text(_with_number(loaded.config), loaded.classes, loaded.ranges)
+    text = header_text(_with_number(loaded.config), loaded.classes, loaded.ranges, loaded.thresholds)
     content = save(stored_tensors(loaded.model), metadata={METADATA_KEY: text})
     place = place_of_checksum(content)
     assert place is not None
@@ -138,7 +147,7 @@ def _loaded(file: TensorFile) -> LoadedModel:
         refuse_fixed_sizes(backbone.body, model.backbone.body, header.config.image.multiple_of)
     except FasterRCNNError as error:
         raise _unbuildable(file.source, error) from error
-    return LoadedModel(model.eval(), header.config, header.classes, header.ranges)
+    return LoadedModel(model.eval(), header.config, header.classes, header.ranges, header.thresholds)
 
 
 def _model_for(file: TensorFile, header: Header) -> FasterRCNN:
