@@ -45,9 +45,11 @@ def test_the_better_one_is_named_with_its_lead_and_what_chance_explains(split: S
     """Half of the truths found perfectly: precision is 1 at the 51 levels of recall up to 0.5, of 101."""
     better, worse = compared(split, 12, 6), compared(split, 6, 12)
     for found, names in ((better, ("new", "old")), (worse, ("old", "new"))):
-        begin = f"{names[0]} is better than {names[1]} by 0.495 AP on 12 images; that is more than chance: 95% of boot"
+        begin = (
+            f"{names[0]} is better than {names[1]} by 0.495 AP on 12 images; that is more than chance: the interval of"
+        )
         assert found.verdict().startswith(begin)
-        lower, upper = found.verdict().rpartition("between ")[2].rstrip(".").split(" and ")
+        lower, upper = found.verdict().rpartition(" is ")[2].rstrip(".").split(" to ")
         assert 0 < float(lower) < 0.495 < float(upper) < 1
     assert "that may be chance: 95%" in compared(split, 7, 6).verdict()
     assert compared(split, 6, 6).verdict() == "new and old have equal AP on 12 images."

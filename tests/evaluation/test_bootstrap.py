@@ -49,10 +49,12 @@ def _drawn(columns: engine.Columns, drawn: np.ndarray) -> engine.Columns:
     )
 
 
-def test_ends_are_mirrored_and_moved_by_hand() -> None:
-    # Of 2 images 1.5 differ on average, so the factor is sqrt(1.5 / 0.5): 0.5 - 1.732 x 0.1 and 0.5 + 1.732 x 0.2.
-    ends = bootstrap._interval(0.5, {"lower": 0.3, "upper": 0.6, "prob_positive": 1.0}, 2)
-    assert (ends.lower, ends.upper) == pytest.approx((0.3267949, 0.8464102))
+def test_the_width_by_hand() -> None:
+    # Of 2 images 1.5 differ on average, so the factor is sqrt(1.5 / 0.5) = 1.732; 1.96 x 1.732 x 0.1 = 0.3395.
+    samples = {"std_err": 0.1, "prob_positive": 1.0}
+    ends = bootstrap._interval(0.5, samples, 2)
+    assert (ends.lower, ends.upper) == pytest.approx((0.16053, 0.83947), abs=1e-5)
+    assert bootstrap._interval(0.9, samples, 2).upper == 1.0
 
 
 def test_areas_that_are_left_out_change_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:

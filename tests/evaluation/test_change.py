@@ -46,7 +46,7 @@ def test_metrics_have_their_interval() -> None:
         "AP75": MetricChange(0.6, 0.6, BootstrapInterval(0, 0, 0)),
     }
     assert metric_lines(changes) == [
-        "                      before   after  change  95 % of bootstrap samples",
+        "                      before   after  change  interval of 95 %",
         "AP                     0.500   0.530  +0.030  +0.011 to +0.049, significant",
         "AP50                   0.800   0.790  -0.010  -0.020 to +0.001, may be chance",
         "AP75                   0.600   0.600  +0.000  +0.000 to +0.000, no change",

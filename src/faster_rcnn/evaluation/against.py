@@ -66,7 +66,7 @@ class Comparison:
             return f"{sentence}; whether chance explains it is not known without hotcoco."
         sign = 1 if ap.change > 0 else -1  # the interval is that of the better one's lead
         ends = sorted((sign * ap.interval.lower, sign * ap.interval.upper))
-        interval = f"{CONFIDENCE:.0%} of bootstrap samples lie between {ends[0]:+.3f} and {ends[1]:+.3f}"
+        interval = f"the interval of {CONFIDENCE:.0%} is {ends[0]:+.3f} to {ends[1]:+.3f}"
         if ap.is_significant:
             return f"{sentence}; that is more than chance: {interval}."
         return f"{sentence}; that may be chance: {interval}."

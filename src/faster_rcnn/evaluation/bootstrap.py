@@ -2,10 +2,10 @@
 
 hotcoco 1.3 draws n of n images with replacement, and counts an image that is drawn several times once. A sample is thus
 a random subset of m = n (1 - (1 - 1/n)^n) different images on average, 63 % of them, and a metric varies less between
-subsets that share most of their images than between new sets of n: by the factor sqrt((n - m) / m), 0.76 for large n.
-The ends are therefore those of subsampling (Politis and Romano, 1994; Shao and Wu, 1989, for the factor of subsets):
-the distances of the metric from its percentiles, divided by this factor, and mirrored, which also removes the bias that
-small sets have upwards. ``benchmarks/intervals.py`` measures how many of these intervals hold the truth.
+subsets that share most of their images than between new sets of n: by the factor sqrt((n - m) / m), 0.76 for large n
+(Shao and Wu, 1989). The standard error of a metric is therefore that of the samples divided by this factor, and an
+interval of 95 % reaches 1.96 standard errors to both sides.
+``benchmarks/intervals.py`` measures how many of these intervals hold the truth.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ from faster_rcnn.evaluation import engine
 from faster_rcnn.evaluation.engine import Columns, DetectionColumns
 
 SAMPLES = 1000
-"""How often the images are drawn with replacement."""
+"""How often images are drawn."""
 CONFIDENCE = 0.95
-"""Share of the samples that lie in an interval."""
+"""Share of the intervals that are to hold what very many images would give."""
 METRICS = ("AP", "AP50", "AP75")
 """Metrics that have an interval."""
 EVERY_AREA = [0.0, 1e10]
@@ -50,7 +51,7 @@ def change_intervals(before: Columns, after: Columns, samples: int = SAMPLES) ->
     Args:
         before: truths and the detections of the first detector.
         after: the same truths, and the detections of the second one.
-        samples: how often the images are drawn with replacement; the same draws on every machine.
+        samples: how often images are drawn; the same draws on every machine.
 
     Returns:
         The intervals by the name of the metric; ``None`` without a truth, with a single image, and where pycocotools
@@ -64,13 +65,12 @@ def change_intervals(before: Columns, after: Columns, samples: int = SAMPLES) ->
     return {name: _interval(found["deltas"][name], found["ci"][name], images) for name in METRICS}
 
 
-def _interval(value: float, percentiles: Mapping[str, float], images: int) -> BootstrapInterval:
-    """The interval of a metric, from its value and its percentiles in random subsets of the images."""
+def _interval(value: float, samples: Mapping[str, float], images: int) -> BootstrapInterval:
+    """The interval of a metric, from its value and its standard error in random subsets of the images."""
     drawn = images * (1 - (1 - 1 / images) ** images)
-    scale = math.sqrt(drawn / (images - drawn))
-    ends = (value - scale * (percentiles[each] - value) for each in ("upper", "lower"))
-    lower, upper = (min(max(end, -1.0), 1.0) for end in ends)
-    return BootstrapInterval(lower, upper, percentiles["prob_positive"])
+    standard_error = samples["std_err"] * math.sqrt(drawn / (images - drawn))
+    reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * standard_error
+    return BootstrapInterval(max(value - reach, -1.0), min(value + reach, 1.0), samples["prob_positive"])
 
 
 def metric_intervals(columns: Columns, samples: int = SAMPLES) -> dict[str, BootstrapInterval] | None:

@@ -74,7 +74,7 @@ def change_between(
 
 def metric_lines(changes: Mapping[str, MetricChange]) -> list[str]:
     """The metrics of both detectors, with the interval of the change."""
-    lines = [f"{'':<{NAME}}before   after  change  95 % of bootstrap samples"]
+    lines = [f"{'':<{NAME}}before   after  change  interval of 95 %"]
     for name, each in changes.items():
         line = change_line(name, each.before, each.after)
         if each.interval is not None:

@@ -91,7 +91,7 @@ class Metrics:
         value = getattr(self, field)
         if self.details is not None and key in self.details.intervals:
             interval = self.details.intervals[key]
-            meaning += f"; {interval.lower:.3f} to {interval.upper:.3f} by bootstrap"
+            meaning += f"; {interval.lower:.3f} to {interval.upper:.3f} (interval of 95 %)"
         size = key[-1] if key[-1] in _SIZES else ""
         reason = f"no {_SIZES[size]} boxes" if size and self.truths else "no boxes to find"
         return f"{key:<6} {_number(value)}  {meaning if value is not None else reason}"
