@@ -23,10 +23,10 @@ from documentation.staging import MARKER, DocumentationError, Site, filled, stag
 from documentation.text import as_code, escaped, with_fenced_examples
 from faster_rcnn.cli.app import app
 from faster_rcnn.error_codes import CODES
-from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.settings.presets import PRESETS
 from faster_rcnn.settings.resolve import all_keys
 from faster_rcnn.system.devices import AUTO
+from made_details import made_metrics
 from pages_of_documentation import DOCS, PAGES, ROOT
 
 if TYPE_CHECKING:
@@ -136,9 +136,9 @@ def test_json_examples_have_the_keys_of_the_code() -> None:
     found, frame, measured = map(
         json.loads, re.findall(r"^```json\n(.*?)^```", (DOCS / "reference" / "files.md").read_text(), re.M | re.S)
     )
-    numbers = dict.fromkeys((*Metrics.__dataclass_fields__,), 0)
-    empty = Metrics(**{**numbers, "per_class": (), "notes": (), "engine": ""})  # type: ignore[arg-type]
-    assert list(measured) == list(empty.to_json("test"))
+    complete = made_metrics().to_json("test")
+    assert list(measured) == list(complete)
+    assert list(measured["per_class"]["light"]) == list(complete["per_class"]["cow"])
     assert list(found) == ["image", "width", "height", "detections"]
     assert list(frame) == ["film", "frame", "time", "width", "height", "detections"]
 

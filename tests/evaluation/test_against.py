@@ -51,7 +51,7 @@ def test_the_better_one_is_named_with_its_lead_and_what_chance_explains(split: S
         assert found.verdict().startswith(begin)
         lower, upper = found.verdict().rpartition(" is ")[2].rstrip(".").split(" to ")
         assert 0 < float(lower) < 0.495 < float(upper) < 1
-    assert "that may be chance: 95%" in compared(split, 7, 6).verdict()
+    assert "that may be chance: the interval of 95% is -" in compared(split, 7, 6).verdict()
     assert compared(split, 6, 6).verdict() == "new and old have equal AP on 12 images."
 
 

@@ -18,11 +18,11 @@ def test_a_matrix_shows_the_classes_of_the_most_mistakes() -> None:
 
 def test_curves_are_of_all_classes_and_the_largest() -> None:
     metrics = made_metrics()
-    drawing = precision_curves(metrics)
+    assert metrics.details is not None
+    drawing = precision_curves(metrics.details)
     assert drawing.count("<polyline") == 4
     for name in ("all classes", "&lt;b&gt;", "cow", "dog"):
         assert name in drawing
-    assert metrics.details is not None
     filled = [each for each in metrics.details.calibration.bins if each.count]
     assert reliability_diagram(metrics.details).count("<circle") == len(filled)
 

@@ -2,9 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from faster_rcnn.evaluation.page import render, write_evaluation
 from made_details import made_metrics
+from opened_pages import WIDTHS, assert_serves_everyone
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def test_a_page_shows_every_number_and_escapes_names(tmp_path: Path) -> None:
@@ -22,3 +29,14 @@ def test_a_page_shows_every_number_and_escapes_names(tmp_path: Path) -> None:
 
 def test_without_details_a_line_says_what_is_needed() -> None:
     assert "pip install hotcoco" in render(replace(made_metrics(), details=None), "test", "m", "d")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_evaluation(tmp_path_factory.mktemp("page"), made_metrics(), "test", "runs/cells", "cells")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_serves_everyone(browser: Browser, page: Path, width: int, scheme: str) -> None:
+    assert_serves_everyone(browser, page, width, scheme)

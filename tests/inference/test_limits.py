@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.inference.limits import names_in, refuse_below_one, refuse_limits, refuse_share
+from faster_rcnn.inference.limits import Target, names_in, refuse_below_one, refuse_limits, refuse_share, target_of
 from faster_rcnn.inference.tiles import tiling_of
 
 
@@ -45,7 +46,11 @@ def test_numbers_of_any_kind(conf: Any, max_detections: Any) -> None:
     [
         ("0.5", None, "conf '0.5' is text; it must be a number: conf=0.5"),
         (" 1e-1 ", None, "conf ' 1e-1 ' is text; it must be a number: conf=1e-1"),
-        ("high", None, "conf 'high' is text; it must be a number"),
+        (
+            "high",
+            None,
+            "conf high: it is a number between 0 and 1, auto, or a target such as precision=0.95 or recall=0.9",
+        ),
         (None, None, "conf None is of type NoneType; it must be a number"),
         (True, None, "conf True is of type bool; it must be a number"),
         (float("nan"), None, "conf nan: scores are between 0 and 1"),
@@ -112,3 +117,18 @@ def test_a_number_below_one_is_refused_with_its_rule(value: int, message: str) -
 def test_one_and_more_are_taken() -> None:
     refuse_below_one("every", 1)
     refuse_below_one("every", np.int64(7))  # type: ignore[arg-type]
+
+
+def test_rules_for_scores_are_read() -> None:
+    assert target_of("auto") is None
+    assert target_of("precision=0.95") == Target("precision", 0.95)
+    for text, message in (
+        ("precision=much", "E125 conf precision=much: a precision is a number, such as precision=0.9"),
+        ("recall=95", "E125 conf recall 95: a recall is between 0 and 1; 95 % is 0.95"),
+        (
+            "f1=0.5",
+            "E125 conf f1=0.5: it is a number between 0 and 1, auto, or a target such as precision=0.95 or recall",
+        ),
+    ):
+        with pytest.raises(OptionError, match=f"^{re.escape(message)}"):
+            refuse_limits(text, None)

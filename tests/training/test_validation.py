@@ -17,7 +17,10 @@ from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.devices import PRECISIONS, choose_precision
+from faster_rcnn.training.run_folder import BEST
 from faster_rcnn.training.validation import Validator
+from faster_rcnn.weights.model_file import load_model
+from faster_rcnn.weights.thresholds import best_f1
 from made_data import make_squares, train_with, training_config
 from tiny import tiny_model
 
@@ -56,6 +59,12 @@ def test_evaluate_gives_the_numbers_of_training_to_all_digits(
     lines = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
     line = lines[summary["best"]["epoch"] - 1]
     assert kind == "rpn" or any(measured[name] for name in NUMBERS)  # something was found
+    kept = load_model(run / BEST).thresholds
+    assert (kept is None) == (kind == "rpn")  # proposals have no classes
+    for points, each in zip([] if kept is None else kept.points, measured["per_class"].values(), strict=False):
+        best = best_f1(points)
+        assert each["F1"] in (None, 0.0) if best is None else best.f1 == pytest.approx(each["F1"], abs=1e-5)
+    assert "<h2>Confusion</h2>" in (run / "report.html").read_text()
     for name in NUMBERS:
         assert summary["best"][name] == measured[name]
         assert line[name] == ("" if measured[name] is None else str(measured[name]))

@@ -128,5 +128,7 @@ def _write_target(out: Path, loaded: LoadedModel, found: Benchmark) -> None:
     from faster_rcnn.weights.model_file import save_model
 
     if found.target is not None and found.target.chosen is not None:
-        save_model(out / TARGET, loaded.model, found.target.chosen.config, loaded.classes, loaded.ranges, loaded.thresholds)
+        save_model(
+            out / TARGET, loaded.model, found.target.chosen.config, loaded.classes, loaded.ranges, loaded.thresholds
+        )
         say(f"the detector with these settings: {out / TARGET}")

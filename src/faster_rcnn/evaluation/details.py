@@ -48,6 +48,11 @@ class ClassDetails:
     choices: tuple[OperatingPoint, ...] = ()
     """The thresholds between which there is a choice, as a model file holds them."""
 
+    @property
+    def truths(self) -> int:
+        """Number of ground-truth boxes without the ignored ones."""
+        return sum(each.truths for each in self.sizes)
+
     def to_json(self) -> dict[str, Any]:
         """The values that ``per_class`` has beside AP."""
         point = self.point
@@ -110,17 +115,17 @@ class Details:
     """Everything that hotcoco computes beside COCO's twelve numbers."""
 
     intervals: Mapping[str, BootstrapInterval]
-    """Of AP, AP50 and AP75 by name; none without truths."""
+    """Intervals of AP, AP50 and AP75 by name; none without truths."""
     rule: str
     """How the thresholds of the scores were chosen, in words."""
     classes: tuple[ClassDetails, ...]
     """In the order of ``Metrics.per_class``."""
     sizes: tuple[SizeSlice, ...]
     confusion: Confusion
-    """Of the detections that reach the thresholds of their classes."""
+    """Confusion of the detections that reach the thresholds of their classes."""
     calibration: Calibration
     tide: TideErrors | None
-    """Of all detections."""
+    """Kinds of errors of all detections."""
 
     @property
     def voc2007(self) -> float | None:

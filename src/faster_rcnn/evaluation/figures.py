@@ -56,8 +56,7 @@ def page_values(metrics: Metrics) -> dict[str, Any]:
         "details": details,
         "samples": SAMPLES,
         "confidence": f"{100 * CONFIDENCE:g}",
-        "truths": {each.name: each.truths for each in metrics.per_class},
-        "curves": precision_curves(metrics),
+        "curves": precision_curves(details),
         "reliability": reliability_diagram(details),
         "matrix_columns": columns,
         "matrix": rows,
@@ -66,12 +65,9 @@ def page_values(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def precision_curves(metrics: Metrics) -> str:
+def precision_curves(details: Details) -> str:
     """Precision over recall at IoU 0.50: the mean of all classes, and those of the classes with the most boxes."""
-    details = metrics.details
-    assert details is not None  # the caller has them
-    truths = {each.name: each.truths for each in metrics.per_class}
-    own = sorted((each for each in details.classes if each.curve), key=lambda each: -truths[each.name])
+    own = sorted((each for each in details.classes if each.curve), key=lambda each: -each.truths)
     lines = [_curve(each) for each in own[:NAMED_CURVES]]
     if len(own) > 1:
         levels = zip(*([value or 0.0 for value in each.curve] for each in own), strict=True)

@@ -48,7 +48,7 @@ class PreparedDetector:
     """The precision of everything that is not int8."""
     exact: bool
     """Whether float32 results equal torchvision's to the last bit."""
-    thresholds: Thresholds | None = None
+    thresholds: Thresholds | None
     """Thresholds of scores by class, where the model file keeps them."""
 
     @property
