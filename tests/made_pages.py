@@ -72,7 +72,7 @@ def made_comparison(folder: Path) -> Path:
     return write_comparison(folder, Comparison(FOLDER, "test", how, *pair))
 
 
-def made_report(folder: Path) -> Path:
+def made_report(folder: Path, refresh: int | None = None) -> Path:
     """Of a run of many epochs, with classes of all kinds of names and settings of all lengths."""
     epochs = range(1, 121)
     losses = {f"{kind}_{name}": 1.234 for kind in ("train", "val") for name in ("rpn_objectness", "rpn_box")}
@@ -99,7 +99,7 @@ def made_report(folder: Path) -> Path:
         "versions": {"faster_rcnn": "0.1.0", "torch": "2.12.0+cpu", "python": "3.11.2"},
     }
     example = Example(f"images/{'y' * 80}.jpg", Image.new("RGB", (1000, 750), "grey"), 12, 13)
-    return write_report(folder, summary, rows, _changed(), made_metrics(), [example] * 2)
+    return write_report(folder, summary, rows, _changed(), made_metrics(), [example] * 2, refresh)
 
 
 def made_metrics() -> Metrics:

@@ -52,6 +52,7 @@ ORDER = (
     ("checking",),
     ("benchmark",),
     ("export",),
+    ("dry_run",),
     ("comparison",),
     ("serving", "serving.http"),
     ("demo",),
@@ -105,6 +106,7 @@ MOST_MODEL_LINES = 150
 """Length of ``model.py``, which a reader of the paper reads first; the work of each stage is in its own folder."""
 
 TESTED_BY = {
+    "error_codes.code": ("test_error_codes.py", "the codes are tested together, and this class holds one of them"),
     "__init__": ("test_public_api.py", "the package is a door: it imports nothing until a name is used"),
     "__main__": ("test_main.py", "the file is named after the function that the command starts"),
 }

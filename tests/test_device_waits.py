@@ -20,7 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import faster_rcnn
-from faster_rcnn.data.loading import StepImages, TrainingImage, TrainingLoader
+from faster_rcnn.data.loading import StepImages, TrainingLoader
+from faster_rcnn.data.training_image import TrainingImage
 from faster_rcnn.kernels import matching, roi_align_cpu, together
 from faster_rcnn.ops.constants import constant
 from faster_rcnn.structures import ClassMap, ImageSize

@@ -107,6 +107,17 @@ SMALLER = {
     DIGITS: f"{DIGITS.replace('--epochs 15 --image-size 240', '--epochs 1 --image-size 64')} {TINY}",
     "faster-rcnn explain runs/digits digits": "faster-rcnn explain runs/digits digits --advice 0",
     "faster-rcnn train cells": f"faster-rcnn train cells {TINY}",
+    **{
+        command: f"{command} {TINY}"
+        for command in (
+            "faster-rcnn train cells --dry-run",
+            "faster-rcnn train cells --transform augment.py:grey_patch --preview",
+            "faster-rcnn train cells --transform augment.py:grey_patch --out runs/patched",
+        )
+    },
+    "faster-rcnn train cells --transform augment.py:grey_patch --out runs/patched --resume --epochs 24": (
+        "faster-rcnn train cells --transform augment.py:grey_patch --out runs/patched --resume --epochs 2"
+    ),
     "faster-rcnn train cells --processes 2": f"faster-rcnn train cells --processes 2 {TINY}",
     **{
         command: f"{command} {TINY}"
@@ -200,6 +211,9 @@ class Workplace:
             make_digits(self.folder / "runs" / "demo" / "digits", train=1, val=1, test=2)
             digits = ClassMap(tuple(map(str, range(10))), tuple(range(10)))
             model_file(self.made("runs/demo/run") / "best.safetensors", digits)
+        if "augment.py" in self.page.read_text(encoding="utf-8"):
+            first = next((each.text for each in steps_of(self.page) if each.language == "python"), "")
+            (self.folder / "augment.py").write_text(first, encoding="utf-8")
         if "checkpoint.pth" in self.page.read_text(encoding="utf-8"):
             peer = build_peer("torchvision:fasterrcnn_resnet50_fpn", outputs=3, seed=0)
             torch.save(peer.state_dict(), self.folder / "checkpoint.pth")
@@ -239,8 +253,10 @@ def run(command: str) -> int:
     """Run a line, in this process but for engines and torchrun; ``> FILE`` is all that is understood of a shell."""
     words, _, target = command.partition(" > ")
     name, *arguments = shlex.split(words)
-    other = ["faster_rcnn"] if "--engine" in arguments else ["torch.distributed.run"] if name == "torchrun" else None
-    if other is not None:  # Ray leaves files open, which count as errors in this process
+    apart = {"--engine", "--dry-run"} & set(arguments)
+    other = ["faster_rcnn"] if apart else ["torch.distributed.run"] if name == "torchrun" else None
+    # Ray leaves files open, which count as errors in this process, where shapes of exported graphs are checked, too.
+    if other is not None:
         return subprocess.run([sys.executable, "-m", *other, *arguments], timeout=300, check=False).returncode
     if not target:
         return main(arguments)

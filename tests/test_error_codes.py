@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "faster_rcnn"
 TREES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.name != "error_codes.py"
+    if path.parent.name != "error_codes"
 }
 TABLE = {entry.code: entry for entry in CODES}
 

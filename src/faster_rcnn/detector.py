@@ -99,7 +99,8 @@ class Detector:
         """Train on labelled images as ``faster-rcnn train`` does, and load the best model of the run.
 
         The arguments are those of ``TrainCall`` and ``TrainOptions``: ``data``, the command's options by their names
-        (``settings`` are its ``--set``, such as ``["training.flip=0"]``), ``callbacks`` and ``progress``.
+        (``settings`` are its ``--set``, such as ``["training.flip=0"]``; ``transform`` may be the function itself),
+        ``callbacks`` and ``progress``.
 
         >>> detector = Detector.train("cells", model="small", epochs=20, progress=True)  # doctest: +SKIP
 

@@ -15,7 +15,7 @@ FasterRCNNError                 the message is one line for the user; ``exit_cod
 └── ElsewhereError             one of several processes failed, and the first one reports it; has that one's exit code
 
 An interrupted run is Python's own ``KeyboardInterrupt`` and returns 130 (SIGTERM: 143, SIGHUP: 129).
-Some messages begin with a code such as ``E107``; ``error_codes.py`` explains each of them, and why others have none.
+Some messages begin with a code such as ``E107``; ``error_codes`` explains each of them, and why others have none.
 """
 
 from __future__ import annotations

@@ -185,13 +185,13 @@ def test_train_passes_every_flag_on(training: dict[str, Any], capsys: pytest.Cap
     line = (
         "train cells --model base --weights w --out o --epochs 3 --batch 2 --lr 1e-2 --image-size 320 --seed 1 "
         "--workers 0 --device cpu --precision bfloat16 --threads 3 --processes 2 --config c.yaml --set a.b=1 c.d=[1,2] "
-        "--set e.f=-3 --proposals p --resume --log mlflow"
+        "--set e.f=-3 --proposals p --resume --log mlflow --transform a.py:turn"
     )
     assert main(line.split()) == 0
     options = TrainOptions(
         model="base", weights="w", out=Path("o"), config=Path("c.yaml"), settings=["a.b=1", "c.d=[1,2]", "e.f=-3"],
         proposals=Path("p"), resume=True, epochs=3, batch=2, lr=0.01, image_size=320, seed=1, workers=0, device="cpu",
-        precision="bfloat16", threads=3, processes=2, val_share=None, log="mlflow",
+        precision="bfloat16", threads=3, processes=2, val_share=None, log="mlflow", transform="a.py:turn",
     )  # fmt: skip
     assert training == {"args": (Path("cells"), options)}
     out, err = capsys.readouterr()

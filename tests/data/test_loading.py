@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from faster_rcnn.data.loading import StepImages, TrainingImage, TrainingLoader
+from faster_rcnn.data.loading import StepImages, TrainingLoader
 from faster_rcnn.data.reading import load_dataset
 from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.training_image import TrainingImage
 from faster_rcnn.errors import DatasetError
 from faster_rcnn.settings.schema import DataConfig, ImageConfig
 from faster_rcnn.settings.training import TrainingConfig

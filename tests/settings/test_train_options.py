@@ -55,6 +55,7 @@ EXAMPLES: dict[str, list[object]] = {
     "val_share": [0.0, 0.25],
     "processes": [4],
     "log": ["mlflow", "tensorboard,wandb"],
+    "transform": ["augment.py:turn", "own.augment:turn", "C:\\a b.py:f"],
     "resume": [True, False],
 }
 
@@ -80,13 +81,17 @@ def parsed(arguments: list[str]) -> tuple[TrainOptions, Path]:
     return bound.kwargs.get("options", TrainOptions()), bound.args[0]
 
 
+def test_a_function_is_no_part_of_a_command_line() -> None:
+    assert TrainOptions(transform=print, seed=3).arguments() == ["--seed=3"]
+
+
 def test_options_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainOptions().lr = 0.5  # type: ignore[misc]
 
 
 def test_the_command_has_the_options_and_no_others() -> None:
-    assert list(inspect.signature(train).parameters) == ["data", "options", "preview"]
+    assert list(inspect.signature(train).parameters) == ["data", "options", "preview", "dry_run"]
 
 
 def test_types_of_options_need_no_torch() -> None:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from faster_rcnn.cli.main import main
-from faster_rcnn.data.loading import TrainingImage
 from faster_rcnn.data.records import Dataset
+from faster_rcnn.data.training_image import TrainingImage
 from faster_rcnn.errors import DatasetError, OptionError
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,8 @@ from faster_rcnn.training.examples import Example
 from faster_rcnn.training.loop import Interrupted
 from faster_rcnn.training.report import changed_settings, class_tables, figures, render, write_report
 from made_data import make_squares, settings_file, train_with
+from read_reports import WellFormed, stopped_after, text_of
 
-VOID = {"meta", "img", "br", "wbr", "line", "polyline"}
 EVIL = '<script>alert("1")</script>'
 
 
@@ -87,45 +84,6 @@ def page(
     html = render(Path("runs/cells"), made_summary(rows) | summary, rows, config, metrics, examples)
     assert WellFormed.faults(html) == []
     return html
-
-
-class WellFormed(HTMLParser):
-    """Finds tags that are not closed in their order, and anything that would be fetched or run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-        self.found += [f"<{tag}>"] if tag in ("script", "link", "iframe", "object") else []
-        for name, value in attrs:
-            fetched = name in ("src", "href") and not (value or "").startswith("data:")
-            self.found += [f"{name}={value}"] if fetched or name.startswith("on") else []
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID and self.open.pop() != tag:
-            self.found.append(f"</{tag}>")
-
-    @staticmethod
-    def faults(html: str) -> list[str]:
-        parser = WellFormed()
-        parser.feed(html)
-        parser.close()
-        return parser.found + parser.open
-
-
-def text_of(html: str) -> str:
-    """The text of a page, without the style sheet."""
-    body = html.split("</style>")[1].replace("<wbr>", "")
-    return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
 
 def test_the_headline_is_of_the_best_epoch() -> None:
@@ -271,17 +229,6 @@ def run(tmp_path: Path) -> Callable[..., str]:
         return text_of(html)
 
     return train
-
-
-def stopped_after(asked: int) -> Callable[[], Any]:
-    """A signal that is there at the question of that number, of which there is one after each step and each image."""
-
-    @contextmanager
-    def signals() -> Iterator[Callable[[], int]]:
-        before = iter([0] * (asked - 1))
-        yield lambda: next(before, signal.SIGINT)
-
-    return signals
 
 
 def measured_as(*aps: float) -> Callable[..., Metrics]:

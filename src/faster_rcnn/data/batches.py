@@ -9,8 +9,8 @@ import torch
 from faster_rcnn.structures import ImageSize
 
 _MASK = (1 << 64) - 1
-AUGMENTATION, _ORDER, DROPOUT = 1, 2, 3
-"""Streams of random numbers: augmentation, sampling (0), the order of images and dropout must not share any."""
+AUGMENTATION, _ORDER, DROPOUT, TRANSFORM = 1, 2, 3, 4
+"""Streams of random numbers, which must not share any; sampling has stream 0."""
 
 
 def image_seed(seed: int, epoch: int, index: int, stream: int = 0) -> int:

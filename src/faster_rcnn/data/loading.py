@@ -12,45 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from jaxtyping import Float, UInt8
-from torch import Generator, Tensor
+from torch import Generator
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from faster_rcnn.data.augment import Labelled, draw, flip, jitter_scale, photometric, place_on_canvas
-from faster_rcnn.data.batches import AUGMENTATION, epoch_batches, image_seed, steps_of_epoch
+from faster_rcnn.data.batches import epoch_batches, steps_of_epoch
 from faster_rcnn.data.damage import DamagedImages
-from faster_rcnn.data.decode import decode_image
-from faster_rcnn.data.records import ImageRecord, Split
+from faster_rcnn.data.records import Split
+from faster_rcnn.data.training_image import TrainingImage, training_image
+from faster_rcnn.data.transform import Transform, refuse_unsendable
 from faster_rcnn.data.workers import begin_reading, started, workers_here
-from faster_rcnn.errors import ImageError
-from faster_rcnn.images import refuse_vanishing, rescale_proposals, rescale_truth, resize, size_of, target_size
+from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.images import target_size
 from faster_rcnn.settings.schema import DataConfig, ImageConfig
 from faster_rcnn.settings.training import TrainingConfig
-from faster_rcnn.structures import GroundTruth, ImageSize, Proposals, largest_of
+from faster_rcnn.structures import ImageSize, Proposals, largest_of
 from faster_rcnn.system.distributed import ALONE, Processes
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingImage:
-    """An augmented training image with its truth, as the model takes it."""
-
-    pixels: UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"]
-    """RGB, resized: uint8, or float in 0..1 where the resize method is ``plain``."""
-    truth: GroundTruth
-    """Boxes in pixels of the resized image."""
-    image_id: int | str
-    seed: int
-    """Seed of all sampling for this image in this epoch; below 2**63."""
-    index: int
-    """Index of the image's record in the split."""
-    canvas: ImageSize
-    """Size of the largest image of its step, which all processes pad their images to."""
-    proposals: Proposals | None = None
-    """External proposals of a Fast R-CNN, in pixels of the resized image."""
-    damage: str | None = None
-    """A line about damage that the decoder found in the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,54 +49,22 @@ class _Unreadable:
     message: str
 
 
-def training_image(
-    record: ImageRecord,
-    image: ImageConfig,
-    training: TrainingConfig,
-    data: DataConfig,
-    epoch: int,
-    index: int,
-    proposals: Proposals | None = None,
-    canvas: ImageSize | None = None,
-) -> TrainingImage:
-    """Read, resize and augment one image; raises ``ImageError`` where it cannot be decoded.
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Takes the place of an image for which the user's transform failed."""
 
-    ``proposals`` are external ones, in pixels of the original image. ``canvas`` is the size of the largest image of the
-    step, by default that of this image.
-    """
-    generator = Generator().manual_seed(image_seed(training.seed, epoch, index, AUGMENTATION))
-    factor = jitter_scale(generator, *training.scale_jitter)
-    one, damage = _resized(record, image, data, factor, proposals)
-    if factor != 1:
-        canvas = target_size(record.size, image.short_side, image.long_side, image.size_rounding)
-        one = place_on_canvas(one, canvas, image.mean, generator)
-    if draw(generator) < training.flip:
-        one = flip(one)
-    pixels = photometric(one.pixels, training.photometric, generator)
-    seed = image_seed(training.seed, epoch, index)
-    canvas = canvas or size_of(pixels)
-    return TrainingImage(pixels, one.truth, record.image_id, seed, index, canvas, one.proposals, damage)
+    text: str
+    code: str | None
 
 
-def _resized(
-    record: ImageRecord, image: ImageConfig, data: DataConfig, factor: float, proposals: Proposals | None
-) -> tuple[Labelled, str | None]:
-    """The resized image, and a line about damage that its decoder found."""
-    pixels, _, damage = decode_image(record.path, data.max_pixels)
-    refuse_vanishing(str(record.path), size_of(pixels), image.short_side, image.long_side)
-    sides = image.short_side * factor, image.long_side * factor
-    small = resize(pixels, *sides, image.resize, image.size_rounding)
-    before, after = size_of(pixels), size_of(small)
-    truth = rescale_truth(record.truth, before, after)
-    moved = None if proposals is None else rescale_proposals(proposals, before, after)
-    return Labelled(small, truth, moved), damage
+_Read = TrainingImage | _Unreadable | _Refused
 
 
 _Key = tuple[int, int, ImageSize]
 """Epoch, index of the image, and canvas of its step."""
 
 
-class _Images(Dataset[TrainingImage | _Unreadable]):
+class _Images(Dataset[_Read]):
     """Maps a key to a training image; holds no state of its own."""
 
     def __init__(
@@ -128,18 +74,20 @@ class _Images(Dataset[TrainingImage | _Unreadable]):
         training: TrainingConfig,
         data: DataConfig,
         proposals: Sequence[Proposals] | None,
+        transform: Transform | None,
     ) -> None:
-        self._records, self._image, self._training, self._data = split.records, image, training, data
-        self._proposals = proposals
+        self._split, self._settings = split, (image, training, data)
+        self._proposals, self._transform = proposals, transform
 
-    def __getitem__(self, key: _Key) -> TrainingImage | _Unreadable:
+    def __getitem__(self, key: _Key) -> _Read:
         epoch, index, canvas = key
-        record = self._records[index]
         proposals = None if self._proposals is None else self._proposals[index]
         try:
-            return training_image(record, self._image, self._training, self._data, epoch, index, proposals, canvas)
+            return training_image(self._split, index, *self._settings, epoch, proposals, canvas, self._transform)
         except ImageError as error:
             return _Unreadable(index, str(error))
+        except OptionError as error:  # torch would send a worker's error as the text of its traceback
+            return _Refused(error.text, error.code)
 
 
 class _EpochSampler(Sampler[list[_Key]]):
@@ -155,7 +103,7 @@ class _EpochSampler(Sampler[list[_Key]]):
         return len(self.batches)
 
 
-def _packed(images: list[TrainingImage | _Unreadable]) -> bytes:
+def _packed(images: list[_Read]) -> bytes:
     """A batch as plain bytes: torch would send tensors through shared memory, of which containers have 64 MB."""
     return pickle.dumps(images)
 
@@ -175,18 +123,21 @@ class TrainingLoader:
         data: DataConfig,
         proposals: Sequence[Proposals] | None = None,
         processes: Processes = ALONE,
+        transform: Transform | None = None,
     ) -> None:
         """Start no worker yet: they start with the first epoch.
 
-        ``proposals`` are the external proposals of each record, in the pixels of the original image.
+        ``proposals`` are the external proposals of each record, in the pixels of the original image. ``transform`` is
+        the user's own augmentation.
         """
         self._split, self._image, self._training, self._processes = split, image, training, processes
         self._sampler = _EpochSampler()
         self._undecodable = DamagedImages(split.name, len(split.records), "it is left out of training")
         self._logged: set[int] = set()
         workers = workers_here(training.workers)
-        self._loader: DataLoader[TrainingImage | _Unreadable] = DataLoader(
-            _Images(split, image, training, data, proposals),
+        refuse_unsendable(transform, workers)
+        self._loader: DataLoader[_Read] = DataLoader(
+            _Images(split, image, training, data, proposals, transform),
             batch_sampler=self._sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -201,6 +152,7 @@ class TrainingLoader:
 
         Raises:
             DatasetError: more than 5 % of the images cannot be decoded (E105).
+            OptionError: the transform failed for an image (E139).
             MachineError: a worker process ended.
             ElsewhereError: one of these happened in another process.
         """
@@ -217,6 +169,10 @@ class TrainingLoader:
         """Number of batches in a training epoch."""
         return steps_of_epoch([record.size for record in self._split.records], self._training.images_per_step)
 
+    def file_of(self, index: int) -> str:
+        """The file of an image, by the index of its record."""
+        return str(self._split.records[index].path)
+
     def close(self) -> None:
         """End the workers; a later epoch would start new ones."""
         iterator = getattr(self._loader, "_iterator", None)
@@ -228,7 +184,7 @@ class TrainingLoader:
         self._sampler.batches = batches
         arriving = started(self._loader)
         for _ in batches:
-            images: list[TrainingImage | _Unreadable] = []
+            images: list[_Read] = []
             shares = self._processes.outcomes(partial(_receive, arriving, images))
             for share in shares:
                 self._log_damage(share.damage)
@@ -256,12 +212,12 @@ class _Share:
     """Messages about images that cannot be decoded, by their index."""
 
 
-def _receive(
-    arriving: Iterator[bytes | list[TrainingImage | _Unreadable]], images: list[TrainingImage | _Unreadable]
-) -> _Share:
-    """Add the images of the next batch to ``images``."""
+def _receive(arriving: Iterator[bytes | list[_Read]], images: list[_Read]) -> _Share:
+    """Add the images of the next batch to ``images``; raises ``OptionError`` where a transform failed for one."""
     packed = next(arriving)
     images += pickle.loads(packed) if isinstance(packed, bytes) else packed
+    for refused in (each for each in images if isinstance(each, _Refused)):
+        raise OptionError(refused.text, code=refused.code)
     readable = [one for one in images if isinstance(one, TrainingImage)]
     return _Share(
         tuple(one.image_id for one in readable),

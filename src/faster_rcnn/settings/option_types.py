@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -20,6 +20,11 @@ def _integer(kind: object, tokens: Sequence[Token]) -> int:
 
 def _integer_or_auto(kind: object, tokens: Sequence[Token]) -> int | Literal["auto"]:
     return "auto" if tokens[0].value == "auto" else _integer(kind, tokens)
+
+
+def _text(kind: object, tokens: Sequence[Token]) -> str:
+    """A text as it is typed, for an option that may be an object in Python."""
+    return tokens[0].value
 
 
 Integer = Annotated[int, Parameter(converter=_integer)]
@@ -37,8 +42,10 @@ if TYPE_CHECKING:
     ModelOption = str | Path
     DeviceOption = str | torch.device
     SettingsOption = str | Sequence[str] | None
+    TransformOption = str | Callable[..., Any] | None
 else:
     PathOption = Path
     ModelOption = str
     DeviceOption = str
     SettingsOption = Settings
+    TransformOption = Annotated[Any, Parameter(converter=_text)]

@@ -22,6 +22,7 @@ from faster_rcnn.settings.option_types import (
     PixelsOfSide,
     SettingsOption,
     Switch,
+    TransformOption,
 )
 
 SETTING = "setting"
@@ -74,14 +75,19 @@ class TrainOptions:
     log: str | None = None
     """Services that get the numbers, pictures and files of the run: tensorboard, mlflow, wandb, with commas between
     them. Runs that go on are followed by those that are named then."""
+    transform: TransformOption = None
+    """Own augmentation, as FILE.py:NAME or module:NAME: a function (image, boxes, labels) -> (image, boxes, labels). A
+    run that goes on needs it named again."""
     resume: Switch = False
     """Go on with the run in --out."""
 
     def arguments(self) -> list[str]:
-        """The options as a command line has them, so that another process has the same."""
+        """The options as a command line has them, so that another process has the same; a function is left out."""
         given = ((_on_command_line(each.name), getattr(self, each.name)) for each in fields(TrainOptions))
         values = [(name, value) for name, several in given for value in (several if _is_list(several) else [several])]
-        chosen = [(name, value) for name, value in values if value is not None and value is not False]
+        chosen = [
+            (name, value) for name, value in values if value is not None and value is not False and not callable(value)
+        ]
         return [name if value is True else f"{name}={value}" for name, value in chosen]
 
     def flags(self) -> dict[str, object]:

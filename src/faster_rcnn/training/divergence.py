@@ -29,14 +29,34 @@ def max_loss(first_losses: Sequence[float]) -> float:
 
 
 def explained(
-    error: DivergedError, config: Config, step: int, image_ids: Sequence[int | str], lr: float, state: Path
+    error: DivergedError,
+    config: Config,
+    step: int,
+    image_ids: Sequence[int | str],
+    lr: float,
+    state: Path,
+    bundle: Path | None = None,
+    bad: str | None = None,
 ) -> DivergedError:
-    """The error of a diverged step, with its images, the file of the weights before it, and a lower learning rate."""
+    """The error of a diverged step, with its images, the files to go on from, and a lower learning rate.
+
+    Args:
+        error: what was wrong.
+        config: settings of the run.
+        step: steps that were made before.
+        image_ids: ids of the images of the step.
+        lr: learning rate of the step.
+        state: file of the weights before the step.
+        bundle: file of what went into the step; ``None`` where there is none.
+        bad: the first tensor that is not finite; ``None`` where none is known.
+    """
     usual, lower = preset(config.preset).training, config.training.lr / 4
     if usual.optimizer == config.training.optimizer:
         lower = min(lower, usual.lr)
     ids = ", ".join(map(str, image_ids))
+    first = "" if bad is None else f"; the first tensor that is not finite is {bad}"
+    repeated = "" if bundle is None else f", and all that went into it is in {bundle}{first}"
     return DivergedError(
-        f"{error} at step {step} (images {ids}, learning rate {lr:.4g}). The weights before this step are in {state}. "
-        f"Try a lower learning rate: --lr {lower:g}"
+        f"{error} at step {step} (images {ids}, learning rate {lr:.4g}). The weights before this step are in {state}"
+        f"{repeated}. Try a lower learning rate: --lr {lower:g}"
     )

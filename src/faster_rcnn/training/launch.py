@@ -27,8 +27,9 @@ from faster_rcnn.system.launching import run_processes
 from faster_rcnn.system.signals import STOPPING, Signalled
 from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.machine_settings import refuse_idle_processes
+from faster_rcnn.training.new_run import settings_of
 from faster_rcnn.training.resume import config_to_go_on, folder_to_resume
-from faster_rcnn.training.run import settings_of, train
+from faster_rcnn.training.run import train
 from faster_rcnn.training.run_folder import new_run_folder
 from faster_rcnn.weights.resolve import resolve_model
 
@@ -62,6 +63,11 @@ def train_or_launch(data: Path, options: TrainOptions, callbacks: Sequence[Callb
         raise OptionError(
             f"callbacks are not called in the {count} processes that this one would start; start your script itself in "
             f"as many: torchrun --standalone --nproc-per-node {count} SCRIPT, or train with processes=1"
+        )
+    if callable(options.transform):
+        raise OptionError(
+            f"transform is a function of this process, and the {count} processes that it would start do not have it; "
+            "name it, as transform='FILE.py:NAME'"
         )
     _launch(["train", *replace(options, out=folder).arguments(), "--", str(data)], count)
     return folder

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from faster_rcnn.data.batches import DROPOUT, image_seed
 from faster_rcnn.data.loading import StepImages
 from faster_rcnn.data.records import Split
-from faster_rcnn.errors import DivergedError, FasterRCNNError
+from faster_rcnn.errors import DivergedError, FasterRCNNError, MachineError
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.system.memory import keep_freed_memory
 from faster_rcnn.system.signals import Signalled
 from faster_rcnn.training import callback, run_folder
+from faster_rcnn.training.bundle import write_bundle
 from faster_rcnn.training.divergence import FIRST_STEPS, explained, max_loss
 from faster_rcnn.training.out_of_memory import smaller_parts
 from faster_rcnn.training.running import Run, save_last, save_state
@@ -107,11 +109,12 @@ def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callabl
     start = time.perf_counter()
     for images in _saving(run, run.train.epoch(progress.epoch, progress.steps_of_epoch)):
         lr = learning_rate(progress.step, run.config.training, steps)
+        random = torch.get_rng_state()
         try:
             losses = _step(run, images, lr)
         except DivergedError as error:
             save_state(run)
-            raise explained(error, run.config, progress.step, images.ids, lr, run.folder / run_folder.STATE) from error
+            raise _diverged(run, images, lr, random, error) from error
         if len(progress.first_losses) < FIRST_STEPS:
             progress.first_losses.append(losses.total)
         if run.average:
@@ -127,6 +130,18 @@ def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callabl
         start = time.perf_counter()
         _end_if_stopped(run, stop)
     progress.training_seconds += time.perf_counter() - start
+
+
+def _diverged(run: Run, images: StepImages, lr: float, random: Tensor, error: DivergedError) -> DivergedError:
+    """The error of a diverged step, after its bundle is written; a disk that is full costs the bundle alone."""
+    bundle = bad = None
+    if run.processes.is_first:
+        try:
+            bundle, bad = write_bundle(run, images, lr, random, error.text)
+        except (MachineError, torch.OutOfMemoryError) as fault:
+            _LOG.warning(f"what went into the step is not kept: {fault}")
+    state = run.folder / run_folder.STATE
+    return explained(error, run.config, run.progress.step, images.ids, lr, state, bundle, bad)
 
 
 def _step(run: Run, images: StepImages, lr: float) -> StepLosses:

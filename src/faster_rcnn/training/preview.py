@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from faster_rcnn.data.batches import epoch_batches
-from faster_rcnn.data.loading import TrainingImage, training_image
 from faster_rcnn.data.records import Split
+from faster_rcnn.data.training_image import TrainingImage, training_image
+from faster_rcnn.data.transform import Transform
+from faster_rcnn.data.transform_source import transform_of
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.reporting.drawing.boxes import draw_boxes
 from faster_rcnn.reporting.drawing.sheet import contact_sheet
@@ -24,7 +26,7 @@ from faster_rcnn.system.atomic import atomic_write, make_folder
 from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.wording import count_of
 from faster_rcnn.training.labelled import load_for_training, with_val_seed
-from faster_rcnn.training.run import settings_of
+from faster_rcnn.training.new_run import settings_of
 from faster_rcnn.weights.resolve import resolve_model
 
 _LOG = logging.getLogger(__name__)
@@ -50,10 +52,11 @@ def write_preview(data: Path, options: TrainOptions) -> Path:
     """
     if options.resume:
         raise OptionError("--preview shows the first images of a new run; leave out --resume", code="E125")
+    transform = transform_of(options.transform)
     start = resolve_model(str(options.weights)) if options.weights else None
     config = with_val_seed(resolved(options, settings_of(start)))
     dataset = load_for_training(data, config)
-    images = _first_images(dataset.splits["train"], config)
+    images = _first_images(dataset.splits["train"], config, transform)
     sheet = contact_sheet([_drawn(image, dataset.classes) for image in images], min(COLUMNS, len(images)), WIDTH)
     folder = Path(".") if options.out is None else Path(options.out)
     make_folder(folder)
@@ -68,7 +71,7 @@ def write_preview(data: Path, options: TrainOptions) -> Path:
     return target
 
 
-def _first_images(split: Split, config: Config) -> list[TrainingImage]:
+def _first_images(split: Split, config: Config, transform: Transform | None) -> list[TrainingImage]:
     """The first images of the first epoch; those that cannot be decoded are logged and left out."""
     training, sizes = config.training, [record.size for record in split.records]
     batch = BATCH if training.batch == "auto" else training.batch
@@ -76,7 +79,8 @@ def _first_images(split: Split, config: Config) -> list[TrainingImage]:
     images: list[TrainingImage] = []
     for index in order:
         try:
-            images.append(training_image(split.records[index], config.image, training, config.data, 0, index))
+            image = training_image(split, index, config.image, training, config.data, epoch=0, transform=transform)
+            images.append(image)
         except ImageError as error:
             _LOG.warning(f"{error}; it is left out")
         if len(images) == MAX_IMAGES:

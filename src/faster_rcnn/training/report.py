@@ -57,8 +57,9 @@ def write_report(
     config: Config,
     metrics: Metrics | None,
     examples: Sequence[Example],
+    refresh: int | None = None,
 ) -> Path:
-    """Write the report of a finished run into its folder and return where it is.
+    """Write the report of a run into its folder and return where it is.
 
     Args:
         folder: run folder.
@@ -68,11 +69,12 @@ def write_report(
         metrics: metrics of the best epoch on the validation split; None without such a split, or where that epoch was
             before an interruption.
         examples: pictures of the validation split.
+        refresh: seconds after which the page of a run that goes on loads itself again; ``None`` at the end.
 
     Raises:
         MachineError: the disk is full or may not be written.
     """
-    return write_page(folder / REPORT, render(folder, summary, rows, config, metrics, examples))
+    return write_page(folder / REPORT, render(folder, summary, rows, config, metrics, examples, refresh))
 
 
 def render(
@@ -82,10 +84,12 @@ def render(
     config: Config,
     metrics: Metrics | None,
     examples: Sequence[Example],
+    refresh: int | None = None,
 ) -> str:
     """The HTML of the page; every text in it is escaped, since names of classes and files come from outside."""
     return render_page(
         TEMPLATE,
+        refresh=refresh,
         folder=folder,
         name=Path(summary["data"]).resolve().name,
         summary=summary,

@@ -59,7 +59,7 @@ def _refuse_no_run(out: Path) -> None:
         return
     if run_folder.holds_run(out):
         gone = next(name for name in (run_folder.CONFIG, run_folder.STATE) if not (out / name).exists())
-        raise OptionError(f"--resume: {out / gone} is gone, so this run cannot go on; {_fresh_start(out)}")
+        raise OptionError(f"--resume: {out / gone} is gone, so this run cannot go on; {fresh_start(out)}")
     raise OptionError(f"--resume: {out} holds no run to go on with{_unfinished()}; leave out --resume to begin one")
 
 
@@ -91,7 +91,7 @@ def refuse_other_data(folder: Path, data: Path, dataset: Dataset) -> None:
     if found := data_differences(folder, data, dataset):
         raise OptionError(
             f"the run in {folder} was begun with other data: {'; '.join(found)}. Give the data that it began with, or "
-            f"{_fresh_start(folder)} and another --out",
+            f"{fresh_start(folder)} and another --out",
             code="E124",
         )
 
@@ -137,7 +137,7 @@ def stored_config(folder: Path) -> Config:
     config = resolve_config(None, path, (), {}, start=Config())
     for name in ("epochs", "batch"):
         if getattr(config.training, name) == "auto":
-            raise OptionError(f"{path} holds no number of training.{name}, as a run does; {_fresh_start(folder)}")
+            raise OptionError(f"{path} holds no number of training.{name}, as a run does; {fresh_start(folder)}")
     return config
 
 
@@ -182,7 +182,7 @@ def _stored_and_asked(folder: Path, options: TrainOptions) -> tuple[Config, Conf
         )
     if options.weights is not None:
         raise OptionError(
-            f"--resume goes on with the weights in {folder}; leave out --weights, or {_fresh_start(folder)}"
+            f"--resume goes on with the weights in {folder}; leave out --weights, or {fresh_start(folder)}"
         )
     start = with_training(stored, **dict.fromkeys(MAY_BE_AUTO, "auto"))
     return stored, resolved(replace(options, model=None), start)
@@ -219,7 +219,7 @@ def _refuse_differences(folder: Path, model: str | None, stored: Config, asked: 
     if differing:
         raise OptionError(
             f"cannot go on with the run in {folder} with other settings: {'; '.join(differing)}. Leave them out, or "
-            f"{_fresh_start(folder)}",
+            f"{fresh_start(folder)}",
             code="E124",
         )
 
@@ -228,7 +228,7 @@ def refuse_no_more_epochs(folder: Path, data: Path, epochs: int, done: int) -> N
     """Raise ``OptionError`` where a finished run has as many epochs, or any run has done more."""
     if run_folder.is_finished(folder) and epochs == stored_config(folder).training.epochs:
         if stored_config(folder).training.scheme == "alternating":
-            raise OptionError(f"all four steps of the run in {folder} are finished; {_fresh_start(folder)}")
+            raise OptionError(f"all four steps of the run in {folder} are finished; {fresh_start(folder)}")
         more = shlex.join(
             ["faster-rcnn", "train", str(data), "--out", str(folder), "--resume", "--epochs", str(2 * epochs)]
         )
@@ -242,10 +242,11 @@ def refuse_lost_best(folder: Path, state: Mapping[str, Any]) -> None:
     """Raise ``OptionError`` where the model of the best epoch so far is gone, since the run could not return it."""
     best = folder / run_folder.BEST
     if state["progress"].rows and not best.exists():
-        raise OptionError(f"--resume: {best} is gone, so this run cannot go on; {_fresh_start(folder)}")
+        raise OptionError(f"--resume: {best} is gone, so this run cannot go on; {fresh_start(folder)}")
 
 
-def _fresh_start(folder: Path) -> str:
+def fresh_start(folder: Path) -> str:
+    """The part of a message that names how a new run begins where the old one ended."""
     left = [folder / name for name in (run_folder.LAST, run_folder.BEST) if (folder / name).exists()]
     return f"begin a new run with --weights {left[0]}" if left else "begin a new run with another --out"
 

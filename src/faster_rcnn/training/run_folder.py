@@ -36,7 +36,8 @@ CONFIG = "config.yaml"
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
 DATA = "data.json"
-FILES = frozenset({BEST, LAST, STATE, CONFIG, METRICS, SUMMARY, DATA})
+TRANSFORM = "transform.json"
+FILES = frozenset({BEST, LAST, STATE, CONFIG, METRICS, SUMMARY, DATA, TRANSFORM})
 """Files that a run needs; its report can be written again."""
 
 
@@ -75,7 +76,9 @@ def kept_if_used(folder: Path) -> Iterator[None]:
     """
     with only_writer(folder):
         _refuse_run(folder)  # under the lock, so that no other process begins one
-        starts = [each for name in (CONFIG, DATA, f"step-1/{CONFIG}") if not (each := folder / name).exists()]
+        starts = [
+            each for name in (CONFIG, DATA, TRANSFORM, f"step-1/{CONFIG}") if not (each := folder / name).exists()
+        ]
         try:
             yield
         except BaseException:
@@ -155,7 +158,7 @@ def read_data(folder: Path) -> Fingerprint | None:
     if not path.exists():
         return None
     try:
-        return Fingerprint.from_json(_json_in(path))
+        return Fingerprint.from_json(json_in(path))
     except ValueError as error:
         raise ModelFileError(
             f"{path} cannot be read ({error}), so what this run was trained on is not known; start a new one from its "
@@ -164,7 +167,7 @@ def read_data(folder: Path) -> Fingerprint | None:
         ) from error
 
 
-def _json_in(path: Path) -> Any:
+def json_in(path: Path) -> Any:
     """The value in a JSON file; raises ``ValueError`` for anything else."""
     try:
         return parsed("it", read_bytes(path).decode())

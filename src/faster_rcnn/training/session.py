@@ -16,6 +16,7 @@ import torch
 from faster_rcnn.building import build_model
 from faster_rcnn.data.loading import TrainingLoader
 from faster_rcnn.data.records import Dataset, Split
+from faster_rcnn.data.transform import Transform
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.evaluation.in_detail import details_of
 from faster_rcnn.model import FasterRCNN
@@ -28,9 +29,11 @@ from faster_rcnn.training.averaging import AveragedModel
 from faster_rcnn.training.callback import Callback, RunEnd, RunStart, notify, notify_of_end
 from faster_rcnn.training.display import TrainingDisplay
 from faster_rcnn.training.examples import Example, find_examples
+from faster_rcnn.training.first_losses import FirstLosses
 from faster_rcnn.training.gradients import in_parallel
 from faster_rcnn.training.initial_weights import Parts, initialise
 from faster_rcnn.training.interruption import stop_signals
+from faster_rcnn.training.live_report import LiveReport
 from faster_rcnn.training.loop import criterion, run_training
 from faster_rcnn.training.optimizer import optimizer_of
 from faster_rcnn.training.out_of_memory import refuse_parts_of_norms
@@ -72,6 +75,8 @@ class Task:
     """Called beside the command's own display."""
     processes: Processes = ALONE
     """The processes that do this task together."""
+    transform: Transform | None = None
+    """The user's own augmentation."""
 
 
 def train_task(task: Task, state: Mapping[str, Any] | None = None) -> Path:
@@ -96,7 +101,8 @@ def _resumable(run: Run, task: Task) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         # From the weights of a run that diverged, the same steps would diverge again.
         if run.saved_step is not None and not isinstance(error, DivergedError):
-            _LOG.info(f"saved after step {run.saved_step}; go on with: {go_on_with(task.data, task.named)}")
+            command = go_on_with(task.data, task.named, task.transform)
+            _LOG.info(f"saved after step {run.saved_step}; go on with: {command}")
             remark_on_early_end(run.config)
         raise
     finally:
@@ -204,15 +210,18 @@ def _log_plan(run: Run) -> None:
 def _loader(task: Task, split: Split) -> TrainingLoader:
     config = task.config
     proposals = task.proposals.get(split.name)
-    return TrainingLoader(split, config.image, config.training, config.data, proposals, task.processes)
+    return TrainingLoader(split, config.image, config.training, config.data, proposals, task.processes, task.transform)
 
 
 def _train(run: Run, task: Task, began: float) -> Path:
     chosen_by = criterion(run.config)
     callbacks: tuple[Callback, ...] = ()
-    if task.processes.is_first:
-        callbacks = (TrainingDisplay(("AP", "AP50") if chosen_by == "AP" else (chosen_by,)), *task.callbacks)
     measured: dict[int, Validation] = {}
+    if task.processes.is_first:
+        display = TrainingDisplay(("AP", "AP50") if chosen_by == "AP" else (chosen_by,))
+        callbacks = (display, LiveReport(run, task.data, measured, began), *task.callbacks)
+        if run.saved_step is None:  # a state may be one of weights that were trained
+            callbacks = (FirstLosses(len(run.classes), task.start), *callbacks)
     validator = None
     if run.val is not None:
         proposals = task.proposals.get(run.val.name)
@@ -254,9 +263,10 @@ def _end(run: Run, reason: str, error: BaseException | None, examples: Sequence[
     return RunEnd(run.folder, run.progress.step, best, reason, error, {each.name: each.picture for each in examples})
 
 
-def go_on_with(data: Path, folder: Path) -> str:
-    """The command that resumes an interrupted run."""
-    return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), "--resume"])
+def go_on_with(data: Path, folder: Path, transform: Transform | None = None) -> str:
+    """The command that resumes an interrupted run; a function of Python has no name on a command line."""
+    named = ["--transform", transform.name] if transform is not None and transform.reload else []
+    return shlex.join(["faster-rcnn", "train", str(data), "--out", str(folder), *named, "--resume"])
 
 
 def _finish(run: Run, task: Task, reason: str, measured: Mapping[int, Validation], seconds: float) -> list[Example]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
-from faster_rcnn.data.loading import TrainingImage
+from faster_rcnn.data.training_image import TrainingImage
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.structures import TrainingBatch
 from faster_rcnn.system.distributed import ALONE, Processes

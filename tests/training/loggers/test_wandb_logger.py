@@ -49,13 +49,18 @@ def test_a_run_without_a_key_stays_in_its_folder(tmp_path: Path, caplog: pytest.
     assert len(files) == 2  # before and after the run was resumed
     assert len({path.name for path in files}) == 1  # of one run
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    pictures, artifacts = 0, 0
+    pictures = 0
+    artifacts: list[set[str]] = []
     for record in (record for path in files for record in records_of(path)):
-        artifacts += record.WhichOneof("record_type") == "artifact"
+        if record.WhichOneof("record_type") == "artifact":
+            artifacts.append({each.path for each in record.artifact.manifest.contents})
         values = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
         pictures += any(name.startswith("pictures") for name in values)
         for name, value in values.items():
             if not name.startswith(("_", "pictures")):
                 curves[name].append((record.history.step.num, float(json.loads(value))))
     assert_holds_metrics(curves, run)
-    assert (pictures > 0, artifacts) == (True, 2)
+    assert pictures == 2  # at the end of each of the two
+    assert len(artifacts) == 2
+    assert {"best.safetensors", "metrics.csv", "report.html", "summary.json"} <= artifacts[1]
+    assert "state.pt" not in artifacts[1]
