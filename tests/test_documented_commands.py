@@ -66,6 +66,8 @@ NOT_RUN = {
             "faster-rcnn export runs/cells --out cells.xml --size 480x640",
             "faster-rcnn export runs/cells --out cells.pt2 --size 480x640 --batch 4",
             "faster-rcnn export runs/cells --verify cells.onnx --images photos/a.jpg",
+            "faster-rcnn export runs/cells --out cells.xml --preprocess none --precision bfloat16 --images photos",
+            "faster-rcnn export runs/cells --out cells8.xml --preprocess none --precision int8 --data cells",
             "faster-rcnn predict cells.onnx photos --json found.jsonl",
             "faster-rcnn evaluate cells.onnx cells",
             "faster-rcnn benchmark cells.onnx --images slide.png",

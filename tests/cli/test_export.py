@@ -182,10 +182,18 @@ def test_a_program_is_written_verified_and_used(tmp_path: Path, capsys: pytest.C
     [
         ({}, "--out FILE"),
         ({"out": Path("a.onnx"), "format": "pt2"}, r"ends in \.pt2"),
-        ({"out": Path("a.pth"), "batch": "2"}, "weights alone"),
+        ({"out": Path("a.pth"), "batch": "2", "images": ["a"]}, "weights alone; leave --batch, --images out"),
         ({"out": Path("a.onnx"), "layout": "torchvision:x"}, "--layout"),
         ({"verify": Path("a.pth")}, r"\.onnx, \.xml, \.pt2"),
-        ({"verify": Path("a.onnx"), "out": Path("b.onnx")}, "leave --out"),
+        ({"verify": Path("a.onnx"), "out": Path("b.onnx")}, "leave --out out"),
+        (
+            {"verify": Path("a.onnx"), "batch": "2", "nms": "none", "precision": "int8", "layout": "x"},
+            "leave --batch, --nms, --precision, --layout out",
+        ),
+        ({"out": Path("a.xml"), "precision": "int8", "preprocess": "none"}, "--images FOLDER"),
+        ({"out": Path("a.onnx"), "precision": "bfloat16"}, "openvino or pt2"),
+        ({"out": Path("a.pt2"), "split": "val"}, "name both"),
+        ({"out": Path("a.pt2"), "images": ["a"], "data": Path("b")}, "leave one out"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments: dict[str, Any], part: str) -> None:

@@ -274,7 +274,7 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
             {
                 "model": "runs/pets", "layout": "torchvision:x", "out": Path("pets.pth"), "format": None,
                 "batch": "dynamic", "size": "dynamic", "nms": "in-graph", "preprocess": "in-graph", "images": None,
-                "verify": None,
+                "verify": None, "precision": "float32", "data": None, "split": None,
             },
         ),
         (
@@ -282,6 +282,15 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
             {
                 "model": "pets", "layout": None, "out": Path("p.onnx"), "format": "onnx", "batch": "4",
                 "size": "480x640", "nms": "none", "preprocess": "none", "images": ["a", "b"], "verify": None,
+                "precision": "float32", "data": None, "split": None,
+            },
+        ),
+        (
+            "export pets --precision int8 --data pets --split val --out p.xml",
+            {
+                "model": "pets", "layout": None, "out": Path("p.xml"), "format": None, "batch": "dynamic",
+                "size": "dynamic", "nms": "in-graph", "preprocess": "in-graph", "images": None, "verify": None,
+                "precision": "int8", "data": Path("pets"), "split": "val",
             },
         ),
         (
@@ -289,6 +298,7 @@ def test_train_leaves_what_is_not_given_to_the_settings(training: dict[str, Any]
             {
                 "model": "pets", "layout": None, "out": None, "format": None, "batch": "dynamic", "size": "dynamic",
                 "nms": "in-graph", "preprocess": "in-graph", "images": None, "verify": Path("p.onnx"),
+                "precision": "float32", "data": None, "split": None,
             },
         ),
         (

@@ -51,7 +51,10 @@ def test_the_model_or_another_file_that_is_read_is_never_an_output(data: Path) -
     require_file("--out", "other.safetensors", [Path("model.safetensors")])
 
 
-@pytest.mark.parametrize("name", ["other.jpg", "model.SAFETENSORS", "table.csv", "notes.yaml", "link"])
+@pytest.mark.parametrize(
+    "name",
+    ["other.jpg", "model.SAFETENSORS", "p.onnx", "p.pt2", "p.bin", "a.MP4", "table.csv", "notes.yaml", "link"],
+)
 def test_results_never_replace_a_file_of_another_kind(data: Path, name: str) -> None:
     Path("kept.png").write_bytes(b"pixels")
     Path("link").symlink_to("kept.png")

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from exports import C4, PAPER, SIZE, small_detector, written
 from faster_rcnn.errors import VerificationError
 from faster_rcnn.export import run
 from faster_rcnn.export.run import UNVERIFIED, export_verified, verify
+from faster_rcnn.inference.sessions import open_exported
 from faster_rcnn.weights.exported import ExportFacts
 from faster_rcnn.weights.model_file import LoadedModel
+from tiny import random_image
 
 pytestmark = pytest.mark.xdist_group("exports")
 
@@ -29,9 +32,21 @@ pytestmark = pytest.mark.xdist_group("exports")
 )
 def test_a_file_finds_what_its_detector_finds(kind: str, options: dict[str, object]) -> None:
     found = verify(small_detector(PAPER if "paper" in options else C4), written(kind, **options))
-    assert found.are_small
+    assert found.is_good
     assert found.compared > 100
     assert {batch for batch, _ in found.calls} == {1, 2, 5}
+
+
+@pytest.mark.parametrize("kind", ["pt2", "openvino"])
+def test_a_file_in_bfloat16_agrees_with_its_detector(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("m.pt2" if kind == "pt2" else "m.xml")
+    facts = ExportFacts(kind, 1, SIZE, nms=True, prepares=True, precision="bfloat16")
+    found = export_verified(small_detector(C4), facts, path, [random_image(*SIZE, 1)])
+    assert "are found on both sides" in str(found)
+    opened = open_exported(path)
+    assert opened.exported.facts.precision == "bfloat16"
+    boxes, *_ = opened.session(random_image(*SIZE)[None])
+    assert boxes.dtype == torch.float32
 
 
 def test_one_changed_weight_is_recognized(tmp_path: Path) -> None:

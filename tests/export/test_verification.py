@@ -24,22 +24,22 @@ def test_equal_detections_have_no_difference_in_any_order() -> None:
     differences = Differences()
     compare_detections(differences, found((0, 0.9, 1), (50, 0.8, 2)), found((50, 0.8, 2), (0, 0.9, 1)), is_decided=True)
     assert (differences.box, differences.score, differences.missing, differences.compared) == (0, 0, 0, 2)
-    assert differences.are_small
+    assert differences.is_good
 
 
 @pytest.mark.parametrize("other", [found((0.02, 0.9, 1)), found((0, 0.9002, 1)), found((0, 0.9, 2)), found()])
 def test_another_box_score_or_label_is_a_difference(other: Detections) -> None:
     differences = Differences()
     compare_detections(differences, found((0, 0.9, 1)), other, is_decided=True)
-    assert not differences.are_small
+    assert not differences.is_good
 
 
 def test_an_undecided_image_may_lack_detections_but_not_move_them() -> None:
     differences = Differences()
     compare_detections(differences, found((0, 0.9, 1), (50, 0.8, 2)), found((0, 0.9, 1)), is_decided=False)
-    assert differences.are_small
+    assert differences.is_good
     compare_detections(differences, found((0, 0.9, 1)), found((0.5, 0.9, 1)), is_decided=False)
-    assert not differences.are_small
+    assert not differences.is_good
 
 
 def test_without_a_detection_that_was_compared_the_line_has_it() -> None:

@@ -11,6 +11,7 @@ from exports import C4, SIZE, small_detector, written
 from faster_rcnn import Detector
 from faster_rcnn.errors import ImageError, OptionError
 from faster_rcnn.structures import Detections
+from faster_rcnn.weights.exported import MAX_BATCH
 from tiny import random_image
 
 pytestmark = pytest.mark.xdist_group("exports")
@@ -52,6 +53,19 @@ def test_a_file_for_one_size_refuses_another() -> None:
     assert len(exported.predict(random_image(*SIZE), conf=0.0)) > 0
     with pytest.raises(ImageError, match="takes 130x90 alone"):
         exported.predict(random_image(90, 131))
+
+
+def test_more_images_than_a_graph_takes_are_given_in_parts() -> None:
+    exported = Detector.load(written("pt2"))
+    found = exported.predict([random_image(40, 60)] * (MAX_BATCH + 1), conf=0.0, batch=MAX_BATCH + 1)
+    assert_same(found[MAX_BATCH].detections, found[0].detections)
+
+
+@pytest.mark.parametrize("file", ["pt2", "onnx"])
+def test_an_image_with_a_tiny_side_is_refused(file: str) -> None:
+    exported = Detector.load(written(file, prepares=file == "onnx"))
+    with pytest.raises(ImageError, match=r"E120 .*an image of 900x4 pixels is .* takes no side below 32"):
+        exported.predict(random_image(4, 900))
 
 
 @pytest.mark.parametrize(

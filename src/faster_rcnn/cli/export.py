@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from faster_rcnn.cli.export_examples import Examples
 from faster_rcnn.cli.options import announce_work
 from faster_rcnn.cli.outputs import model_file, require_file
 from faster_rcnn.errors import OptionError
@@ -15,8 +16,9 @@ from faster_rcnn.system.console import say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
+    from faster_rcnn.data.records import Split
+    from faster_rcnn.weights.exported import ExportFacts
+    from faster_rcnn.weights.model_file import LoadedModel
 
 TORCHVISION = "torchvision"
 
@@ -31,7 +33,10 @@ def export(
     size: str = "dynamic",
     nms: Literal["in-graph", "none"] = "in-graph",
     preprocess: Literal["in-graph", "none"] = "in-graph",
+    precision: Literal["float32", "bfloat16", "int8"] = "float32",
     images: Annotated[list[str] | None, Parameter(consume_multiple=1, negative="")] = None,
+    data: Path | None = None,
+    split: str | None = None,
     verify: Path | None = None,
     layout: str | None = None,
 ) -> int:
@@ -47,43 +52,70 @@ def export(
             hold with --preprocess none alone.
         nms: in-graph gives detections; none gives candidates, for runtimes without NMS.
         preprocess: in-graph takes uint8 images and resizes, normalizes and pads them; with none that is done before.
-        images: Image files, folders or patterns, of which four are compared beside made-up ones.
+        precision: Number format of convolutions and matrix products: bfloat16 in OpenVINO and pt2, int8 in OpenVINO.
+        images: Image files, folders or patterns: four are compared beside made-up ones, 32 calibrate int8.
+        data: Folder or file of labelled images, in place of --images: those of train are used so, and AP of the file
+            and of the detector are measured on another split.
+        split: Split of these data for AP; by default test where there is one, else val.
         verify: Exported file that is compared with the model; nothing is written.
         layout: Detector of torchvision that is to load its checkpoint, such as torchvision:fasterrcnn_resnet50_fpn; by
             default the one that fits.
     """
+    options = {"--batch": batch, "--size": size, "--nms": nms, "--preprocess": preprocess, "--precision": precision}
+    given = [name for name, value in options.items() if value not in ("dynamic", "in-graph", "float32")]
+    examples = Examples(images, data, split)
     if verify is not None:
-        return _verify(model, verify, images, out)
+        others = {"--out": out, "--format": format, "--layout": layout}
+        _refuse_beside("--verify", verify, [*given, *_named(others)])
+        return _verify(model, verify, examples)
     if out is None:
         raise OptionError("export needs --out FILE to write, or --verify FILE to compare", code="E125")
     announce_work(f"exporting {model}")
-    from faster_rcnn.export.request import facts_of, format_of, refuse_unexportable
+    from faster_rcnn.export.request import facts_of, format_of
 
     kind = format_of(format, out)
     if kind == TORCHVISION:
-        given = batch, size, nms, preprocess, images
-        _refuse_for_checkpoint(given != ("dynamic", "dynamic", "in-graph", "in-graph", None))
+        _refuse_for_checkpoint([*given, *_named({"--images": images, "--data": data, "--split": split})])
         return _write_checkpoint(model, out, layout)
-    from faster_rcnn.benchmark.loading import load_or_build
-    from faster_rcnn.export.files import require_packages
-    from faster_rcnn.export.run import export_verified
-
     if layout is not None:
         raise OptionError(f"--layout {layout} is for --format torchvision; leave it out", code="E125")
-    require_file("--out", out, [model_file(model)])
-    require_packages(kind)
-    pixels = _pixels(images)
+    return _export_graph(model, out, facts_of(kind, batch, size, nms, preprocess, precision), examples)
+
+
+def _named(options: dict[str, object]) -> list[str]:
+    return [name for name, value in options.items() if value is not None]
+
+
+def _refuse_beside(option: str, value: Path, others: Sequence[str]) -> None:
+    if others:
+        raise OptionError(
+            f"{option} {value} writes nothing, and the file knows how it was made; leave {', '.join(others)} out",
+            code="E125",
+        )
+
+
+def _export_graph(model: str, out: Path, facts: ExportFacts, examples: Examples) -> int:
+    """Write and verify a file for a runtime, and measure its AP where there are labelled images."""
+    from faster_rcnn.benchmark.loading import load_or_build
+    from faster_rcnn.export.files import require_packages
+    from faster_rcnn.export.request import refuse_unexportable, refuse_vanishing
+    from faster_rcnn.export.run import export_verified
+
+    require_file("--out", out, [model_file(model), examples.data])
+    require_packages(facts.format, facts.precision)
+    examples.refuse_missing(facts.precision)
     loaded = load_or_build(model)
     refuse_unexportable(model, loaded.config)
-    facts = facts_of(kind, batch, size, nms, preprocess, loaded.config)
-    say(f"wrote {out}, which finds what {model} finds: {export_verified(loaded, facts, out, pixels)}")
+    refuse_vanishing(facts, loaded.config)
+    part = examples.labelled(loaded.config)
+    found = export_verified(loaded, facts, out, examples.pixels(facts.precision))
+    say(f"wrote {out}, which finds what {model} finds: {found}")
+    _say_accuracy(loaded, out, part, model)
     return 0
 
 
-def _verify(model: str, file: Path, images: Sequence[str] | None, out: Path | None) -> int:
+def _verify(model: str, file: Path, examples: Examples) -> int:
     """Compare an exported file with its detector."""
-    if out is not None:
-        raise OptionError(f"--verify {file} writes nothing; leave --out {out} out", code="E125")
     announce_work(f"verifying {file}")
     from faster_rcnn.benchmark.loading import load_or_build
     from faster_rcnn.export.run import verify
@@ -91,26 +123,27 @@ def _verify(model: str, file: Path, images: Sequence[str] | None, out: Path | No
 
     if not is_exported(file):
         raise OptionError(f"--verify {file}: an exported file ends in {', '.join(ENDINGS)}", code="E125")
-    say(f"{file} finds what {model} finds: {verify(load_or_build(model), file, _pixels(images))}")
+    loaded = load_or_build(model)
+    part = examples.labelled(loaded.config)
+    say(f"{file} finds what {model} finds: {verify(loaded, file, examples.pixels())}")
+    _say_accuracy(loaded, file, part, model)
     return 0
 
 
-def _pixels(sources: Sequence[str] | None) -> list[Tensor]:
-    """Four of the images, decoded."""
-    from faster_rcnn.benchmark.loading import images_to_time
-    from faster_rcnn.export.verification import GIVEN
-    from faster_rcnn.inference.inputs import to_pixels
-    from faster_rcnn.settings.schema import DataConfig
+def _say_accuracy(loaded: LoadedModel, file: Path, part: Split | None, model: str) -> None:
+    if part is None:
+        return
+    from faster_rcnn.export.accuracy import accuracy_of
+    from faster_rcnn.inference.exported import exported_detector
 
-    paths = images_to_time(sources, GIVEN) if sources else []
-    return [to_pixels(path, str(path), DataConfig().max_pixels) for path in paths]
+    say(str(accuracy_of(loaded, exported_detector(file), part, model)))
 
 
-def _refuse_for_checkpoint(has_others: bool) -> None:
-    if has_others:
+def _refuse_for_checkpoint(others: Sequence[str]) -> None:
+    if others:
         raise OptionError(
-            "a checkpoint of torchvision holds weights alone: --batch, --size, --nms, --preprocess and "
-            "--images are for --format onnx, openvino and pt2",
+            f"a checkpoint of torchvision holds weights alone; leave {', '.join(others)} out, which --format onnx, "
+            "openvino and pt2 take",
             code="E125",
         )
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import MachineError, ModelFileError, OptionError
+from faster_rcnn.films.names import FILM_SUFFIXES
 from faster_rcnn.reporting.json_text import json_text
 from faster_rcnn.system.atomic import as_machine_error, atomic_write, is_stream, open_stream, refuse_unwritable
 from faster_rcnn.system.console import say, show
@@ -25,7 +26,10 @@ STDOUT = "-"
 DATA_SUFFIXES = IMAGE_SUFFIXES | {".xml", ".txt", ".csv", ".yaml", ".yml"}
 """Endings of the files of a data set, beside COCO's .json, which results may have too."""
 
-OTHER_SUFFIXES = IMAGE_SUFFIXES | {".csv", ".xml", ".yaml", ".yml", ".safetensors", ".pt", ".pth", ".ckpt", ".pkl"}
+MODEL_SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".pkl", ".onnx", ".bin", ".pt2"}
+"""Endings of models, and of the weights beside an OpenVINO model, which is an .xml file."""
+
+OTHER_SUFFIXES = IMAGE_SUFFIXES | FILM_SUFFIXES | MODEL_SUFFIXES | {".csv", ".xml", ".yaml", ".yml"}
 """Endings of files that are not JSON: an existing file with one of them has other content, and is kept."""
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from faster_rcnn.export.resizing import LOW, MAX_BITS, MAX_WEIGHT
+from faster_rcnn.export.resizing import MAX_BITS, MAX_WEIGHT, averaged_in_parts
 from faster_rcnn.preparation import Preparation
 from faster_rcnn.settings.schema import ImageConfig
 
@@ -107,12 +107,6 @@ def _across(pixels: Tensor, matrix: Tensor, *, averages: bool = False) -> Tensor
 
 
 def _averaged(pixels: Tensor, matrix: Tensor) -> Tensor:
-    """Do what ``resizing.averaged`` does for weights of any number of bits."""
+    """Do what ``resizing.averaged`` does, for weights whose number of bits is not known before."""
     total = matrix.sum(dim=0).max()
-    unit = torch.exp2(torch.log2(total).round())  # the weights of a pixel sum up to it, nearly
-    high = (matrix / LOW).floor()
-    of_high, of_low = pixels @ high, pixels @ (matrix - high * LOW)
-    step = unit / LOW
-    whole = (of_high / step).floor()
-    rest = (of_high - whole * step) * LOW + of_low + unit / 2
-    return (whole + (rest / unit).floor()).clamp(0, 255)
+    return averaged_in_parts(pixels, matrix, torch.exp2(torch.log2(total).round()))  # they sum up to it, nearly

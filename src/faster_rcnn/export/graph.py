@@ -6,8 +6,6 @@ The pass is that of ``FasterRCNN.stages``. Its two selections, whose number of b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,16 +16,6 @@ from faster_rcnn.export.suppression import Selections
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.rpn.anchors import grid_of_anchors
 from faster_rcnn.structures import ImageSize
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """Where the boxes of a batch lie."""
-
-    limits: Float[Tensor, "images 4"]
-    """Width and height, twice, of each resized image inside its padding; one row may stand for all images."""
-    factors: Float[Tensor, 4]
-    """From the frame of the resized images to that of the images that are given."""
 
 
 class DetectionGraph(nn.Module):
@@ -43,22 +31,28 @@ class DetectionGraph(nn.Module):
         self.proposal_filter = model.inference_filter
         self.ways = ways
         self.with_nms = with_nms
+        self.floats = next(model.parameters()).dtype  # of everything but boxes and scores
 
-    def forward(self, pixels: Float[Tensor, "images 3 height width"], frame: Frame) -> tuple[Tensor, ...]:
+    def forward(
+        self, pixels: Float[Tensor, "images 3 height width"], limits: Float[Tensor, "images 4"], factors: Tensor
+    ) -> tuple[Tensor, ...]:
         """Boxes in the pixels of the given images, scores, labels and the number of detections.
+
+        ``limits`` are the width and height, twice, of each resized image inside its padding; one row may stand for all
+        images. The four ``factors`` lead from the frame of the resized images to that of the images that are given.
 
         Without NMS: boxes (B, P, K, 4) and scores (B, P, K) of every candidate.
         """
-        features = self.backbone(pixels)
+        features = self.backbone(pixels.to(self.floats))
         levels = self._levels(features, ImageSize(*pixels.shape[-2:]))
-        proposals = padded_proposals(levels, frame.limits, self.proposal_filter, self.ways)
+        proposals = padded_proposals(levels, limits, self.proposal_filter, self.ways)
         pooled = pooled_features(features, proposals.boxes, self.roi.pooling)
         rule = self.roi.detection_filter
-        candidates = candidates_of(self.roi.outputs(pooled), proposals, frame.limits, rule)
+        candidates = candidates_of(self.roi.outputs(pooled), proposals, limits, rule)
         if not self.with_nms:
-            return candidates.boxes * frame.factors, candidates.scores
+            return candidates.boxes * factors, candidates.scores
         found = padded_detections(candidates, rule, self.ways)
-        return found.boxes * frame.factors, found.scores, found.labels, found.num
+        return found.boxes * factors, found.scores, found.labels, found.num
 
     def _levels(self, features: list[Tensor], padded: ImageSize) -> list[Level]:
         """Output and anchors of each level that has anchors, which are those of ``AnchorGenerator``."""
@@ -84,21 +78,7 @@ class PreparedInGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """From images (B, 3, H, W) to the outputs of ``DetectionGraph``."""
-        pixels, limits, factors = self.preparation(images)
-        outputs: tuple[Tensor, ...] = self.detector(pixels, Frame(limits, factors))
-        return outputs
-
-
-class PreparedByGraph(nn.Module):
-    """A detector for what the graph of ``AnySizePreparation`` gives."""
-
-    def __init__(self, graph: DetectionGraph) -> None:
-        super().__init__()
-        self.detector = graph
-
-    def forward(self, images: Tensor, limits: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
-        """Prepared images (B, 3, h, w), and the two values of ``Frame``."""
-        outputs: tuple[Tensor, ...] = self.detector(images, Frame(limits, factors))
+        outputs: tuple[Tensor, ...] = self.detector(*self.preparation(images))
         return outputs
 
 
@@ -112,5 +92,5 @@ class ResizedOutside(nn.Module):
     def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, h, w) and their heights and widths inside the padding, (B, 2) integers."""
         limits = sizes.flip(1).repeat(1, 2).float()  # (B, 4): width and height, twice
-        outputs: tuple[Tensor, ...] = self.detector(images, Frame(limits, torch.ones(4)))
+        outputs: tuple[Tensor, ...] = self.detector(images, limits, torch.ones(4))
         return outputs

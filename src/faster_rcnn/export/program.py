@@ -15,14 +15,14 @@ from torch.export import Dim, ExportedProgram
 from faster_rcnn.acceleration.folding import prepare_for_inference
 from faster_rcnn.errors import OptionError
 from faster_rcnn.export.any_size import AnySizePreparation
-from faster_rcnn.export.graph import DetectionGraph, PreparedByGraph, PreparedInGraph, ResizedOutside
+from faster_rcnn.export.graph import DetectionGraph, PreparedInGraph, ResizedOutside
 from faster_rcnn.export.padding import pad_alike
 from faster_rcnn.export.preparation import FixedPreparation
-from faster_rcnn.export.request import MAX_BATCH
 from faster_rcnn.export.suppression import Selections
+from faster_rcnn.inference.exported import smallest_side
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
-from faster_rcnn.weights.exported import ExportFacts
+from faster_rcnn.weights.exported import MAX_BATCH, ExportFacts
 from faster_rcnn.weights.model_file import LoadedModel
 
 EXAMPLE_BATCH = 2
@@ -35,14 +35,16 @@ MAX_CELLS = 1024
 
 def detection_module(loaded: LoadedModel, facts: ExportFacts, ways: Selections) -> nn.Module:
     """The module that a program is traced from; batch norm is folded into convolutions."""
-    folded = prepare_for_inference(loaded.model.eval(), torch.float32, exact=False)
+    # ONNX and OpenVINO hold float32 in any case: a runtime rounds it, or what was measured afterwards.
+    floats = torch.bfloat16 if (facts.format, facts.precision) == ("pt2", "bfloat16") else torch.float32
+    folded = prepare_for_inference(loaded.model.eval(), floats, exact=False)
     pad_alike(folded)
     model = folded.to(memory_format=torch.contiguous_format)
     graph = DetectionGraph(model, ways, with_nms=facts.nms)
     if not facts.prepares:
         return ResizedOutside(graph).eval()
     if facts.size is None:
-        return PreparedByGraph(graph).eval()
+        return graph.eval()
     return PreparedInGraph(graph, FixedPreparation(loaded.model.preparation, facts.size)).eval()
 
 
@@ -56,7 +58,7 @@ def exported_program(loaded: LoadedModel, facts: ExportFacts, ways: Selections) 
     inputs, shapes = _example(loaded.model, facts)
     with torch.no_grad(), quiet():
         try:
-            return torch.export.export(module, inputs, dynamic_shapes=shapes)
+            return _without_paths(torch.export.export(module, inputs, dynamic_shapes=shapes))
         except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise OptionError(
@@ -100,7 +102,7 @@ def _example(model: FasterRCNN, facts: ExportFacts) -> tuple[tuple[Tensor, ...],
         images |= {side: _cells(name, multiple, least) for side, name in ((2, "rows"), (3, "columns"))}
     pixels = torch.zeros(batch, 3, *size)
     if facts.prepares:
-        return (pixels, torch.ones(1, 4), torch.ones(4)), {"images": images, "limits": None, "factors": None}
+        return (pixels, torch.ones(1, 4), torch.ones(4)), {"pixels": images, "limits": None, "factors": None}
     sizes = None if facts.batch else {0: images[0]}
     return (pixels, torch.tensor([list(size)] * batch)), {"images": images or None, "sizes": sizes}
 
@@ -113,16 +115,14 @@ def preparing_program(loaded: LoadedModel, facts: ExportFacts) -> ExportedProgra
         shapes[0] = Dim("batch", min=1, max=MAX_BATCH)
     example = torch.zeros(facts.batch or EXAMPLE_BATCH, 3, 96, 160, dtype=torch.uint8)
     with torch.no_grad(), quiet():
-        return torch.export.export(module, (example,), dynamic_shapes={"images": shapes})
+        return _without_paths(torch.export.export(module, (example,), dynamic_shapes={"images": shapes}))
 
 
-def smallest_side(model: FasterRCNN) -> int:
-    """Smallest side of images of any size in pixels: every feature map has more than one row and column.
-
-    torch takes a side of 1 for one that is repeated.
-    """
-    coarsest, multiple = max(model.backbone.strides), model.preparation.multiple
-    return int(coarsest // multiple + 1) * multiple
+def _without_paths(program: ExportedProgram) -> ExportedProgram:
+    """Forget which lines of which files made each operation: exported files would hold the paths of this machine."""
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 def _cells(name: str, multiple: int, least: int) -> Any:

@@ -9,30 +9,46 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.images import vanishes
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ImageSize
-from faster_rcnn.weights.exported import ENDINGS, ExportFacts
+from faster_rcnn.weights.exported import ENDINGS, MAX_BATCH, ExportFacts
 
 ENDING_OF: dict[str, str] = {kind: ending for ending, kind in ENDINGS.items()}
-MAX_BATCH = 64
-"""Largest batch of a file that takes any number of images."""
 DYNAMIC = "dynamic"
 
 
-def facts_of(kind: str, batch: str, size: str, nms: str, preprocess: str, config: Config) -> ExportFacts:
+REFUSED = {
+    ("onnx", "bfloat16"): "ONNX Runtime computes in no bfloat16 on a CPU; take --format openvino or pt2",
+    ("onnx", "int8"): "only OpenVINO files are quantized; take --format openvino, or leave the option out",
+    ("pt2", "int8"): "torch.export holds none of our int8 layers; take --format openvino or --precision bfloat16, or "
+    "quantize the model file: faster-rcnn quantize",
+}
+"""Precisions that a format cannot hold, with the reason and what to take instead."""
+
+
+def facts_of(kind: str, batch: str, size: str, nms: str, preprocess: str, precision: str = "float32") -> ExportFacts:
     """The facts of an export, from the options as a user gives them.
 
     Raises ``OptionError`` (E125) for a value that makes no sense, and for what a format cannot hold.
     """
-    facts = ExportFacts(kind, _batch(batch), _size(size), nms == "in-graph", preprocess == "in-graph")
+    if (kind, precision) in REFUSED:
+        raise OptionError(f"--precision {precision}: {REFUSED[kind, precision]}", code="E125")
+    facts = ExportFacts(kind, _batch(batch), _size(size), nms == "in-graph", preprocess == "in-graph", precision)
     if facts.size is None and facts.prepares and kind != "onnx":
         raise OptionError(
             f"--size dynamic: a file of the format {kind} cannot hold the resizing of images of any size; give a size, "
             "such as --size 480x640, or prepare images before the call: --preprocess none",
             code="E125",
         )
+    return facts
+
+
+def refuse_vanishing(facts: ExportFacts, config: Config) -> None:
+    """Raise ``OptionError`` (E125) for a size of images of which the detector's resizing leaves nothing."""
     sides = config.image.short_side, config.image.long_side
     if facts.size is not None and facts.prepares and vanishes(facts.size, *sides):
-        raise OptionError(f"--size {size}: resizing leaves less than half a pixel of the shorter side", code="E125")
-    return facts
+        raise OptionError(
+            f"--size {facts.size.height}x{facts.size.width}: resizing leaves less than half a pixel of a side",
+            code="E125",
+        )
 
 
 def format_of(given: str | None, out: Path) -> str:

@@ -83,10 +83,19 @@ def averaged(pixels: Float[Tensor, "*any side"], matrix: Tensor, bits: int) -> F
     half = 2.0 ** (bits - 1)
     if bits <= EXACT_BITS:
         return ((pixels @ matrix + half) / 2.0**bits).floor().clamp(0, 255)
-    # Sums beyond 2^24 are not exact in float32; those of the high and of the low bits of the weights are.
+    return averaged_in_parts(pixels, matrix, 2.0**bits)
+
+
+def averaged_in_parts(
+    pixels: Float[Tensor, "*any side"], matrix: Tensor, unit: float | Tensor
+) -> Float[Tensor, "*any target"]:
+    """Do what ``averaged`` does for weights of any number of bits; ``unit`` is the power of two that stands for 1.
+
+    Sums beyond 2^24 are not exact in float32; those of the high and of the low bits of the weights are.
+    """
     high = (matrix / LOW).floor()
     of_high, of_low = pixels @ high, pixels @ (matrix - high * LOW)
-    unit = 2.0 ** (bits - 7)  # a sum of high bits in units of the result
-    whole = (of_high / unit).floor()
-    rest = (of_high - whole * unit) * LOW + of_low + half
-    return (whole + (rest / 2.0**bits).floor()).clamp(0, 255)
+    step = unit / LOW  # a sum of high bits in units of the result
+    whole = (of_high / step).floor()
+    rest = (of_high - whole * step) * LOW + of_low + unit / 2
+    return (whole + (rest / unit).floor()).clamp(0, 255)

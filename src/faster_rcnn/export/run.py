@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from torch import Tensor
 
 from faster_rcnn.errors import VerificationError
+from faster_rcnn.export.agreement import Agreement, agreement_of
 from faster_rcnn.export.files import write_file
-from faster_rcnn.export.verification import Differences, compared_with
+from faster_rcnn.export.verification import BATCHES, Differences, compared_with
 from faster_rcnn.inference.exported import detector_of
 from faster_rcnn.inference.sessions import open_exported
 from faster_rcnn.settings.schema import Config
@@ -24,8 +25,14 @@ UNVERIFIED = ".unverified"
 """Ending of a file that differs from its detector."""
 
 
-def export_verified(loaded: LoadedModel, facts: ExportFacts, out: Path, images: Sequence[Tensor] = ()) -> Differences:
+Found = Differences | Agreement
+"""What a comparison found: numbers for float32, shared detections for other precisions."""
+
+
+def export_verified(loaded: LoadedModel, facts: ExportFacts, out: Path, images: Sequence[Tensor] = ()) -> Found:
     """Write an exported file that finds what the detector finds; ``images`` are used beside made-up ones.
+
+    Files in int8 are quantized with ``images``. In bfloat16 and int8 some of them have to hold objects.
 
     Raises:
         VerificationError: the file finds something else; it is kept under another name, see ``UNVERIFIED``.
@@ -34,7 +41,7 @@ def export_verified(loaded: LoadedModel, facts: ExportFacts, out: Path, images: 
     """
     with TemporaryDirectory(prefix="faster-rcnn-export-") as folder:
         path = Path(folder) / out.name
-        write_file(loaded, facts, path)
+        write_file(loaded, facts, path, images)
         try:
             found = verify(loaded, path, images)
         except VerificationError as error:
@@ -44,7 +51,7 @@ def export_verified(loaded: LoadedModel, facts: ExportFacts, out: Path, images: 
     return found
 
 
-def verify(loaded: LoadedModel, path: Path, images: Sequence[Tensor] = ()) -> Differences:
+def verify(loaded: LoadedModel, path: Path, images: Sequence[Tensor] = ()) -> Found:
     """Compare an exported file with the detector that it was made of.
 
     Raises:
@@ -62,8 +69,13 @@ def verify(loaded: LoadedModel, path: Path, images: Sequence[Tensor] = ()) -> Di
         )
     if header.classes != loaded.classes:
         raise VerificationError(f"{path}: its classes are others than those of the detector")
-    found = compared_with(loaded, detector_of(opened), _sizes(facts, loaded.config), images)
-    if not found.are_small:
+    exported, sizes = detector_of(opened), _sizes(facts, loaded.config)
+    found: Found
+    if facts.precision == "float32":
+        found = compared_with(loaded, exported, sizes, images)
+    else:
+        found = agreement_of(loaded, exported, sizes, images, (facts.batch,) if facts.batch else BATCHES)
+    if not found.is_good:
         raise VerificationError(f"{path} differs from the detector: {found}")
     return found
 

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from faster_rcnn.images import rescale_detections
+from faster_rcnn.images import rescale_detections, size_of
 from faster_rcnn.inference.exported import ExportedDetector
 from faster_rcnn.inference.loading import ready_detector
 from faster_rcnn.inference.prepared import PreparedDetector
@@ -59,7 +59,7 @@ class Differences:
     """Numbers of images and sizes of all calls."""
 
     @property
-    def are_small(self) -> bool:
+    def is_good(self) -> bool:
         """Whether the file is as good as the detector."""
         return self.box <= MAX_BOX and self.score <= MAX_SCORE and self.missing == 0
 
@@ -78,6 +78,15 @@ class Differences:
         return line
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What our detector finds in an image."""
+
+    detections: Detections
+    is_decided: bool
+    """Whether it finds the same with noise as large as rounding errors."""
+
+
 def compared_with(
     loaded: LoadedModel, exported: ExportedDetector, sizes: Sequence[ImageSize], given: Sequence[Tensor] = ()
 ) -> Differences:
@@ -85,19 +94,37 @@ def compared_with(
     exact, found = ready_detector(loaded, "float32", "cpu"), Differences()
     for size in sizes:
         images = images_of(size, given)
-        expected = [exact.detect([each])[0] for each in images]
-        again = [_with_noise(exact, each) for each in images]
-        decided = [not _unequal(*pair) for pair in zip(expected, again, strict=True)]
-        found.undecided += decided.count(False)
+        expected = expected_of(exact, images)
+        found.undecided += sum(not each.is_decided for each in expected)
         for count in (exported.batch,) if exported.batch else BATCHES:
-            found.calls.add((count, size))
-            of_file = _in_batches(exported, images, count)
-            for one, other, is_decided in zip(of_file, expected, decided, strict=True):
-                compare_detections(found, one, other, is_decided=is_decided)
+            compare_batches(found, exported, images, expected, count)
     return found
 
 
-def _in_batches(exported: ExportedDetector, images: Sequence[Tensor], count: int) -> list[Detections]:
+def expected_of(exact: PreparedDetector, images: Sequence[UInt8[Tensor, "3 _ _"]]) -> list[Expected]:
+    """What a detector in float32 finds in images, and whether rounding decides there."""
+    found = []
+    for each in images:
+        [detections] = exact.detect([each])
+        found.append(Expected(detections, not _unequal(detections, _with_noise(exact, each))))
+    return found
+
+
+def compare_batches(
+    found: Differences,
+    exported: ExportedDetector,
+    images: Sequence[UInt8[Tensor, "3 height width"]],
+    expected: Sequence[Expected],
+    count: int,
+) -> None:
+    """Add the differences of a file's detections in images of one size, ``count`` in each call, to ``found``."""
+    found.calls.add((count, size_of(images[0])))
+    of_file = in_batches(exported, images, count)
+    for one, other in zip(of_file, expected, strict=True):
+        compare_detections(found, one, other.detections, is_decided=other.is_decided)
+
+
+def in_batches(exported: ExportedDetector, images: Sequence[Tensor], count: int) -> list[Detections]:
     """The detections of a file for all images, ``count`` of them in each call."""
     starts = range(0, len(images), count)
     return [found for start in starts for found in exported.detect(images[start : start + count])]

@@ -21,6 +21,7 @@ from faster_rcnn.roi.detections import DetectionFilter
 from faster_rcnn.stages import StageValue
 from faster_rcnn.structures import Detections, ImageBatch, ImageSize, Proposals, TrainingBatch
 from faster_rcnn.system.devices import choose_device
+from faster_rcnn.weights.exported import MAX_BATCH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,20 +98,34 @@ class ExportedNetwork(FasterRCNN):
                     f"{facts.size.height} alone; resize it, or export with --size dynamic --preprocess none",
                     code="E120",
                 )
+            if facts.size is None:
+                self._refuse_tiny(self.preparation.padded_size(part.originals[0]), part.originals[0])
             yield part
+
+    def _refuse_tiny(self, padded: ImageSize, original: ImageSize) -> None:
+        least = smallest_side(self)
+        if min(padded) < least:
+            raise ImageError(
+                f"an image of {original.width}x{original.height} pixels is {padded.width}x{padded.height} when resized "
+                f"and padded, and {self.opened.path} takes no side below {least}; use the model file for it",
+                code="E120",
+            )
 
     def _of_one_padded_size(self, images: Sequence[Tensor]) -> Iterator[_Part]:
         for group in self.preparation.groups(images):
             yield _Part(group.indices, group.images.pixels, group.images.sizes, group.originals)
 
     def _run(self, part: _Part) -> list[Tensor]:
-        """Outputs for any number of images; a graph for a fixed number gets images of zeros beside them."""
+        """Outputs for any number of images, in as many calls as the graph needs.
+
+        A graph for a fixed number of images gets images of zeros beside them.
+        """
         facts, total = self.opened.exported.facts, len(part.pixels)
-        count = facts.batch or total
+        count = facts.batch or min(total, MAX_BATCH)
         outputs = []
         for start in range(0, total, count):
             own = part.pixels[start : start + count]
-            spare = count - len(own)
+            spare = count - len(own) if facts.batch else 0
             images = torch.cat((own, own.new_zeros(spare, *own.shape[1:]))).contiguous()
             sizes = torch.tensor([*part.sizes[start : start + count], *part.sizes[:1] * spare])
             given = (images,) if facts.prepares else (images, sizes)
@@ -195,6 +210,15 @@ def detector_of(opened: OpenedFile, precision: str = "auto") -> ExportedDetector
         exact=False,
         thresholds=header.thresholds,
     )
+
+
+def smallest_side(model: FasterRCNN) -> int:
+    """Smallest padded side of the images of a file for any size: every feature map has more than one row and column.
+
+    torch, which traces the file's graph, takes a side of 1 for one that is repeated.
+    """
+    coarsest, multiple = max(model.backbone.strides), model.preparation.multiple
+    return int(coarsest // multiple + 1) * multiple
 
 
 def _of_one_size(images: Sequence[Tensor]) -> Iterator[_Part]:

@@ -17,12 +17,13 @@ from faster_rcnn.errors import MissingExtraError, ModelFileError
 from faster_rcnn.system.packages import imported
 from faster_rcnn.weights.exported import ENDINGS, Exported, parse_metadata
 from faster_rcnn.weights.header import METADATA_KEY
+from faster_rcnn.weights.program_archive import read_program
 
 EXTRAS = {"onnx": ("onnxruntime", "onnx"), "openvino": ("openvino", "openvino")}
 """The package that runs files of a format, and the extra that installs it; pt2 needs none."""
-METADATA_FILE = "faster_rcnn.json"
-"""Name of the metadata inside a pt2 file."""
 
+HINTS = {"bfloat16": "bf16"}
+"""OpenVINO's name of the precision of floats, by that of a file; the floats of all other files are float32."""
 
 Session = Callable[..., Sequence[Tensor]]
 """A graph that is ready to run: from its inputs to its outputs, both in the order of the graph."""
@@ -129,7 +130,7 @@ def _open_openvino(path: Path) -> OpenedFile:
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": HINTS.get(exported.facts.precision, "f32"),
     }
     request = core.compile_model(model, "CPU", settings).create_infer_request()
 
@@ -141,14 +142,13 @@ def _open_openvino(path: Path) -> OpenedFile:
 
 
 def _open_program(path: Path) -> OpenedFile:
-    extra = {METADATA_FILE: ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the format's own past
-        program = torch.export.load(str(path), extra_files=extra)
-        module = program.module()
+        opened = read_program(path)
+        module = opened.program.module(check_guards=False)  # guards are Python code of the file
 
     def run(*inputs: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
             return list(module(*inputs))
 
-    return OpenedFile(path, _metadata(path, extra[METADATA_FILE]), run, partial(program_weights_digest, program))
+    return OpenedFile(path, _metadata(path, opened.metadata), run, partial(program_weights_digest, opened.program))

@@ -17,7 +17,7 @@ from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.integrations.model_card import model_card
 from faster_rcnn.weights import hub
-from faster_rcnn.weights.download import hub_answers
+from faster_rcnn.weights.download import hub_answers, hub_server, reason
 
 CARD = "README.md"
 
@@ -59,7 +59,7 @@ def push_to_hub(
         raise OptionError(f"repository '{repository}': it is named owner/name", code="E125")
     package = hub.package()
     if package.constants.HF_HUB_OFFLINE or not hub_answers():
-        raise MachineError(f"{hub.server()} does not answer, so nothing was uploaded; connect this machine")
+        raise MachineError(f"{hub_server()} does not answer, so nothing was uploaded; connect this machine")
     text = card or model_card(
         repository, detector.config, detector.classes, metrics=metrics, data=data, licence=licence
     )
@@ -75,13 +75,12 @@ def _uploaded(
     """Commit some files; returns the address of the repository."""
     operations = [package.CommitOperationAdd(path_in_repo=name, path_or_fileobj=each) for name, each in content.items()]
     try:
-        api = package.HfApi(endpoint=hub.server(), token=token, library_name="faster-rcnn")
+        api = package.HfApi(endpoint=hub_server(), token=token, library_name="faster-rcnn")
         address = api.create_repo(repository, private=private, exist_ok=True)
         api.create_commit(repository, operations, commit_message=message)
     except (package.errors.HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise MachineError(
-            f"{repository} cannot be uploaded to {hub.server()}: {reason}; log in with a token that may write: hf auth "
-            "login"
+            f"{repository} cannot be uploaded to {hub_server()}: {reason(error)}; log in with a token that may write: "
+            "hf auth login"
         ) from error
     return str(address)

@@ -33,9 +33,14 @@ def downloading() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+def hub_server() -> str:
+    """The address of the Hugging Face Hub: that of the environment variable ``HF_ENDPOINT``, else huggingface.co."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
 def hub_answers() -> bool:
-    """Whether timm's hub of weights answers; checked first, because the hub's client retries for most of a minute."""
-    request = urllib.request.Request(os.environ.get("HF_ENDPOINT", "https://huggingface.co"), method="HEAD")
+    """Whether the hub of weights answers; checked first, because the hub's client retries for most of a minute."""
+    request = urllib.request.Request(hub_server(), method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=SECONDS):
             return True
@@ -48,5 +53,5 @@ def hub_answers() -> bool:
 def reason(error: BaseException) -> str:
     """Why a download failed, in one line."""
     cause = getattr(error, "reason", None) or error
-    text = str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+    text = str(getattr(cause, "strerror", None) or cause).strip() or type(cause).__name__
     return text.splitlines()[0]

@@ -7,6 +7,7 @@ For programs that do not know faster-rcnn, they have the same in plain words, se
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.header import Header, header_text, parse_header
 from faster_rcnn.weights.thresholds import Thresholds
+from faster_rcnn.weights.hub import is_on_hub
 
+MAX_BATCH = 64
+"""Largest batch of a file that takes any number of images."""
 ENDINGS = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
 """Endings of exported files, and the names of their formats."""
 
@@ -61,8 +65,8 @@ class Exported:
 
 
 def is_exported(name: str | Path) -> bool:
-    """Whether a name ends as that of an exported file."""
-    return Path(name).suffix.lower() in ENDINGS
+    """Whether a name is that of an exported file; a folder of such a name is none, nor is an address of the hub."""
+    return Path(name).suffix.lower() in ENDINGS and not is_on_hub(str(name)) and not os.path.isdir(name)
 
 
 def metadata_text(config: Config, classes: ClassMap, facts: ExportFacts, thresholds: Thresholds | None = None) -> str:
@@ -97,5 +101,6 @@ def plain_metadata(config: Config, classes: ClassMap, facts: ExportFacts) -> dic
         "names": json.dumps({label: name for label, name in enumerate(classes.names) if name is not None}),
         "ids": json.dumps({label: classes.ids[label] for label, name in enumerate(classes.names) if name is not None}),
         "preprocessing": f"{inside}: {shape}, then {numbers}, zeros at the right and bottom",
+        "precision": facts.precision,
         "thresholds": json.dumps(thresholds),
     }

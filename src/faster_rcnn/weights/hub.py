@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 
 from faster_rcnn._version import __version__
 from faster_rcnn.errors import MachineError, MissingExtraError, ModelFileError
-from faster_rcnn.weights.download import hub_answers
+from faster_rcnn.weights.download import hub_answers, hub_server, reason
 
 ADDRESS = re.compile(r"hf:/{1,2}(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<file>.+))?")
 """``hf://owner/name``, with ``@revision`` and ``/file`` where these are not the usual ones; ``Path`` drops a slash."""
@@ -22,11 +21,6 @@ FILE = "model.safetensors"
 def is_on_hub(text: str) -> bool:
     """Whether the name of a model is an address on the hub."""
     return text.startswith("hf:/")
-
-
-def server() -> str:
-    """The address of the hub: that of the environment variable ``HF_ENDPOINT``, else huggingface.co."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 def downloaded(text: str) -> Path:
@@ -50,7 +44,7 @@ def downloaded(text: str) -> Path:
             match["repository"],
             match["file"] or FILE,
             revision=match["revision"],
-            endpoint=server(),
+            endpoint=hub_server(),
             local_files_only=local,
             library_name="faster-rcnn",
             library_version=__version__,
@@ -78,12 +72,12 @@ def _faults_of(text: str, hub: Any) -> Iterator[None]:
         yield
     except hub.errors.LocalEntryNotFoundError as error:
         raise MachineError(
-            f"{text} was not downloaded before, and {server()} does not answer; connect this machine, or give a model "
-            "file"
+            f"{text} was not downloaded before, and {hub_server()} does not answer; connect this machine, or give a "
+            "model file"
         ) from error
     except (hub.errors.RepositoryNotFoundError, hub.errors.HFValidationError) as error:
         raise ModelFileError(
-            f"{text}: {server()} has no such repository, or it is private; for a private one log in first: hf auth "
+            f"{text}: {hub_server()} has no such repository, or it is private; for a private one log in first: hf auth "
             "login",
             code="E123",
         ) from error
@@ -93,7 +87,7 @@ def _faults_of(text: str, hub: Any) -> Iterator[None]:
             code="E123",
         ) from error
     except (hub.errors.HfHubHTTPError, OSError) as error:
-        raise MachineError(f"{text} cannot be downloaded: {str(error).splitlines()[0]}") from error
+        raise MachineError(f"{text} cannot be downloaded: {reason(error)}") from error
     finally:
         if shown:
             hub.utils.enable_progress_bars()

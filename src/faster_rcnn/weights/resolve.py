@@ -25,7 +25,7 @@ def resolve_model(text: str) -> LoadedModel:
     """
     if is_on_hub(text):
         return load_model(downloaded(text))
-    if is_exported(text) and not os.path.isdir(text):
+    if is_exported(text):
         raise ModelFileError(
             f"{text} is an exported file: predict, evaluate, benchmark and Detector.load run it, and no other; "
             "name the model file that it was made of",
