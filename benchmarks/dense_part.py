@@ -12,6 +12,7 @@ the median of the ratios within a round. Needs the extras onnx and openvino-int8
 from __future__ import annotations
 
 import argparse
+import importlib
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import nncf
-import onnxruntime
-import openvino
 import torch
 from bars import Bar, judge
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from timing import machine, seconds
 from torch import Tensor, nn
 
@@ -37,6 +34,11 @@ from faster_rcnn.inference.sources import find_images
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.weights.model_file import LoadedModel
 from faster_rcnn.weights.resolve import resolve_model
+
+nncf: Any = importlib.import_module("nncf")  # these have no types
+onnxruntime: Any = importlib.import_module("onnxruntime")
+openvino: Any = importlib.import_module("openvino")
+quantization: Any = importlib.import_module("onnxruntime.quantization")
 
 CPU = torch.device("cpu")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
@@ -61,7 +63,7 @@ class Dense(nn.Module):
         return output.logits, output.deltas
 
 
-class Reader(CalibrationDataReader):
+class Reader:
     """Gives ONNX Runtime's quantization its images."""
 
     def __init__(self, pixels: Sequence[Tensor]) -> None:
@@ -136,14 +138,14 @@ def peers(file: Path, images: Sequence[Tensor], threads: int) -> Iterator[tuple[
     """Name, precision and work of each peer."""
     pixels = images[0]
     quantized = file.with_name("int8.onnx")
-    quantize_static(
+    quantization.quantize_static(
         str(file),
         str(quantized),
         Reader(images),
-        quant_format=QuantFormat.QDQ,
+        quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
     )
     yield "ONNX Runtime", "float32", in_onnxruntime(file, pixels, threads)
     yield "ONNX Runtime", "int8", in_onnxruntime(quantized, pixels, threads)

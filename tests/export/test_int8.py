@@ -6,7 +6,6 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import openvino
 import pytest
 import torch
 
@@ -18,6 +17,7 @@ from faster_rcnn.inference.exported import exported_detector
 from faster_rcnn.weights.exported import ExportFacts
 from tiny import random_image
 
+openvino: Any = importlib.import_module("openvino")
 pytest.importorskip("nncf", reason="needs nncf: pip install 'faster-rcnn[openvino-int8]'")
 
 

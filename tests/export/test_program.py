@@ -7,8 +7,9 @@ import torch
 
 from exports import C4, SIZE, small_detector
 from faster_rcnn.errors import OptionError
-from faster_rcnn.export.program import exported_program, smallest_side
+from faster_rcnn.export.program import exported_program
 from faster_rcnn.export.suppression import IN_TORCH
+from faster_rcnn.inference.exported import smallest_side
 from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.exported import ExportFacts
 

@@ -13,6 +13,7 @@ from exports import C4, PAPER, SIZE, small_detector, written
 from faster_rcnn.errors import VerificationError
 from faster_rcnn.export import run
 from faster_rcnn.export.run import UNVERIFIED, export_verified, verify
+from faster_rcnn.export.verification import Differences
 from faster_rcnn.inference.sessions import open_exported
 from faster_rcnn.weights.exported import ExportFacts
 from faster_rcnn.weights.model_file import LoadedModel
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.xdist_group("exports")
 )
 def test_a_file_finds_what_its_detector_finds(kind: str, options: dict[str, object]) -> None:
     found = verify(small_detector(PAPER if "paper" in options else C4), written(kind, **options))
+    assert isinstance(found, Differences)
     assert found.is_good
     assert found.compared > 100
     assert {batch for batch, _ in found.calls} == {1, 2, 5}

@@ -14,7 +14,7 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from faster_rcnn.data.records import Split
     from faster_rcnn.weights.exported import ExportFacts
@@ -82,7 +82,7 @@ def export(
     return _export_graph(model, out, facts_of(kind, batch, size, nms, preprocess, precision), examples)
 
 
-def _named(options: dict[str, object]) -> list[str]:
+def _named(options: Mapping[str, object]) -> list[str]:
     return [name for name, value in options.items() if value is not None]
 
 
