@@ -60,7 +60,7 @@ def test_one_changed_weight_is_recognized(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_detector_is_kept_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_other(loaded: LoadedModel, facts: ExportFacts, path: Path) -> None:
+    def write_other(loaded: LoadedModel, facts: ExportFacts, path: Path, images: object) -> None:
         shutil.copyfile(written("pt2", prepares=True, size=SIZE), path)
 
     monkeypatch.setattr(run, "write_file", write_other)

@@ -56,6 +56,10 @@ def test_our_own_file_is_read_when_it_is_packed_again(tmp_path: Path) -> None:
     assert "names" in (read_program(changed(tmp_path / "m.pt2", {})).metadata or "")
 
 
+def test_a_file_for_any_size_is_read() -> None:
+    assert read_program(written("pt2")).metadata
+
+
 def test_no_pickle_is_executed(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     saved = io.BytesIO()

@@ -16,8 +16,8 @@ from faster_rcnn.errors import ModelFileError
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.weights.header import Header, header_text, parse_header
-from faster_rcnn.weights.thresholds import Thresholds
 from faster_rcnn.weights.hub import is_on_hub
+from faster_rcnn.weights.thresholds import Thresholds
 
 MAX_BATCH = 64
 """Largest batch of a file that takes any number of images."""

@@ -53,6 +53,8 @@ OF_TORCH |= {"FloatTrueDiv", "IntTrueDiv", "TruncToInt", "FloorToInt", "CeilToIn
 OPTIONS = {"positive", "negative", "nonnegative", "integer", "real", "precision", "prec", "evaluate"}
 WORDS = NUMBERS | ARITHMETIC | COMPARISONS | LOGIC | OF_TORCH | OPTIONS
 """What sizes are computed with, in the notation of sympy, which evaluates it as Python."""
+RANGES = "range_constraints"
+"""Ranges of sizes, by expressions of them such as 16*s30."""
 STRUCTURE = re.compile(r'[\w\s.,:\[\]{}"-]*')
 """JSON of the nesting of inputs and outputs."""
 SAFE_TEXTS = {"nn_module_stack", "torch_fn", "source_fn_stack", "as_string", "torch_version", "guards_code"}
@@ -114,6 +116,8 @@ def _is_plain(key: str, text: str) -> bool:
         return OPERATOR.fullmatch(text) is not None
     if key in ("in_spec", "out_spec"):
         return STRUCTURE.fullmatch(text) is not None
+    if key == RANGES:  # only looked up
+        return EXPRESSION.fullmatch(text) is not None
     if key == "expr_str":
         bare = QUOTED.sub("", text)
         return EXPRESSION.fullmatch(bare) is not None and set(WORD.findall(bare)) <= WORDS
@@ -121,7 +125,7 @@ def _is_plain(key: str, text: str) -> bool:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in JSON with the key that it stands under; keys are texts, too, under no key."""
+    """Every text in JSON with the key that it stands under; keys are texts, too, under no key or ``RANGES``."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, list):
@@ -129,7 +133,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(each, key)
     elif isinstance(value, dict):
         for name, each in value.items():
-            yield "", name
+            yield key if key == RANGES else "", name
             yield from _texts(each, name)
 
 
