@@ -10,6 +10,7 @@ import torch
 from exports import C4, SIZE, small_detector, written
 from faster_rcnn import Detector
 from faster_rcnn.errors import ImageError, OptionError
+from faster_rcnn.inference.exported import exported_detector
 from faster_rcnn.structures import Detections
 from faster_rcnn.weights.exported import MAX_BATCH
 from tiny import random_image
@@ -56,9 +57,8 @@ def test_a_file_for_one_size_refuses_another() -> None:
 
 
 def test_more_images_than_a_graph_takes_are_given_in_parts() -> None:
-    exported = Detector.load(written("pt2"))
-    found = exported.predict([random_image(40, 60)] * (MAX_BATCH + 1), conf=0.0, batch=MAX_BATCH + 1)
-    assert_same(found[MAX_BATCH].detections, found[0].detections)
+    found = exported_detector(written("pt2")).detect([random_image(40, 60)] * (MAX_BATCH + 1))
+    assert_same(found[MAX_BATCH], found[0])
 
 
 @pytest.mark.parametrize("file", ["pt2", "onnx"])
