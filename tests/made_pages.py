@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -104,8 +105,8 @@ def made_report(folder: Path, refresh: int | None = None) -> Path:
 
 def made_metrics() -> Metrics:
     """The same numbers for every class."""
-    values = dict.fromkeys(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"), 0.512)
-    recalls = dict.fromkeys(("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"), 0.612)
+    values: dict[str, Any] = dict.fromkeys(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"), 0.512)
+    recalls: dict[str, Any] = dict.fromkeys(("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"), 0.612)
     per_class = tuple(ClassMetrics(name, 0.512, 0.812, 12_345) for name in CLASSES)
     return Metrics(**values, **recalls, per_class=per_class, images=1200, truths=3456, ignored=2, engine="", notes=())
 

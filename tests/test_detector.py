@@ -100,7 +100,7 @@ def test_images_of_other_kinds_are_taken_or_refused_at_the_call(
     with pytest.raises(ImageError, match="E121 image is None: was a file not found"):
         detector.predict(None)  # type: ignore[call-overload]
     with pytest.raises(OptionError, match=r"E125 conf '0\.5' is text; it must be a number: conf=0\.5"):
-        detector.predict(path, conf="0.5")  # type: ignore[call-overload]
+        detector.predict(path, conf="0.5")
 
 
 def test_a_list_gives_a_list_and_an_iterator_stays_lazy(detector: Detector) -> None:

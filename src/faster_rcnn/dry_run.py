@@ -182,7 +182,7 @@ def _exported(best: LoadedModel, folder: Path) -> str:
     except OptionError as error:
         return f"not tried: {error}"
     kind = next(each for each in FORMATS if _is_available(each))
-    facts = facts_of(kind, "dynamic", "dynamic", "in-graph", "in-graph" if kind == "onnx" else "none", best.config)
+    facts = facts_of(kind, "dynamic", "dynamic", "in-graph", "in-graph" if kind == "onnx" else "none")
     export_verified(best, facts, folder / f"model{ENDING_OF[kind]}")
     return f"{kind}, compared with the detector"
 

@@ -23,6 +23,7 @@ from faster_rcnn.errors import FasterRCNNError, ImageError
 from faster_rcnn.images import size_of
 from faster_rcnn.inference import loading, predictor
 from faster_rcnn.inference.inputs import AnyImage, to_pixels
+from faster_rcnn.inference.limits import Conf
 from faster_rcnn.inference.pictures import MARK
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import prepare
@@ -94,7 +95,7 @@ class Stub(Predictor):
     """A predictor that finds one object in every image, at once."""
 
     def predict_each(
-        self, images: Iterable[AnyImage], conf: float, max_detections: int | None = None
+        self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None = None
     ) -> Iterator[Prediction | ImageError]:
         for image in images:
             pixels = to_pixels(image, "image", 1000)

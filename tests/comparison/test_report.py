@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from faster_rcnn.benchmark.stages import StageTimes
 from faster_rcnn.comparison.report import Circumstances, Comparison, System, write_comparison
@@ -11,8 +12,8 @@ from faster_rcnn.evaluation.recall import COUNTS, IOUS, ProposalRecall
 
 
 def made(name: str, proposals_seconds: float, ap50: float | None) -> System:
-    values = dict.fromkeys(("ap", "ap75", "ap_small", "ap_medium", "ap_large"), 0.5)
-    recalls = dict.fromkeys(("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"), 0.5)
+    values: dict[str, Any] = dict.fromkeys(("ap", "ap75", "ap_small", "ap_medium", "ap_large"), 0.5)
+    recalls: dict[str, Any] = dict.fromkeys(("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"), 0.5)
     metrics = Metrics(**values, **recalls, ap50=ap50, per_class=(), images=1, truths=1, ignored=0, engine="", notes=())
     recall = ProposalRecall(
         images=1,

@@ -20,7 +20,7 @@ from faster_rcnn.settings.schema import DataConfig
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.structures import GroundTruth, Proposals
 from faster_rcnn.training.callback import Callback, EpochEnd
-from faster_rcnn.training.run import _chosen
+from faster_rcnn.training.new_run import chosen_settings
 from faster_rcnn.training.score_floor import choose_floor
 from faster_rcnn.training.validation import Validation
 from faster_rcnn.weights.model_file import LoadedModel, load_model
@@ -224,9 +224,9 @@ def test_training_from_a_model_names_the_floor_that_it_keeps(finished: Path, cap
     weights = str(finished / "best.safetensors")
     words = f"rpn.score_floor={floor_in(finished / 'best.safetensors')} of the detector that training starts from"
     with caplog.at_level(logging.WARNING):
-        _chosen(TrainOptions(weights=weights, settings=["rpn.score_floor=0"]))
-        config, _ = _chosen(TrainOptions(weights=weights, settings=["rpn.score_floor=auto"]))
+        chosen_settings(TrainOptions(weights=weights, settings=["rpn.score_floor=0"]))
+        config, _ = chosen_settings(TrainOptions(weights=weights, settings=["rpn.score_floor=auto"]))
         assert words not in caplog.text
-        _chosen(TrainOptions(weights=weights))
+        chosen_settings(TrainOptions(weights=weights))
     assert f"{words} drops proposals in training, too" in caplog.text
     assert config.rpn.score_floor == "auto"
