@@ -19,6 +19,15 @@ def test_a_size_that_is_no_multiple_of_the_padding_is_refused() -> None:
         exported_program(small_detector(C4), ExportFacts("pt2", None, SIZE, nms=True, prepares=False), IN_TORCH)
 
 
+def test_a_program_finds_one_object_or_none() -> None:
+    for floor, most in ((0.999, 0), (0.0, 1)):
+        loaded = small_detector({**C4, "roi": {**C4["roi"], "score_floor": floor, "max_detections": 1}})
+        facts = ExportFacts("pt2", None, SIZE, nms=True, prepares=True)
+        module = exported_program(loaded, facts, IN_TORCH).module(check_guards=False)
+        blank = torch.full((1, 3, *SIZE), 127, dtype=torch.uint8)
+        assert module(blank)[3].tolist() == [most]
+
+
 def test_a_program_for_any_size_takes_several() -> None:
     loaded = small_detector(C4)
     program = exported_program(loaded, ExportFacts("pt2", None, None, nms=False, prepares=False), IN_TORCH)

@@ -20,6 +20,8 @@ from torchvision.ops import nms as _nms  # noqa: F401  # registers torch.ops.tor
 
 NO_BOX = -1.0
 """Score of a place without a box."""
+SPARE = ((-2.0, -2.0, -1.0, -1.0), (-4.0, -4.0, -3.0, -3.0))
+"""Two boxes outside of every image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,15 @@ def nms_by_torchvision(
     extent = boxes.max().double() + 1  # clipped boxes begin at 0
     shift = torch.arange(boxes.shape[0], device=boxes.device).double()[:, None, None] * extent  # (G, 1, 1)
     places = torch.nonzero(has_box.flatten())[:, 0]
-    apart = (boxes.double() + shift).flatten(0, 1)[places]
-    kept = torch.ops.torchvision.nms(apart, scores.flatten()[places].double(), iou_threshold)
-    mask = torch.zeros_like(has_box.flatten())
-    return mask.index_fill(0, places[kept], True).reshape(has_box.shape)
+    # torch.export takes it from torchvision that at least two boxes survive, and a program checks that when it runs. So
+    # two boxes that overlap nothing are added; their place is the last one of the mask, which is cut off.
+    spare, total = boxes.new_tensor(SPARE).double(), has_box.numel()
+    apart = torch.cat(((boxes.double() + shift).flatten(0, 1)[places], spare))
+    worst = scores.new_full((len(SPARE),), NO_BOX)
+    kept = torch.ops.torchvision.nms(apart, torch.cat((scores.flatten()[places], worst)).double(), iou_threshold)
+    places = torch.cat((places, places.new_full((len(SPARE),), total)))
+    mask = torch.zeros(total + 1, dtype=torch.bool, device=boxes.device)
+    return mask.index_fill(0, places[kept], True)[:-1].reshape(has_box.shape)
 
 
 def best_by_sorting(scores: Float[Tensor, "rows scores"], count: int) -> tuple[Tensor, Tensor]:
