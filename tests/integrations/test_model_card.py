@@ -19,7 +19,7 @@ def metrics(ap: float | None) -> Metrics:
     classes = (ClassMetrics("red cell", ap, 0.5, 1200), ClassMetrics("a|b <c>", None, None, 0))
     half = dict.fromkeys((each.name for each in fields(Metrics)), 0.5)
     numbers: dict[str, Any] = {**half, "ap": ap, "per_class": classes, "images": 10, "truths": 1200, "ignored": 0}
-    return Metrics(**{**numbers, "engine": "hotcoco", "notes": ()})
+    return Metrics(**{**numbers, "engine": "hotcoco", "notes": (), "details": None})
 
 
 def data_of(text: str) -> Any:
