@@ -179,11 +179,11 @@ def _exported(best: LoadedModel, folder: Path) -> str:
     """Export the model and compare the file with it; returns what was tried, in words."""
     try:
         refuse_unexportable("the model", best.config)
+        kind = next(each for each in FORMATS if _is_available(each))
+        facts = facts_of(kind, "dynamic", "dynamic", "in-graph", "in-graph" if kind == "onnx" else "none")
+        export_verified(best, facts, folder / f"model{ENDING_OF[kind]}")
     except OptionError as error:
         return f"not tried: {error}"
-    kind = next(each for each in FORMATS if _is_available(each))
-    facts = facts_of(kind, "dynamic", "dynamic", "in-graph", "in-graph" if kind == "onnx" else "none")
-    export_verified(best, facts, folder / f"model{ENDING_OF[kind]}")
     return f"{kind}, compared with the detector"
 
 

@@ -19,6 +19,12 @@ def test_a_size_that_is_no_multiple_of_the_padding_is_refused() -> None:
         exported_program(small_detector(C4), ExportFacts("pt2", None, SIZE, nms=True, prepares=False), IN_TORCH)
 
 
+def test_a_detector_of_tiny_images_has_no_program_for_any_size() -> None:
+    loaded = small_detector({**C4, "image": {**C4.get("image", {}), "short_side": 16, "long_side": 16}})
+    with pytest.raises(OptionError, match=r"E125 --size dynamic: .* to 16 pixels, .* give a size"):
+        exported_program(loaded, ExportFacts("pt2", None, None, nms=False, prepares=False), IN_TORCH)
+
+
 def test_a_program_finds_one_object_or_none() -> None:
     for floor, most in ((0.999, 0), (0.0, 1)):
         loaded = small_detector({**C4, "roi": {**C4["roi"], "score_floor": floor, "max_detections": 1}})

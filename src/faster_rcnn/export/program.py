@@ -99,12 +99,24 @@ def _example(model: FasterRCNN, facts: ExportFacts) -> tuple[tuple[Tensor, ...],
             code="E125",
         )
     if facts.size is None:
+        _refuse_tiny_images(model)
         images |= {side: _cells(name, multiple, least) for side, name in ((2, "rows"), (3, "columns"))}
     pixels = torch.zeros(batch, 3, *size)
     if facts.prepares:
         return (pixels, torch.ones(1, 4), torch.ones(4)), {"pixels": images, "limits": None, "factors": None}
     sizes = None if facts.batch else {0: images[0]}
     return (pixels, torch.tensor([list(size)] * batch)), {"images": images or None, "sizes": sizes}
+
+
+def _refuse_tiny_images(model: FasterRCNN) -> None:
+    """Raise ``OptionError`` (E125) where a file for images of any size would not take those of the detector."""
+    short, least = model.preparation.image.short_side, smallest_side(model)
+    if min(model.preparation.padded_size(ImageSize(short, short))) < least:
+        raise OptionError(
+            f"--size dynamic: the detector resizes images to {short} pixels, and a file for images of any size takes "
+            f"no side below {least}; give a size, such as --size 480x640",
+            code="E125",
+        )
 
 
 def preparing_program(loaded: LoadedModel, facts: ExportFacts) -> ExportedProgram:
