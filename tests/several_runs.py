@@ -12,7 +12,7 @@ from unittest.mock import patch
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from faster_rcnn.data import loading
+from faster_rcnn.data import training_image
 from faster_rcnn.data.decode import decode_image
 from faster_rcnn.errors import ImageError
 from faster_rcnn.losses import Losses
@@ -98,7 +98,7 @@ def with_damage(processes: Processes, data: Path, options: dict[str, Any], count
             raise ImageError(f"{path.name} is damaged")
         return decode_image(path, most_pixels)
 
-    with patch.object(loading, "decode_image", broken):
+    with patch.object(training_image, "decode_image", broken):
         return trained(processes, data, options)
 
 
