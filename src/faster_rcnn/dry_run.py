@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +23,7 @@ from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.atomic import refuse_unwritable
 from faster_rcnn.system.launched import is_launched
+from faster_rcnn.system.logs import logged_from
 from faster_rcnn.system.wording import count_of
 from faster_rcnn.training import run_folder
 from faster_rcnn.training.callback import (
@@ -36,7 +36,7 @@ from faster_rcnn.training.callback import (
     ValidationStart,
 )
 from faster_rcnn.training.machine_settings import with_training
-from faster_rcnn.training.new_run import Beginning, beginning_of
+from faster_rcnn.training.new_run import Beginning, beginning_of, steps_of
 from faster_rcnn.training.run import train_in_folder
 from faster_rcnn.training.session import Task
 from faster_rcnn.training.transform_record import write_transform
@@ -142,20 +142,23 @@ def _trained(data: Path, begins: Beginning, temporary: Path, folder: Path, clock
     temporary.mkdir()
     run_folder.write_data(temporary, data, fingerprint_of(begins.dataset))
     write_transform(temporary, begins.transform)
-    config = with_training(begins.config, epochs=_epochs_of_two_steps(begins))
-    task = Task(data, begins.dataset, config, temporary, temporary, begins.start, transform=begins.transform)
+    config = with_training(begins.config, epochs=1 if steps_of(begins.config, begins.dataset) >= STEPS else STEPS)
+    task = Task(
+        data,
+        begins.dataset,
+        config,
+        temporary,
+        temporary,
+        begins.start,
+        callbacks=(clock,),
+        transform=begins.transform,
+    )
     try:
-        with _warnings_alone():
-            return train_in_folder(replace(task, callbacks=(clock,)))
+        with logged_from(logging.WARNING, "faster_rcnn"):  # other messages name the temporary folder
+            return train_in_folder(task)
     except DivergedError as error:
         text = error.text.replace(str(temporary), str(folder))
         raise DivergedError(f"{text}. This was a dry run, which keeps no files", code=error.code) from error
-
-
-def _epochs_of_two_steps(begins: Beginning) -> int:
-    training = begins.config.training
-    sizes = [record.size for record in begins.dataset.splits["train"].records]
-    return 1 if len(epoch_batches(sizes, training.images_per_step, training.seed, 0)) >= STEPS else STEPS
 
 
 def _of_two_steps(dataset: Dataset, config: Config) -> Dataset:
@@ -193,15 +196,3 @@ def _is_available(kind: str) -> bool:
     except MissingExtraError:
         return False
     return True
-
-
-@contextmanager
-def _warnings_alone() -> Iterator[None]:
-    """Within it messages of the package, which name the temporary folder, are left out."""
-    logger = logging.getLogger("faster_rcnn")
-    before = logger.level
-    logger.setLevel(max(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -22,6 +22,7 @@ from faster_rcnn.export.suppression import Selections
 from faster_rcnn.inference.exported import smallest_side
 from faster_rcnn.model import FasterRCNN
 from faster_rcnn.structures import ImageSize
+from faster_rcnn.system.logs import logged_from
 from faster_rcnn.weights.exported import MAX_BATCH, ExportFacts
 from faster_rcnn.weights.model_file import LoadedModel
 
@@ -70,17 +71,10 @@ def exported_program(loaded: LoadedModel, facts: ExportFacts, ways: Selections) 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Inside ``with``: torch's exporter warns and logs nothing about itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
+    loggers = "torch.onnx", "torch.export", "onnxscript", "onnx_ir"
+    with warnings.catch_warnings(), logged_from(logging.ERROR, *loggers):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _example(model: FasterRCNN, facts: ExportFacts) -> tuple[tuple[Tensor, ...], dict[str, Any]]:

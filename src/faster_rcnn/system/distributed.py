@@ -24,6 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 from faster_rcnn.errors import ElsewhereError, FasterRCNNError, LostProcessError, MachineError
 from faster_rcnn.system.interruptible import interruptible
 from faster_rcnn.system.launched import end_with_launcher
+from faster_rcnn.system.logs import logged_from
 from faster_rcnn.system.signals import Signalled
 
 Value = TypeVar("Value")
@@ -142,16 +143,9 @@ class Processes:
         return found
 
 
-@contextmanager
-def nothing_logged() -> Iterator[None]:
+def nothing_logged() -> AbstractContextManager[None]:
     """Within it the package logs nothing: another process logs the same work."""
-    logger = logging.getLogger("faster_rcnn")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+    return logged_from(logging.CRITICAL, "faster_rcnn")
 
 
 ALONE = Processes()
