@@ -82,7 +82,7 @@ def tables(runs: Sequence[Run], times: Sequence[Times]) -> str:
     """All tables, those of the splits that nothing was chosen on first, and what the names stand for."""
     places = sorted(dict.fromkeys(map(Place.of, runs)), key=lambda place: not place.final)
     of_recipes = [run for run in runs if run.variant in (RECIPE, *RECIPES)]
-    of_networks = [run for run in runs if run not in of_recipes or run.variant == RECIPES[0]]
+    of_networks = [run for run in runs if run.variant not in (RECIPE, *RECIPES[1:])]
     parts = [_table(place, place.runs_of(of_networks), times, FIRST) for place in places]
     compared = [place for place in places if len({run.variant for run in place.runs_of(of_recipes)}) > 1]
     parts += [_table(place, place.runs_of(of_recipes), times, RECIPE, "recipes: ") for place in compared]

@@ -1,7 +1,7 @@
 """The user's own augmentation: a function of one training image, its boxes and its labels.
 
-It is called as ``transform(image, boxes, labels)`` on the decoded upright image, before resizing and the augmentation
-of the settings, and returns the three of its result:
+It is called as ``transform(image, boxes, labels)`` on the decoded upright image, before the image is resized and the
+settings augment it. It returns an image, boxes and labels:
 
 * ``image``: RGB as a uint8 array (height, width, 3); the size of the result may be another one;
 * ``boxes``: float32 (boxes, 4), (x1, y1, x2, y2) in pixels of that image;

@@ -1,8 +1,8 @@
 """Every error code that a message can begin with: what happened, an example, and what helps.
 
 This table is the source of the page of error codes in the documentation; ``tests/test_error_codes.py`` compares it with
-the messages of the package. Codes are stable: scripts may test for them, so a code keeps its meaning, and the numbers
-of abandoned ones (E117, E127, E129 to E131, E135) are not given to other faults.
+the messages of the package. Codes are stable, since scripts may test for them: a code keeps its meaning, and no fault
+gets the number of an abandoned code (E117, E127, E129 to E131, E135).
 
 A code marks a fault of what a user brings or of what a run finds out: labelled images, images, options, model files,
 results, proposals, a training run and its folder. Some errors have no code. Their exit code names their kind already,

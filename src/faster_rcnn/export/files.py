@@ -81,8 +81,8 @@ def onnx_model(loaded: LoadedModel, facts: ExportFacts) -> Any:
 def _rename_sides(model: Any, prefix: str) -> None:
     """Prefix the names of all sides that are not fixed, which ``add_prefix`` leaves as they are.
 
-    torch numbers them in each graph from 0: in a graph that is made of two, ONNX Runtime would take two different sides
-    of one name for equal, and reuse the memory of one for the other.
+    torch numbers them from 0 in each graph, so that the two parts of a merged graph use the same names. ONNX Runtime
+    takes sides with the same name for equal, and would reuse the memory of one for the other.
     """
     for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         for side in value.type.tensor_type.shape.dim:

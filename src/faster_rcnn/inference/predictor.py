@@ -159,7 +159,7 @@ class Predictor:
         )
 
     def stream(self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None = None) -> Iterator[Result]:
-        """Predict on each image, in order; an image is taken when its result is, or one image ahead.
+        """Predict on each image, in order; an image is taken when its result is, or up to two images ahead.
 
         Args:
             images: images of any kinds; the iterable may be endless.

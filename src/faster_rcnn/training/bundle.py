@@ -55,8 +55,8 @@ class Bundle:
 def write_bundle(run: Run, images: StepImages, lr: float, random: Tensor, fault: str) -> tuple[Path, str | None]:
     """Write the bundle of a step into the run folder; returns its path, and the first tensor that is not finite.
 
-    Of several processes each has its own images, and the first one writes. There the tensor is not searched for: batch
-    norm would need all processes for it.
+    Where several processes train, the first one writes its own images. It does not search for the tensor then, since
+    batch norm would need all processes for the search.
 
     Args:
         run: the run, whose weights are those before the step.

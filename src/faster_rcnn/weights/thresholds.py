@@ -56,9 +56,9 @@ class Thresholds:
 
 
 def _share(value: object) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 1:  # type: ignore[operator]  # it is a number
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"a threshold holds {value!r:.40}, which is not between 0 and 1")
-    return float(value)  # type: ignore[arg-type]  # it is a number
+    return float(value)
 
 
 def best_f1(points: Sequence[OperatingPoint]) -> OperatingPoint | None:
