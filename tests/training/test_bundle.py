@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from faster_rcnn.cli.main import main
 from faster_rcnn.errors import DivergedError, MachineError, ModelFileError
 from faster_rcnn.training import loop
-from faster_rcnn.training.bundle import NAME, read_bundle
+from faster_rcnn.training.bundle import read_bundle
 from faster_rcnn.training.first_bad import first_bad_tensor
+from faster_rcnn.training.run_folder import DIVERGED
 from made_data import settings_file, train_with
 
 
@@ -30,14 +31,14 @@ def diverged(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def test_the_message_names_the_bundle_and_the_tensor(diverged: tuple[Path, str]) -> None:
     run, message = diverged
-    bad = read_bundle(run / NAME).facts["first_bad_tensor"]
-    assert f", and all that went into it is in {run / NAME}" in message
+    bad = read_bundle(run / DIVERGED).facts["first_bad_tensor"]
+    assert f", and all that went into it is in {run / DIVERGED}" in message
     assert (f"; the first tensor that is not finite is {bad}. Try" in message) == (bad is not None)
 
 
 def test_the_step_is_repeated_from_the_bundle(diverged: tuple[Path, str]) -> None:
     run, message = diverged
-    bundle = read_bundle(run / NAME)
+    bundle = read_bundle(run / DIVERGED)
     facts = bundle.facts
     assert f"at step {facts['step']} (images {', '.join(map(str, facts['image_ids']))}, learning rate" in message
     assert message.startswith(f"E128 {facts['fault']} at step ")
@@ -55,11 +56,11 @@ def test_the_step_is_repeated_from_the_bundle(diverged: tuple[Path, str]) -> Non
 
 
 def test_the_file_is_no_pickle(diverged: tuple[Path, str]) -> None:
-    content = (diverged[0] / NAME).read_bytes()
+    content = (diverged[0] / DIVERGED).read_bytes()
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(content)
     assert {"random", "image.0.pixels", "image.0.boxes", "model.roi.classes.weight"} <= load_file(
-        diverged[0] / NAME
+        diverged[0] / DIVERGED
     ).keys()
 
 
@@ -67,7 +68,7 @@ def test_another_file_is_refused(diverged: tuple[Path, str], tmp_path: Path) -> 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     (tmp_path / "text").write_text("no tensors")
     damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes((diverged[0] / NAME).read_bytes()[:-50])
+    damaged.write_bytes((diverged[0] / DIVERGED).read_bytes()[:-50])
     for path in (tmp_path / "other.safetensors", tmp_path / "text", damaged, tmp_path / "nowhere"):
         with pytest.raises(ModelFileError, match=rf"^E123 {path} is no bundle of a step that diverged: "):
             read_bundle(path)

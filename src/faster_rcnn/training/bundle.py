@@ -30,11 +30,11 @@ from faster_rcnn.structures import ClassMap, GroundTruth, ImageSize, Proposals, 
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.devices import precision_name
 from faster_rcnn.training.first_bad import first_bad_tensor
+from faster_rcnn.training.run_folder import DIVERGED
 from faster_rcnn.training.running import Run
 from faster_rcnn.training.step import batch_of
 from faster_rcnn.weights.model_file import new_model, stored_tensors
 
-NAME = "diverged.safetensors"
 KEY = "diverged"
 
 
@@ -86,9 +86,9 @@ def write_bundle(run: Run, images: StepImages, lr: float, random: Tensor, fault:
     }
     tensors = {f"model.{name}": tensor for name, tensor in stored_tensors(run.model).items()}
     content = save({**tensors, **_tensors_of(batch), "random": random}, metadata={KEY: json.dumps(facts)})
-    with atomic_write(run.folder / NAME) as temporary:
+    with atomic_write(run.folder / DIVERGED) as temporary:
         temporary.write_bytes(content)
-    return run.folder / NAME, bad
+    return run.folder / DIVERGED, bad
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -37,6 +37,7 @@ METRICS = "metrics.csv"
 SUMMARY = "summary.json"
 DATA = "data.json"
 TRANSFORM = "transform.json"
+DIVERGED = "diverged.safetensors"
 FILES = frozenset({BEST, LAST, STATE, CONFIG, METRICS, SUMMARY, DATA, TRANSFORM})
 """Files that a run needs; its report can be written again."""
 

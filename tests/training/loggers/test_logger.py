@@ -83,7 +83,7 @@ def test_the_names_of_a_run_are_kept_in_its_folder(tmp_path: Path) -> None:
 
 
 def test_services_keep_all_files_but_the_state(tmp_path: Path) -> None:
-    for name in ("best.safetensors", "state.pt", KNOWN, "metrics.csv"):
+    for name in ("best.safetensors", "diverged.safetensors", "state.pt", KNOWN, "metrics.csv"):
         (tmp_path / name).touch()
     (tmp_path / "tensorboard").mkdir()
     assert [path.name for path in files_of(tmp_path)] == ["best.safetensors", "metrics.csv"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.training.callback import Callback, EpochEnd, RunEnd, RunStart, StepEnd
-from faster_rcnn.training.run_folder import STATE
+from faster_rcnn.training.run_folder import DIVERGED, STATE
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,8 +95,13 @@ class Logger(Callback):
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a run that a service keeps: all but the state, which is large and resumes the run here alone."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.name not in (STATE, KNOWN))
+    """The files of a run that a service keeps.
+
+    All but the state, which is large and resumes the run here alone, and the bundle of a step that diverged, which
+    holds training images.
+    """
+    left_out = STATE, KNOWN, DIVERGED
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name not in left_out)
 
 
 def known_run(folder: Path, service: str) -> str | None:
