@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,16 +171,19 @@ def test_sizes_are_those_of_the_curves() -> None:
         assert each.ap == pytest.approx(curve[curve > -1].mean())
 
 
-def test_thresholds_hold_their_targets() -> None:
+@pytest.mark.parametrize("spread", [1.0, 1e-7], ids=["any scores", "scores near 1"])
+def test_thresholds_hold_their_targets(spread: float) -> None:
     columns = made_columns(1)
+    found = columns.detections
+    columns = replace(columns, detections=replace(found, scores=1 - spread * (1 - found.scores)))
     thresholds = thresholds_of(columns, CLASSES, "val")
     assert thresholds is not None
     assert (thresholds.split, thresholds.images) == ("val", 20)
     for category, points in enumerate(thresholds.points, 1):
         rows = matched(columns, category)
         for each in points:
-            found = precision_and_recall(rows, each.score, 20)
-            assert (each.precision, each.recall) == pytest.approx(found, abs=1e-6)
+            counted = precision_and_recall(rows, each.score, 20)
+            assert (each.precision, each.recall) == pytest.approx(counted, abs=1e-6)
         for target in (0.5, 0.8, 0.95):
             reached = [recall for p, recall in (precision_and_recall(rows, row[0], 20) for row in rows) if p >= target]
             point = with_precision(points, target)

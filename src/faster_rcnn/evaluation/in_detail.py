@@ -98,8 +98,8 @@ def thresholds_of(columns: Columns, classes: ClassMap, split: str) -> Thresholds
 
 
 def _rounded(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
-    """The points with six decimals, as a file holds them."""
-    return tuple(OperatingPoint(*(round(each, 6) for each in (one.score, one.precision, one.recall))) for one in points)
+    """The points with six decimals, as a file holds them; scores are exact, since those near 1 lie closer together."""
+    return tuple(OperatingPoint(one.score, round(one.precision, 6), round(one.recall, 6)) for one in points)
 
 
 def _levels(curve: Curves, place: int) -> tuple[float | None, ...]:
