@@ -14,6 +14,7 @@ from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.export.files import write_file
 from faster_rcnn.export.int8 import nncf_package
 from faster_rcnn.inference.exported import exported_detector
+from faster_rcnn.structures import ImageSize
 from faster_rcnn.weights.exported import ExportFacts
 from tiny import random_image
 
@@ -43,6 +44,14 @@ def test_convolutions_are_quantized_and_the_preparation_is_not(tmp_path: Path) -
     assert detector.precision == torch.int8
     assert len(detector.detect([images[0]])) == 1
     assert exported_detector(path, "int8").config == detector.config
+
+
+def test_images_of_another_shape_calibrate_a_file_for_one_size(tmp_path: Path) -> None:
+    loaded = small_detector(C4)
+    size = loaded.model.preparation.padded_size(loaded.model.preparation.padded_size(ImageSize(*SIZE)))
+    portrait = random_image(2 * size.width, size.height, 0)
+    write_file(loaded, ExportFacts("openvino", 1, size, True, False, "int8"), tmp_path / "m.xml", [portrait])
+    assert exported_detector(tmp_path / "m.xml").precision == torch.int8
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

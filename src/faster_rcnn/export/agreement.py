@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from faster_rcnn.export.verification import GIVEN, images_of, in_batches
+from faster_rcnn.export.verification import batches_of, images_of, in_batches
 from faster_rcnn.inference.exported import ExportedDetector
 from faster_rcnn.inference.loading import ready_detector
 from faster_rcnn.ops.boxes import iou
@@ -61,14 +60,13 @@ def agreement_of(
     exported: ExportedDetector,
     sizes: Sequence[ImageSize],
     given: Sequence[Tensor],
-    batches: Sequence[int],
 ) -> Agreement:
     """Compare a file with its detector in float32, on a blank image, noise and the ``given`` ones."""
     exact, found = ready_detector(loaded, "float32", "cpu"), Agreement()
     for size in sizes:
-        images = images_of(size, given[:GIVEN])
+        images = images_of(size, given)
         expected = [exact.detect([each])[0] for each in images]
-        for count in batches:
+        for count in batches_of(exported):
             found.batches.add(count)
             for one, other in zip(in_batches(exported, images, count), expected, strict=True):
                 add_agreement(found, one, other)
@@ -91,4 +89,4 @@ def _is_found(sure: Detections, others: Detections) -> Tensor:
         & (sure.labels[:, None] == others.labels)
         & ((sure.scores[:, None] - others.scores).abs() <= MAX_SCORE)
     )
-    return same.any(dim=1) if len(others) else torch.zeros(len(sure), dtype=torch.bool)
+    return same.any(dim=1)

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from faster_rcnn.images import size_of
+from faster_rcnn.export.verification import at_size
 from faster_rcnn.preparation import Preparation
 from faster_rcnn.system.packages import imported
 from faster_rcnn.weights.exported import ExportFacts
@@ -47,10 +46,9 @@ def quantized(model: Any, rule: Preparation, facts: ExportFacts, images: Sequenc
 def _inputs_of(image: Tensor, rule: Preparation, facts: ExportFacts) -> list[Any]:
     """The inputs of one call of the graph, with the image in every place of its batch."""
     count = facts.batch or 1
+    if facts.size is not None:
+        image = at_size(image.float(), facts.size)
     if facts.prepares:
-        if facts.size is not None and size_of(image) != facts.size:
-            resized = interpolate(image[None].float(), size=tuple(facts.size), mode="bilinear", align_corners=False)
-            image = resized[0].round().to(image.dtype)
         return [image[None].repeat(count, 1, 1, 1).numpy()]
     [group] = rule.groups([image])
     sizes = torch.tensor([list(group.images.sizes[0])] * count)

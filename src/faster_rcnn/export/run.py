@@ -12,7 +12,7 @@ from torch import Tensor
 from faster_rcnn.errors import VerificationError
 from faster_rcnn.export.agreement import Agreement, agreement_of
 from faster_rcnn.export.files import write_file
-from faster_rcnn.export.verification import BATCHES, Differences, compared_with
+from faster_rcnn.export.verification import Differences, compared_with
 from faster_rcnn.inference.exported import detector_of
 from faster_rcnn.inference.sessions import open_exported
 from faster_rcnn.settings.schema import Config
@@ -74,7 +74,7 @@ def verify(loaded: LoadedModel, path: Path, images: Sequence[Tensor] = ()) -> Fo
     if facts.precision == "float32":
         found = compared_with(loaded, exported, sizes, images)
     else:
-        found = agreement_of(loaded, exported, sizes, images, (facts.batch,) if facts.batch else BATCHES)
+        found = agreement_of(loaded, exported, sizes, images)
     if not found.is_good:
         raise VerificationError(f"{path} differs from the detector: {found}")
     return found

@@ -96,9 +96,14 @@ def compared_with(
         images = images_of(size, given)
         expected = expected_of(exact, images)
         found.undecided += sum(not each.is_decided for each in expected)
-        for count in (exported.batch,) if exported.batch else BATCHES:
+        for count in batches_of(exported):
             compare_batches(found, exported, images, expected, count)
     return found
+
+
+def batches_of(exported: ExportedDetector) -> Sequence[int]:
+    """Numbers of images in the calls of a comparison: the one that a file takes, or several."""
+    return (exported.batch,) if exported.batch else BATCHES
 
 
 def expected_of(exact: PreparedDetector, images: Sequence[UInt8[Tensor, "3 _ _"]]) -> list[Expected]:
@@ -137,7 +142,7 @@ def images_of(size: ImageSize, given: Sequence[Tensor]) -> list[UInt8[Tensor, "3
     noise = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
     cells = [-(-side // CELL) + 1 for side in size]
     smooth = [torch.rand(3, *cells, generator=generator) * 255 for _ in range(GIVEN)]
-    return [blank, noise, *(_at_size(each.float(), size) for each in (given[:GIVEN] or smooth))]
+    return [blank, noise, *(at_size(each.float(), size) for each in (given[:GIVEN] or smooth))]
 
 
 def _with_noise(detector: PreparedDetector, image: UInt8[Tensor, "3 height width"]) -> Detections:
@@ -151,7 +156,8 @@ def _with_noise(detector: PreparedDetector, image: UInt8[Tensor, "3 height width
     return ordinary(found)
 
 
-def _at_size(pixels: Tensor, size: ImageSize) -> UInt8[Tensor, "3 height width"]:
+def at_size(pixels: Tensor, size: ImageSize) -> UInt8[Tensor, "3 height width"]:
+    """Pixels (3, H, W), 0..255 in floats, resized and rounded."""
     resized = interpolate(pixels[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
     return resized.round().clamp(0, 255).to(torch.uint8)
 

@@ -121,7 +121,7 @@ class ExportedNetwork(FasterRCNN):
         A graph for a fixed number of images gets images of zeros beside them.
         """
         facts, total = self.opened.exported.facts, len(part.pixels)
-        count = facts.batch or min(total, MAX_BATCH)
+        count = facts.batch or MAX_BATCH
         outputs = []
         for start in range(0, total, count):
             own = part.pixels[start : start + count]
