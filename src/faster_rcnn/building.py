@@ -175,7 +175,11 @@ def _last_stage(config: Config) -> LastStage:
 
 
 def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> RegionProposalNetwork:
-    ratios = _ratios_of_levels(config, len(strides))
+    ratios = config.ratios_of_levels(len(strides))
+    if len(ratios) != len(strides):
+        raise OptionError(
+            f"rpn.anchor_heights_over_widths has lists for {len(ratios)} levels; the backbone has {len(strides)}"
+        )
     _refuse_uneven_anchors(config, ratios, strides)
     anchors = AnchorGenerator(
         config.anchor_sizes,
@@ -204,19 +208,6 @@ def _build_rpn(config: RpnConfig, channels: int, strides: Sequence[int]) -> Regi
     return RegionProposalNetwork(
         head, anchors, sampling, loss, loss_per_position=config.box_loss_normaliser == "positions"
     )
-
-
-def _ratios_of_levels(config: RpnConfig, levels: int) -> list[tuple[float, ...]]:
-    """Aspect ratios of each level, from one list for all or a list for each."""
-    given = config.anchor_heights_over_widths
-    lists = [each for each in given if isinstance(each, tuple)]
-    if not lists:
-        return [tuple(each for each in given if not isinstance(each, tuple))] * levels
-    if len(lists) != levels:
-        raise OptionError(
-            f"rpn.anchor_heights_over_widths has lists for {len(lists)} levels; the backbone has {levels}"
-        )
-    return lists
 
 
 def _refuse_uneven_anchors(config: RpnConfig, ratios: Sequence[Sequence[float]], strides: Sequence[int]) -> None:

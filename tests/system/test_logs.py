@@ -15,7 +15,7 @@ def test_lower_levels_are_left_out_for_a_while() -> None:
     one, other = map(logging.getLogger, NAMES)
     one.setLevel(logging.DEBUG)
     other.setLevel(logging.CRITICAL)
-    levels = []
+    levels: list[int] = []
 
     def failing() -> None:
         with logged_from(logging.ERROR, *NAMES):

@@ -119,7 +119,7 @@ def fitted_to(shapes: Float[Tensor, "truths 2"], rpn: RpnConfig, strides: Sequen
     shapes = shapes[(shapes > 0).all(dim=1)].double()
     if len(shapes) == 0:
         return None
-    present = ratios_of_levels(rpn, len(strides))
+    present = rpn.ratios_of_levels(len(strides))
     ratios = fitted_ratios(shapes[:, 0] / shapes[:, 1], len(present[0]))
     sides, count = shapes.prod(dim=1).sqrt(), len(rpn.anchor_sizes[-1])
     without = [sizes for sizes in rpn.anchor_sizes if not sizes]  # the finest levels may have no anchors
@@ -223,13 +223,6 @@ def _medians(
             break
         centres = moved
     return centres.sort().values
-
-
-def ratios_of_levels(rpn: RpnConfig, levels: int) -> list[tuple[float, ...]]:
-    """The aspect ratios of each level, from one list for all or a list for each."""
-    lists = [each for each in rpn.anchor_heights_over_widths if isinstance(each, tuple)]
-    flat = tuple(each for each in rpn.anchor_heights_over_widths if not isinstance(each, tuple))
-    return lists or [flat] * levels
 
 
 def _few_digits(value: float) -> float:

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faster_rcnn.data.anchor_fitting import ratios_of_levels
 from faster_rcnn.rpn.anchors import base_anchors
 from faster_rcnn.settings.schema import RpnConfig
 
@@ -28,7 +27,7 @@ def best_ious(boxes: Float[Tensor, "objects 4"], rpn: RpnConfig, strides: Sequen
     best = torch.zeros(len(boxes))
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for sizes, ratios, stride in zip(rpn.anchor_sizes, ratios_of_levels(rpn, len(strides)), strides, strict=True):
+    for sizes, ratios, stride in zip(rpn.anchor_sizes, rpn.ratios_of_levels(len(strides)), strides, strict=True):
         if not sizes:
             continue
         # The nearest position is the best one along both axes, since the overlap falls with the distance.

@@ -156,6 +156,12 @@ class RpnConfig(Section):
         """``score_floor`` as a number: 0 while it is ``auto``, since no proposal is dropped before it is chosen."""
         return 0.0 if self.score_floor == "auto" else self.score_floor
 
+    def ratios_of_levels(self, levels: int) -> list[tuple[float, ...]]:
+        """The aspect ratios of each level, from one list for all or a list for each."""
+        given = self.anchor_heights_over_widths
+        lists = [each for each in given if isinstance(each, tuple)]
+        return lists or [tuple(each for each in given if not isinstance(each, tuple))] * levels
+
 
 class RoiConfig(Section):
     """Second stage: Fast R-CNN on the proposals (Fast, section 2; FPN, section 4.2)."""
@@ -245,3 +251,8 @@ class Config(Section):
     roi: RoiConfig = RoiConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+
+
+def with_score_floor(config: Config, floor: float) -> Config:
+    """The settings with a number as the floor of objectness."""
+    return config.model_copy(update={"rpn": config.rpn.model_copy(update={"score_floor": floor})})

@@ -22,6 +22,7 @@ from faster_rcnn.inference.external_proposals import FILE, known_proposals_of_sp
 from faster_rcnn.inference.prepared import prepare
 from faster_rcnn.parsing.json_values import parsed
 from faster_rcnn.proposals.file import load_proposals
+from faster_rcnn.settings.schema import with_score_floor
 from faster_rcnn.structures import Proposals
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.devices import PRECISIONS, choose_device
@@ -73,10 +74,9 @@ def _train_detector(
 
 def _step_of(whole: Task, number: int, kind: Literal["rpn", "fast-rcnn"], *, fixed: bool) -> Task:
     """One step as a run: its stage alone, in a folder of its own; ``auto`` chooses for the detector of all steps."""
-    config = whole.config
-    rpn = config.rpn.model_copy(update={"score_floor": config.rpn.min_objectness})
+    config = with_score_floor(whole.config, whole.config.rpn.min_objectness)
     stage = config.detector.model_copy(update={"kind": kind})
-    changed = config.model_copy(update={"detector": stage, "rpn": rpn})
+    changed = config.model_copy(update={"detector": stage})
     folder = whole.folder / f"step-{number}"
     whole.processes.of_first(partial(folder.mkdir, exist_ok=True))
     layers = "fixed" if fixed else "trained"

@@ -24,7 +24,7 @@ from faster_rcnn.data.records import Split
 from faster_rcnn.inference.external_proposals import rpn_proposals
 from faster_rcnn.ops.boxes import iou
 from faster_rcnn.settings.presets import preset
-from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.schema import Config, with_score_floor
 from faster_rcnn.structures import GroundTruth, Proposals
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.files import read_bytes
@@ -160,8 +160,7 @@ def _measured(loaded: LoadedModel, val: Split, device: torch.device, precision: 
 
 
 def _with_floor(loaded: LoadedModel, floor: float) -> LoadedModel:
-    rpn = loaded.config.rpn.model_copy(update={"score_floor": floor})
-    config = loaded.config.model_copy(update={"rpn": rpn})
+    config = with_score_floor(loaded.config, floor)
     return replace(loaded, model=for_inference_with(config, loaded.model), config=config)
 
 

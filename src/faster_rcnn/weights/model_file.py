@@ -31,7 +31,7 @@ from faster_rcnn.building import build_model, build_without_values, give_memory,
 from faster_rcnn.errors import FasterRCNNError, ModelFileError
 from faster_rcnn.kernels.int8_layers import Range
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.settings.schema import Config
+from faster_rcnn.settings.schema import Config, with_score_floor
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.weights.header import (
@@ -78,17 +78,12 @@ def save_model(
 
 def packed_model(loaded: LoadedModel) -> bytes:
     """Return the bytes of a model file; the weights may be on any device."""
-    text = header_text(_with_number(loaded.config), loaded.classes, loaded.ranges, loaded.thresholds)
+    config = with_score_floor(loaded.config, loaded.config.rpn.min_objectness)  # 0 where auto has chosen none
+    text = header_text(config, loaded.classes, loaded.ranges, loaded.thresholds)
     content = save(stored_tensors(loaded.model), metadata={METADATA_KEY: text})
     place = place_of_checksum(content)
     assert place is not None
     return content[:place] + f"{zlib.crc32(content):08x}".encode() + content[place + len(NO_CHECKSUM) :]
-
-
-def _with_number(config: Config) -> Config:
-    """The settings with a number as the floor of objectness, which is 0 where ``auto`` has chosen none."""
-    rpn = config.rpn.model_copy(update={"score_floor": config.rpn.min_objectness})
-    return config.model_copy(update={"rpn": rpn})
 
 
 def load_model(path: Path) -> LoadedModel:
