@@ -140,6 +140,23 @@ def test_several_processes_serve_one_port_and_add_up_their_counts(model: Path, n
             time.sleep(0.01)
 
 
+def test_a_process_that_dies_while_it_loads_does_not_hold_up_the_end(model: Path) -> None:
+    with ServeCommand(model, "--workers", 2, "--precision", "float32") as serve:
+        children: list[int] = []
+        while len(children) < 2:
+            children = sorted(each for each in processes_of(serve.process.pid) if is_worker(each))
+        time.sleep(1)  # the first process asks twice a second whether the others are alive, beginning with the first
+        os.kill(children[0], signal.SIGKILL)
+        assert serve.end(seconds=60) == 0
+
+
+def is_worker(process: int) -> bool:
+    """Whether it is one of the processes that serve, and not the one that cleans up after them."""
+    with suppress(OSError):
+        return b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
+
+
 def processes_of(parent: int) -> list[int]:
     """The processes that a process has started."""
     if not Path("/proc").is_dir():

@@ -161,6 +161,13 @@ class _Processes(Multiprocess):
         if is_ignored:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace processes that have died, one that loads its detector among them."""
+        for process in self.processes:
+            # The child has its own. While this end is open, the answer of a dead one is awaited for SECONDS_TO_LOAD.
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
     def handle_hup(self) -> None:
         """End all processes after their last answers."""
         self.should_exit.set()
