@@ -117,6 +117,10 @@ def test_what_a_run_would_refuse_is_refused(data: Path, monkeypatch: pytest.Monk
     with pytest.raises(OptionError, match="there is no logger 'comet'"):
         dry_run(data, options(log="comet"))
     assert main(["train", str(data), "--preview", "--dry-run"]) == 2
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(OptionError, match="E125 --dry-run computes in one process"):
+        dry_run(Path("no data"), options())  # before the data are read
 
 
 def test_the_table() -> None:

@@ -45,6 +45,7 @@ from faster_rcnn.weights.model_file import LoadedModel, load_model
 STEPS = 2
 FORMATS = ("onnx", "pt2")
 """Formats of the export, the first one whose packages are installed is tried."""
+ONE_PROCESS = "--dry-run computes in one process; leave out --processes, and start it without torchrun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,14 @@ def dry_run(data: Path, options: TrainOptions) -> DryRun:
     """
     if options.resume:
         raise OptionError("--dry-run tries a new run; leave out --resume", code="E125")
+    if is_launched():
+        raise OptionError(ONE_PROCESS, code="E125")
     clock = _Clock()
     folder = run_folder.new_run_folder(None if options.out is None else Path(options.out), data)
     refuse_unwritable(folder / run_folder.CONFIG)
     begins = beginning_of(data, options)
-    if begins.processes > 1 or is_launched():
-        raise OptionError("--dry-run computes in one process; leave out --processes, and start it without torchrun")
+    if begins.processes > 1:
+        raise OptionError(ONE_PROCESS, code="E125")
     dataset = _of_two_steps(begins.dataset, begins.config)
     clock.done("data and settings", _counted(begins.dataset))
     with TemporaryDirectory(prefix="faster-rcnn-dry-run-") as temporary:

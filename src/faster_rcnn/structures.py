@@ -242,8 +242,13 @@ class TrainingBatch:
         truths = tuple(each.to(device) for each in self.truths)
         return TrainingBatch(images, truths, self.seeds, proposals, self.canvas)
 
-    def parts(self, size: int) -> list[TrainingBatch]:
-        """The batch in parts of at most ``size`` images, which are padded to the size of the whole batch."""
+    def parts(self, size: int | None) -> list[TrainingBatch]:
+        """The batch in parts of at most ``size`` images, which are padded to the size of the whole batch.
+
+        ``None`` is no limit, and the batch is its only part then, as is a batch that is small enough or empty.
+        """
+        if size is None or size >= len(self.images):
+            return [self]
         canvas = self.canvas or largest_of([ImageSize(*image.shape[-2:]) for image in self.images])
         return [
             TrainingBatch(

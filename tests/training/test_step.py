@@ -29,8 +29,9 @@ def test_a_step_changes_every_trained_weight_and_reports_four_losses() -> None:
         assert torch.equal(each, before[name]) != each.requires_grad, name
 
 
-def test_a_diverged_step_leaves_the_weights_alone_and_names_the_loss() -> None:
-    model = tiny_model()
+@pytest.mark.parametrize("norm", ["frozen", "batch"])
+def test_a_diverged_step_leaves_weights_and_statistics_alone_and_names_the_loss(norm: str) -> None:
+    model = tiny_model(backbone={"norm": norm})
     before = {name: each.clone() for name, each in model.state_dict().items()}
     pixels = random_image(64, 96).float() / 255
     pixels[0, 0, 0] = torch.inf

@@ -15,9 +15,9 @@ def set_norm_epsilon(module: nn.Module, epsilon: float) -> None:
         layer.eps = epsilon
 
 
-def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+def norms(module: nn.Module) -> list[nn.BatchNorm2d | nn.SyncBatchNorm]:
     """Every batch norm below ``module``."""
-    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm)]
 
 
 def learns_norms(module: nn.Module) -> bool:

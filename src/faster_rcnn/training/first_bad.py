@@ -34,10 +34,11 @@ def first_bad_tensor(
     given = _bad_input(own, batch)
     if given is not None:
         return given
-    parts = batch.parts(micro_batch) if micro_batch else [batch]
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(random)
-        return next((bad for part in parts if (bad := _bad_in_pass(own, part, precision)) is not None), None)
+        return next(
+            (bad for part in batch.parts(micro_batch) if (bad := _bad_in_pass(own, part, precision)) is not None), None
+        )
 
 
 def _bad_input(model: FasterRCNN, batch: TrainingBatch) -> str | None:

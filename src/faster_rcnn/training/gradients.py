@@ -62,7 +62,7 @@ def add_gradients(
             forwards twice, first for the numbers that the losses are divided by.
         processes: the processes that share the images of the step.
     """
-    parts = batch.parts(micro_batch) if micro_batch and micro_batch < len(batch.images) else [batch]
+    parts = batch.parts(micro_batch)
     counts = None if len(parts) == 1 else processes.added(_counts(model, parts, precision))
     names: tuple[str, ...] = ()
     total: Float[Tensor, " terms"] | None = None

@@ -16,7 +16,6 @@ from faster_rcnn.errors import (
     OptionError,
     VerificationError,
 )
-from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import flags_of_shown
@@ -27,11 +26,10 @@ from faster_rcnn.system.launching import run_processes
 from faster_rcnn.system.signals import STOPPING, Signalled
 from faster_rcnn.training.callback import Callback
 from faster_rcnn.training.machine_settings import refuse_idle_processes
-from faster_rcnn.training.new_run import settings_of
+from faster_rcnn.training.new_run import chosen_settings
 from faster_rcnn.training.resume import config_to_go_on, folder_to_resume
 from faster_rcnn.training.run import train
 from faster_rcnn.training.run_folder import new_run_folder
-from faster_rcnn.weights.resolve import resolve_model
 
 ERRORS = {2: InputError, 3: DivergedError, 4: VerificationError, 5: MachineError}
 """Classes of errors by the exit codes of the command."""
@@ -85,8 +83,8 @@ def _folder_and_settings(data: Path, options: TrainOptions) -> tuple[Path, Confi
     if options.resume:
         folder = folder_to_resume(out, data)
         return folder, config_to_go_on(folder, options)
-    start = resolve_model(str(options.weights)) if options.weights else None
-    return new_run_folder(out, data), resolved(options, settings_of(start))
+    config, _ = chosen_settings(options)
+    return new_run_folder(out, data), config
 
 
 def _launch(arguments: Sequence[str], count: int) -> None:

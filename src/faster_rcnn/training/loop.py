@@ -109,6 +109,9 @@ def _train_epoch(run: Run, callbacks: Sequence[callback.Callback], stop: Callabl
     start = time.perf_counter()
     for images in _saving(run, run.train.epoch(progress.epoch, progress.steps_of_epoch)):
         lr = learning_rate(progress.step, run.config.training, steps)
+        if run.processes.are_several:  # the state of the random numbers is saved for the first process alone
+            seed = run.config.training.seed
+            torch.manual_seed(image_seed(seed, progress.step, run.processes.rank, DROPOUT))
         random = torch.get_rng_state()
         try:
             losses = _step(run, images, lr)
@@ -146,9 +149,6 @@ def _diverged(run: Run, images: StepImages, lr: float, random: Tensor, error: Di
 
 def _step(run: Run, images: StepImages, lr: float) -> StepLosses:
     """Make one step; where a GPU runs out of memory, it holds fewer images at once from then on."""
-    settings, step = run.config.training, run.progress.step
-    if run.processes.are_several:  # the state of the random numbers is saved for the first process alone
-        torch.manual_seed(image_seed(settings.seed, step, run.processes.rank, DROPOUT))
     batch = batch_of(images.own)
     while True:
         try:
@@ -157,7 +157,7 @@ def _step(run: Run, images: StepImages, lr: float) -> StepLosses:
                 run.optimizer,
                 batch,
                 lr=lr,
-                clip_norm=settings.clip_norm,
+                clip_norm=run.config.training.clip_norm,
                 precision=run.precision,
                 max_loss=max_loss(run.progress.first_losses),
                 micro_batch=run.micro_batch,

@@ -18,16 +18,14 @@ from faster_rcnn.data.transform_source import transform_of
 from faster_rcnn.errors import DatasetError, ImageError, OptionError
 from faster_rcnn.reporting.drawing.boxes import draw_boxes
 from faster_rcnn.reporting.drawing.sheet import contact_sheet
-from faster_rcnn.settings.resolve import resolved
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.structures import ClassMap
 from faster_rcnn.system.atomic import atomic_write, make_folder
 from faster_rcnn.system.numbering import first_free
 from faster_rcnn.system.wording import count_of
-from faster_rcnn.training.labelled import load_for_training, with_val_seed
-from faster_rcnn.training.new_run import settings_of
-from faster_rcnn.weights.resolve import resolve_model
+from faster_rcnn.training.labelled import load_for_training
+from faster_rcnn.training.new_run import chosen_settings
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,8 +51,7 @@ def write_preview(data: Path, options: TrainOptions) -> Path:
     if options.resume:
         raise OptionError("--preview shows the first images of a new run; leave out --resume", code="E125")
     transform = transform_of(options.transform)
-    start = resolve_model(str(options.weights)) if options.weights else None
-    config = with_val_seed(resolved(options, settings_of(start)))
+    config, _ = chosen_settings(options)
     dataset = load_for_training(data, config)
     images = _first_images(dataset.splits["train"], config, transform)
     sheet = contact_sheet([_drawn(image, dataset.classes) for image in images], min(COLUMNS, len(images)), WIDTH)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
+from faster_rcnn.backbone.norm import norms
 from faster_rcnn.data.training_image import TrainingImage
 from faster_rcnn.errors import DivergedError
 from faster_rcnn.structures import TrainingBatch
@@ -53,11 +54,12 @@ def training_step(
 
     Raises:
         DivergedError: a loss or the gradient is not finite, or the sum of the losses exceeds ``max_loss``; the weights
-            are as before the step.
+            and the statistics of norms are as before the step.
         LostProcessError: another process ended.
     """
     optimizer.zero_grad(set_to_none=True)
     batch = batch.to(next(model.parameters()).device)
+    before = [(each, each.clone()) for norm in norms(model) if norm.training for each in norm.buffers()]
     names, losses = add_gradients(model, batch, precision, micro_batch=micro_batch, processes=processes)
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
     norm = torch.nn.utils.clip_grad_norm_(trained, clip_norm)
@@ -65,7 +67,12 @@ def training_step(
     # check, the sums of the epoch and the callbacks need.
     length, total, *values = torch.cat([torch.stack([norm, losses.sum()]), losses]).tolist()
     found = StepLosses(dict(zip(names, values, strict=True)), total)
-    _refuse_divergence(found, length, max_loss)
+    try:
+        _refuse_divergence(found, length, max_loss)
+    except DivergedError:
+        for statistics, value in before:
+            statistics.copy_(value)
+        raise
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
