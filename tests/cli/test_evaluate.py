@@ -15,6 +15,7 @@ from faster_rcnn import Detector
 from faster_rcnn.cli.evaluate import evaluate
 from faster_rcnn.cli.predict import predict
 from faster_rcnn.errors import DatasetError, ImageError, ImageMemoryError, ModelFileError, OptionError
+from faster_rcnn.evaluation import engine
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import prepare
@@ -22,7 +23,8 @@ from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.system.distributed import ALONE
-from faster_rcnn.weights.model_file import save_model
+from faster_rcnn.weights.model_file import load_model, save_model
+from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds
 from files import coco_folder, loaded_model, model_file, with_limit
 from several import in_processes
 from several_commands import commanded
@@ -467,3 +469,34 @@ def test_thresholds_are_kept_and_used(
     )
     assert predict(str(kept), [str(image)], conf="precision=0.9", json=str(tmp_path / "found.json")) == 0
     assert "conf precision=0.9: lowest scores by 3 images of test" in capsys.readouterr().err
+
+
+def test_thresholds_that_cannot_be_kept_are_refused_before_the_data_are_read(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no data here at all: reading them would fail first."""
+    monkeypatch.setattr(engine, "hotcoco", None)
+    with pytest.raises(OptionError, match=r"^E125 --keep-thresholds needs hotcoco, and a detector with a second"):
+        evaluate(model, tmp_path / "absent", keep_thresholds=tmp_path / "kept.safetensors")
+
+
+def test_classes_that_are_not_measured_keep_their_thresholds(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded, kept, again = loaded_model(), tmp_path / "kept.safetensors", tmp_path / "again.safetensors"
+    points = ((OperatingPoint(0.3, 0.5, 0.9),),) * 3
+    save_model(kept, loaded.model, loaded.config, loaded.classes, thresholds=Thresholds("val", 5, points))
+    numbers(str(kept), data, tmp_path, classes="cat", keep_thresholds=again)
+    assert load_model(again).thresholds == Thresholds("test", 3, points)
+    assert "thresholds of cat, dog, cow stay those that the model has: test gives none" in capsys.readouterr().err
+
+
+def test_two_options_never_name_one_file(model: str, data: Path, tmp_path: Path) -> None:
+    """It is refused before the work: a page would replace the numbers, and a model the page."""
+    file, page = tmp_path / "x", tmp_path / "out" / "report.html"
+    with pytest.raises(OptionError, match=r"^E132 --keep-thresholds .* is the file of --json, too, and would"):
+        evaluate(model, data, json=str(file), keep_thresholds=file)
+    with pytest.raises(OptionError, match=r"^E132 --out .*report.html is the file of --json, too, and would"):
+        evaluate(model, data, json=str(page), out=page.parent)
+    assert not file.exists()
+    assert not page.parent.exists()

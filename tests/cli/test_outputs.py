@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from faster_rcnn.cli.outputs import json_lines, require_file, require_folder, require_json, write_json
+from faster_rcnn.cli.main import main
+from faster_rcnn.cli.outputs import json_lines, refuse_same_file, require_file, require_folder, require_json, write_json
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.system.streams import ClosedStream
 
@@ -49,6 +50,33 @@ def test_the_model_or_another_file_that_is_read_is_never_an_output(data: Path) -
         with pytest.raises(OptionError, match="is what this command reads"):
             require_file("--out", name, [Path("model.safetensors")])
     require_file("--out", "other.safetensors", [Path("model.safetensors")])
+
+
+def test_one_file_is_never_the_output_of_two_options(data: Path) -> None:
+    Path("link").symlink_to("data")
+    for name in ("data/new.json", "data/../data/new.json", "link/new.json"):
+        with pytest.raises(OptionError, match=rf"^E132 --out {name} is the file of --json, too, and would overwrite"):
+            refuse_same_file({"--json": "data/new.json", "--plot": None, "--out": Path(name)})
+    refuse_same_file({"--json": "a.json", "--out": Path("b.json"), "--plot": None, "--coco": None})
+    refuse_same_file({"--json": "/dev/null", "--out": Path("/dev/null")})
+    refuse_same_file({"--json": "-", "--coco": "-"})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "recall data --proposals p.bin --json same.svg --plot same.svg",
+        "proposals data --method selective-search --json same --out same",
+        "quantize absent data --json same --out same",
+        "explain absent data --coco same.json --json same.json",
+        "benchmark small --out same --json same/benchmark.html",
+        "compare data --out same --json same/comparison.html",
+    ],
+)
+def test_commands_refuse_it_before_they_work(line: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    assert "the file of --" in capsys.readouterr().err
+    assert not list(Path().glob("same*"))
 
 
 @pytest.mark.parametrize(

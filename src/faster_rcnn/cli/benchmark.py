@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from faster_rcnn.cli.options import Integer, JsonOut, PixelsOfSide, Precision, announce_work
-from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, refuse_same_file, require_folder, require_json
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.atomic import make_folder
 from faster_rcnn.system.console import say
@@ -68,7 +68,7 @@ def benchmark(
     announce_work(f"timing {model}")
     from faster_rcnn.benchmark.live import live_of
     from faster_rcnn.benchmark.loading import at_image_size, images_to_time, load_or_build, refuse_single_stages
-    from faster_rcnn.benchmark.report import write_benchmark
+    from faster_rcnn.benchmark.report import PAGE, write_benchmark
     from faster_rcnn.benchmark.run import Request, run_benchmark
     from faster_rcnn.benchmark.runtimes import runtimes_named
     from faster_rcnn.benchmark.target import goal_of
@@ -84,6 +84,7 @@ def benchmark(
     place = choose_device(device)
     require_json(json, [model_file(model), data])
     require_folder("--out", out)
+    refuse_same_file({"--out": None if out is None else out / PAGE, "--json": json})
     runtimes = [] if compare is None else runtimes_named(compare)
     paths = images_to_time(images, count) if images else []
     loaded = at_image_size(load_or_build(model), image_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faster_rcnn.cli.options import Integer, IntegerOrAuto, JsonOut, PixelsOfSide, Settings, announce_work
-from faster_rcnn.cli.outputs import deliver, model_file, require_folder, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, refuse_same_file, require_folder, require_json
 from faster_rcnn.settings.train_options import TrainOptions
 from faster_rcnn.system.console import say
 from faster_rcnn.system.locking import only_writer
@@ -59,7 +59,7 @@ def compare(
     announce_work(f"comparing two systems on {data}")
     from faster_rcnn.benchmark.values import Amount
     from faster_rcnn.comparison.measure import PROPOSED, compare_systems
-    from faster_rcnn.comparison.report import write_comparison
+    from faster_rcnn.comparison.report import PAGE, write_comparison
     from faster_rcnn.comparison.run import Given, both_systems
     from faster_rcnn.system.devices import choose_device
 
@@ -78,6 +78,7 @@ def compare(
     amount = Amount(images, rounds)
     folder = out or Path("runs") / f"{data.resolve().stem}-comparison"
     require_folder("--out", folder)
+    refuse_same_file({"--out": folder / PAGE, "--json": json})
     with only_writer(folder):
         pair = both_systems(data, Given(faster, fast, proposals), training, split, folder)
         found = compare_systems(data, pair, split, folder, amount, device)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_folder, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, refuse_same_file, require_file, require_folder, require_json
 from faster_rcnn.cli.several import refuse_other_inputs
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.console import say, warn
@@ -73,6 +73,7 @@ def evaluate(
     """
     announce_work(f"evaluating {model} on {data}")
     from faster_rcnn.evaluation.against import compare_sides
+    from faster_rcnn.evaluation.keeping import refuse_keeping
     from faster_rcnn.evaluation.run import Contender, evaluate_against
     from faster_rcnn.inference.choice import choice_of
     from faster_rcnn.inference.limits import refuse_limits
@@ -85,7 +86,7 @@ def evaluate(
         models = [model] if against is None else [model, against]
         given = _Given(model, data, split, conf, json, out, keep_thresholds)
         processes.together(partial(_refuse_mistakes, processes, models, data, json, proposals, tile))
-        processes.together(partial(_refuse_outputs, processes, given, against))
+        processes.together(partial(_refuse_outputs, processes, given, against, proposals))
         processes.together(partial(refuse_limits, 0.0 if conf is None else conf, None, batch))
         tiling = processes.together(partial(tiling_of, tile, overlap))
         choice = processes.together(partial(choice_of, classes, iou, agnostic_nms))
@@ -97,6 +98,8 @@ def evaluate(
         for each, detector in zip(models, detectors, strict=True):
             if detector is not None:
                 refuse_other_inputs(processes, each, detector, [proposals], *chosen)
+        if keep_thresholds is not None:
+            processes.together(partial(refuse_keeping, model, detectors[0]))
         if against is None:
             _evaluate_one(given, detectors[0], how)
             return 0
@@ -144,26 +147,22 @@ def _deliver(given: _Given, found: Evaluation) -> None:
         say(f"thresholds of {found.split} are in {file}, for --conf auto")
 
 
-def _refuse_outputs(processes: Processes, given: _Given, against: str | None) -> None:
+def _refuse_outputs(processes: Processes, given: _Given, against: str | None, proposals: Path | None) -> None:
     """Raise errors of the files that are written before anything slow."""
-    from faster_rcnn.evaluation.keeping import refuse_keeping
     from faster_rcnn.evaluation.page import REPORT
-    from faster_rcnn.evaluation.results import is_results_file
 
     named = {"--out": given.out, "--keep-thresholds": given.keep_thresholds, "--conf": given.conf}
     alone = next((f"{name} {value}" for name, value in named.items() if value is not None), None)
     if against is not None and alone is not None:
         raise OptionError(f"{alone}: it is for one detector; leave --against out", code="E125")
-    if given.keep_thresholds is not None:
-        refuse_keeping(given.model)
-        if is_results_file(Path(given.model)):
-            raise OptionError(f"--keep-thresholds: {given.model} holds detections, and is no model", code="E125")
     if not processes.is_first:
         return
     require_folder("--out", given.out)
     if given.out is not None and (given.out / REPORT).exists():
         raise OptionError(f"--out {given.out} holds a {REPORT} already; name another folder, or remove it", code="E132")
-    require_file("--keep-thresholds", given.keep_thresholds, [model_file(given.model), given.data])
+    require_file("--keep-thresholds", given.keep_thresholds, [model_file(given.model), given.data, proposals])
+    page = None if given.out is None else given.out / REPORT
+    refuse_same_file({"--json": given.json, "--keep-thresholds": given.keep_thresholds, "--out": page})
 
 
 def _loaded(

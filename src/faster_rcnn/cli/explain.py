@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, refuse_same_file, require_file, require_json
 from faster_rcnn.cli.survey_files import SurveyFiles, refuse_inside
 from faster_rcnn.data.layout.folders import IMAGE_SUFFIXES
 from faster_rcnn.errors import OptionError
@@ -107,6 +107,7 @@ def explain(
     has_page = out is not None or json is None
     page = _page(source, data, out, animate) if has_page else None
     refuse_inside("--out", page, data or source)
+    refuse_same_file({"--json": json, "--out": page, **files.given()})
     detector = load_detector(model, precision, device, settings)
     log_tiles(detector, tiling)
     other = None if against is None else load_detector(against, precision, device, settings)

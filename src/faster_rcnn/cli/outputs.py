@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOBase
 from pathlib import Path
@@ -97,6 +97,19 @@ def require_folder(option: str, target: Path | None) -> None:
     except MachineError as error:
         reason = getattr(error.__cause__, "strerror", None) or error
         raise MachineError(f"{option} {target}: nothing can be written there: {reason}; name another folder") from error
+
+
+def refuse_same_file(outputs: Mapping[str, str | Path | None]) -> None:
+    """Raise ``OptionError`` (E132) where two options name one file; streams may be named twice."""
+    options: dict[Path, str] = {}
+    for option, target in outputs.items():
+        if target is None or target == STDOUT or is_stream(Path(target)):
+            continue
+        other = options.setdefault(Path(target).resolve(), option)
+        if other != option:
+            raise OptionError(
+                f"{option} {target} is the file of {other}, too, and would overwrite it; name another file", code="E132"
+            )
 
 
 def model_file(model: str) -> Path | None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from faster_rcnn.cli.options import Integer, JsonOut, Precision, Settings, Switch, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import model_file, require_folder, require_json
+from faster_rcnn.cli.outputs import model_file, refuse_same_file, require_folder, require_json
 from faster_rcnn.cli.predict_film import FilmOutputs, predict_films, takes_films
 from faster_rcnn.cli.predict_options import PredictOptions, load_predictor
 from faster_rcnn.cli.predict_ray import Cluster, predict_with_ray
@@ -95,7 +95,7 @@ def predict(
         raise OptionError(f"--address {address} is that of a Ray cluster; give --engine ray, too, or leave it out")
     from faster_rcnn.cli.predicted import Outputs, predict_all
     from faster_rcnn.inference.pictures import DEFAULT_FOLDER, PictureFolder
-    from faster_rcnn.inference.saving import formats_of, saver_for
+    from faster_rcnn.inference.saving import formats_of, places_of, saver_for
     from faster_rcnn.system.agreement import refuse_differing
     from faster_rcnn.system.distributed import joined
 
@@ -110,6 +110,7 @@ def predict(
         predictor = processes.together(partial(load_predictor, model, options, device, batch, proposals, processes))
         chosen = conf, max_det, tile, overlap, classes, iou, agnostic_nms, batch, settings
         refuse_other_inputs(processes, model, predictor.detector, [proposals], *chosen)
+        processes.together(lambda: refuse_same_file({**places_of(folder, formats), "--json": json}))
         saver = processes.together(lambda: saver_for(folder, formats, found.names, predictor.classes))
         tally = predict_all(predictor, found, conf, max_det, Outputs(pictures, json, saver), processes)
         return processes.from_first(2 if tally.has_failures or found.unused else 0)

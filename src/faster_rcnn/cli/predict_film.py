@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, require_folder, require_json
+from faster_rcnn.cli.outputs import STDOUT, json_lines, model_file, refuse_same_file, require_folder, require_json
 from faster_rcnn.cli.predict_options import PredictOptions, load_predictor, refuse_given, refuse_torchrun
 from faster_rcnn.errors import FasterRCNNError, OptionError
 from faster_rcnn.films.names import CAMERA, films_among, is_film
@@ -105,6 +105,8 @@ def predict_films(
     require_json(json, [model_file(model), *names])
     films, unused = _opened(names, 1 if every is None else every)
     targets = _targets(outputs.out or (first_free(Path(DEFAULT_FOLDER)) if json is None else None), films)
+    for target in targets:
+        refuse_same_file({"--out": target, "--json": json})
     predictor = load_predictor(model, options, device)
     with json_lines(json) if json is not None else nullcontext() as write:
         passes = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from faster_rcnn.choices import SearchMode
 from faster_rcnn.cli.options import Integer, JsonOut, announce_work
-from faster_rcnn.cli.outputs import deliver, model_file, require_file, require_json
+from faster_rcnn.cli.outputs import deliver, model_file, refuse_same_file, require_file, require_json
 from faster_rcnn.errors import OptionError
 from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.console import say, warn
@@ -58,6 +58,7 @@ def proposals(
 
     require_json(json, [None if model is None else model_file(model), data])
     require_file("--out", out, [None if model is None else model_file(model), data])
+    refuse_same_file({"--json": json, "--out": out})
     _refuse_options(method, model, count, device)
     config = search_settings(mode, count)
     dataset = load_present(data, config.data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from faster_rcnn.cli.options import Integer, JsonOut, announce_work
 from faster_rcnn.cli.order import refuse_swapped
-from faster_rcnn.cli.outputs import deliver_numbers, model_file, require_file, require_json
+from faster_rcnn.cli.outputs import deliver_numbers, model_file, refuse_same_file, require_file, require_json
 from faster_rcnn.errors import MachineError, OptionError
 from faster_rcnn.system.console import say, warn
 
@@ -52,6 +52,7 @@ def quantize(
     _refuse_other_device(device)
     require_json(json, [model_file(model), data])
     require_file("--out", out, [model_file(model), data])
+    refuse_same_file({"--json": json, "--out": out})
     _refuse_count(count)
     _refuse_without_int8()
     loaded = resolve_model(model)

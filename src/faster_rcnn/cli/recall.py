@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from faster_rcnn.cli.options import JsonOut, announce
-from faster_rcnn.cli.outputs import deliver, require_file, require_json
+from faster_rcnn.cli.outputs import deliver, refuse_same_file, require_file, require_json
 from faster_rcnn.errors import MissingExtraError, OptionError
 from faster_rcnn.system.console import say
 
@@ -42,6 +42,7 @@ def recall(
 
     require_json(json, [data, *proposals])
     require_file("--plot", plot, [data, *proposals])
+    refuse_same_file({"--json": json, "--plot": plot})
     _refuse_twice(proposals)
     drawing = None if plot is None else _drawing(plot)  # a missing package is reported before the work
     measured = measure_files(data, proposals, split)

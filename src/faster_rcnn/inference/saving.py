@@ -69,11 +69,10 @@ class Saver:
             raise OptionError(
                 f"--save {','.join(formats)}: {piped} is no file, which the format would name; give a file"
             )
-        for each in formats:
-            target = folder / FILES.get(each, each)
+        for option, target in places_of(folder, formats).items():
             if target.exists():
                 raise OptionError(
-                    f"--save {each}: {target} is there already; remove it, or name another folder with --out",
+                    f"{option}: {target} is there already; remove it, or name another folder with --out",
                     code="E132",
                 )
 
@@ -160,6 +159,11 @@ class Saver:
                 label = {"label": self.classes.name_of(box.label), "source": "auto", "occluded": "0"}
                 SubElement(image, "box", {**label, **dict(corners), "z_order": "0"})
         return root
+
+
+def places_of(folder: Path | None, formats: Sequence[str]) -> dict[str, Path]:
+    """The file or folder of each format, by the option that asks for it; none without a folder."""
+    return {} if folder is None else {f"--save {each}": folder / FILES.get(each, each) for each in formats}
 
 
 def saver_for(folder: Path | None, formats: Sequence[str], images: Sequence[str], classes: ClassMap) -> Saver | None:
