@@ -17,7 +17,7 @@ from faster_rcnn.building import build_model
 from faster_rcnn.cli.main import main
 from faster_rcnn.cli.quantize import quantize
 from faster_rcnn.errors import DatasetError, FasterRCNNError, ImageError, MachineError, OptionError
-from faster_rcnn.inference import calibration
+from faster_rcnn.inference import calibration, examples
 from faster_rcnn.inference.inputs import to_pixels
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.prepared import prepare
@@ -156,7 +156,7 @@ def test_a_gain_that_is_too_small_is_a_warning(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(calibration, "calibrate_on_files", lambda loaded, paths: ({}, 4))
+    monkeypatch.setattr(calibration, "calibrate_on_files", lambda *_: ({}, 4))
     monkeypatch.setattr(quantization, "measure_gain", lambda *_: gain(speed, before, after))
     out = tmp_path / "quantized.safetensors"
     assert run(model, data, out) == 0  # the file is there for those who want it
@@ -173,7 +173,7 @@ def damage(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
             raise ImageError(f"cannot decode {image}: broken", code="E105")
         return to_pixels(image, name, most_pixels)
 
-    monkeypatch.setattr(calibration, "to_pixels", decoded)
+    monkeypatch.setattr(examples, "to_pixels", decoded)
 
 
 @needs_int8
@@ -214,7 +214,7 @@ def test_where_all_images_are_damaged_nothing_is_written(
 ) -> None:
     damage(monkeypatch, *(f"train{number}.png" for number in range(4)))
     out = tmp_path / "quantized.safetensors"
-    with pytest.raises(DatasetError, match=r"^E122 no image of train can be decoded, so there are no activation"):
+    with pytest.raises(DatasetError, match=r"^E122 no image of 4 can be read"):
         run(model, data, out)
     assert not out.exists()
 

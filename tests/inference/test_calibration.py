@@ -29,10 +29,10 @@ def test_ranges_are_those_of_the_pixels_and_damaged_files_are_left_out(
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     with caplog.at_level(logging.WARNING):
-        ranges, count = calibrate_on_files(loaded_model(), [good[0], bad, good[1]])
+        ranges, count = calibrate_on_files(loaded_model(), [good[0], bad, good[1]], 3)
     assert count == 2
     assert "bad.png" in caplog.text
     network = prepare_for_inference(loaded_model().model.eval(), choose_precision("auto", CPU), exact=False)
     assert ranges == calibrate(network, [to_pixels(path, str(path), 10**6) for path in good])
-    with pytest.raises(DatasetError, match="E122 no image of train can be decoded"):
-        calibrate_on_files(loaded_model(), [bad])
+    with pytest.raises(DatasetError, match="E122 no image of 1 can be read"):
+        calibrate_on_files(loaded_model(), [bad], 3)

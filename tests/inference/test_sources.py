@@ -11,7 +11,7 @@ import pytest
 
 from faster_rcnn.errors import OptionError
 from faster_rcnn.inference import sources
-from faster_rcnn.inference.sources import find_images, is_pipe, require_images
+from faster_rcnn.inference.sources import find_images, is_pipe, require_files, require_images
 from faster_rcnn.system.files import read_pipe
 
 
@@ -220,3 +220,10 @@ def test_the_message_about_a_source_without_images_describes_its_content(
     found = find_images([source, "photos/b.jpg"])
     assert (found.names, found.unused) == (("photos/b.jpg",), (message,))
     assert names(source) == []
+
+
+def test_files_that_are_read_again_and_again_are_no_pipes(photos: Path) -> None:
+    assert require_files(["photos"], "timed") == [Path("photos/a.PNG"), Path("photos/b.jpg"), Path("photos/c[1].jpg")]
+    os.mkfifo("pipe")
+    with pytest.raises(OptionError, match=r"--images pipe can be read only once"):
+        require_files(["photos", "pipe"], "timed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 
 from faster_rcnn.building import with_settings
 from faster_rcnn.errors import ModelFileError, OptionError
-from faster_rcnn.inference.sources import is_pipe, require_images
 from faster_rcnn.settings.presets import PRESETS, preset
 from faster_rcnn.settings.resolve import resolve_config
 from faster_rcnn.settings.schema import Config
@@ -63,18 +61,3 @@ def refuse_single_stages(model: str, config: Config) -> None:
     if kind == "rpn":
         hint = "for the time of a first stage, name a detector that has a second one too"
     raise OptionError(f"{model}: its detector.kind is {kind}, and only detectors with both stages are timed; {hint}")
-
-
-def images_to_time(sources: Sequence[str], max_images: int) -> list[Path]:
-    """The first images of all sources.
-
-    Raises:
-        OptionError: there is no image, or one is a pipe, which can be read only once.
-    """
-    found = require_images(sources, "timed")
-    pipes = [name for name in found.names if is_pipe(name)]
-    if pipes:
-        raise OptionError(
-            f"--images {pipes[0]} can be read only once, and images are timed again and again; give a file"
-        )
-    return [Path(name) for name in found.names[:max_images]]

@@ -67,12 +67,13 @@ def benchmark(
     """
     announce_work(f"timing {model}")
     from faster_rcnn.benchmark.live import live_of
-    from faster_rcnn.benchmark.loading import at_image_size, images_to_time, load_or_build, refuse_single_stages
+    from faster_rcnn.benchmark.loading import at_image_size, load_or_build, refuse_single_stages
     from faster_rcnn.benchmark.report import PAGE, write_benchmark
     from faster_rcnn.benchmark.run import Request, run_benchmark
     from faster_rcnn.benchmark.runtimes import runtimes_named
     from faster_rcnn.benchmark.target import goal_of
     from faster_rcnn.benchmark.values import Amount
+    from faster_rcnn.inference.sources import require_files
     from faster_rcnn.system.devices import choose_device
     from faster_rcnn.weights.exported import is_exported
 
@@ -86,7 +87,7 @@ def benchmark(
     require_folder("--out", out)
     refuse_same_file({"--out": None if out is None else out / PAGE, "--json": json})
     runtimes = [] if compare is None else runtimes_named(compare)
-    paths = images_to_time(images, count) if images else []
+    paths = require_files(images, "timed")[:count] if images else []
     loaded = at_image_size(load_or_build(model), image_size)
     refuse_single_stages(model, loaded.config)
     found = run_benchmark(loaded, Request(model, place, precision, paths, amount, runtimes, compile, goal, stream))
@@ -109,8 +110,8 @@ def _time_exported(
 ) -> int:
     """Time an exported file, whose runtime shows no stages; ``others`` are options that it has no use for."""
     from faster_rcnn.benchmark.exported import time_exported
-    from faster_rcnn.benchmark.loading import images_to_time
     from faster_rcnn.inference.loading import load_detector
+    from faster_rcnn.inference.sources import require_files
 
     if any(each is not None for each in others):
         raise OptionError(
@@ -119,7 +120,7 @@ def _time_exported(
             code="E125",
         )
     require_json(json, [model_file(model)])
-    paths = images_to_time(images, amount.images) if images else []
+    paths = require_files(images, "timed")[: amount.images] if images else []
     deliver(time_exported(model, load_detector(model, precision, device), paths, amount), json)
     return 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from faster_rcnn.cli.export_examples import Examples
+from faster_rcnn.cli.export_examples import ExampleOptions
 from faster_rcnn.cli.options import announce_work
 from faster_rcnn.cli.outputs import model_file, require_file
 from faster_rcnn.errors import OptionError
@@ -63,7 +63,7 @@ def export(
     """
     options = {"--batch": batch, "--size": size, "--nms": nms, "--preprocess": preprocess, "--precision": precision}
     given = [name for name, value in options.items() if value not in ("dynamic", "in-graph", "float32")]
-    examples = Examples(images, data, split)
+    examples = ExampleOptions(images, data, split)
     if verify is not None:
         others = {"--out": out, "--format": format, "--layout": layout}
         _refuse_beside("--verify", verify, [*given, *_named(others)])
@@ -94,27 +94,27 @@ def _refuse_beside(option: str, value: Path, others: Sequence[str]) -> None:
         )
 
 
-def _export_graph(model: str, out: Path, facts: ExportFacts, examples: Examples) -> int:
+def _export_graph(model: str, out: Path, facts: ExportFacts, options: ExampleOptions) -> int:
     """Write and verify a file for a runtime, and measure its AP where there are labelled images."""
     from faster_rcnn.benchmark.loading import load_or_build
     from faster_rcnn.export.files import require_packages
     from faster_rcnn.export.request import refuse_unexportable, refuse_vanishing
     from faster_rcnn.export.run import export_verified
 
-    require_file("--out", out, [model_file(model), examples.data])
+    require_file("--out", out, [model_file(model), options.data])
     require_packages(facts.format, facts.precision)
-    examples.refuse_missing(facts.precision)
+    options.refuse_missing(facts.precision)
     loaded = load_or_build(model)
     refuse_unexportable(model, loaded.config)
     refuse_vanishing(facts, loaded.config)
-    part = examples.labelled(loaded.config)
-    found = export_verified(loaded, facts, out, examples.pixels(facts.precision))
+    examples = options.read(loaded.config.data, facts.precision)
+    found = export_verified(loaded, facts, out, examples.pixels)
     say(f"wrote {out}, which finds what {model} finds: {found}")
-    _say_accuracy(loaded, out, part, model)
+    _say_accuracy(loaded, out, examples.labelled, model)
     return 0
 
 
-def _verify(model: str, file: Path, examples: Examples) -> int:
+def _verify(model: str, file: Path, options: ExampleOptions) -> int:
     """Compare an exported file with its detector."""
     announce_work(f"verifying {file}")
     from faster_rcnn.benchmark.loading import load_or_build
@@ -124,9 +124,9 @@ def _verify(model: str, file: Path, examples: Examples) -> int:
     if not is_exported(file):
         raise OptionError(f"--verify {file}: an exported file ends in {', '.join(ENDINGS)}", code="E125")
     loaded = load_or_build(model)
-    part = examples.labelled(loaded.config)
-    say(f"{file} finds what {model} finds: {verify(loaded, file, examples.pixels())}")
-    _say_accuracy(loaded, file, part, model)
+    examples = options.read(loaded.config.data)
+    say(f"{file} finds what {model} finds: {verify(loaded, file, examples.pixels)}")
+    _say_accuracy(loaded, file, examples.labelled, model)
     return 0
 
 

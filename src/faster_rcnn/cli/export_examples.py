@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faster_rcnn.errors import OptionError
-from faster_rcnn.system.console import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from faster_rcnn.data.records import Split
-    from faster_rcnn.settings.schema import Config
+    from faster_rcnn.settings.schema import DataConfig
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Examples:
+    """What an export is compared on."""
+
+    pixels: tuple[Tensor, ...] = ()
+    """Decoded images: as many as a comparison uses, or for int8 as a calibration does."""
+    labelled: Split | None = None
+    """The split on which AP is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleOptions:
     """The options --images, --data and --split."""
 
     images: list[str] | None
     data: Path | None
     split: str | None
-    _paths: list[Path] = field(default_factory=list)
-    """Training images of the data, once they are read."""
 
     def __post_init__(self) -> None:
         """Raise ``OptionError`` (E125) for options that contradict each other."""
@@ -43,30 +50,22 @@ class Examples:
                 code="E125",
             )
 
-    def labelled(self, config: Config) -> Split | None:
-        """The split on which AP is measured; training images of the same data become the examples."""
-        if self.data is None:
-            return None
-        from faster_rcnn.data.reading import load_split
-        from faster_rcnn.data.records import evenly_spread
-        from faster_rcnn.evaluation.detector import choose_split, settings_for
-        from faster_rcnn.export.int8 import MAX_IMAGES
+    def read(self, trained_on: DataConfig, precision: str = "float32") -> Examples:
+        """Read the images for a file of this precision, as the detector's training data were read.
 
-        dataset = load_split(self.data, settings_for(self.data, config.data), self.split, also=("train",))
-        part, train = choose_split(dataset, self.split), dataset.split("train")
-        for note in train.notes if train is not part else ():
-            say(note)
-        self._paths = [each.path for each in evenly_spread(train.records, MAX_IMAGES)]
-        return part
-
-    def pixels(self, precision: str = "float32") -> list[Tensor]:
-        """The images, decoded: as many as a comparison uses, or for int8 as a calibration does."""
-        from faster_rcnn.benchmark.loading import images_to_time
+        Raises:
+            OptionError: there is no image.
+            DatasetError: the data are none, or none of the images can be read.
+        """
+        from faster_rcnn.evaluation.detector import splits_to_calibrate
         from faster_rcnn.export.int8 import MAX_IMAGES
         from faster_rcnn.export.verification import GIVEN
-        from faster_rcnn.inference.inputs import to_pixels
-        from faster_rcnn.settings.schema import DataConfig
+        from faster_rcnn.inference.examples import read_examples
+        from faster_rcnn.inference.sources import require_files
 
         count = MAX_IMAGES if precision == "int8" else GIVEN
-        paths = self._paths or (images_to_time(self.images, count) if self.images else [])
-        return [to_pixels(path, str(path), DataConfig().max_pixels) for path in paths[:count]]
+        part, paths = None, require_files(self.images, "used") if self.images else []
+        if self.data is not None:
+            part, train = splits_to_calibrate(self.data, trained_on, self.split)
+            paths = [each.path for each in train.records]
+        return Examples(tuple(read_examples(paths, count, trained_on.max_pixels)), part)

@@ -41,9 +41,7 @@ def quantize(
     """
     announce_work(f"calibrating {model} on {data}")
     from faster_rcnn.benchmark.quantization import measure_gain
-    from faster_rcnn.data.reading import load_split
-    from faster_rcnn.data.records import evenly_spread
-    from faster_rcnn.evaluation.detector import choose_split, settings_for
+    from faster_rcnn.evaluation.detector import splits_to_calibrate
     from faster_rcnn.inference.calibration import calibrate_on_files
     from faster_rcnn.weights.model_file import save_model
     from faster_rcnn.weights.resolve import resolve_model
@@ -57,11 +55,8 @@ def quantize(
     _refuse_without_int8()
     loaded = resolve_model(model)
     _refuse_other_kinds(model, loaded.config)
-    dataset = load_split(data, settings_for(data, loaded.config.data), split, also=("train",))
-    part, train = choose_split(dataset, split), dataset.split("train")
-    for note in train.notes if train is not part else ():
-        say(note)
-    ranges, images = calibrate_on_files(loaded, [each.path for each in evenly_spread(train.records, count)])
+    part, train = splits_to_calibrate(data, loaded.config.data, split)
+    ranges, images = calibrate_on_files(loaded, [each.path for each in train.records], count)
     save_model(out, loaded.model, loaded.config, loaded.classes, ranges, loaded.thresholds)
     say(f"wrote {out}: the detector of {model} with activation ranges from {images} images of train")
     gain = measure_gain(replace(loaded, ranges=ranges), part, model)

@@ -186,6 +186,15 @@ def split_to_measure(data: Path, settings: DataConfig, name: str | None) -> Spli
     return choose_split(load_split(data, settings, name), name)
 
 
+def splits_to_calibrate(data: Path, trained_on: DataConfig, name: str | None) -> tuple[Split, Split]:
+    """Read the split to measure on and the training images, which are examples; logs their notes and the warnings."""
+    dataset = load_split(data, settings_for(data, trained_on), name, also=("train",))
+    part, train = choose_split(dataset, name), dataset.split("train")
+    for note in train.notes if train is not part else ():
+        _LOG.info(note)
+    return part, train
+
+
 def choose_split(dataset: Dataset, name: str | None) -> Split:
     """The split to measure on; logs its notes and the warnings of the data; raises ``OptionError`` without one."""
     split = dataset.split(name)

@@ -110,7 +110,7 @@ def require_images(sources: Sequence[str], done: str) -> Sources:
 
     Args:
         sources: files, folders, patterns, or ``-``.
-        done: the participle in the warning for the other images: ``predicted`` or ``timed``.
+        done: the participle in the warning for the other images, such as ``predicted``.
 
     Raises:
         OptionError: there is no image at all (E122).
@@ -121,6 +121,14 @@ def require_images(sources: Sequence[str], done: str) -> Sources:
     for line in found.unused:
         _LOG.warning(f"E122 {line}; the others are {done}")
     return found
+
+
+def require_files(sources: Sequence[str], done: str) -> list[Path]:
+    """The files of ``require_images``; raises ``OptionError`` for a pipe, too, which can be read only once."""
+    names = require_images(sources, done).names
+    if pipes := [name for name in names if is_pipe(name)]:
+        raise OptionError(f"--images {pipes[0]} can be read only once, which is not enough here; give a file")
+    return [Path(name) for name in names]
 
 
 def place_of(name: str, real_folder: Callable[[str], str] = os.path.realpath) -> str:
