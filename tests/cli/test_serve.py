@@ -61,13 +61,13 @@ def test_options_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     keys.write_text("0123456789abcdef\n")
     token.write_text("secret\n")
     arguments = (
-        f"serve runs/pets --host ::1 --port 81 --workers 2 --conf 0.3 --max-det 9 --batch 4 --precision float32 "
+        f"serve runs/pets --host ::1 --port 81 --workers 2 --conf auto --max-det 9 --batch 4 --precision float32 "
         f"--device cpu --set roi.nms_iou=0.6 --api-key-file {keys} --max-megabytes 1 --max-megapixels 2 --max-images 3 "
         f"--queue 5 --timeout 6 --label-studio http://ls --label-studio-key-file {token}"
     )
     assert main(arguments.split()) == 0
     expected = ServeOptions(
-        "runs/pets", 0.3, 9, "float32", "cpu", ("roi.nms_iou=0.6",), 4, 2, Limits(1, 2, 3, 5, 6.0),
+        "runs/pets", "auto", 9, "float32", "cpu", ("roi.nms_iou=0.6",), 4, 2, Limits(1, 2, 3, 5, 6.0),
         ("0123456789abcdef",), "http://ls", "secret",
     )  # fmt: skip
     assert call["given"] == (expected, "::1", 81)

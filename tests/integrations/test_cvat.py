@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from faster_rcnn import Detector
 from faster_rcnn.errors import MissingExtraError
 from faster_rcnn.integrations import cvat
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds
 from files import loaded_model, model_file, rgb
 
 cvataa = pytest.importorskip("cvat_sdk.auto_annotation", reason="needs cvat-sdk: pip install cvat-sdk")
@@ -57,6 +58,16 @@ def test_the_threshold_of_cvat_wins(function: cvat.DetectionFunction) -> None:
     scores = [each.score for each in function.detector.predict(image, 0.0, 5)]
     assert len(function.detect(Wish(scores[1]), image)) == sum(score >= scores[1] for score in scores) < 5
     assert function.detect(Wish(1.0), image) == []
+
+
+def test_thresholds_of_the_model_hold_where_cvat_has_none(function: cvat.DetectionFunction) -> None:
+    image = Image.fromarray(rgb())
+    scores = [each.score for each in function.detector.predict(image, 0.0)]
+    points = ((OperatingPoint(scores[1], 0.9, 0.5),), (), (OperatingPoint(1.0, 0.9, 0.5),))
+    detector = Detector(replace(loaded_model(CLASSES), thresholds=Thresholds("val", 9, points)), "cpu", "float32")
+    found = cvat.DetectionFunction(detector, "auto").detect(Wish(None), image)
+    assert [each.points for each in found] == [list(each.box) for each in detector.predict(image, "auto")]
+    assert {each.label_id for each in found} <= {0}
 
 
 def test_the_package_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

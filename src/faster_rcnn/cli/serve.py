@@ -15,7 +15,7 @@ def serve(
     host: str = "127.0.0.1",
     port: Integer = 8000,
     workers: Integer = 1,
-    conf: float = 0.5,
+    conf: float | str = 0.5,
     max_det: Integer | None = None,
     batch: Integer | None = None,
     precision: Precision = "auto",
@@ -37,7 +37,8 @@ def serve(
         host: Address of this machine at which it is served; 0.0.0.0 for all of them.
         port: Port at which it is served; 0 for a free one.
         workers: Processes, each with a detector and an equal share of the CPU threads.
-        conf: Lowest score that is reported, where a request names none.
+        conf: Lowest score that is reported, where a request names none: a number; or auto, by which each class has the
+            threshold of its best F1 that the model holds, or a target such as precision=0.95.
         max_det: Most detections of one image, where a request names no number.
         batch: Images of waiting requests that are detected together; by default 8 on a GPU, and 1 on a CPU.
         precision: Number format of convolutions and matrix products; auto is the fastest one.

@@ -15,6 +15,7 @@ from PIL import Image
 from faster_rcnn.choices import Precision
 from faster_rcnn.detector import Detector
 from faster_rcnn.errors import MissingExtraError
+from faster_rcnn.inference.limits import Conf
 
 
 @runtime_checkable
@@ -32,7 +33,7 @@ class DetectionFunction:
     def __init__(
         self,
         detector: Detector,
-        conf: float = 0.5,
+        conf: Conf = 0.5,
         max_det: int | None = None,
         tile: int | None = None,
         overlap: float | None = None,
@@ -66,7 +67,7 @@ def create(
     model: str,
     device: str = "auto",
     precision: Precision = "auto",
-    conf: float = 0.5,
+    conf: Conf = 0.5,
     max_det: int | None = None,
     tile: int | None = None,
     overlap: float | None = None,
@@ -77,7 +78,7 @@ def create(
         model: model file, run folder, published name, or ``hf://owner/name``.
         device: auto, cpu, cuda or cuda:N.
         precision: as in ``Detector.load``.
-        conf: lowest score where CVAT passes none.
+        conf: lowest score where CVAT passes none, as in ``Detector.predict``; ``-p conf=str:auto`` on a command line.
         max_det: as in ``Detector.predict``.
         tile: as in ``Detector.predict``.
         overlap: as in ``Detector.predict``.

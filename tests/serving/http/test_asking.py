@@ -21,7 +21,21 @@ def test_those_of_the_request_hold() -> None:
     assert asked.wanted(OPTIONS) == Wanted(0.0, 2, Choice(("cat,dog",), 0.1, True))
 
 
-@pytest.mark.parametrize("values", [{"conf": 2}, {"iou": -0.1}, {"max_det": 0}, {"classes": ""}, {"other": 1}])
+@pytest.mark.parametrize(
+    ("given", "conf"), [("0.25", 0.25), (0.25, 0.25), ("auto", "auto"), ("recall=0.9", "recall=0.9")]
+)
+def test_a_lowest_score_is_a_number_or_a_rule(given: object, conf: float | str) -> None:
+    """In an address a number is text."""
+    assert Asked.model_validate({"conf": given}).wanted(OPTIONS).conf == conf
+
+
+@pytest.mark.parametrize("conf", [2, "nan", "best", "precision=2", ""])
+def test_another_lowest_score_is_refused(conf: object) -> None:
+    with pytest.raises(OptionError, match=r"^E125 conf "):
+        Asked.model_validate({"conf": conf}).wanted(OPTIONS)
+
+
+@pytest.mark.parametrize("values", [{"conf": [1]}, {"iou": -0.1}, {"max_det": 0}, {"classes": ""}, {"other": 1}])
 def test_others_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Asked.model_validate(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch.testing import assert_close
 from faster_rcnn._version import __version__
 from faster_rcnn.detector import Detector
 from faster_rcnn.serving.http.options import Limits, ServeOptions
+from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds
 from files import loaded_model
 from served import PNG, Served, multipart, png, served
 
@@ -50,6 +52,19 @@ def test_a_result_is_that_of_predict_to_the_last_bit(server: Served, detector: D
     assert expected["detections"]
     assert found(reply.json) == expected["detections"]
     assert reply.json["image"] == {"width": 60, "height": 40}
+
+
+def test_thresholds_of_the_model_hold_for_the_server_and_for_a_request(detector: Detector) -> None:
+    loaded = loaded_model()
+    scores = [each.score for each in detector.predict(png(), CONF)]
+    points = tuple((OperatingPoint(score, 0.9, 0.5),) for score in (scores[1], scores[3], scores[5]))
+    loaded = replace(loaded, thresholds=Thresholds("val", 9, points))
+    expected = Detector(loaded, precision="float32").predict(png(), "auto").to_json()["detections"]
+    assert 0 < len(expected) < len(scores)
+    with served(ServeOptions("runs/cells", conf="auto", precision="float32"), loaded) as server:
+        assert found(server.predict(png()).json) == expected
+        assert found(server.predict(png(), conf="precision=0.8").json) == expected
+        assert len(server.predict(png(), conf=CONF).json["predictions"]) == len(scores)
 
 
 def test_each_prediction_has_the_box_by_its_centre_as_well(server: Served) -> None:
@@ -98,8 +113,9 @@ def many_pixels() -> bytes:
         (png(), "text/plain", {}, 415, "a body of type text/plain is not read"),
         (png(), "application/x-www-form-urlencoded", {}, 415, "-H 'Content-Type: image/jpeg'"),
         (png(), PNG, {"confidence": 0.3}, 422, "confidence: there is no such option"),
-        (png(), PNG, {"conf": "nan"}, 422, "conf: "),
-        (png(), PNG, {"conf": 50}, 422, "conf: "),
+        (png(), PNG, {"conf": "nan"}, 422, "E125 conf nan: scores are between 0 and 1"),
+        (png(), PNG, {"conf": 50}, 422, "E125 conf 50: scores are between 0 and 1; 50 % is 0.5"),
+        (png(), PNG, {"conf": "auto"}, 422, "E125 conf auto: the model holds no thresholds"),
         (png(), PNG, {"max_det": 0}, 422, "max_det: "),
         (png(), PNG, {"classes": "cta"}, 422, "did you mean 'cat'?"),
         (*multipart(*[(f"{number}", png()) for number in range(4)]), {}, 413, "more than 3 parts"),

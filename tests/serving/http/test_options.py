@@ -34,6 +34,10 @@ def test_a_limit_that_lets_nothing_through_is_refused(values: dict[str, Any], li
 @pytest.mark.parametrize(
     ("values", "line"),
     [
+        (
+            {"conf": "best"},
+            "E125 conf best: it is a number between 0 and 1, auto, or a target such as precision=0.95 or recall=0.9",
+        ),
         ({"conf": 50}, "E125 conf 50: scores are between 0 and 1; 50 % is 0.5"),
         ({"max_det": 0}, "E125 max-det 0: an image can have 1 detection or more"),
         ({"workers": 0}, "E125 workers 0: it must be 1 or more"),

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 from faster_rcnn.detector import Detector
 from faster_rcnn.serving.http.options import Limits, ServeOptions
 from faster_rcnn.structures import ClassMap
+from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds
 from files import loaded_model
 from opened_pages import WIDE, WIDTHS, quiet_page, serious_faults
 from served import Served, png, served
@@ -134,6 +136,24 @@ def test_the_threshold_shows_and_hides_boxes(
             assert page.locator("#status").inner_text().startswith(f"{count} detection")
         set_threshold(page, 1)
         assert page.locator("#list button").count() == 0
+
+
+def test_classes_have_the_thresholds_of_the_model_until_the_slider_is_moved(
+    browser: Browser, detections: list[dict[str, Any]]
+) -> None:
+    limits = {1: 0.19, 5: 0.325, 7: 0.25}  # by the id of the class
+    points = tuple((OperatingPoint(score, 0.9, 0.5),) for score in limits.values())
+    loaded = replace(loaded_model(CLASSES), thresholds=Thresholds("val", 9, points))
+    with served(ServeOptions("m", conf="auto", precision="float32"), loaded) as own, page_of(browser, own) as page:
+        choose_photo(page)
+        count = sum(each["score"] >= limits[each["label_id"]] for each in detections)
+        assert 0 < count < sum(each["score"] >= 0.2 for each in detections)
+        assert page.locator("#boxes rect.line").count() == page.locator("#list button").count() == count
+        assert page.locator("#value").inner_text() == "auto"
+        assert page.locator("#curl").inner_text().endswith("/predict?conf=auto'")
+        set_threshold(page, 0.2)
+        assert page.locator("#list button").count() == sum(each["score"] >= 0.2 for each in detections)
+        assert page.locator("#value").inner_text() == "0.20"
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from faster_rcnn.errors import ModelFileError
+from faster_rcnn.errors import ModelFileError, OptionError
 from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.serving.http.options import Limits, ServeOptions
 from faster_rcnn.serving.http.service import load_service, model_name
@@ -121,5 +121,7 @@ def test_a_service_is_loaded_from_a_model_file(tmp_path: Path) -> None:
     service = load_service(ServeOptions(str(file), precision="float32", settings=("roi.max_detections=3",)))
     assert (service.name, service.queue.detector.config.roi.max_detections) == ("pets", 3)
     service.close()
+    with pytest.raises(OptionError, match=r"^E125 conf auto: the model holds no thresholds; give a number, or store"):
+        load_service(ServeOptions(str(file), conf="auto"))
     with pytest.raises(ModelFileError):
         load_service(ServeOptions(str(tmp_path / "none.safetensors")))

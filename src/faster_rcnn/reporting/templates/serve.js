@@ -15,8 +15,10 @@
     return element;
   };
   const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
-  const lowest = () => Number(threshold.value);
-  const shown = () => found.filter((each) => each.confidence >= lowest() && !off.has(each.class_id));
+  /* A number; or a rule by which each class has its own threshold, until the slider is moved. */
+  let conf = typeof data.conf === "number" ? Number(threshold.value) : data.conf;
+  const counts = (each) => each.confidence >= (typeof conf === "number" ? conf : byId.get(each.class_id).conf);
+  const shown = () => found.filter((each) => counts(each) && !off.has(each.class_id));
   const fail = (text) => {
     find("fault").textContent = text;
     find("fault").hidden = !text;
@@ -83,7 +85,7 @@
   const showClasses = () => {
     find("classes").replaceChildren();
     const numbers = new Map();
-    for (const each of found) if (each.confidence >= lowest()) numbers.set(each.class_id, (numbers.get(each.class_id) ?? 0) + 1);
+    for (const each of found) if (counts(each)) numbers.set(each.class_id, (numbers.get(each.class_id) ?? 0) + 1);
     /* Classes that were found in this image come first: a detector may have hundreds. */
     const has = new Set(found.map((each) => each.class_id));
     const order = [...data.classes].sort((one, other) => has.has(other.id) - has.has(one.id));
@@ -108,7 +110,7 @@
   const refresh = () => {
     const focused = document.activeElement?.dataset?.class;
     if (!shown().includes(chosen)) chosen = null;
-    find("value").textContent = lowest().toFixed(2);
+    find("value").textContent = typeof conf === "number" ? conf.toFixed(2) : conf;
     showClasses();
     draw();
     list();
@@ -121,7 +123,7 @@
   const showCode = () => {
     const on = data.classes.filter((each) => !off.has(each.id)).map((each) => each.name);
     const some = off.size && on.length ? `&classes=${encodeURIComponent(on.join(","))}` : "";
-    const address = new URL(`predict?conf=${lowest()}${some}`, document.baseURI).href;
+    const address = new URL(`predict?conf=${encodeURIComponent(conf)}${some}`, document.baseURI).href;
     const type = file.type || "application/octet-stream", name = file.name || "photo.png";
     const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
     const key = data.needs_key ? " -H 'Authorization: Bearer KEY'" : "";
@@ -223,7 +225,7 @@
 
   find("all").addEventListener("click", () => { off.clear(); refresh(); });
   find("none").addEventListener("click", () => { data.classes.forEach((each) => off.add(each.id)); refresh(); });
-  threshold.addEventListener("input", refresh);
+  threshold.addEventListener("input", () => { conf = Number(threshold.value); refresh(); });
   window.addEventListener("resize", () => { fit(); if (took) draw(); });
 
   /* Browsers give the clipboard to pages of https and of localhost only; elsewhere the text is selected and copied. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from faster_rcnn.inference.choice import choice_of
-from faster_rcnn.inference.limits import refuse_limits
+from faster_rcnn.inference.limits import Conf, refuse_limits
 from faster_rcnn.serving.http.options import ServeOptions
 from faster_rcnn.serving.http.queue import Wanted
 
@@ -15,7 +15,12 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    conf: float | None = Field(None, ge=0, le=1, description="Lowest score that is reported.")
+    conf: Conf | None = Field(
+        None,
+        union_mode="left_to_right",
+        description="Lowest score that is reported, 0 to 1; or auto or a target such as precision=0.95, by the "
+        "thresholds in the model.",
+    )
     max_det: int | None = Field(None, ge=1, le=2**31, description="Largest number of detections of an image.")
     classes: str | None = Field(None, min_length=1, description="Names of the classes that are reported, as a,b,c.")
     iou: float | None = Field(None, ge=0, le=1, description="NMS threshold of the second stage.")

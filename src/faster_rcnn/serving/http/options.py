@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faster_rcnn.choices import Precision
 from faster_rcnn.errors import MissingExtraError, OptionError
-from faster_rcnn.inference.limits import refuse_below_one, refuse_limits, refuse_non_integer, refuse_non_number
+from faster_rcnn.inference.limits import Conf, refuse_below_one, refuse_limits, refuse_non_integer, refuse_non_number
 from faster_rcnn.system.files import read_argument
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
@@ -55,8 +55,8 @@ class ServeOptions:
 
     model: str
     """Model file, run folder or published name."""
-    conf: float = 0.5
-    """Lowest score that is reported where a request does not name one."""
+    conf: Conf = 0.5
+    """Lowest score that is reported where a request does not name one: a number, ``auto`` or a target."""
     max_det: int | None = None
     """Largest number of detections of an image where a request does not name one."""
     precision: Precision = "auto"

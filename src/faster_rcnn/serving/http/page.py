@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 
 from faster_rcnn.explanation.embedding import json_for_script, policy_of, script_text
+from faster_rcnn.inference.confidence import USUAL_SCORE, min_scores
 from faster_rcnn.reporting.drawing.colours import colour_of, hex_of, is_light
 from faster_rcnn.reporting.pages import render_page
 from faster_rcnn.serving.http.service import Service
@@ -39,23 +41,25 @@ def page_routes(service: Service, app: FastAPI) -> APIRouter:
 
 def predict_page(service: Service) -> tuple[str, str]:
     """The page where images are dropped, and its content security policy."""
-    classes = service.classes
-    named = zip(classes.ids, classes.names, map(colour_of, range(len(classes))), strict=True)
+    classes, conf = service.classes, service.options.conf
+    by_label = torch.as_tensor(min_scores(conf, service.queue.detector.thresholds)).expand(len(classes)).tolist()
+    lowest = min(LOWEST_SCORE, *by_label) if isinstance(conf, str) else LOWEST_SCORE
+    named = zip(classes.ids, classes.names, map(colour_of, range(len(classes))), by_label, strict=True)
     data = {
         "classes": [
-            {"id": label, "name": name, "colour": hex_of(colour), "is_light": is_light(colour)}
-            for label, name, colour in named
+            {"id": label, "name": name, "colour": hex_of(colour), "is_light": is_light(colour), "conf": score}
+            for label, name, colour, score in named
             if name is not None
         ],
-        "conf": service.options.conf,
-        "lowest": LOWEST_SCORE,
+        "conf": conf,
+        "lowest": lowest,
         "needs_key": bool(service.options.keys),
         "megabytes": service.limits.megabytes,
     }
     script = script_text("serve.js")
     html = render_page(
-        "serve.html.jinja", model=service.name, data=json_for_script(data), script=script, lowest=LOWEST_SCORE,
-        conf=max(service.options.conf, LOWEST_SCORE),
+        "serve.html.jinja", model=service.name, data=json_for_script(data), script=script, lowest=lowest,
+        conf=USUAL_SCORE if isinstance(conf, str) else max(conf, LOWEST_SCORE),
     )  # fmt: skip
     policy = policy_of(str(script)).replace("img-src data:", "img-src 'self' data: blob:")
     return html, f"{policy}; connect-src 'self'; media-src blob: mediastream:; frame-ancestors 'none'"

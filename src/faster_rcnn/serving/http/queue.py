@@ -19,7 +19,9 @@ import torch
 
 from faster_rcnn.errors import ImageError
 from faster_rcnn.inference.choice import Choice
+from faster_rcnn.inference.confidence import min_scores
 from faster_rcnn.inference.inputs import AnyImage
+from faster_rcnn.inference.limits import Conf
 from faster_rcnn.inference.predictor import BATCH_ON_GPU, Predictor
 from faster_rcnn.inference.prefetch import one_at_a_time, prefetched, take_threads
 from faster_rcnn.inference.prepared import PreparedDetector
@@ -33,7 +35,7 @@ THREADS = "faster-rcnn-serve"
 class Wanted:
     """The detections that a request asks for."""
 
-    conf: float
+    conf: Conf
     max_det: int | None = None
     choice: Choice = field(default_factory=Choice)
 
@@ -84,8 +86,10 @@ class DetectionQueue:
     def put(self, image: AnyImage, wanted: Wanted) -> Future[Result]:
         """Append an image; a future that is cancelled before its turn costs nothing.
 
-        Raises ``OptionError`` for a choice of detections that the detector cannot make.
+        Raises ``OptionError`` for a choice of detections that the detector cannot make, and for thresholds that it
+        does not have.
         """
+        min_scores(wanted.conf, self.detector.thresholds)
         wanted.choice.filter_of(self.detector.model, self.detector.classes)
         job = Job(image, wanted)
         with self._changed:

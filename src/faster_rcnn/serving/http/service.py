@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from faster_rcnn.errors import ImageError
+from faster_rcnn.inference.confidence import notes_on
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.loading import load_detector
 from faster_rcnn.inference.prepared import PreparedDetector
@@ -101,9 +102,12 @@ def load_service(options: ServeOptions) -> Service:
     """Load the detector, log its kind, and start the service.
 
     Raises:
-        ModelFileError, OptionError, MachineError: as ``load_detector``.
+        ModelFileError, OptionError, MachineError: as ``load_detector``; OptionError where the detector lacks the
+            thresholds that ``options.conf`` asks for.
     """
     detector = load_detector(options.model, options.precision, options.device, options.settings or None)
+    for note in notes_on(options.conf, detector.thresholds, detector.classes):
+        _LOG.info(note)
     service = Service(detector, options)
     _LOG.debug(f"{service.queue.workers} threads detect, {service.queue.batch} images together")
     return service
