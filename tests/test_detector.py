@@ -17,7 +17,7 @@ from faster_rcnn.errors import ImageError, ModelFileError, OptionError
 from faster_rcnn.inference.result import Result
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.model import FasterRCNN
-from faster_rcnn.weights.model_file import save_model
+from faster_rcnn.weights.model_file import write_loaded
 from files import CLASSES, coco_folder, image_file, loaded_model, model_file, quantized, rgb
 from made_data import make_squares, settings_file
 
@@ -230,7 +230,7 @@ def test_a_quantized_file_runs_in_int8_where_that_is_named_or_faster(
 ) -> None:
     monkeypatch.setattr("faster_rcnn.acceleration.selection.int8_is_fast", lambda: fast)
     file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
-    save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    write_loaded(file, loaded)
     auto, named, floats = (Detector.load(file, "cpu", each) for each in ("auto", "int8", "float32"))
     assert named._detector.precision == torch.int8
     assert (auto._detector.precision == torch.int8) == fast

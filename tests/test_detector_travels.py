@@ -18,7 +18,7 @@ import torch
 from faster_rcnn import Detector
 from faster_rcnn.errors import ModelFileError
 from faster_rcnn.kernels.int8_layers import weight_limit
-from faster_rcnn.weights.model_file import packed_model, save_model, unpacked_model
+from faster_rcnn.weights.model_file import packed_model, unpacked_model, write_loaded
 from files import CLASSES, image_file, loaded_model, model_file, quantized, rgb
 
 WAYS: dict[str, Callable[[Detector], Detector]] = {
@@ -56,7 +56,7 @@ def test_a_copy_gives_the_same_detections(way: str, precision: Any, model: Path)
 @pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
 def test_a_copy_of_a_quantized_detector_gives_the_same_detections(tmp_path: Path) -> None:
     file, loaded = tmp_path / "quantized.safetensors", quantized(loaded_model())
-    save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    write_loaded(file, loaded)
     detector = Detector.load(file, "cpu", "int8")
     other = pickle.loads(pickle.dumps(detector))
     assert_same(other, detector)

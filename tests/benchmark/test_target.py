@@ -20,7 +20,7 @@ from faster_rcnn.inference.prepared import PreparedDetector, prepare
 from faster_rcnn.kernels.int8_layers import weight_limit
 from faster_rcnn.settings.schema import Config
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.model_file import load_model, save_model
+from faster_rcnn.weights.model_file import load_model, write_loaded
 from files import image_file, loaded_model, model_file, quantized, rgb
 from made_data import make_squares
 
@@ -129,7 +129,7 @@ def test_the_command_measures_ap_and_writes_the_detector(tmp_path: Path, capsys:
 @pytest.mark.skipif(weight_limit() == 0, reason="oneDNN has no int8 convolutions here")
 def test_a_detector_that_was_timed_in_int8_keeps_its_ranges(tmp_path: Path) -> None:
     loaded, file, out = quantized(loaded_model(roi=ROI)), tmp_path / "m.safetensors", tmp_path / "speed"
-    save_model(file, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    write_loaded(file, loaded)
     assert benchmark(str(file), count=1, rounds=1, precision="int8", target_ms=1e6, out=out) == 0
     assert load_model(out / "target.safetensors").ranges == loaded.ranges
 

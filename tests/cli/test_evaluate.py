@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from faster_rcnn.inference.result import Result
 from faster_rcnn.inference.tiles import Tiling
 from faster_rcnn.structures import ClassMap, ImageSize
 from faster_rcnn.system.distributed import ALONE
-from faster_rcnn.weights.model_file import load_model, save_model
+from faster_rcnn.weights.model_file import load_model, write_loaded
 from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds
 from files import coco_folder, loaded_model, model_file, with_limit
 from several import in_processes
@@ -325,7 +326,7 @@ def test_images_are_measured_in_tiles(tmp_path: Path, capsys: pytest.CaptureFixt
     coco_folder(data, [near(predictor.predict_one(data / "images" / "1.png", conf=0.0))])
     # The images, 60 x 40, are larger than training's limit, which is not that of tiles.
     loaded, file = with_limit(loaded_model(), 2000), tmp_path / "m.safetensors"
-    save_model(file, loaded.model, loaded.config, loaded.classes)
+    write_loaded(file, loaded)
     with pytest.raises(
         DatasetError, match=r"E115 no image of test can be used: .*raise it: --set data\.max_pixels=2400"
     ):
@@ -485,7 +486,7 @@ def test_classes_that_are_not_measured_keep_their_thresholds(
 ) -> None:
     loaded, kept, again = loaded_model(), tmp_path / "kept.safetensors", tmp_path / "again.safetensors"
     points = ((OperatingPoint(0.3, 0.5, 0.9),),) * 3
-    save_model(kept, loaded.model, loaded.config, loaded.classes, thresholds=Thresholds("val", 5, points))
+    write_loaded(kept, replace(loaded, thresholds=Thresholds("val", 5, points)))
     numbers(str(kept), data, tmp_path, classes="cat", keep_thresholds=again)
     assert load_model(again).thresholds == Thresholds("test", 3, points)
     assert "thresholds of cat, dog, cow stay those that the model has: test gives none" in capsys.readouterr().err

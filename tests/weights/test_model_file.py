@@ -37,6 +37,7 @@ from faster_rcnn.weights.model_file import (
     save_model,
     stored_tensors,
     unpacked_model,
+    write_loaded,
 )
 from tiny import random_image, tiny_config, tiny_model
 
@@ -103,7 +104,7 @@ def test_equal_models_are_equal_files(path: Path, tmp_path: Path, config: Config
     save_model(again, tiny_model(3).to(memory_format=torch.channels_last), config, CLASSES)
     assert again.read_bytes() == path.read_bytes()
     loaded = load_model(path)
-    save_model(again, loaded.model, loaded.config, loaded.classes)
+    write_loaded(again, loaded)
     assert again.read_bytes() == path.read_bytes()
 
 
@@ -123,11 +124,11 @@ def test_ranges_come_back_as_they_were(path: Path, tmp_path: Path, config: Confi
     assert load_model(path).ranges is None
     ranges = {"body.fused_3": Range(-0.1, 1 / 3), "head.pooled": Range(0.0, 2.5e-8)}
     quantized, again = tmp_path / "quantized.safetensors", tmp_path / "again.safetensors"
-    save_model(quantized, tiny_model(3), config, CLASSES, ranges)
+    write_loaded(quantized, LoadedModel(tiny_model(3), config, CLASSES, ranges))
     loaded = load_model(quantized)
     assert loaded.ranges == ranges
     assert read_model_config(quantized) == config
-    save_model(again, loaded.model, loaded.config, loaded.classes, loaded.ranges)
+    write_loaded(again, loaded)
     assert again.read_bytes() == quantized.read_bytes()
     with safe_open(quantized, framework="pt") as file:
         header = json.loads(file.metadata()[METADATA_KEY])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,10 +128,8 @@ def _time_exported(
 
 def _write_target(out: Path, loaded: LoadedModel, found: Benchmark) -> None:
     """Write the detector with the settings that were chosen for --target-ms, where there are some."""
-    from faster_rcnn.weights.model_file import save_model
+    from faster_rcnn.weights.model_file import write_loaded
 
     if found.target is not None and found.target.chosen is not None:
-        save_model(
-            out / TARGET, loaded.model, found.target.chosen.config, loaded.classes, loaded.ranges, loaded.thresholds
-        )
+        write_loaded(out / TARGET, replace(loaded, config=found.target.chosen.config))
         say(f"the detector with these settings: {out / TARGET}")

@@ -43,7 +43,7 @@ def quantize(
     from faster_rcnn.benchmark.quantization import measure_gain
     from faster_rcnn.evaluation.detector import splits_to_calibrate
     from faster_rcnn.inference.calibration import calibrate_on_files
-    from faster_rcnn.weights.model_file import save_model
+    from faster_rcnn.weights.model_file import write_loaded
     from faster_rcnn.weights.resolve import resolve_model
 
     refuse_swapped("quantize", model, [data])
@@ -57,9 +57,10 @@ def quantize(
     _refuse_other_kinds(model, loaded.config)
     part, train = splits_to_calibrate(data, loaded.config.data, split)
     ranges, images = calibrate_on_files(loaded, [each.path for each in train.records], count)
-    save_model(out, loaded.model, loaded.config, loaded.classes, ranges, loaded.thresholds)
+    quantized = replace(loaded, ranges=ranges)
+    write_loaded(out, quantized)
     say(f"wrote {out}: the detector of {model} with activation ranges from {images} images of train")
-    gain = measure_gain(replace(loaded, ranges=ranges), part, model)
+    gain = measure_gain(quantized, part, model)
     _say_gain(gain, out, model)
     deliver_numbers(gain.to_json(), json)
     return 0

@@ -12,7 +12,7 @@ from faster_rcnn.evaluation.metrics import Metrics
 from faster_rcnn.inference.prepared import PreparedDetector
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.weights.exported import is_exported
-from faster_rcnn.weights.model_file import LoadedModel, save_model
+from faster_rcnn.weights.model_file import LoadedModel, write_loaded
 from faster_rcnn.weights.resolve import resolve_model
 from faster_rcnn.weights.thresholds import Thresholds
 
@@ -38,8 +38,7 @@ def refuse_keeping(model: str, detector: PreparedDetector | None) -> None:
 def keep_thresholds(model: str, metrics: Metrics, split: str, out: Path) -> Path:
     """Write a model file like ``model`` with the thresholds that were measured; returns ``out``."""
     loaded = resolve_model(model)
-    loaded = replace(loaded, thresholds=thresholds_from(metrics, split, loaded))
-    save_model(out, loaded.model, loaded.config, loaded.classes, loaded.ranges, loaded.thresholds)
+    write_loaded(out, replace(loaded, thresholds=thresholds_from(metrics, split, loaded)))
     return out
 
 

@@ -25,7 +25,7 @@ from faster_rcnn.system.devices import choose_device, precision_name
 from faster_rcnn.system.distributed import ALONE, Processes
 from faster_rcnn.system.wording import count_of
 from faster_rcnn.weights.exported import is_exported
-from faster_rcnn.weights.model_file import LoadedModel, save_model
+from faster_rcnn.weights.model_file import LoadedModel, write_loaded
 from faster_rcnn.weights.resolve import resolve_model
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def write_model(source: LoadedModel | str, path: Path) -> Path:
     """Write a detector as a model file, returns the path; raises ``OptionError`` for an exported one (E125)."""
     if isinstance(source, str):
         raise OptionError(f"{source} is an exported file, which holds no model to save; copy the file", code="E125")
-    save_model(path, source.model, source.config, source.classes, source.ranges, source.thresholds)
+    write_loaded(path, source)
     return path
 
 

@@ -30,7 +30,7 @@ from faster_rcnn.system.atomic import atomic_write
 from faster_rcnn.system.files import read_bytes
 from faster_rcnn.training.run_folder import BEST, LAST
 from faster_rcnn.training.validation import validating_predictor
-from faster_rcnn.weights.model_file import LoadedModel, load_model, save_model
+from faster_rcnn.weights.model_file import LoadedModel, load_model, write_loaded
 
 _LOG = logging.getLogger(__name__)
 
@@ -148,8 +148,7 @@ def _store(path: Path, val: Split, device: torch.device, precision: torch.dtype)
             f"rpn.score_floor=auto: no floor of objectness was chosen, and {path} holds 0: proposals find "
             f"{chosen.found} of {chosen.objects:,} objects of {val.name}"
         )
-    stored = _with_floor(loaded, chosen.floor)
-    save_model(path, stored.model, stored.config, stored.classes, thresholds=stored.thresholds)
+    write_loaded(path, _with_floor(loaded, chosen.floor))
 
 
 def _measured(loaded: LoadedModel, val: Split, device: torch.device, precision: torch.dtype) -> ScoreFloor:

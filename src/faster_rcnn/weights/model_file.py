@@ -67,11 +67,15 @@ def save_model(
     model: FasterRCNN,
     config: Config,
     classes: ClassMap,
-    ranges: Mapping[str, Range] | None = None,
     thresholds: Thresholds | None = None,
 ) -> None:
+    """Write the parts of a detector as ``write_loaded`` does."""
+    write_loaded(path, LoadedModel(model, config, classes, thresholds=thresholds))
+
+
+def write_loaded(path: Path, loaded: LoadedModel) -> None:
     """Write a model file atomically; raises ``MachineError`` where that fails, and keeps the old file."""
-    content = packed_model(LoadedModel(model, config, classes, ranges, thresholds))
+    content = packed_model(loaded)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 

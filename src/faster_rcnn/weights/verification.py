@@ -9,7 +9,7 @@ import torch
 
 from faster_rcnn.errors import FasterRCNNError, VerificationError
 from faster_rcnn.system.atomic import atomic_write
-from faster_rcnn.weights.model_file import LoadedModel, load_model, save_model, stored_tensors
+from faster_rcnn.weights.model_file import LoadedModel, load_model, stored_tensors, write_loaded
 
 
 def read_back(read: Callable[[], LoadedModel], written: LoadedModel, out: Path) -> LoadedModel:
@@ -37,7 +37,7 @@ def save_verified(out: Path, loaded: LoadedModel) -> None:
         MachineError: the file cannot be written.
     """
     with atomic_write(out) as temporary:
-        save_model(temporary, loaded.model, loaded.config, loaded.classes)
+        write_loaded(temporary, loaded)
         found = read_back(lambda: load_model(temporary), loaded, out)
         if found.config != loaded.config or found.classes != loaded.classes:
             raise _difference(out, "its settings or classes")
