@@ -20,15 +20,15 @@ def precision_for(loaded: LoadedModel, name: str, device: torch.device) -> torch
 
 
 def accelerated_model(prepared: FasterRCNN, precision: torch.dtype, loaded: LoadedModel) -> FasterRCNN:
-    """The fused model of a prepared detector, or its quantized model for int8.
+    """The fused model of a prepared detector, or its quantized model for int8; all layers are in inference mode.
 
     Raises ``ModelFileError`` (E123) where activation ranges are missing.
     """
     if precision != torch.int8:
-        return fused_model(prepared)
+        return fused_model(prepared).eval()
     assert loaded.ranges is not None
     try:
-        return quantized_model(prepared, loaded.ranges)
+        return quantized_model(prepared, loaded.ranges).eval()
     except KeyError as error:
         raise ModelFileError(
             f"precision int8: layer {error} has no activation range, so the ranges in this file belong to another "

@@ -113,9 +113,14 @@ class Int8Conv2d(nn.Module):
         """
         super().__init__()
         assert added_range is None or output_range is not None
-        self.geometry, self.activation = conv.geometry, conv.activation
+        self.geometry = conv.geometry
         self.input_range, self.output_range, self.added_range = input_range, output_range, added_range
         self.precision = precision
+        self._reads = input_range.scale, input_range.zero_point
+        self._gives = (1.0, 0, precision)
+        if output_range is not None:
+            self._gives = (output_range.scale, output_range.zero_point, torch.uint8)
+        self._activation = conv.activation.name, list(conv.activation.scalars), ""
         self._bias = conv.bias.detach().float()  # (outputs,)
         self._weight, self._scales = _quantized_weights(conv.weight.detach())  # (outputs, inputs, ...), (outputs,)
         self._zero_points = torch.zeros(len(self._scales), dtype=torch.int64)  # (outputs,)
@@ -125,27 +130,22 @@ class Int8Conv2d(nn.Module):
         """(images, inputs, rows, columns) in uint8 to (images, outputs, rows, columns); ``other`` is overwritten."""
         padding = self.geometry.padding_for(features)
         geometry = self.geometry.stride, padding.both_sides, self.geometry.dilation, self.geometry.groups
-        reads = self.input_range.scale, self.input_range.zero_point
         packed = self._packed.get(
             features.shape,
             lambda: torch.ops.onednn.qconv_prepack(
-                padding.extended(self._weight), self._scales, *reads, *geometry, list(features.shape)
+                padding.extended(self._weight), self._scales, *self._reads, *geometry, list(features.shape)
             ),
         )
-        weights = packed, self._scales, self._zero_points
-        gives = 1.0, 0, self.precision
-        if self.output_range is not None:
-            gives = self.output_range.scale, self.output_range.zero_point, torch.uint8
-        activation = self.activation.name, list(self.activation.scalars), ""
+        reads = features, *self._reads, packed, self._scales, self._zero_points
         if other is None:
             plain: Tensor = torch.ops.onednn.qconv_pointwise(
-                features, *reads, *weights, self._bias, *geometry, *gives, *activation
+                *reads, self._bias, *geometry, *self._gives, *self._activation
             )
             return plain
         assert self.added_range is not None
         adds = self.added_range.scale, self.added_range.zero_point, "sum", 1.0
         added: Tensor = torch.ops.onednn.qconv2d_pointwise.binary(
-            features, *reads, *weights, other, self._bias, *geometry, *gives, *adds, *activation
+            *reads, other, self._bias, *geometry, *self._gives, *adds, *self._activation
         )
         return added
 
