@@ -244,7 +244,7 @@ def measured_as(*aps: float) -> Callable[..., Metrics]:
 def test_training_ends_with_a_report_of_its_best_epoch(
     run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validation, "measure_shares", measured_as(0.7, 0.6))
+    monkeypatch.setattr(validation, "measure_split", measured_as(0.7, 0.6))
     text = run()
     assert "squares Faster R-CNN, preset small, trained to find 2 classes" in text
     assert "AP 0.700 AP50 0.700 AP75 0.700 Best epoch 1 of 2" in text
@@ -257,7 +257,7 @@ def test_training_ends_with_a_report_of_its_best_epoch(
 def test_after_an_interruption_the_report_has_the_classes_of_an_epoch_that_came_after_it(
     run: Callable[..., str], monkeypatch: pytest.MonkeyPatch, aps: tuple[float, float], known: bool
 ) -> None:
-    monkeypatch.setattr(validation, "measure_shares", measured_as(*aps))
+    monkeypatch.setattr(validation, "measure_split", measured_as(*aps))
     with monkeypatch.context() as patched:
         patched.setattr(session, "stop_signals", stopped_after(6))  # two steps, three images, and a step
         with pytest.raises(Interrupted):

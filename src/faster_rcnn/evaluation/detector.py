@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +17,7 @@ from faster_rcnn.errors import ImageError, ImageMemoryError
 from faster_rcnn.evaluation.class_mapping import ClassMapping
 from faster_rcnn.evaluation.in_detail import ChosenScores
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.shards import details_of_shares, measure_shares
+from faster_rcnn.evaluation.split import measure_split, measure_split_in_detail
 from faster_rcnn.inference.predictor import Predictor
 from faster_rcnn.inference.result import Prediction
 from faster_rcnn.inference.tiles import MAX_PIXELS, Tiling
@@ -33,20 +32,17 @@ Value = TypeVar("Value")
 _LOG = logging.getLogger(__name__)
 
 
-def measure_detector(predictor: Predictor, split: Split, model: str, processes: Processes = ALONE) -> Metrics:
+def measure_detector(predictor: Predictor, split: Split, model: str) -> Metrics:
     """Metrics of a detector on a split; ``model`` is its name in messages.
 
     Where the predictor reports some classes only, these alone are measured.
-
-    Several processes that call it together predict a part of the images each, and all get the metrics of all images.
 
     Raises:
         DatasetError: more than 5 % of the images cannot be decoded.
         ModelFileError: the detector lacks a class of the data.
         OptionError: the data lacks a class that the user chose.
     """
-    split, found = _detect_share(predictor, split, model, processes)
-    return measure_shares(split, found, processes)
+    return measure_split(*detect_in(predictor, split, model))
 
 
 def measure_in_detail(
@@ -56,31 +52,25 @@ def measure_in_detail(
     processes: Processes = ALONE,
     chosen: ChosenScores | None = None,
 ) -> Metrics:
-    """The metrics of ``measure_detector`` with their details, at the thresholds that are ``chosen``."""
-    split, found = _detect_share(predictor, split, model, processes)
-    metrics = measure_shares(split, found, processes)
-    return replace(metrics, details=details_of_shares(split, found, processes, chosen))
+    """The metrics of ``measure_detector`` with their details, at the thresholds that are ``chosen``.
 
-
-def _detect_share(
-    predictor: Predictor, split: Split, model: str, processes: Processes
-) -> tuple[Split, dict[int, Detections]]:
-    """The split with the classes that are measured, and the detections of this process with its labels."""
-    split, mapping = _with_classes_of(predictor, split, model, processes)
-    found: dict[int, Detections] = {}
-
-    def keep(place: int, one: Prediction) -> None:
-        found[place] = mapping.apply(one.result.detections)
-
-    with progress(f"images of {split.name}", len(split.records)) as meter:
-        predict_shares(predictor, split, processes, keep, lambda _: meter.advance())
-    return split, found
+    Several processes that call it together predict a part of the images each, and all get the metrics of all images.
+    """
+    split, found = detect_in(predictor, split, model, processes)
+    return processes.of_first(lambda: measure_split_in_detail(split, found, chosen))
 
 
 def detect_in(
-    predictor: Predictor, split: Split, model: str, processes: Processes = ALONE
+    predictor: Predictor, split: Split, model: str, processes: Processes = ALONE, bar: str = ""
 ) -> tuple[Split, dict[int, Detections]]:
     """Detections in a split by the index of their record, in the first process of several; raises as above.
+
+    Args:
+        predictor: the detector.
+        split: all images.
+        model: the detector's name in messages.
+        processes: the processes that predict a part of the images each.
+        bar: what is added to the name of the progress bar.
 
     Returns:
         The split with the classes that are measured, and the detections with its labels. An image that cannot be
@@ -96,7 +86,7 @@ def detect_in(
         found.update([] if one is None else [one])
         meter.advance()
 
-    with progress(f"images of {split.name}, {model}", len(split.records)) as meter:
+    with progress(f"images of {split.name}{bar}", len(split.records)) as meter:
         predict_shares(predictor, split, processes, keep, take)
     return split, found
 

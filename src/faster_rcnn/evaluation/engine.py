@@ -1,8 +1,7 @@
 """Matching of detections to ground truth by COCO's rules, by the package that does it.
 
 That is hotcoco, or pycocotools where hotcoco cannot be imported. Both get the same columns and give the same arrays,
-bit for bit (tests/evaluation compares them), so no other module depends on which of them ran; ``shards`` alone uses
-hotcoco, too, to merge what several processes matched.
+bit for bit (tests/evaluation compares them), so no other module depends on which of them ran.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def curves(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     return curves_by_hotcoco(columns, limits) if hotcoco is not None else curves_by_pycocotools(columns, limits)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class TideErrors:
     """TIDE's errors at one IoU threshold (Bolya et al., arXiv 2008.08115), by the names in ``TIDE``."""
 
@@ -161,7 +160,7 @@ def hotcoco_evaluation(columns: Columns, limits: Sequence[int]) -> Any:
     truths, found = columns.truths, columns.detections
     coco = hotcoco.COCO.from_arrays(
         _image_entries(columns),
-        category_entries(columns.num_categories),
+        _category_entries(columns.num_categories),
         truths.images,
         truths.categories,
         truths.boxes_xywh,
@@ -195,12 +194,6 @@ def average_precision(
     return value
 
 
-def streaming_evaluator() -> Any:
-    """hotcoco's ``StreamingEval``, whose parts can be merged; ``None`` where hotcoco is absent or older than 1.3."""
-    kind = getattr(hotcoco, "StreamingEval", None)
-    return kind if hasattr(kind, "merge") else None
-
-
 def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> Curves:
     """Precision and recall by pycocotools, which takes a dict for every box, and prints as it computes.
 
@@ -216,10 +209,10 @@ def curves_by_pycocotools(columns: Columns, limits: Sequence[int] = LIMITS) -> C
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
         truths, detections = COCO(), COCO()
-        for coco, entries in ((truths, truth_entries(columns.truths)), (detections, _detection_entries(columns))):
+        for coco, entries in ((truths, _truth_entries(columns.truths)), (detections, _detection_entries(columns))):
             coco.dataset = {
                 "images": _image_entries(columns),
-                "categories": category_entries(columns.num_categories),
+                "categories": _category_entries(columns.num_categories),
                 "annotations": entries,
             }
             coco.createIndex()
@@ -240,12 +233,12 @@ def _image_entries(columns: Columns) -> list[dict[str, Any]]:
     return [{"id": number, "height": size.height, "width": size.width} for number, size in enumerate(columns.sizes, 1)]
 
 
-def category_entries(num_categories: int) -> list[dict[str, Any]]:
+def _category_entries(num_categories: int) -> list[dict[str, Any]]:
     """Categories as both packages take them, numbered from 1."""
     return [{"id": number, "name": str(number)} for number in range(1, num_categories + 1)]
 
 
-def truth_entries(truths: TruthColumns) -> list[dict[str, Any]]:
+def _truth_entries(truths: TruthColumns) -> list[dict[str, Any]]:
     """Truths as both packages take them, a dict for every box."""
     table = zip(
         truths.images.tolist(),

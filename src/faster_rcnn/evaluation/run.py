@@ -202,7 +202,7 @@ def _opened(
 def _side(model: str, predictor: Predictor | None, part: Split, choice: Choice, processes: Processes) -> Side:
     if predictor is None:
         return processes.together(partial(_side_of_results, Path(model), part, choice))
-    measured, found = detect_in(predictor, part, model, processes)
+    measured, found = detect_in(predictor, part, model, processes, f", {model}")
     return Side(model, measured, found, _how(predictor.detector))
 
 

@@ -15,7 +15,7 @@ from faster_rcnn.evaluation.detector import predict_shares
 from faster_rcnn.evaluation.engine import Columns
 from faster_rcnn.evaluation.in_detail import thresholds_of
 from faster_rcnn.evaluation.metrics import Metrics
-from faster_rcnn.evaluation.shards import columns_of_shares, measure_shares
+from faster_rcnn.evaluation.split import columns_of_split, measure_split
 from faster_rcnn.inference.external_proposals import source_of
 from faster_rcnn.inference.inputs import AnyImage
 from faster_rcnn.inference.predictor import Predictor, TruthSource
@@ -89,24 +89,27 @@ class Validator:
         found: dict[int, Detections] = {}
         sums: dict[str, float] = {}
 
-        def keep(place: int, one: Prediction) -> dict[str, float]:
-            found[place] = one.result.detections
+        def keep(place: int, one: Prediction) -> tuple[int, Detections, dict[str, float]]:
             image_done()
             assert one.losses is not None  # the predictor has truths
             named = one.losses.named()
             # One transfer for an image, where a GPU would be waited for once a loss.
-            return dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+            losses = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+            return place, one.result.detections, losses
 
-        def take(losses: dict[str, float] | None) -> None:
-            for name, value in (losses or {}).items():
-                sums[name] = sums.get(name, 0.0) + value
-            if losses is None:  # an image that could not be read
+        def take(kept: tuple[int, Detections, dict[str, float]] | None) -> None:
+            if kept is None:  # an image that could not be read
                 image_done()
+                return
+            place, detections, losses = kept
+            found[place] = detections
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value
 
         predict_shares(predictor, self._split, self._processes, keep, take)
-        metrics = measure_shares(self._split, found, self._processes)
+        metrics = self._processes.of_first(lambda: measure_split(self._split, found))
         means = {name: value / metrics.images for name, value in self._processes.from_first(sums).items()}
-        columns = columns_of_shares(self._split, found, self._processes)
+        columns = columns_of_split(self._split, found) if self._processes.is_first else None
         return Validation(means, metrics, self._split.name, columns, self._thresholds_of(columns))
 
     def _thresholds_of(self, columns: Columns | None) -> Thresholds | None:
