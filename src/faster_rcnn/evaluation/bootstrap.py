@@ -61,7 +61,7 @@ def change_intervals(before: Columns, after: Columns, samples: int = SAMPLES) ->
     if not engine.has_hotcoco() or not len(after.truths.images) or images < 2:
         return None
     was, now = (_matched(columns) for columns in (before, after))
-    found = engine.bootstrapped_change(was, now, samples, CONFIDENCE)
+    found = engine.bootstrapped_change(was, now, samples)
     return {name: _interval(found["deltas"][name], found["ci"][name], images) for name in METRICS}
 
 

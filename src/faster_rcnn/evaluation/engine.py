@@ -178,9 +178,9 @@ def has_hotcoco() -> bool:
     return hotcoco is not None
 
 
-def bootstrapped_change(before: Any, after: Any, samples: int, confidence: float) -> dict[str, Any]:
-    """hotcoco's comparison of two evaluations that are matched, with percentiles of bootstrap samples."""
-    found: dict[str, Any] = hotcoco.compare(before, after, n_bootstrap=samples, seed=0, confidence=confidence)
+def bootstrapped_change(before: Any, after: Any, samples: int) -> dict[str, Any]:
+    """hotcoco's comparison of two evaluations that are matched, with standard errors over bootstrap samples."""
+    found: dict[str, Any] = hotcoco.compare(before, after, n_bootstrap=samples, seed=0)
     return found
 
 

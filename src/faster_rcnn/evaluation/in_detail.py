@@ -21,13 +21,11 @@ from faster_rcnn.evaluation.details import (
     SizeSlice,
 )
 from faster_rcnn.evaluation.engine import Columns, Curves
-from faster_rcnn.evaluation.operating_points import IOU, Hits, hits_of
+from faster_rcnn.evaluation.operating_points import IOU, hits_of
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds, best_f1, thinned
+from faster_rcnn.weights.thresholds import USUAL_SCORE, OperatingPoint, Thresholds, best_f1, thinned
 
 BEST_F1 = "the best F1 on these images"
-USUAL_SCORE = 0.5
-"""Threshold of a class that has no best one: no detection of it is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +52,27 @@ def details_of(columns: Columns, classes: ClassMap, chosen: ChosenScores | None 
     hits = hits_of(columns, evaluation)
     numbers = category_numbers(classes).tolist()
     named = [(classes.name_of(label), number - 1) for label, number in enumerate(numbers) if number]
-    scores = None if chosen is None else {place: chosen.by_name[name] for name, place in named}
-    points = [_best(each) if scores is None else each.at(scores[place]) for place, each in enumerate(hits)]
+    fronts = [each.frontier() for each in hits]
+    best = [best_f1(each) for each in fronts]
+    limits = {place: USUAL_SCORE if point is None else point.score for place, point in enumerate(best)}
+    if chosen is not None:
+        limits = {place: chosen.by_name[name] for name, place in named}
     calibration = evaluation.calibration(iou_threshold=IOU)
     evaluation.accumulate()
     curve = engine.curves_from(evaluation, engine.hotcoco_name())
-    limits = [USUAL_SCORE if each is None else each.score for each in points] if scores is None else scores
     return Details(
         intervals=metric_intervals(columns) or {},
         rule=BEST_F1 if chosen is None else chosen.rule,
         classes=tuple(
             ClassDetails(
                 name,
-                points[place],
+                hits[place].at(limits[place]),
                 hits[place].voc2007(),
                 hits[place].voc2012(),
                 _sizes(columns, curve, place),
                 _levels(curve, place) if hits[place].truths else (),
                 calibration["per_category"].get(str(place + 1)),
-                _rounded(thinned(hits[place].frontier())),
+                _kept(fronts[place]),
             )
             for name, place in named
         ),
@@ -83,23 +83,19 @@ def details_of(columns: Columns, classes: ClassMap, chosen: ChosenScores | None 
     )
 
 
-def _best(hits: Hits) -> OperatingPoint | None:
-    return best_f1(hits.frontier()) or hits.at(USUAL_SCORE)
-
-
 def thresholds_of(columns: Columns, classes: ClassMap, split: str) -> Thresholds | None:
     """The thresholds between which there is a choice, for the model file; ``None`` without hotcoco or any image."""
     if not engine.has_hotcoco() or not columns.num_categories or not columns.sizes:
         return None
     hits = hits_of(columns, engine.hotcoco_matched(columns))
     numbers = category_numbers(classes).tolist()
-    points = [thinned(hits[number - 1].frontier()) if number else () for number in numbers]
-    return Thresholds(split, len(columns.sizes), tuple(map(_rounded, points)))
+    points = tuple(_kept(hits[number - 1].frontier()) if number else () for number in numbers)
+    return Thresholds(split, len(columns.sizes), points)
 
 
-def _rounded(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
-    """The points with six decimals, as a file holds them; scores are exact, since those near 1 lie closer together."""
-    return tuple(OperatingPoint(one.score, round(one.precision, 6), round(one.recall, 6)) for one in points)
+def _kept(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """The points that a file holds, with six decimals; scores are exact, since those near 1 lie closer together."""
+    return tuple(OperatingPoint(one.score, round(one.precision, 6), round(one.recall, 6)) for one in thinned(points))
 
 
 def _levels(curve: Curves, place: int) -> tuple[float | None, ...]:

@@ -11,13 +11,17 @@ from faster_rcnn.errors import OptionError
 from faster_rcnn.inference.limits import Conf, Target, target_of
 from faster_rcnn.parsing.values import first_of
 from faster_rcnn.structures import ClassMap
-from faster_rcnn.weights.thresholds import OperatingPoint, Thresholds, best_f1, with_precision, with_recall
+from faster_rcnn.weights.thresholds import (
+    USUAL_SCORE,
+    OperatingPoint,
+    Thresholds,
+    best_f1,
+    with_precision,
+    with_recall,
+)
 
 MinScore = float | Tensor
 """Lowest score that is reported, or one for each label."""
-
-USUAL_SCORE = 0.5
-"""Lowest score of a class without thresholds."""
 
 
 def min_scores(conf: Conf, thresholds: Thresholds | None) -> MinScore:

@@ -171,8 +171,7 @@ class Predictor:
             OptionError: a limit makes no sense.
         """
         refuse_limits(conf, max_detections)
-        self.min_scores(conf)  # raises at the call
-        return self._results(images, conf, max_detections)
+        return _results(self.predict_each(images, conf, max_detections))
 
     def predict_each(
         self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None = None
@@ -185,14 +184,6 @@ class Predictor:
             is_alone=_is_error,
         )
         return self._schedule(enumerate(images), steps)
-
-    def _results(self, images: Iterable[AnyImage], conf: Conf, max_detections: int | None) -> Iterator[Result]:
-        for one in self.predict_each(images, conf, max_detections):
-            if isinstance(one, ImageError):
-                raise one
-            result = one.result
-            del one  # its pixels are not held while the next image is read
-            yield result
 
     def _read(self, numbered: tuple[int, AnyImage]) -> _Read:
         number, image = numbered
@@ -280,6 +271,15 @@ class Predictor:
         stage = self.config.rpn if self.config.detector.kind == "rpn" else self.detection_filter or self.config.roi
         across_classes = self.detection_filter is not None and self.detection_filter.across_classes
         return merge(kept, size, stage.nms_iou, across_classes=across_classes)
+
+
+def _results(found: Iterator[Prediction | ImageError]) -> Iterator[Result]:
+    for one in found:
+        if isinstance(one, ImageError):
+            raise one
+        result = one.result
+        del one  # its pixels are not held while the next image is read
+        yield result
 
 
 def _schedule_for(detector: PreparedDetector, batch: int, tiling: Tiling | None) -> Schedule[Any, Any, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 MAX_POINTS = 50
 """Largest number of points of a class in a model file."""
+USUAL_SCORE = 0.5
+"""Lowest score of a class without thresholds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 
 from faster_rcnn.explanation.embedding import json_for_script, policy_of, script_text
-from faster_rcnn.inference.confidence import USUAL_SCORE, min_scores
+from faster_rcnn.inference.confidence import min_scores
 from faster_rcnn.reporting.drawing.colours import colour_of, hex_of, is_light
 from faster_rcnn.reporting.pages import render_page
 from faster_rcnn.serving.http.service import Service
+from faster_rcnn.weights.thresholds import USUAL_SCORE
 
 LOWEST_SCORE = 0.05
 """The score from which on the page asks for detections; its threshold moves above it."""
