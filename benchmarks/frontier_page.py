@@ -159,9 +159,10 @@ def draw(runs: Sequence[Run], times: Sequence[Times], path: Path) -> None:
     figure = Figure(figsize=(5.2 * len(points), 4.4), layout="constrained")
     panels = figure.subplots(1, len(points), squeeze=False)[0]
     for panel, (place, found) in zip(panels, points.items(), strict=True):
-        for name, (ratio, ap) in found.items():
+        for place_in_time, (name, (ratio, ap)) in enumerate(sorted(found.items(), key=lambda point: point[1])):
             panel.plot(ratio, ap, "o", color="#D55E00" if name == FIRST else "#0072B2")
-            panel.annotate(name, (ratio, ap), textcoords="offset points", xytext=(6, 4), fontsize=8)
+            above = 4 if place_in_time % 2 else -11  # names of neighbours are on different sides of their points
+            panel.annotate(name, (ratio, ap), textcoords="offset points", xytext=(6, above), fontsize=8)
         panel.set_title(place.title.replace(" splits, ", " splits,\n"), fontsize=9, loc="left")
         panel.set_xlabel(f"time of an image, in shares of that of {FIRST}")
         panel.set_ylabel("AP, mean of the data sets")
