@@ -46,6 +46,14 @@ class ServeCommand:
             return float("nan")
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def processor_seconds(self) -> float:
+        """Time that the process has computed; NaN where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except OSError:
+            return float("nan")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self, number: int = signal.SIGTERM, seconds: float = 300) -> int:
         """Send a signal, and wait for the end; returns the exit code."""
         self.process.send_signal(number)

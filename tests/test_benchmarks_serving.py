@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ def images(tmp_path: Path) -> Path:
 def test_a_small_soak(tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = model_file(tmp_path / "tiny.safetensors", roi={"score_floor": 0.05})
     code = run("serving", "--model", model, "--images", images, "--requests", 200, "--clients", 8)
-    bars = bars_in(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    bars = bars_in(out)
     assert_judged(code, bars, 4)
+    found = re.search(r"processor time of each: .* ms in the server, (.*) ms in the clients, .* ms by predict", out)
+    assert found is not None
+    assert float(found[1]) > 0
     # The time and the memory of a detector as tiny as this one are those of HTTP; the answers and the end count.
     assert [bar[-1] for bar in bars if bar[0].startswith(("answers", "exit code"))] == ["met", "met"]
 

@@ -5,6 +5,7 @@ With several processes each one writes its counts into files of a common folder,
 
 from __future__ import annotations
 
+import collections
 import os
 from collections.abc import Sequence
 
@@ -54,8 +55,8 @@ class Counts:
         self.images.inc(len(results))
         self.detect_seconds.observe(seconds)
         for result in results:
-            for name in result.names:
-                self.detections.labels(name).inc()
+            for name, count in collections.Counter(result.names).items():
+                self.detections.labels(name).inc(count)
 
     def text(self) -> bytes:
         """All counts, of all processes where there are several."""
