@@ -85,5 +85,5 @@ def test_many_objects_get_more_proposals(tmp_path: Path, caplog: pytest.LogCaptu
     config = preset("small")
     with caplog.at_level(logging.INFO):
         changes = changed(config, following_data(config, split_of(tmp_path, *[60.0] * 40)))
-    assert changes == {**PLAIN, "proposals_after_nms": 120}
-    assert "an image has 40 objects: 120 proposals instead of 100" in caplog.text
+    assert changes == {**PLAIN, "proposals_after_nms": 200}
+    assert "an image has 40 objects: 200 proposals instead of 100" in caplog.text

@@ -27,8 +27,8 @@ GAIN = 0.05
 """Share of the objects that new anchors must win."""
 SMALL = 0.25
 """Share of the objects that are small for the finest level with anchors, from which on the level below it gets some."""
-PROPOSALS_OF_OBJECT = 3
-"""Proposals for each object of the image with the most objects: NMS leaves several near one object."""
+PROPOSALS_OF_OBJECT = 5
+"""Proposals for each object of the image with the most objects: NMS leaves several near one; see docs/frontier.md."""
 MOST_PROPOSALS = 1000
 
 
