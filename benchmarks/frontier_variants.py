@@ -69,6 +69,7 @@ def _small(*settings: str) -> Variant:
 PIXELS_320 = ("image.short_side=320", "image.long_side=512")
 PIXELS_288 = ("image.short_side=288", "image.long_side=480")
 PIXELS_256 = ("image.short_side=256", "image.long_side=416")
+PIXELS_224 = ("image.short_side=224", "image.long_side=384")
 HEADS = ("rpn.head_channels=64", "roi.head_hidden=[512, 512]")
 ADAMW = ("training.optimizer=adamw", "training.lr=0.0016", "training.weight_decay=0.05")
 
@@ -108,6 +109,7 @@ VARIANTS = {
     "lean-288-80": _lean(*PIXELS_288, "backbone.pyramid_channels=80"),
     "lean-288-64": _lean(*PIXELS_288, "backbone.pyramid_channels=64"),
     "lean-256-96": _lean(*PIXELS_256, "backbone.pyramid_channels=96"),
+    "lean-224-96": _lean(*PIXELS_224, "backbone.pyramid_channels=96"),
     "lean-plus": _lean("backbone.body=tf_efficientnet_lite2", "image.short_side=512", "image.long_side=800"),
     "mobile-320": Variant("mobile-320", ("backbone.weights=none", "backbone.norm=batch", "backbone.frozen_stages=0")),
     "eight": _small(EIGHT, HUNDRED, "backbone.pyramid_plain=1"),
