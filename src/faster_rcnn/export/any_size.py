@@ -62,12 +62,17 @@ def _targets(sides: list[Tensor], image: ImageConfig) -> list[Tensor]:
     """Height and width after resizing, as ``images.target_size`` computes them."""
     shorter, longer = torch.minimum(*sides), torch.maximum(*sides)
     if image.size_rounding == "down":
-        factor = torch.minimum(image.short_side / shorter, image.long_side / longer)
+        factor = torch.minimum(_ratio(image.short_side, shorter), _ratio(image.long_side, longer))
         return [(side * factor).floor().clamp(min=1) for side in sides]
-    ratio = image.short_side / shorter
+    ratio = _ratio(image.short_side, shorter)
     enlarged = [torch.where(side == shorter, float(image.short_side), ratio * side) for side in sides]
-    factor = (image.long_side / torch.maximum(*enlarged)).clamp(max=1.0)
+    factor = _ratio(image.long_side, torch.maximum(*enlarged)).clamp(max=1.0)
     return [(side * factor + 0.5).floor().clamp(min=1) for side in enlarged]
+
+
+def _ratio(length: float, side: Tensor) -> Tensor:
+    """The quotient, rounded once, as Python's: torch divides a number by a tensor as its product with a reciprocal."""
+    return torch.full_like(side, length) / side
 
 
 def _places(count: int) -> Float[Tensor, " count"]:
